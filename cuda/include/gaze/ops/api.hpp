@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// Export macro and version of the library.
+#pragma once
+
+#define GAZE_VERSION "0.1.0"
+#define GAZE_API __attribute__((visibility("default")))

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Attention rows recomputed from queries and keys where the model uses a fused attention.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/ops/reduce.hpp>
+
+#include <optional>
+
+namespace gaze::ops {
+
+/// The arguments of scaled_dot_product_attention that decide its weights.
+struct Scores {
+  const at::Tensor& q_bhqd;  ///< float32/float16/bfloat16 [batch, heads, queries, size], any strides
+  const at::Tensor& k_bhkd;  ///< same dtype, [batch, kv_heads, keys, size]; kv_heads divides heads (GQA, MQA)
+  /// bool (true = visible) or floating (added to the scores), broadcastable to [batch, heads, queries, keys]
+  const std::optional<at::Tensor>& mask;
+  bool causal = false;          ///< query i sees keys 0..i (top-left aligned, as scaled_dot_product_attention)
+  std::optional<double> scale;  ///< default 1/sqrt(size)
+};
+
+/// Rows of softmax(q k^T * scale + mask), accumulated in float32; a fully masked row is all zero.
+///
+/// Only the wanted rows are computed: memory is heads x queries x keys of the window.
+/// @return float32 [heads, window.queries, keys] on q's device; window.first_key and first_token are ignored.
+/// @throws c10::Error naming the argument, expected and got.
+GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
+
+/// As `reduce(attend(...))` without holding more than one row of all heads.
+/// Same guarantees as `reduce`.
+GAZE_API void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options,
+                            Accumulator& accumulator);
+
+}  // namespace gaze::ops

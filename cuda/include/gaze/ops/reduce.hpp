@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// Reduction of attention weights over heads and layers into a device-resident accumulator.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/ops/api.hpp>
+
+#include <cstdint>
+
+namespace gaze::ops {
+
+/// How the heads of one attention call become one row.
+/// `Weighted` weighs head h by mass_h * (1 - entropy_h), entropy over the medium's keys normalised to 0..1;
+/// `TopK` is the plain mean of the `k` heads with the largest such weight; `One` takes head `head`.
+enum class HeadReduce { Mean, Max, Min, Weighted, One, TopK };
+
+/// How the layers (sites) of one step become one row.
+/// `Weighted` weighs a layer by the sum of its head weights (needs HeadReduce::Weighted, else equals Mean).
+/// `Rollout` is not a streaming reduction: see `rollout`.
+enum class LayerReduce { Mean, Max, Last, Weighted, Rollout };
+
+struct ReduceOptions {
+  HeadReduce heads = HeadReduce::Weighted;
+  int64_t head = 0;  ///< for HeadReduce::One, 0-based
+  int64_t k = 3;     ///< for HeadReduce::TopK, at least 1
+  LayerReduce layers = LayerReduce::Mean;
+};
+
+/// Which part of one attention call is wanted.
+struct Window {
+  int64_t batch = 0;        ///< batch row
+  int64_t first_query = 0;  ///< first wanted query row
+  int64_t queries = 1;      ///< number of wanted query rows
+  int64_t first_key = 0;    ///< first key of the medium
+  int64_t first_token = 0;  ///< accumulator row that receives `first_query`
+};
+
+/// What was found in an accumulated row; bits of `Accumulator::flags_t`.
+enum RowFlag : int32_t {
+  kRowNonFinite = 1,    ///< NaN or infinity among the weights
+  kRowSum = 2,          ///< a row that is not all zero does not sum to 1 (fp32 1e-3, fp16 5e-3, bf16 2e-2)
+  kRowFullyMasked = 4,  ///< no visible key: contributes nothing
+};
+
+/// Running sums of one request, all on one device. Rows that were never written have calls_t == 0.
+struct Accumulator {
+  at::Tensor map_tc;     ///< float32 [tokens, cells]: sum (Mean), maximum (Max), last (Last) or weighted sum
+  at::Tensor weight_t;   ///< float32 [tokens]: sum of layer weights
+  at::Tensor mass_t;     ///< float32 [tokens]: sum over layers of the mean over heads of the medium's share
+  at::Tensor visible_t;  ///< float32 [tokens]: sum over layers of the number of visible keys
+  at::Tensor calls_t;    ///< int32 [tokens]: layers accumulated
+  at::Tensor flags_t;    ///< int32 [tokens]: RowFlag bits
+};
+
+/// Result of `finish`.
+struct Reduced {
+  at::Tensor map_tc;     ///< float32 [tokens, cells]: share of a row's weight per cell, rows sum to at most 1
+  at::Tensor mass_t;     ///< float32 [tokens]: share of the row's weight on the medium, 0..1
+  at::Tensor visible_t;  ///< float32 [tokens]: mean number of visible keys
+};
+
+/// Allocates a zeroed accumulator. The only allocation of a capture.
+GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device);
+
+/// Adds the wanted rows of materialised attention weights to `accumulator`.
+///
+/// @param attn_bhqk  float32/float16/bfloat16 [batch, heads, queries, keys], any strides, softmax over the last axis;
+///                   on the accumulator's device. Only the window is read, once.
+/// A key whose weight is exactly 0 in all heads counts as masked (not visible).
+/// The medium's keys are [first_key, first_key + cells). Entropy is that of the slice, renormalised.
+/// Asynchronous on the current CUDA stream; keeps no reference; thread-safe for distinct accumulators;
+/// does not allocate after the first call of its thread with that size.
+/// @throws c10::Error naming the argument, expected and got, when shapes, dtypes, devices or the window do not fit.
+GAZE_API void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
+                     Accumulator& accumulator);
+
+/// Divides the sums: the map of the first `tokens` rows. Rows without calls are zero.
+/// Cost: one pass over tokens x cells. Asynchronous on the current stream.
+GAZE_API Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options);
+
+/// Attention rollout (Abnar & Zuidema 2020): product of 0.5 A_l + 0.5 I over layers, first layer innermost.
+///
+/// @param attn_lqk  float32 [layers, n, n], head-reduced, rows sum to 1.
+/// @return float32 [n, n], rows sum to 1. Cost: layers n^3 multiply-adds.
+GAZE_API at::Tensor rollout(const at::Tensor& attn_lqk);
+
+}  // namespace gaze::ops
