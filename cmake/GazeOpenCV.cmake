@@ -1,0 +1,15 @@
+# OpenCV's core, imgproc and imgcodecs without its CMake package, which only the large libopencv-dev holds. Defines gaze::opencv.
+include_guard(GLOBAL)
+find_path(GAZE_OPENCV_INCLUDE opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4)
+foreach(_part core imgproc imgcodecs)
+  find_library(GAZE_OPENCV_${_part} opencv_${_part})
+  if(NOT GAZE_OPENCV_${_part} OR NOT GAZE_OPENCV_INCLUDE)
+    message(FATAL_ERROR "OpenCV: expected opencv2/imgcodecs.hpp and libopencv_${_part}, found ${GAZE_OPENCV_INCLUDE} ${GAZE_OPENCV_${_part}}. "
+                        "apt-get install libopencv-imgcodecs-dev, or build without image files: -DGAZE_WITH_OPENCV=OFF")
+  endif()
+  list(APPEND _libraries "${GAZE_OPENCV_${_part}}")
+endforeach()
+add_library(gaze_opencv INTERFACE)
+add_library(gaze::opencv ALIAS gaze_opencv)
+target_include_directories(gaze_opencv SYSTEM INTERFACE "${GAZE_OPENCV_INCLUDE}")
+target_link_libraries(gaze_opencv INTERFACE ${_libraries})

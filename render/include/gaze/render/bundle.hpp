@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The bundle a request leaves behind: pictures and request.json, published by one rename.
+#pragma once
+
+#include <gaze/render/sink.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace gaze {
+
+enum class ImageFormat { Png, Jpeg, Webp };
+enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
+
+struct BundleOptions {
+  std::string out_dir = "./overlays";
+  ImageFormat format = ImageFormat::Png;
+  Delivery delivery = Delivery::Frame;
+  bool maps = false;  ///< also write maps.safetensors next to frames
+};
+
+/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, in a hidden
+/// temporary directory first, then renamed. Directory names are generated: the request's id and texts appear only inside
+/// JSON. When a record cannot be drawn, request.json holds the error, no picture is written, and the error is rethrown.
+class GAZE_API BundleSink : public Sink {
+ public:
+  explicit BundleSink(BundleOptions options);
+  ~BundleSink() override;
+  void consume(const AttentionRecord& record) override;
+  /// Called after each published bundle with the request id and its path (on the worker thread).
+  void on_published(std::function<void(const std::string& request_id, const std::string& path)> callback);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Writes float32/int32/... contiguous CPU tensors as a safetensors file (atomic: temporary file, then rename).
+/// @throws gaze::Error (IoError, DiskFull, OutDir)
+GAZE_API void write_safetensors(const std::string& path, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                                const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace gaze

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// What consumes records, on the worker thread.
+#pragma once
+
+#include <gaze/render/record.hpp>
+
+namespace gaze {
+
+class GAZE_API Sink {
+ public:
+  virtual ~Sink() = default;
+  /// Called on the worker thread, one record at a time. May throw: gaze::Error's reason is counted, anything else
+  /// counts as RenderError; the host is never affected. Throwing DropReason-carrying errors after an error bundle was
+  /// written is right: the request counts as dropped.
+  virtual void consume(const AttentionRecord& record) = 0;
+};
+
+}  // namespace gaze

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// How overlays look. Every field is written to the sidecar.
+#pragma once
+
+#include <gaze/ops/blend.hpp>
+#include <gaze/ops/colour.hpp>
+#include <gaze/ops/normalise.hpp>
+#include <gaze/ops/resample.hpp>
+
+namespace gaze {
+
+struct Style {
+  ops::Colormap colormap = ops::Colormap::Turbo;
+  ops::Interpolation interpolation = ops::Interpolation::Bilinear;
+  ops::NormaliseOptions normalise;
+  ops::BlendOptions blend;
+  bool contour = true;          ///< outline of the cells that hold half of the mass
+  double contour_share = 0.5;   ///< of the map's sum, (0, 1]
+};
+
+}  // namespace gaze
