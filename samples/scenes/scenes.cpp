@@ -83,10 +83,12 @@ cv::Mat background(Random& random, const cv::Mat& photo_rgb, bool strong) {
 // Enlarges the 8x8 digit smoothly; the hard edge of a pen comes later, from thresholding the smooth picture.
 cv::Mat ink_of(const cv::Mat& digit) {
   cv::Mat padded;
-  cv::copyMakeBorder(digit, padded, 1, 1, 1, 1, cv::BORDER_CONSTANT, cv::Scalar(0));
+  // ISOLATED: without it OpenCV fills the border with the neighbouring digits of the sheet.
+  cv::copyMakeBorder(digit, padded, 1, 1, 1, 1, cv::BORDER_CONSTANT | cv::BORDER_ISOLATED, cv::Scalar(0));
   cv::Mat ink;
   cv::resize(padded, ink, {kInkSide, kInkSide}, 0, 0, cv::INTER_CUBIC);
   ink.convertTo(ink, CV_32F, 1.0 / 255.0);
+  cv::GaussianBlur(ink, ink, {}, 1.5);
   return ink;
 }
 
@@ -117,9 +119,9 @@ Look random_look(Random& random, int colour, bool strong) {
   const float black = random.uniform(12.F, 38.F);
   look.ink_colour = {black, black + random.uniform(-4.F, 6.F), black + random.uniform(0.F, 18.F)};
   look.corner_px = random.uniform(9.F, 22.F);
-  const float pen = strong ? random.uniform(0.26F, 0.52F) : random.uniform(0.34F, 0.44F);  // low threshold = thick pen
-  look.edge_low = pen - 0.09F;
-  look.edge_high = pen + 0.09F;
+  const float pen = strong ? random.uniform(0.34F, 0.56F) : random.uniform(0.4F, 0.48F);  // low threshold = thick pen
+  look.edge_low = pen - 0.16F;
+  look.edge_high = pen + 0.16F;
   look.shade_x = random.uniform(-0.07F, 0.07F);
   look.shade_y = random.uniform(-0.09F, 0.03F);
   look.shadow_x = random.uniform(-5.F, 6.F);
@@ -160,7 +162,7 @@ void paint(cv::Mat& rgb, const Sticker& sticker, const Look& look, const cv::Mat
                                  static_cast<int>(2 * reach) + 1, static_cast<int>(2 * reach) + 1) & frame;
   const float turn_cosine = std::cos(look.ink_turn);
   const float turn_sine = std::sin(look.ink_turn);
-  const float ink_px = kInkSide / (0.98F * std::min(sticker.width_px, sticker.height_px));
+  const float ink_px = kInkSide / (0.96F * std::min(sticker.width_px, sticker.height_px));
 
   for (int y = area.y; y < area.y + area.height; ++y) {
     auto* row = rgb.ptr<cv::Vec3b>(y);
@@ -260,6 +262,15 @@ cv::Mat model_input(const Scene& scene) { return model_input(scene.rgb); }
 bool on_sticker(const Sticker& sticker, cv::Point2f point_px, float tolerance_px) {
   const std::vector<cv::Point2f> corners(sticker.corners_px.begin(), sticker.corners_px.end());
   return cv::pointPolygonTest(corners, point_px, true) >= -static_cast<double>(tolerance_px);
+}
+
+int colour_to_ask(const Scene& scene, std::uint64_t seed) {
+  const std::uint64_t turn = seed / 2;
+  if (turn % 5 != 0) return scene.stickers.at(turn % scene.stickers.size()).colour;
+  int colour = static_cast<int>(turn % kColours);
+  const auto lies_there = [&](const Sticker& sticker) { return sticker.colour == colour; };
+  while (std::any_of(scene.stickers.begin(), scene.stickers.end(), lies_there)) colour = (colour + 1) % kColours;
+  return colour;
 }
 
 Composer::Composer(const std::filesystem::path& data_dir) {

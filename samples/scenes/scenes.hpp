@@ -53,6 +53,9 @@ cv::Mat model_input(const cv::Mat& photo_rgb);
 // True when the point lies on the sticker or at most tolerance_px beside it.
 bool on_sticker(const Sticker& sticker, cv::Point2f point_px, float tolerance_px);
 
+// The colour that evaluation asks for on the scene of this seed: every fifth question is about one that does not lie there.
+int colour_to_ask(const Scene& scene, std::uint64_t seed);
+
 class Composer {
  public:
   // data_dir is samples/data: digits.png, digits.txt, photos/train/*.jpg, photos/held_out/*.jpg.
@@ -75,7 +78,7 @@ class Composer {
 
   const SplitData& data(Split split) const { return split == Split::train ? train_ : held_out_; }
 
-  std::vector<cv::Mat> digit_images_;  // 8x8, 8UC1, ink is bright
+  std::vector<cv::Mat> digit_images_;  // enlarged, 32FC1, ink is 1
   std::vector<int> digit_labels_;
   SplitData train_;
   SplitData held_out_;

@@ -25,8 +25,8 @@ def build_library() -> ctypes.CDLL:
     if not library.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}.part")
-        subprocess.run(["g++", "-std=c++20", "-O3", "-march=x86-64-v3" if os.uname().machine == "x86_64" else "-O3", "-ffast-math",
-                        "-fPIC", "-shared", *map(str, sources[:2]), "-o", str(part), "-I/usr/include/opencv4",
+        subprocess.run(["g++", "-std=c++20", "-O3", "-fPIC", "-shared",
+                        *map(str, sources[:2]), "-o", str(part), "-isystem", "/usr/include/opencv4",
                         "-lopencv_core", "-lopencv_imgproc", "-lopencv_imgcodecs", "-pthread"], check=True)
         part.rename(library)
     return ctypes.CDLL(str(library))
