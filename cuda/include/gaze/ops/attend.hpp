@@ -27,7 +27,9 @@ struct Scores {
 GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
 
 /// As `reduce(attend(...))` without holding more than one row of all heads.
-/// Same guarantees as `reduce`.
+/// Same guarantees as `reduce`. A key counts as visible when the mask of some head and causality let it through; one
+/// that a float mask lowers by 1e4 or more counts as masked, unless the row has no other (models mask with the lowest
+/// finite number too).
 GAZE_API void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options,
                             Accumulator& accumulator);
 

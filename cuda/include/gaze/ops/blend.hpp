@@ -25,13 +25,17 @@ GAZE_API at::Tensor blend(const at::Tensor& rgb_hwc, const at::Tensor& colour_hw
                           const BlendOptions& options = {});
 
 /// The smallest set of cells that holds `share` of a map's sum (ties by index). All false for an all-zero map.
-/// @param map_tc  float32 [tokens, cells], >= 0
+/// @param map_tc  float32 [tokens, cells], finite, >= 0
+/// @param share   0..1
 /// @return bool [tokens, cells]
 GAZE_API at::Tensor top_mass(const at::Tensor& map_tc, double share = 0.5);
 
-/// Draws, in place, the outline of a region: white inside edge, dark outside edge, `width` pixels each.
+/// Draws, in place, the outline of a region: white inside edge, dark outside edge, `width_pixels` each.
+/// The border of the picture is not an edge.
 /// @param rgb_hwc    uint8 [height, width, 3], contiguous
 /// @param inside_yx  bool [height, width]
+/// @param width_pixels  1..64
+/// @throws c10::Error naming the argument, expected and got.
 GAZE_API void contour(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels = 2);
 
 }  // namespace gaze::ops

@@ -14,13 +14,13 @@ struct NormaliseOptions {
 };
 
 struct Normalised {
-  at::Tensor lift_tc;      ///< float32 [tokens, cells]: share x visible keys; 1.0 = uniform attention; before sinks
-  at::Tensor shown_tc;     ///< float32 [tokens, cells]: lift after sink subtraction
-  at::Tensor value_tc;     ///< float32 [tokens, cells]: shown / range clamped to 0..1; all 0 for diffuse maps
-  at::Tensor max_lift_t;   ///< float32 [tokens]: maximum of lift_tc
-  at::Tensor entropy_t;    ///< float32 [tokens]: entropy of the map renormalised over cells, 0..1 (0 for an empty map)
-  at::Tensor diffuse_t;    ///< bool [tokens]: max lift < 2 or entropy > 0.95
-  at::Tensor range_max;    ///< float32 []: lift shown at the top of the colour range, > 0
+  at::Tensor lift_tc;     ///< float32 [tokens, cells]: share x visible keys; 1.0 = uniform attention; before sinks
+  at::Tensor shown_tc;    ///< float32 [tokens, cells]: lift after sink subtraction
+  at::Tensor value_tc;    ///< float32 [tokens, cells]: shown / range clamped to 0..1; all 0 for diffuse maps
+  at::Tensor max_lift_t;  ///< float32 [tokens]: maximum of lift_tc
+  at::Tensor entropy_t;   ///< float32 [tokens]: entropy of the map renormalised over cells, 0..1 (0 for an empty map)
+  at::Tensor diffuse_t;   ///< bool [tokens]: max lift < 2 or entropy > 0.95
+  at::Tensor range_max;   ///< float32 []: lift shown at the top of the colour range, > 0
   bool sinks_subtracted = false;
 };
 
@@ -29,7 +29,7 @@ struct Normalised {
 /// where that is 0 the maximum is used, where that is 0 too, 1.
 /// A map that is constant gives value 0 under per_map_min_max, never NaN.
 ///
-/// @param map_tc     float32 [tokens, cells], finite, >= 0
+/// @param map_tc     float32 [tokens, cells], finite, >= 0 (the lift of other values is 0)
 /// @param visible_t  float32 [tokens]
 /// All results on map_tc's device, asynchronous on the current stream.
 /// @throws c10::Error naming the argument, expected and got.

@@ -48,14 +48,16 @@ struct Accumulator {
   at::Tensor weight_t;   ///< float32 [tokens]: sum of layer weights
   at::Tensor mass_t;     ///< float32 [tokens]: sum over layers of the mean over heads of the medium's share
   at::Tensor visible_t;  ///< float32 [tokens]: sum over layers of the number of visible keys
-  at::Tensor calls_t;    ///< int32 [tokens]: layers accumulated
-  at::Tensor flags_t;    ///< int32 [tokens]: RowFlag bits
+  at::Tensor calls_t;    ///< int32 [tokens]: layers seen
+  at::Tensor flags_t;    ///< int32 [tokens]: RowFlag bits; a row with a flag adds to nothing but flags_t and calls_t
+  at::Tensor rows_t;     ///< int32 [tokens]: layers that added to the sums, calls_t less the flagged ones
 };
 
 /// Result of `finish`.
 struct Reduced {
-  at::Tensor map_tc;     ///< float32 [tokens, cells]: share of a row's weight per cell, rows sum to at most 1
-  at::Tensor mass_t;     ///< float32 [tokens]: share of the row's weight on the medium, 0..1
+  at::Tensor map_tc;  ///< float32 [tokens, cells]: share of a row's weight per cell, rows sum to at most 1 (with Max:
+                      ///< no bound)
+  at::Tensor mass_t;  ///< float32 [tokens]: share of the row's weight on the medium, 0..1
   at::Tensor visible_t;  ///< float32 [tokens]: mean number of visible keys
 };
 
@@ -74,7 +76,7 @@ GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device 
 GAZE_API void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
                      Accumulator& accumulator);
 
-/// Divides the sums: the map of the first `tokens` rows. Rows without calls are zero.
+/// Divides the sums: the map of the first `tokens` rows. Rows to which no layer added are zero.
 /// Cost: one pass over tokens x cells. Asynchronous on the current stream.
 GAZE_API Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options);
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// Error messages of one form: "gaze::op: argument: expected ..., got ...".
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#define GAZE_CHECK(condition, op, argument, ...) \
+  TORCH_CHECK(condition, "gaze::", op, ": ", argument, ": expected ", __VA_ARGS__)
+
+namespace gaze::ops {
+
+/// A strided tensor on a device gaze has kernels for.
+inline void check_tensor(const char* op, const char* argument, const at::Tensor& x) {
+  GAZE_CHECK(x.defined(), op, argument, "a tensor, got an undefined one");
+  GAZE_CHECK(x.is_cpu() || x.is_cuda(), op, argument, "a cpu or cuda tensor, got ", x.device());
+  GAZE_CHECK(x.layout() == at::kStrided, op, argument, "a strided tensor, got layout ", x.layout());
+}
+
+inline void check_like(const char* op, const char* argument, const at::Tensor& x, at::ScalarType dtype,
+                       at::Device device) {
+  check_tensor(op, argument, x);
+  GAZE_CHECK(x.scalar_type() == dtype, op, argument, dtype, ", got ", x.scalar_type());
+  GAZE_CHECK(x.device() == device, op, argument, "device ", device, ", got ", x.device());
+}
+
+inline void check_sizes(const char* op, const char* argument, const at::Tensor& x, at::IntArrayRef sizes) {
+  GAZE_CHECK(x.sizes() == sizes, op, argument, "shape ", sizes, ", got ", x.sizes());
+}
+
+}  // namespace gaze::ops

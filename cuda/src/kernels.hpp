@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// The kernels' parameters (plain data: raw pointers, sizes, strides in elements) and launchers. C++17, no torch.
+// Shapes are read from the names: attn_hqk is [heads, queries, keys]. Callers have checked every argument.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gaze::kernels {
+
+enum class DType : std::int32_t { F32, F16, BF16, Bool };
+// The values of the enumerations of the same names in gaze/ops.
+enum class HeadReduce : std::int32_t { Mean, Max, Min, Weighted, One, TopK };
+enum class LayerReduce : std::int32_t { Mean, Max, Last, Weighted };
+enum RowFlag : std::int32_t { kRowNonFinite = 1, kRowSum = 2, kRowFullyMasked = 4 };
+enum class Colormap : std::int32_t { Turbo, Inferno, Viridis, Cividis, Gray, Diverging };
+
+struct Reduction {
+  HeadReduce heads = HeadReduce::Mean;
+  LayerReduce layers = LayerReduce::Mean;
+  std::int64_t head = 0;
+  std::int64_t k = 1;
+};
+
+/// The accumulator's rows from the window's first token on; contiguous.
+struct AccumulatorRows {
+  float* map_tc = nullptr;
+  float* weight_t = nullptr;
+  float* mass_t = nullptr;
+  float* visible_t = nullptr;
+  std::int32_t* calls_t = nullptr;
+  std::int32_t* flags_t = nullptr;
+  std::int32_t* rows_t = nullptr;
+  std::int64_t cells = 0;
+};
+
+struct ReduceParams {
+  const void* attn_hqk = nullptr;  ///< at the window's batch row and first query
+  DType dtype = DType::F32;
+  std::int64_t heads = 0, queries = 0, keys = 0;  ///< queries: of the window
+  std::int64_t stride_h = 0, stride_q = 0, stride_k = 0;
+  std::int64_t first_key = 0;
+  float sum_tolerance = 0;
+  Reduction by;
+  AccumulatorRows to;
+};
+
+struct AttendParams {
+  const void* q_hqd = nullptr;  ///< at the window's batch row and first query
+  const void* k_hkd = nullptr;  ///< at the window's batch row
+  DType dtype = DType::F32;
+  std::int64_t heads = 0, kv_heads = 0, queries = 0, keys = 0, size = 0;
+  std::int64_t q_stride_h = 0, q_stride_q = 0, q_stride_d = 0;
+  std::int64_t k_stride_h = 0, k_stride_k = 0, k_stride_d = 0;
+  const void* mask_hqk = nullptr;  ///< null: none; at the window's batch row and first query; stride 0 broadcasts
+  DType mask_dtype = DType::Bool;
+  std::int64_t mask_stride_h = 0, mask_stride_q = 0, mask_stride_k = 0;
+  bool causal = false;
+  std::int64_t first_query = 0;  ///< of the window: decides what a causal row sees
+  float scale = 1;
+};
+
+struct AttendReduceParams {
+  AttendParams scores;
+  std::int64_t first_key = 0;
+  Reduction by;
+  AccumulatorRows to;
+};
+
+struct NormaliseParams {
+  const float* map_tc = nullptr;
+  const float* visible_t = nullptr;
+  std::int64_t tokens = 0, cells = 0;
+  bool subtract_sinks = false;
+  bool per_map_min_max = false;
+  double percentile = 1;
+  float* lift_tc = nullptr;
+  float* shown_tc = nullptr;
+  float* value_tc = nullptr;
+  float* max_lift_t = nullptr;
+  float* entropy_t = nullptr;
+  bool* diffuse_t = nullptr;
+  float* range_max = nullptr;
+};
+
+struct ResampleParams {
+  const float* map_yx = nullptr;
+  std::int64_t rows = 0, cols = 0, stride_y = 0, stride_x = 0;
+  double scale_x = 1, offset_x = 0, scale_y = 1, offset_y = 0;
+  std::int64_t height = 0, width = 0;
+  bool exact = false;
+  float* out_yx = nullptr;
+};
+
+struct ColourParams {
+  const float* value = nullptr;
+  std::int64_t count = 0;
+  Colormap colormap = Colormap::Turbo;
+  std::uint8_t* out_rgb = nullptr;
+};
+
+struct BlendParams {
+  const std::uint8_t* rgb = nullptr;
+  const std::uint8_t* colour = nullptr;
+  const float* value = nullptr;
+  std::int64_t pixels = 0;
+  float alpha_max = 0, alpha_start = 0;
+  std::uint8_t* out_rgb = nullptr;
+};
+
+struct ContourParams {
+  std::uint8_t* rgb = nullptr;
+  const bool* inside_yx = nullptr;
+  std::int64_t height = 0, width = 0;
+  std::int64_t reach = 0;  ///< pixels on either side of the edge
+};
+
+/// Kernels allocate nothing: `workspace` holds at least what the function of that name says, aligned for double.
+namespace cpu {
+
+std::size_t reduce_workspace(const ReduceParams& params);
+void reduce(const ReduceParams& params, void* workspace);
+
+std::size_t attend_workspace(const AttendParams& params);
+void attend(const AttendParams& params, float* out_hqk, void* workspace);
+
+std::size_t attend_reduce_workspace(const AttendReduceParams& params);
+void attend_reduce(const AttendReduceParams& params, void* workspace);
+
+std::size_t normalise_workspace(const NormaliseParams& params);
+void normalise(const NormaliseParams& params, void* workspace);
+
+void resample(const ResampleParams& params);
+void colour(const ColourParams& params);
+void blend(const BlendParams& params);
+
+std::size_t contour_workspace(const ContourParams& params);
+void contour(const ContourParams& params, void* workspace);
+
+}  // namespace cpu
+}  // namespace gaze::kernels

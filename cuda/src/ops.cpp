@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// Schemas, the typed entries of the public headers, and the ops that are a few tensor operations on any device.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/cumsum.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/scatter.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/library.h>
+
+#include "check.hpp"
+#include "params.hpp"
+
+// A fragment: the taps of gaze::hooks live in the same namespace.
+TORCH_LIBRARY_FRAGMENT(gaze, m) {
+  m.def(
+      "reduce_(Tensor attn_bhqk, int batch, int first_query, int queries, int first_key, int first_token, int heads, "
+      "int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, "
+      "Tensor(e!) calls_t, Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
+  m.def(
+      "attend(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int batch, int first_query, "
+      "int queries) -> Tensor");
+  m.def(
+      "attend_reduce_(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int batch, "
+      "int first_query, int queries, int first_key, int first_token, int heads, int head, int k, int layers, "
+      "Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, Tensor(e!) calls_t, "
+      "Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
+  m.def(
+      "normalise(Tensor map_tc, Tensor visible_t, bool subtract_sinks, float percentile, bool per_map_min_max) -> "
+      "(Tensor lift_tc, Tensor shown_tc, Tensor value_tc, Tensor max_lift_t, Tensor entropy_t, Tensor diffuse_t, "
+      "Tensor range_max)");
+  m.def(
+      "resample(Tensor map_yx, float scale_x, float offset_x, float scale_y, float offset_y, int height, int width, "
+      "bool exact) -> Tensor");
+  m.def("colour(Tensor value, int colormap) -> Tensor");
+  m.def("blend(Tensor rgb_hwc, Tensor colour_hwc, Tensor value_yx, float alpha_max, float alpha_start) -> Tensor");
+  m.def("contour_(Tensor(a!) rgb_hwc, Tensor inside_yx, int width_pixels) -> ()");
+}
+
+namespace gaze::ops {
+namespace {
+
+/// Whatever mode the host is in: no graph is recorded, no version counted, nothing cast.
+struct Quiet {
+  at::AutoDispatchBelowADInplaceOrView below_autograd;
+  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
+};
+
+/// Looked up once; a call costs what a call of an at:: function costs.
+template <typename Fn>
+c10::TypedOperatorHandle<Fn> handle(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Fn>();
+}
+
+int64_t tokens_of(const char* op, const Accumulator& accumulator, int64_t tokens) {
+  check_tensor(op, "accumulator.map_tc", accumulator.map_tc);
+  check_tensor(op, "accumulator.weight_t", accumulator.weight_t);
+  check_tensor(op, "accumulator.mass_t", accumulator.mass_t);
+  check_tensor(op, "accumulator.visible_t", accumulator.visible_t);
+  check_tensor(op, "accumulator.rows_t", accumulator.rows_t);
+  GAZE_CHECK(tokens >= 0 && tokens <= accumulator.map_tc.size(0), op, "tokens", "0..", accumulator.map_tc.size(0),
+             ", got ", tokens);
+  return tokens;
+}
+
+}  // namespace
+
+Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
+  constexpr const char* op = "make_accumulator";
+  GAZE_CHECK(tokens >= 0, op, "tokens", "at least 0, got ", tokens);
+  GAZE_CHECK(cells >= 1, op, "cells", "at least 1, got ", cells);
+  // Ordinary tensors, so that the host may open a request in inference mode and answer it outside, or the reverse.
+  const c10::InferenceMode off(false);
+  const Quiet quiet;
+  const auto real = at::TensorOptions().dtype(at::kFloat).device(device);
+  const auto whole = real.dtype(at::kInt);
+  return {at::zeros({tokens, cells}, real), at::zeros({tokens}, real),  at::zeros({tokens}, real),
+          at::zeros({tokens}, real),        at::zeros({tokens}, whole), at::zeros({tokens}, whole),
+          at::zeros({tokens}, whole)};
+}
+
+void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options, Accumulator& to) {
+  check_tensor("reduce", "attn_bhqk", attn_bhqk);
+  check_like("reduce", "accumulator.map_tc", to.map_tc, at::kFloat, attn_bhqk.device());
+  const Quiet quiet;
+  static const auto op = handle<ReduceFn>("gaze::reduce_");
+  op.call(attn_bhqk, window.batch, window.first_query, window.queries, window.first_key, window.first_token,
+          static_cast<int64_t>(options.heads), options.head, options.k, static_cast<int64_t>(options.layers), to.map_tc,
+          to.weight_t, to.mass_t, to.visible_t, to.calls_t, to.flags_t, to.rows_t);
+}
+
+at::Tensor attend(const Scores& scores, const Window& window) {
+  check_tensor("attend", "q_bhqd", scores.q_bhqd);
+  const Quiet quiet;
+  static const auto op = handle<AttendFn>("gaze::attend");
+  return op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, window.batch,
+                 window.first_query, window.queries);
+}
+
+void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options, Accumulator& to) {
+  check_tensor("attend_reduce", "q_bhqd", scores.q_bhqd);
+  check_like("attend_reduce", "accumulator.map_tc", to.map_tc, at::kFloat, scores.q_bhqd.device());
+  const Quiet quiet;
+  static const auto op = handle<AttendReduceFn>("gaze::attend_reduce_");
+  op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, window.batch, window.first_query,
+          window.queries, window.first_key, window.first_token, static_cast<int64_t>(options.heads), options.head,
+          options.k, static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t, to.visible_t, to.calls_t,
+          to.flags_t, to.rows_t);
+}
+
+Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options) {
+  tokens = tokens_of("finish", accumulator, tokens);
+  GAZE_CHECK(options.layers != LayerReduce::Rollout, "finish", "options.layers",
+             "a reduction that can be accumulated, got Rollout (see gaze::ops::rollout)");
+  const Quiet quiet;
+  const at::Tensor weight_t = accumulator.weight_t.narrow(0, 0, tokens);
+  const at::Tensor rows_t = accumulator.rows_t.narrow(0, 0, tokens);
+  const auto mean = [](const at::Tensor& sum, const at::Tensor& count) {
+    return at::where(count.gt(0), sum.div(count), at::zeros_like(sum));
+  };
+  return {mean(accumulator.map_tc.narrow(0, 0, tokens), weight_t.unsqueeze(1)),
+          mean(accumulator.mass_t.narrow(0, 0, tokens), rows_t),
+          mean(accumulator.visible_t.narrow(0, 0, tokens), rows_t)};
+}
+
+at::Tensor rollout(const at::Tensor& attn_lqk) {
+  constexpr const char* op = "rollout";
+  check_like(op, "attn_lqk", attn_lqk, at::kFloat, attn_lqk.defined() ? attn_lqk.device() : at::Device(at::kCPU));
+  GAZE_CHECK(attn_lqk.dim() == 3 && attn_lqk.size(1) == attn_lqk.size(2), op, "attn_lqk", "[layers, n, n], got ",
+             attn_lqk.sizes());
+  const Quiet quiet;
+  at::Tensor product = at::eye(attn_lqk.size(1), attn_lqk.options());
+  for (int64_t layer = 0; layer < attn_lqk.size(0); ++layer) {
+    // (0.5 A + 0.5 I) P = 0.5 P + 0.5 A P
+    product = at::addmm(product, attn_lqk.select(0, layer), product, 0.5, 0.5);
+  }
+  return product;
+}
+
+Normalised normalise(const at::Tensor& map_tc, const at::Tensor& visible_t, const NormaliseOptions& options) {
+  check_tensor("normalise", "map_tc", map_tc);
+  const Quiet quiet;
+  static const auto op = handle<NormaliseFn>("gaze::normalise");
+  Normalised out;
+  std::tie(out.lift_tc, out.shown_tc, out.value_tc, out.max_lift_t, out.entropy_t, out.diffuse_t, out.range_max) =
+      op.call(map_tc, visible_t, options.subtract_sinks, options.percentile, options.per_map_min_max);
+  out.sinks_subtracted = options.subtract_sinks && map_tc.size(0) >= kTokensForSinks;
+  return out;
+}
+
+at::Tensor resample(const at::Tensor& map_yx, const CellAffine& place, int64_t height, int64_t width,
+                    Interpolation interpolation) {
+  check_tensor("resample", "map_yx", map_yx);
+  const Quiet quiet;
+  static const auto op = handle<ResampleFn>("gaze::resample");
+  return op.call(map_yx, place.scale_x, place.offset_x, place.scale_y, place.offset_y, height, width,
+                 interpolation == Interpolation::Exact);
+}
+
+at::Tensor colour(const at::Tensor& value, Colormap colormap) {
+  check_tensor("colour", "value", value);
+  const Quiet quiet;
+  static const auto op = handle<ColourFn>("gaze::colour");
+  return op.call(value, static_cast<int64_t>(colormap));
+}
+
+at::Tensor blend(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, const at::Tensor& value_yx,
+                 const BlendOptions& options) {
+  check_tensor("blend", "rgb_hwc", rgb_hwc);
+  const Quiet quiet;
+  static const auto op = handle<BlendFn>("gaze::blend");
+  return op.call(rgb_hwc, colour_hwc, value_yx, options.alpha_max, options.alpha_start);
+}
+
+void contour(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels) {
+  check_tensor("contour", "rgb_hwc", rgb_hwc);
+  const Quiet quiet;
+  static const auto op = handle<ContourFn>("gaze::contour_");
+  op.call(rgb_hwc, inside_yx, width_pixels);
+}
+
+at::Tensor top_mass(const at::Tensor& map_tc, double share) {
+  constexpr const char* op = "top_mass";
+  check_like(op, "map_tc", map_tc, at::kFloat, map_tc.defined() ? map_tc.device() : at::Device(at::kCPU));
+  GAZE_CHECK(map_tc.dim() == 2, op, "map_tc", "[tokens, cells], got ", map_tc.sizes());
+  GAZE_CHECK(share >= 0 && share <= 1, op, "share", "0..1, got ", share);
+  const Quiet quiet;
+  const auto [sorted_tc, cell_tc] = at::sort(map_tc, /*stable=*/true, /*dim=*/1, /*descending=*/true);
+  const at::Tensor held_tc = at::cumsum(sorted_tc, 1, at::kDouble);
+  // A cell belongs to the set when the ones before it hold too little.
+  const at::Tensor wanted_t = map_tc.size(1) > 0 ? held_tc.narrow(1, map_tc.size(1) - 1, 1).mul(share) : held_tc;
+  const at::Tensor needed_tc = held_tc.sub(sorted_tc).lt(wanted_t).logical_and(sorted_tc.gt(0));
+  return at::zeros_like(needed_tc).scatter(1, cell_tc, needed_tc);
+}
+
+}  // namespace gaze::ops

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// The ops' CPU kernels.
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <memory>
+
+#include "params.hpp"
+
+namespace gaze::ops {
+namespace {
+
+/// Scratch memory of this thread. It only grows: a decode loop allocates in its first step.
+void* workspace(std::size_t bytes) {
+  thread_local std::unique_ptr<double[]> memory;
+  thread_local std::size_t capacity = 0;
+  const std::size_t needed = (bytes + sizeof(double) - 1) / sizeof(double);
+  if (needed > capacity) {
+    memory.reset();  // not both at once
+    capacity = 0;
+    memory.reset(new double[needed]);
+    capacity = needed;
+  }
+  return memory.get();
+}
+
+void reduce_cpu(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,
+                int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc,
+                at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t,
+                at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token},
+                                    {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                                    {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+  kernels::cpu::reduce(params, workspace(kernels::cpu::reduce_workspace(params)));
+}
+
+at::Tensor attend_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
+                      bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries) {
+  const auto params = attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries});
+  at::Tensor out_hqk = at::empty({params.heads, params.queries, params.keys}, q_bhqd.options().dtype(at::kFloat));
+  kernels::cpu::attend(params, out_hqk.data_ptr<float>(), workspace(kernels::cpu::attend_workspace(params)));
+  return out_hqk;
+}
+
+void attend_reduce_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
+                       bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries,
+                       int64_t first_key, int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers,
+                       at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
+                       at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params =
+      attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries, first_key, first_token},
+                           {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                           {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+  kernels::cpu::attend_reduce(params, workspace(kernels::cpu::attend_reduce_workspace(params)));
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> normalise_cpu(
+    const at::Tensor& map_tc, const at::Tensor& visible_t, bool subtract_sinks, double percentile,
+    bool per_map_min_max) {
+  const NormaliseCall call = normalise_call(map_tc, visible_t, {subtract_sinks, percentile, per_map_min_max});
+  kernels::cpu::normalise(call.params, workspace(kernels::cpu::normalise_workspace(call.params)));
+  const Normalised& out = call.out;
+  return {out.lift_tc, out.shown_tc, out.value_tc, out.max_lift_t, out.entropy_t, out.diffuse_t, out.range_max};
+}
+
+at::Tensor resample_cpu(const at::Tensor& map_yx, double scale_x, double offset_x, double scale_y, double offset_y,
+                        int64_t height, int64_t width, bool exact) {
+  const ResampleCall call = resample_call(map_yx, {scale_x, offset_x, scale_y, offset_y}, height, width,
+                                          exact ? Interpolation::Exact : Interpolation::Bilinear);
+  kernels::cpu::resample(call.params);
+  return call.out_yx;
+}
+
+at::Tensor colour_cpu(const at::Tensor& value, int64_t colormap) {
+  const ColourCall call = colour_call(value, static_cast<Colormap>(colormap));
+  kernels::cpu::colour(call.params);
+  return call.out_rgb;
+}
+
+at::Tensor blend_cpu(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, const at::Tensor& value_yx,
+                     double alpha_max, double alpha_start) {
+  const BlendCall call = blend_call(rgb_hwc, colour_hwc, value_yx, {alpha_max, alpha_start});
+  kernels::cpu::blend(call.params);
+  return call.out_hwc;
+}
+
+void contour_cpu(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels) {
+  const ContourCall call = contour_call(rgb_hwc, inside_yx, width_pixels);
+  kernels::cpu::contour(call.params, workspace(kernels::cpu::contour_workspace(call.params)));
+}
+
+}  // namespace
+}  // namespace gaze::ops
+
+TORCH_LIBRARY_IMPL(gaze, CPU, m) {
+  m.impl("reduce_", gaze::ops::reduce_cpu);
+  m.impl("attend", gaze::ops::attend_cpu);
+  m.impl("attend_reduce_", gaze::ops::attend_reduce_cpu);
+  m.impl("normalise", gaze::ops::normalise_cpu);
+  m.impl("resample", gaze::ops::resample_cpu);
+  m.impl("colour", gaze::ops::colour_cpu);
+  m.impl("blend", gaze::ops::blend_cpu);
+  m.impl("contour_", gaze::ops::contour_cpu);
+}
