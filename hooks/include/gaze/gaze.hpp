@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// Gaze: attention overlays from the model that is answering. The one header a host includes.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/hooks/options.hpp>
+#include <gaze/hooks/sites.hpp>
+#include <gaze/hooks/stats.hpp>
+#include <gaze/render/picture.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace c10 {
+struct IValue;
+}
+
+namespace gaze {
+
+class Recorder;
+struct RequestState;
+
+/// One unit of work with its own bundle (one batch row).
+struct GAZE_API RequestSpec {
+  std::string id;      ///< the host's name of the request; generated when empty
+  Picture image;       ///< the original picture; when empty, the model's own input is used if the profile says where
+  std::string prompt;  ///< shown beside the overlays
+  int64_t prompt_tokens =
+      0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from prompt_tokens - 1
+          ///< on are kept. 0: the last row of the first call, then every row of one-token calls
+  std::optional<Geometry> geometry;  ///< instead of the profile's
+};
+
+/// An open request. Belongs to the thread that opened it; follows prim::fork. Movable, not copyable.
+/// Every member is noexcept: what cannot be done is dropped and counted.
+class GAZE_API Request {
+ public:
+  Request() noexcept;
+  Request(Request&&) noexcept;
+  Request& operator=(Request&&) noexcept;
+  ~Request();  ///< without finish(): discarded and counted
+
+  /// Text of the captured tokens, in order; may be fewer than were captured, not more.
+  void label(std::vector<std::string> tokens, size_t row = 0) noexcept;
+  /// Ids of the captured tokens; their text comes from the profile's vocabulary, ending at its end token.
+  void tokens(const std::vector<int64_t>& ids, size_t row = 0) noexcept;
+  /// Closes the request and hands it to the worker. Does not wait, does no I/O.
+  void finish() noexcept;
+  /// True while the request is being captured.
+  [[nodiscard]] explicit operator bool() const noexcept;
+
+ private:
+  friend class Gaze;
+  explicit Request(std::shared_ptr<RequestState> state) noexcept;
+  std::shared_ptr<RequestState> state_;
+};
+
+/// Exact weights of one call of one site.
+struct ExactWeights {
+  std::string site;
+  int64_t call = 0;      ///< 0-based count of this site's calls
+  at::Tensor attn_bhqk;  ///< float32 [batch, heads, queries, keys] on the CPU: after masks, before dropout
+};
+
+/// Capture of one attached module. Inert when capture is off. Thread-safe; movable, not copyable.
+class GAZE_API Gaze {
+ public:
+  Gaze() noexcept;
+  Gaze(Gaze&&) noexcept;
+  Gaze& operator=(Gaze&&) noexcept;
+  ~Gaze();  ///< shutdown(5 s)
+
+  /// True when taps are in place and requests are captured.
+  [[nodiscard]] bool enabled() const noexcept;
+  /// Opens a request on this thread. Cost: one small allocation, and a copy of the picture when it is a tensor.
+  [[nodiscard]] Request begin(RequestSpec spec = {}) noexcept;
+  /// One request per batch row, in the batch's order.
+  [[nodiscard]] Request begin(std::vector<RequestSpec> batch) noexcept;
+  /// Runs `call` and returns the weights of every attention call it made on this thread, of all sites, profile or not.
+  /// Costs what materialised attention costs: for inspection, not for serving. Exceptions of `call` pass through.
+  [[nodiscard]] std::vector<ExactWeights> capture_weights(const std::function<void()>& call);
+  [[nodiscard]] Stats stats() const noexcept;
+  /// Waits until everything finished so far is written, at most `timeout`; true when it is.
+  bool flush(std::chrono::milliseconds timeout = std::chrono::seconds(60)) noexcept;
+  /// Stops the worker within `timeout`; what is still queued is dropped and counted. Idempotent.
+  void shutdown(std::chrono::milliseconds timeout = std::chrono::seconds(5)) noexcept;
+
+ private:
+  friend GAZE_API Gaze attach(torch::jit::Module&, Options, const std::vector<c10::IValue>*);
+  explicit Gaze(std::shared_ptr<Recorder> recorder) noexcept;
+  std::shared_ptr<Recorder> recorder_;
+};
+
+/// Places taps in every method of `module`, for all autocast states, and starts one worker thread.
+/// Does nothing, and returns an inert handle, unless capture is on (GAZE_CAPTURE=1 or options.capture).
+/// Call it at set-up, while no other thread runs the module. `graph()`, `code` and `save()` stay as they were.
+///
+/// @param example_inputs  arguments of `forward`; when given, the module runs off, on and off, and capture stays off,
+///                        with a log line and SelfCheck counted, unless the three results are byte-identical.
+/// @throws gaze::Error when capture is on and the module has no attention, the profile does not fit it or cannot be
+/// read;
+///         the module is then untouched.
+GAZE_API Gaze attach(torch::jit::Module& module, Options options = {},
+                     const std::vector<c10::IValue>* example_inputs = nullptr);
+
+}  // namespace gaze

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Everything a host or an environment variable may decide. docs/environment.md holds one row per variable.
+#pragma once
+
+#include <gaze/render/bundle.hpp>
+#include <gaze/render/profile.hpp>
+#include <gaze/render/sink.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gaze {
+
+/// A set environment variable wins over the field, so that an on-call engineer needs no new build.
+/// Empty counts as unset; a value that is not understood is reported once in the log and ignored.
+struct GAZE_API Options {
+  bool capture = false;                ///< GAZE_CAPTURE: 0 or 1
+  bool disabled = false;               ///< GAZE_DISABLED: 1 keeps capture off whatever else is set
+  std::string out_dir = "./overlays";  ///< GAZE_OUT_DIR
+  std::string profile;                 ///< GAZE_PROFILE: path of a profile; empty: none
+  double sample_rate = 1.0;            ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
+  std::optional<LayerChoice> layers;   ///< GAZE_LAYERS: mean, max, last, weighted, rollout, a range "1-2", or "max:1-2"
+  std::optional<HeadChoice> heads;     ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
+  std::optional<ops::Colormap> colormap;  ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
+  ImageFormat format = ImageFormat::Png;  ///< GAZE_FORMAT: png, jpeg, webp
+  Delivery delivery = Delivery::Frame;    ///< GAZE_DELIVERY: frame, map
+  int64_t queue_bytes =
+      int64_t{64} << 20;     ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
+  std::string log = "warn";  ///< GAZE_LOG: off, error, warn, info, debug
+
+  // Fields a host sets in code only.
+  std::optional<Profile> profile_in_code;  ///< instead of a profile file
+  Style style;                             ///< colormap above wins when set
+  bool maps = false;                       ///< also write maps.safetensors
+  int64_t max_tokens = 256;                ///< token rows kept per request; more are dropped and counted
+  std::string model_path;                  ///< named and hashed in request.json when given
+  std::shared_ptr<Sink> sink;              ///< instead of bundles in out_dir
+  bool read_environment = true;            ///< false: only this struct decides
+};
+
+/// `options` with the process environment applied. Never throws; problems are appended to `warnings`.
+GAZE_API Options from_environment(Options options, std::vector<std::string>* warnings = nullptr);
+
+}  // namespace gaze

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The attention calls of a TorchScript module.
+#pragma once
+
+#include <gaze/ops/api.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace torch::jit {
+struct Module;
+}
+
+namespace gaze {
+
+/// One attention call.
+struct Site {
+  std::string name;      ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
+  std::string kind;      ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
+  std::string relation;  ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
+  int64_t heads = 0;     ///< 0 when the graph does not say
+  std::string source;    ///< Python file:line as the file kept it
+  std::vector<std::string> methods;  ///< methods of the root module whose graph holds the site
+  bool proposed = false;             ///< would make the overlay when no profile says otherwise
+};
+
+/// Something that looks like attention and is not understood.
+struct Unknown {
+  std::string what;  ///< the operator
+  std::string why;
+  std::string source;
+};
+
+struct SiteReport {
+  std::vector<Site> sites;
+  std::vector<Unknown> unknown;
+};
+
+/// Reads the module's graphs; changes nothing.
+/// @throws gaze::Error when the graphs cannot be read.
+GAZE_API SiteReport find_sites(const torch::jit::Module& module);
+
+}  // namespace gaze

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// The facade. The only file beside the taps that sees TorchScript values.
+#include <torch/csrc/jit/api/module.h>
+#include <gaze/gaze.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "instrument.hpp"
+#include "log.hpp"
+#include "model_sink.hpp"
+#include "recorder.hpp"
+#include "request_state.hpp"
+
+namespace gaze {
+namespace {
+
+void append_bytes(const c10::IValue& value, std::string& out) {
+  if (value.isTensor()) {
+    const at::Tensor tensor = value.toTensor().detach().cpu().contiguous();
+    out += c10::str(tensor.scalar_type(), tensor.sizes(), ";");
+    out.append(static_cast<const char*>(tensor.data_ptr()), tensor.nbytes());
+  } else if (value.isTuple()) {
+    for (const auto& element : value.toTupleRef().elements()) append_bytes(element, out);
+  } else if (value.isList()) {
+    for (const c10::IValue& element : value.toListRef()) append_bytes(element, out);
+  } else if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict()) {
+      append_bytes(entry.key(), out);
+      append_bytes(entry.value(), out);
+    }
+  } else {
+    out += c10::str(value, ";");
+  }
+}
+
+std::string outputs_of(const torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
+  const at::NoGradGuard no_grad;
+  std::string bytes;
+  append_bytes(module.get_method("forward")(inputs), bytes);
+  return bytes;
+}
+
+}  // namespace
+
+Request::Request() noexcept = default;
+Request::Request(std::shared_ptr<RequestState> state) noexcept : state_(std::move(state)) {}
+Request::Request(Request&&) noexcept = default;
+Request& Request::operator=(Request&& other) noexcept {
+  if (this != &other) {
+    if (state_) state_->discard();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+Request::~Request() {
+  if (state_) state_->discard();
+}
+void Request::label(std::vector<std::string> tokens, size_t row) noexcept {
+  if (state_) state_->label(std::move(tokens), row);
+}
+void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
+  if (state_) state_->tokens(ids, row);
+}
+void Request::finish() noexcept {
+  if (state_) state_->finish();
+}
+Request::operator bool() const noexcept { return state_ && state_->open.load(); }
+
+Gaze::Gaze() noexcept = default;
+Gaze::Gaze(std::shared_ptr<Recorder> recorder) noexcept : recorder_(std::move(recorder)) {}
+Gaze::Gaze(Gaze&&) noexcept = default;
+Gaze& Gaze::operator=(Gaze&& other) noexcept {
+  if (this != &other) {
+    shutdown();
+    recorder_ = std::move(other.recorder_);
+  }
+  return *this;
+}
+Gaze::~Gaze() { shutdown(); }
+
+bool Gaze::enabled() const noexcept { return recorder_ && recorder_->active.load(); }
+
+Request Gaze::begin(RequestSpec spec) noexcept {
+  if (!enabled()) return {};
+  try {
+    std::vector<RequestSpec> batch;
+    batch.push_back(std::move(spec));
+    return begin(std::move(batch));
+  } catch (...) {
+    recorder_->counters->begun(1);
+    return {};
+  }
+}
+
+Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
+  if (!enabled() || batch.empty()) return {};
+  const auto count = static_cast<int64_t>(batch.size());
+  recorder_->counters->begun(count);
+  if (!recorder_->sample()) {
+    recorder_->counters->not_sampled(count);
+    return {};
+  }
+  recorder_->counters->sampled(count);
+  try {
+    auto state = std::make_shared<RequestState>(recorder_, std::move(batch), false);
+    state->bind();
+    return Request(std::move(state));
+  } catch (...) {
+    recorder_->counters->dropped(DropReason::HostBudget, count);
+    return {};
+  }
+}
+
+std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& call) {
+  if (!enabled())
+    throw Error(
+        "capture_weights: expected capture to be on, got an inert handle. Set GAZE_CAPTURE=1 or options.capture.");
+  auto state = std::make_shared<RequestState>(recorder_, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
+  state->bind();
+  try {
+    call();
+  } catch (...) {
+    state->discard();
+    throw;
+  }
+  state->discard();
+  if (!state->error.empty()) throw Error("capture_weights: " + state->error);
+  return std::move(state->exact);
+}
+
+Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }
+
+bool Gaze::flush(std::chrono::milliseconds timeout) noexcept {
+  return !recorder_ || !recorder_->worker || recorder_->worker->flush(timeout);
+}
+
+void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
+  if (!recorder_) return;
+  recorder_->active.store(false);
+  recorder_->instrumented.release(recorder_.get());
+  if (recorder_->worker) recorder_->worker->shutdown(timeout);
+}
+
+Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::IValue>* example_inputs) {
+  std::vector<std::string> warnings;
+  if (options.read_environment) options = from_environment(std::move(options), &warnings);
+  if (options.disabled || !options.capture) return {};
+  if (!log::set_level(options.log))
+    throw Error("options.log: expected off, error, warn, info or debug, got \"" + options.log + "\".");
+  for (const auto& warning : warnings) log::warn(warning);
+
+  Profile profile;
+  if (options.profile_in_code) {
+    profile = *options.profile_in_code;
+  } else if (!options.profile.empty()) {
+    profile = read_profile(options.profile);
+  }
+  if (options.max_tokens < 1)
+    throw Error("options.max_tokens: expected at least 1, got " + std::to_string(options.max_tokens) + ".");
+  if (find_sites(module).sites.empty()) {
+    throw Error(
+        "attach: expected a module with attention (softmax between two products, or scaled_dot_product_attention), "
+        "found none. "
+        "`gaze sites MODEL.pt` shows what was looked at.");
+  }
+  std::string untapped;
+  const torch::jit::Module clone = example_inputs != nullptr ? module.clone(/*inplace=*/true) : module;
+  if (example_inputs != nullptr) untapped = outputs_of(clone, *example_inputs);
+
+  Instrumented& instrumented = instrument(module);
+  auto recorder = std::make_shared<Recorder>(options, std::move(profile), instrumented);
+  if (!instrumented.claim(recorder)) {
+    throw Error(
+        "attach: expected a module without a live capture, got one that is attached already. Keep and use the first "
+        "handle.");
+  }
+  if (example_inputs != nullptr) {
+    auto state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
+    state->bind();
+    std::string tapped;
+    try {
+      tapped = outputs_of(module, *example_inputs);
+    } catch (...) {
+      state->discard();
+      instrumented.release(recorder.get());
+      throw;
+    }
+    state->discard();
+    if (tapped != untapped || outputs_of(module, *example_inputs) != untapped) {
+      recorder->counters->self_check_failed();
+      instrumented.release(recorder.get());
+      log::error(
+          "attach: the example's outputs with taps differ from those without; capture stays off for this module. "
+          "A model that is random or keeps state between calls cannot be checked: attach without example_inputs.");
+      return Gaze(std::move(recorder));
+    }
+  }
+  std::shared_ptr<Sink> sink = options.sink;
+  if (!sink) {
+    BundleOptions bundle;
+    bundle.out_dir = options.out_dir;
+    bundle.format = options.format;
+    bundle.delivery = options.delivery;
+    bundle.maps = options.maps || options.delivery == Delivery::Map;
+    sink = std::make_shared<BundleSink>(bundle);
+  }
+  recorder->worker =
+      std::make_unique<Worker>(std::make_shared<ModelSink>(std::move(sink), options.model_path, recorder->counters),
+                               options.queue_bytes, recorder->counters);
+  recorder->active.store(true);
+  log::info("attached: " + std::to_string(instrumented.sites.size()) + " sites, " + recorder->layers_text +
+            ", out_dir " + options.out_dir);
+  return Gaze(std::move(recorder));
+}
+
+}  // namespace gaze

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Finds attention calls in TorchScript graphs and names them after the module tree.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/ir.h>
+#include <gaze/hooks/sites.hpp>
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace gaze {
+
+/// A method of some module in the tree, with the inlined graph to be read or edited.
+struct MethodGraph {
+  c10::ClassTypePtr type;
+  std::string method;
+  std::shared_ptr<torch::jit::Graph> graph;
+  bool root = false;  ///< a method of the root module, the ones a host calls
+};
+
+/// One attention node of one graph.
+struct FoundSite {
+  Site site;  ///< `methods` empty
+  torch::jit::Node* node = nullptr;
+};
+
+/// The module tree: which instances a type has.
+class ModuleTree {
+ public:
+  explicit ModuleTree(const torch::jit::Module& root);
+  [[nodiscard]] const torch::jit::Module& root() const { return root_; }
+  /// Distinct types of the tree, root first.
+  [[nodiscard]] const std::vector<c10::ClassTypePtr>& types() const { return types_; }
+  /// Instance path of a type: "" for the root, "a.b" for a single instance, "layers.*" where several share the type.
+  [[nodiscard]] std::string prefix(const c10::ClassTypePtr& type) const;
+  /// A module of that type.
+  [[nodiscard]] const torch::jit::Module& instance(const c10::ClassTypePtr& type) const;
+
+ private:
+  void walk(const torch::jit::Module& module, const std::string& path);
+  torch::jit::Module root_;
+  std::vector<c10::ClassTypePtr> types_;
+  std::unordered_map<const c10::ClassType*, std::vector<std::pair<std::string, torch::jit::Module>>> instances_;
+};
+
+/// Inlines what torch's inliner leaves alone: the bodies of prim::fork.
+void inline_forks(torch::jit::Graph& graph);
+
+/// Attention nodes in the order of the graph, blocks and forks included; `unknown` gets what only looks like attention.
+std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& method, std::vector<Unknown>* unknown);
+
+}  // namespace gaze

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#include "instrument.hpp"
+
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <gaze/render/status.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <functional>
+#include <set>
+#include <unordered_map>
+
+#include "graph_sites.hpp"
+#include "recorder.hpp"
+#include "tap_ops.hpp"
+#include "torch_compat.hpp"
+
+namespace gaze {
+namespace {
+
+using torch::jit::Block;
+using torch::jit::Graph;
+using torch::jit::GraphFunction;
+using torch::jit::Node;
+using torch::jit::Value;
+using torch::jit::WithInsertPoint;
+
+constexpr int64_t kMaxInstrumented = 4096;
+std::array<std::atomic<Instrumented*>, kMaxInstrumented> registry{};
+std::mutex registry_mutex;
+int64_t registry_size = 0;
+std::unordered_map<const c10::ClassType*, Instrumented*>& by_type() {
+  static auto* map = new std::unordered_map<const c10::ClassType*, Instrumented*>();
+  return *map;
+}
+
+/// Restores autocast's thread-local state.
+class AutocastState {
+ public:
+  AutocastState()
+      : cpu_(at::autocast::is_autocast_enabled(at::kCPU)), cuda_(at::autocast::is_autocast_enabled(at::kCUDA)) {}
+  ~AutocastState() { set(cpu_, cuda_); }
+  AutocastState(const AutocastState&) = delete;
+  AutocastState& operator=(const AutocastState&) = delete;
+  static void set(bool cpu, bool cuda) {
+    at::autocast::set_autocast_enabled(at::kCPU, cpu);
+    at::autocast::set_autocast_enabled(at::kCUDA, cuda);
+  }
+
+ private:
+  bool cpu_;
+  bool cuda_;
+};
+
+bool holds(Block* block, const char* kind, std::set<const void*>& seen) {
+  for (Node* node : block->nodes()) {
+    if (std::string_view(node->kind().toQualString()) == kind) return true;
+    for (Block* inner : node->blocks()) {
+      if (holds(inner, kind, seen)) return true;
+    }
+    if (node->hasAttribute(torch::jit::attr::Subgraph) &&
+        holds(node->g(torch::jit::attr::Subgraph)->block(), kind, seen))
+      return true;
+    // Called functions are inlined later, so they count.
+    torch::jit::Function* called = nullptr;
+    if (node->kind() == torch::jit::prim::CallFunction) {
+      if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) called = type->function();
+    } else if (node->kind() == torch::jit::prim::CallMethod) {
+      if (const auto type = node->input(0)->type()->cast<c10::ClassType>())
+        called = type->findMethod(node->s(torch::jit::attr::name));
+    }
+    auto* function = called != nullptr ? torch::jit::tryToGraphFunction(*called) : nullptr;
+    if (function != nullptr && seen.insert(function).second && holds(function->graph()->block(), kind, seen))
+      return true;
+  }
+  return false;
+}
+
+bool holds(Graph& graph, const char* kind) {
+  std::set<const void*> seen;
+  return holds(graph.block(), kind, seen);
+}
+
+struct Method {
+  c10::ClassTypePtr type;
+  std::string name;
+  GraphFunction* function = nullptr;
+  bool root = false;
+};
+
+std::vector<Method> methods_of(const ModuleTree& tree) {
+  std::vector<Method> methods;
+  for (const auto& type : tree.types()) {
+    for (torch::jit::Function* method : type->methods()) {
+      if (auto* function = torch::jit::tryToGraphFunction(*method)) {
+        methods.push_back({type, method->name(), function, type == tree.root().type()});
+      }
+    }
+  }
+  return methods;
+}
+
+/// A new Function with a copy of the graph, so that it has no executor yet.
+GraphFunction* replace(const Method& method) {
+  auto graph = method.function->graph()->copy();
+  const auto qualified = method.function->qualname();
+  const auto schema = method.function->getSchema();
+  auto unit = method.type->compilation_unit();
+  if (!unit)
+    throw Error("attach: expected " + method.name +
+                " to belong to a compilation unit; it was unloaded. Load the module again.");
+  method.type->unsafeRemoveMethod(method.name);
+  auto* made = unit->create_function(qualified, std::move(graph), /*shouldMangle=*/true);
+  method.type->addMethod(made);
+  made->setSchema(schema);
+  return torch::jit::tryToGraphFunction(*made);
+}
+
+Value* constant(Graph& graph, int64_t value) { return graph.insertConstant(value); }
+
+void place_tap(Graph& graph, Node* node, int64_t id) {
+  WithInsertPoint here(node->next());
+  Value* site = constant(graph, id);
+  std::vector<Value*> inputs{node->output()};
+  const bool sdpa = node->kind() == c10::Symbol::fromQualString("aten::scaled_dot_product_attention");
+  if (sdpa) {
+    inputs.push_back(node->input(0));                                 // q
+    inputs.push_back(node->input(1));                                 // k
+    for (size_t i = 3; i < 8; ++i) inputs.push_back(node->input(i));  // mask, p, causal, scale, gqa
+  }
+  inputs.push_back(site);
+  Node* tap =
+      graph.insertNode(graph.create(c10::Symbol::fromQualString(sdpa ? "gaze::observe" : "gaze::tap"), inputs, 1));
+  tap->output()->setType(node->output()->type());
+  node->output()->replaceAllUsesAfterNodeWith(tap, tap->output());
+}
+
+/// Marks the beginning and the end of a call of a root method, and passes its tensors by, one of which may be the
+/// picture.
+void place_frame(Graph& graph, int64_t id) {
+  WithInsertPoint here(*graph.block()->nodes().begin());
+  Node* enter = graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::enter"), {constant(graph, id)}, 1));
+  enter->output()->setType(c10::TensorType::get());
+  for (size_t i = 1; i < graph.inputs().size(); ++i) {  // input 0 is self
+    Value* input = graph.inputs()[i];
+    if (input->type()->kind() != c10::TypeKind::TensorType || input->uses().empty()) continue;
+    Value* argument = constant(graph, static_cast<int64_t>(i) - 1);
+    Node* pass = graph.insertNode(
+        graph.create(c10::Symbol::fromQualString("gaze::pass"), {input, enter->output(), argument}, 1));
+    pass->output()->setType(input->type());
+    input->replaceAllUsesAfterNodeWith(pass, pass->output());
+  }
+  WithInsertPoint end(graph.return_node());
+  graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::leave"), {enter->output()}, 0));
+}
+
+}  // namespace
+
+std::shared_ptr<Recorder> Instrumented::recorder() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return recorder_.lock();
+}
+
+bool Instrumented::claim(const std::shared_ptr<Recorder>& recorder) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!recorder_.expired()) return false;
+  recorder_ = recorder;
+  return true;
+}
+
+void Instrumented::release(const Recorder* recorder) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (recorder_.lock().get() == recorder) recorder_.reset();
+}
+
+Instrumented* instrumented_of(int64_t id) noexcept {
+  const int64_t number = id >> kIndexBits;
+  if (number < 0 || number >= kMaxInstrumented) return nullptr;
+  return registry[static_cast<size_t>(number)].load(std::memory_order_acquire);
+}
+
+Instrumented& instrument(torch::jit::Module& module) {
+  const std::lock_guard<std::mutex> lock(registry_mutex);
+  const auto known = by_type().find(module.type().get());
+  if (known != by_type().end()) return *known->second;
+  if (registry_size >= kMaxInstrumented) {
+    throw Error(
+        "attach: expected at most 4096 module types per process, got one more. Reuse the handles of modules already "
+        "attached.");
+  }
+  register_tap_ops();
+
+  torch::jit::GraphOptimizerEnabledGuard optimise(true);
+  const ModuleTree tree(module);
+  const AutocastState restore;
+  auto made = std::make_unique<Instrumented>();
+  made->number = registry_size;
+
+  // First everything is read and named on copies: a failure here leaves the module untouched.
+  std::vector<Method> methods = methods_of(tree);
+  for (const Method& method : methods) {
+    if (!method.root) continue;
+    made->methods.push_back(method.name);
+    made->arguments.push_back(static_cast<int64_t>(method.function->getSchema().arguments().size()) - 1);
+  }
+
+  // Executors ignore later edits: a method that ran needs a new Function before any graph is inlined from it.
+  for (Method& method : methods) {
+    if (has_run(*method.function)) method.function = replace(method);
+  }
+
+  // Then every graph is cached before any tap is placed, else callers would inline tapped callees.
+  struct Cached {
+    const Method* method;
+    std::shared_ptr<Graph> graph;
+  };
+  std::vector<Cached> cached;
+  for (const Method& method : methods) {
+    Graph& raw = *method.function->graph();
+    const bool no_cuda_states = holds(raw, "aten::is_autocast_enabled");  // torch::jit::Autocast crashes on it there
+    const bool no_cpu_states = holds(raw, "aten::is_autocast_cpu_enabled");
+    for (int state = 0; state < 4; ++state) {
+      const bool cpu = (state & 1) != 0;
+      const bool cuda = (state & 2) != 0;
+      if ((cuda && no_cuda_states) || (cpu && no_cpu_states)) continue;
+      AutocastState::set(cpu, cuda);
+      cached.push_back({&method, method.function->optimized_graph()});
+    }
+  }
+
+  std::map<std::string, int64_t> index;
+  std::set<Graph*> edited;
+  for (const Cached& entry : cached) {
+    if (!edited.insert(entry.graph.get()).second) continue;
+    inline_forks(*entry.graph);
+    const auto found =
+        find_in_graph(tree, {entry.method->type, entry.method->name, entry.graph, entry.method->root}, nullptr);
+    for (const FoundSite& site : found) {
+      const auto [at, added] = index.emplace(site.site.name, static_cast<int64_t>(made->sites.size()));
+      if (added) made->sites.push_back(site.site);
+      if (entry.method->root) {
+        auto& names = made->sites[static_cast<size_t>(at->second)].methods;
+        if (std::find(names.begin(), names.end(), entry.method->name) == names.end())
+          names.push_back(entry.method->name);
+      }
+      place_tap(*site.node->owningGraph(), site.node, make_id(made->number, at->second));
+    }
+    if (entry.method->root) {
+      const auto method =
+          std::find(made->methods.begin(), made->methods.end(), entry.method->name) - made->methods.begin();
+      place_frame(*entry.graph, make_id(made->number, method));
+    }
+    entry.graph->lint();
+  }
+
+  Instrumented* result = made.release();
+  registry[static_cast<size_t>(registry_size++)].store(result, std::memory_order_release);
+  by_type()[module.type().get()] = result;
+  return *result;
+}
+
+}  // namespace gaze

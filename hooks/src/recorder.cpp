@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "recorder.hpp"
+
+#include <gaze/render/profile.hpp>
+
+#include <algorithm>
+#include <random>
+
+#include "instrument.hpp"
+
+namespace gaze {
+namespace {
+
+std::string list_of(const std::vector<Site>& sites) {
+  std::string text;
+  for (size_t i = 0; i < sites.size() && i < 12; ++i) text += (i == 0 ? "" : ", ") + sites[i].name;
+  if (sites.size() > 12) text += ", and " + std::to_string(sites.size() - 12) + " more";
+  return text;
+}
+
+bool shared_type(const Site& site) { return site.name.find('*') != std::string::npos; }
+
+}  // namespace
+
+Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
+    : options(std::move(given_options)), profile(std::move(given_profile)), instrumented(given_instrumented) {
+  const auto& sites = instrumented.sites;
+  std::vector<size_t> matched;
+  for (const std::string& pattern : profile.sites) {
+    bool any = false;
+    for (size_t i = 0; i < sites.size(); ++i) {
+      if (shared_type(sites[i]) || !glob_match(pattern, sites[i].name)) continue;
+      any = true;
+      if (std::find(matched.begin(), matched.end(), i) == matched.end()) matched.push_back(i);
+    }
+    if (!any) {
+      throw Error("profile: sites.match: expected a pattern of sites this model has (" + list_of(sites) + "), got \"" +
+                  pattern + "\". `gaze sites MODEL.pt` lists them.");
+    }
+  }
+  if (profile.sites.empty()) {
+    const bool any_cross = std::any_of(sites.begin(), sites.end(), [](const Site& s) { return s.relation == "cross"; });
+    for (size_t i = 0; i < sites.size(); ++i) {
+      if (!shared_type(sites[i]) && (!any_cross || sites[i].relation == "cross")) matched.push_back(i);
+    }
+  }
+  std::sort(matched.begin(), matched.end());
+
+  const HeadChoice heads = options.heads.value_or(
+      HeadChoice{profile.heads.value_or(ops::HeadReduce::Weighted), profile.head, profile.top_k});
+  reduce.heads = heads.kind;
+  reduce.head = heads.head;
+  reduce.k = heads.k;
+  LayerChoice layers;
+  layers.kind = profile.layers;
+  layers.first = profile.first_layer;
+  layers.last = profile.last_layer;
+  if (options.layers) {
+    if (options.layers->kind) layers.kind = options.layers->kind;
+    if (options.layers->first != 0 || options.layers->last != -1) {
+      layers.first = options.layers->first;
+      layers.last = options.layers->last;
+    }
+  }
+  reduce.layers = layers.kind.value_or(ops::LayerReduce::Mean);
+  if (reduce.layers == ops::LayerReduce::Rollout) {
+    throw Error(
+        "layers: expected mean, max, last or weighted for a capture, got rollout, which needs every layer's full "
+        "matrix. "
+        "Use ops::rollout on the maps of capture_weights.");
+  }
+  const auto count = static_cast<int64_t>(matched.size());
+  if (layers.last < 0) layers.last = count - 1;
+  if (layers.first < 0 || layers.first > layers.last || layers.last >= count) {
+    throw Error("layers: expected a range within the " + std::to_string(count) + " selected sites (0-" +
+                std::to_string(count - 1) + "), got " + std::to_string(layers.first) + "-" +
+                std::to_string(layers.last) + ". Change GAZE_LAYERS or the profile's layers.range.");
+  }
+  if (reduce.layers == ops::LayerReduce::Last) layers.first = layers.last;
+  selected_.assign(sites.size(), 0);
+  for (int64_t i = layers.first; i <= layers.last; ++i) selected_[matched[static_cast<size_t>(i)]] = 1;
+  layers_text = std::string(name(reduce.layers)) + " of sites " + std::to_string(layers.first) + "-" +
+                std::to_string(layers.last) + " of " + std::to_string(count);
+
+  image_arguments_.assign(instrumented.methods.size(), -1);
+  if (profile.image) {
+    for (const auto& [method, argument] : profile.image->argument) {
+      const auto at = std::find(instrumented.methods.begin(), instrumented.methods.end(), method);
+      if (at == instrumented.methods.end()) {
+        throw Error("profile: image.argument." + method +
+                    ": expected a method of the model, got none of that name. Remove the entry or correct it.");
+      }
+      const auto index = static_cast<size_t>(at - instrumented.methods.begin());
+      if (argument < 0 || argument >= instrumented.arguments[index]) {
+        throw Error("profile: image.argument." + method + ": expected an index below " +
+                    std::to_string(instrumented.arguments[index]) + ", got " + std::to_string(argument) +
+                    ". Count the method's arguments from 0, without self.");
+      }
+      image_arguments_[index] = argument;
+    }
+  }
+  draws_ = std::random_device{}();
+}
+
+Recorder::~Recorder() = default;
+
+bool Recorder::sample() noexcept {
+  if (options.sample_rate >= 1) return true;
+  uint64_t z =
+      draws_.fetch_add(0x9e3779b97f4a7c15ULL, std::memory_order_relaxed);  // splitmix64: no lock, no state per thread
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) * 0x1.0p-53 < options.sample_rate;
+}
+
+AttentionRecord Recorder::blank_record() const {
+  AttentionRecord record;
+  if (profile.geometry) record.geometry = *profile.geometry;
+  record.style = options.style;
+  if (options.colormap) record.style.colormap = *options.colormap;
+  record.reduce = reduce;
+  record.layers = layers_text;
+  record.model_path = options.model_path;
+  record.profile = profile.name;
+  return record;
+}
+
+}  // namespace gaze

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// What one attach keeps: options, profile, the selected sites, the worker. Knows no TorchScript.
+#pragma once
+
+#include <gaze/hooks/options.hpp>
+#include <gaze/hooks/sites.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker.hpp"
+
+namespace gaze {
+
+struct Instrumented;
+
+class Recorder {
+ public:
+  /// @throws gaze::Error when the profile does not fit `instrumented`.
+  Recorder(Options options, Profile profile, Instrumented& instrumented);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  [[nodiscard]] bool sample() noexcept;
+  [[nodiscard]] bool selected(int64_t site) const noexcept { return selected_[static_cast<size_t>(site)]; }
+  /// Index of the picture among a method's arguments, or -1.
+  [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
+    return image_arguments_[static_cast<size_t>(method)];
+  }
+  /// Fields of a record that are the same for every request.
+  [[nodiscard]] AttentionRecord blank_record() const;
+
+  Options options;
+  Profile profile;
+  Instrumented& instrumented;
+  ops::ReduceOptions reduce;
+  std::string layers_text;
+  std::atomic<bool> active{false};  ///< taps work only while true
+  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::unique_ptr<Worker> worker;
+
+ private:
+  std::vector<char> selected_;
+  std::vector<int64_t> image_arguments_;
+  std::atomic<uint64_t> draws_{0};
+};
+
+}  // namespace gaze

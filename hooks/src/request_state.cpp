@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT
+#include "request_state.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "instrument.hpp"
+#include "torch_compat.hpp"
+
+namespace gaze {
+namespace {
+
+/// A request in the thread-local information that torch carries into prim::fork.
+class Binding final : public c10::DebugInfoBase {
+ public:
+  Binding(std::shared_ptr<RequestState> state, Binding* outer) : request(std::move(state)), parent(outer) {}
+  const std::shared_ptr<RequestState> request;
+  Binding* const parent;  // kept alive by the chain this one is pushed on
+};
+
+Binding* top_binding() noexcept { return dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kRequestInfo)); }
+
+/// Frames of calls that need no request share one tensor. Leaked.
+const at::Tensor& no_frame() {
+  static const auto* frame = [] {
+    const c10::InferenceMode normal(false);
+    return new at::Tensor(at::empty({0}, at::TensorOptions().dtype(at::kByte)));
+  }();
+  return *frame;
+}
+
+std::string generated_id() {
+  static std::atomic<uint64_t> count{0};
+  return "call-" + std::to_string(count.fetch_add(1) + 1);
+}
+
+}  // namespace
+
+RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs, bool automatic,
+                           Mode mode)
+    : recorder(std::move(given_recorder)),
+      automatic_(automatic),
+      mode_(mode),
+      progress_(recorder->instrumented.sites.size()) {
+  for (auto& spec : specs) {
+    Row row;
+    row.spec = std::move(spec);
+    if (row.spec.id.empty()) row.spec.id = generated_id();
+    if (row.spec.image.tensor.defined()) {
+      // The host may reuse its buffer as soon as begin() returns.
+      const c10::InferenceMode normal(false);
+      const at::NoGradGuard no_grad;
+      row.spec.image.tensor = row.spec.image.tensor.detach().clone();
+    }
+    rows_.push_back(std::move(row));
+  }
+}
+
+RequestState::~RequestState() = default;
+
+RequestState* RequestState::current(const Instrumented* instrumented) noexcept {
+  if (instrumented == nullptr) return nullptr;
+  for (Binding* binding = top_binding(); binding != nullptr; binding = binding->parent) {
+    RequestState* request = binding->request.get();
+    if (&request->recorder->instrumented == instrumented && request->open.load(std::memory_order_acquire))
+      return request;
+  }
+  return nullptr;
+}
+
+RequestState* RequestState::current_any() noexcept {
+  for (Binding* binding = top_binding(); binding != nullptr; binding = binding->parent) {
+    if (binding->request->open.load(std::memory_order_acquire)) return binding->request.get();
+  }
+  return nullptr;
+}
+
+void RequestState::bind() {
+  thread_ = std::this_thread::get_id();
+  // Requests finished elsewhere are still on this thread's chain.
+  while (Binding* stale = top_binding()) {
+    if (stale->request->open.load()) break;
+    try {
+      c10::ThreadLocalDebugInfo::_pop(kRequestInfo);
+    } catch (...) {  // somebody else's information lies on top
+      break;
+    }
+  }
+  c10::ThreadLocalDebugInfo::_push(kRequestInfo, std::make_shared<Binding>(shared_from_this(), top_binding()));
+}
+
+void RequestState::unbind() noexcept {
+  open.store(false, std::memory_order_release);
+  try {
+    Binding* top = top_binding();
+    if (top != nullptr && top->request.get() == this && std::this_thread::get_id() == thread_)
+      c10::ThreadLocalDebugInfo::_pop(kRequestInfo);
+  } catch (...) {  // stays on the chain, inert, until the thread's next request
+  }
+}
+
+at::Tensor RequestState::enter(Instrumented* instrumented, int64_t method) {
+  std::shared_ptr<RequestState> request;
+  try {
+    if (instrumented == nullptr) return no_frame();
+    if (RequestState* open_request = current(instrumented)) {
+      open_request->method_ = method;
+      return no_frame();
+    }
+    auto recorder = instrumented->recorder();
+    if (!recorder || !recorder->active.load(std::memory_order_acquire)) return no_frame();
+    recorder->counters->begun(1);
+    if (!recorder->sample()) {
+      recorder->counters->not_sampled(1);
+      return no_frame();
+    }
+    request = std::make_shared<RequestState>(std::move(recorder), std::vector<RequestSpec>(1), true);
+    request->method_ = method;
+    request->recorder->counters->sampled(1);
+    request->bind();
+    // Destroyed with the interpreter's frame: when the host's call threw, nobody else would end the request.
+    const c10::InferenceMode normal(false);
+    return at::from_blob(
+        request.get(), {1}, [request](void*) { request->discard(); }, at::TensorOptions().dtype(at::kByte));
+  } catch (...) {
+    if (request) request->discard();
+  }
+  return no_frame();
+}
+
+void RequestState::leave(const at::Tensor& frame) noexcept {
+  if (frame.numel() == 1) static_cast<RequestState*>(frame.data_ptr())->finish();
+}
+
+void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noexcept {
+  try {
+    if (mode_ == Mode::Exact || method_ < 0 || recorder->image_argument(method_) != argument) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (failed_.load() || input.dim() != 4) return;
+    const c10::InferenceMode normal(false);
+    const at::NoGradGuard no_grad;
+    const int64_t batch = input.size(0);
+    if (automatic_ && !prepared_ && batch > static_cast<int64_t>(rows_.size())) {
+      recorder->counters->begun(batch - static_cast<int64_t>(rows_.size()));
+      recorder->counters->sampled(batch - static_cast<int64_t>(rows_.size()));
+      while (static_cast<int64_t>(rows_.size()) < batch) {
+        rows_.emplace_back();
+        rows_.back().spec.id = generated_id();
+      }
+    }
+    if (batch != static_cast<int64_t>(rows_.size())) return;
+    for (int64_t b = 0; b < batch; ++b) {
+      Picture& picture = rows_[static_cast<size_t>(b)].spec.image;
+      if (!picture.empty()) continue;
+      picture.tensor = input[b].detach().clone();
+      picture.mean = recorder->profile.image->mean;
+      picture.std = recorder->profile.image->std;
+    }
+  } catch (const std::exception& error) {
+    fail(DropReason::HostBudget, std::string("picture: could not keep the model's input: ") + error.what());
+  } catch (...) {
+    fail(DropReason::HookException, "picture: unknown exception");
+  }
+}
+
+bool RequestState::prepare(const at::Tensor& like, int64_t batch, int64_t keys) {
+  if (automatic_ && batch > static_cast<int64_t>(rows_.size())) {
+    const int64_t more = batch - static_cast<int64_t>(rows_.size());
+    recorder->counters->begun(more);
+    recorder->counters->sampled(more);
+    for (int64_t i = 0; i < more; ++i) {
+      rows_.emplace_back();
+      rows_.back().spec.id = generated_id();
+    }
+  }
+  if (batch != static_cast<int64_t>(rows_.size())) {
+    fail(DropReason::ShapeMismatch, "batch: expected " + std::to_string(rows_.size()) +
+                                        " rows, one per request spec, got a batch of " + std::to_string(batch) +
+                                        ". Open the request with one spec per batch row.");
+    return false;
+  }
+  const auto& spec = rows_.front().spec;
+  const std::optional<Geometry> geometry = spec.geometry ? spec.geometry : recorder->profile.geometry;
+  if (geometry) {
+    try {
+      check_keys(*geometry, keys, geometry->first_key == 0);
+    } catch (const Error& error) {
+      fail(error.reason(), error.what());
+      return false;
+    }
+    cells_ = geometry->cells();
+    first_cell_ = geometry->first_cell();
+  } else {
+    cells_ = keys;
+    first_cell_ = 0;
+  }
+  keys_ = keys;
+  for (auto& row : rows_) row.accumulator = ops::make_accumulator(recorder->options.max_tokens, cells_, like.device());
+  prepared_ = true;
+  return true;
+}
+
+template <class Reduce>
+void RequestState::push_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads, int64_t queries,
+                             int64_t keys, const Reduce& reduce) {
+  if (queries == 0 || batch == 0) return;
+  if (!prepared_ && !prepare(like, batch, keys)) return;
+  if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + cells_) {
+    fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
+                                        std::to_string(rows_.size()) + " and at least " +
+                                        std::to_string(first_cell_ + cells_) +
+                                        " keys as in the request's first call, got batch " + std::to_string(batch) +
+                                        " and " + std::to_string(keys) + " keys. Use one request per batch.");
+    return;
+  }
+  Progress& progress = progress_[static_cast<size_t>(site)];
+  ops::Window window;
+  const int64_t prompt = rows_.front().spec.prompt_tokens;
+  window.first_query = queries - 1;
+  if (queries > 1 && prompt > 0 && progress.calls == 0) window.first_query = std::min(prompt, queries) - 1;
+  window.queries = queries - window.first_query;
+  window.first_key = first_cell_;
+  window.first_token = progress.tokens;
+  const int64_t room = std::max<int64_t>(0, recorder->options.max_tokens - progress.tokens);
+  tokens_dropped_ += std::max<int64_t>(0, window.queries - room);
+  window.queries = std::min(window.queries, room);
+  if (window.queries > 0) {
+    for (int64_t b = 0; b < batch; ++b) {
+      window.batch = b;
+      reduce(window, rows_[static_cast<size_t>(b)].accumulator);
+    }
+  }
+  progress.tokens += window.queries;
+  progress.heads = heads;
+  ++progress.calls;
+  ++taps_;
+}
+
+void RequestState::keep_exact(int64_t site, at::Tensor attn_bhqk) {
+  ExactWeights weights;
+  weights.site = recorder->instrumented.sites[static_cast<size_t>(site)].name;
+  weights.call = progress_[static_cast<size_t>(site)].calls++;
+  weights.attn_bhqk = attn_bhqk.to(at::kCPU, at::kFloat).contiguous();
+  exact.push_back(std::move(weights));
+}
+
+void RequestState::push(int64_t site, const at::Tensor& weights) noexcept {
+  try {
+    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load()) return;
+    at::Tensor attn_bhqk = weights;
+    if (weights.dim() == 3) {  // batch and heads merged
+      const auto batch = static_cast<int64_t>(mode_ == Mode::Exact ? 1 : rows_.size());
+      if (weights.size(0) % std::max<int64_t>(batch, 1) == 0) {
+        attn_bhqk = weights.unflatten(0, {batch, weights.size(0) / std::max<int64_t>(batch, 1)});
+      }
+    }
+    if (attn_bhqk.dim() != 4) {
+      if (mode_ == Mode::Exact && weights.dim() == 2) {
+        attn_bhqk = weights.unsqueeze(0).unsqueeze(0);
+      } else {
+        fail(DropReason::ShapeMismatch,
+             recorder->instrumented.sites[static_cast<size_t>(site)].name +
+                 ": expected weights [batch, heads, queries, keys] or [batch * heads, queries, keys], got " +
+                 std::to_string(weights.dim()) + " dimensions of size " + c10::str(weights.sizes()) +
+                 ". Leave the site out of the profile.");
+        return;
+      }
+    }
+    if (mode_ == Mode::Exact) {
+      const c10::InferenceMode normal(false);
+      const at::NoGradGuard no_grad;
+      keep_exact(site, attn_bhqk.detach().clone());
+      return;
+    }
+    push_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2), attn_bhqk.size(3),
+              [&](const ops::Window& window, ops::Accumulator& into) {
+                ops::reduce(attn_bhqk, window, recorder->reduce, into);
+              });
+  } catch (const std::exception& error) {
+    fail(DropReason::HookException, error.what());
+  } catch (...) {
+    fail(DropReason::HookException, "unknown exception in a tap");
+  }
+}
+
+void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
+  try {
+    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load()) return;
+    at::Tensor q_bhqd = scores.q_bhqd;
+    at::Tensor k_bhkd = scores.k_bhkd;
+    while (q_bhqd.dim() < 4) q_bhqd = q_bhqd.unsqueeze(0);
+    while (k_bhkd.dim() < 4) k_bhkd = k_bhkd.unsqueeze(0);
+    if (q_bhqd.dim() != 4 || k_bhkd.dim() != 4) {
+      fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
+                                          ": expected queries and keys of at most 4 dimensions, got " +
+                                          c10::str(scores.q_bhqd.sizes()) + " and " + c10::str(scores.k_bhkd.sizes()) +
+                                          ". Leave the site out of the profile.");
+      return;
+    }
+    const ops::Scores whole{q_bhqd, k_bhkd, scores.mask, scores.causal, scores.scale};
+    if (mode_ == Mode::Exact) {
+      const c10::InferenceMode normal(false);
+      const at::NoGradGuard no_grad;
+      std::vector<at::Tensor> rows;
+      for (int64_t b = 0; b < q_bhqd.size(0); ++b) rows.push_back(ops::attend(whole, {b, 0, q_bhqd.size(2), 0, 0}));
+      keep_exact(site, at::stack(rows));
+      return;
+    }
+    push_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2),
+              [&](const ops::Window& window, ops::Accumulator& into) {
+                ops::attend_reduce(whole, window, recorder->reduce, into);
+              });
+  } catch (const std::exception& error) {
+    fail(DropReason::HookException, error.what());
+  } catch (...) {
+    fail(DropReason::HookException, "unknown exception in a tap");
+  }
+}
+
+void RequestState::fail(DropReason reason, std::string text) noexcept {
+  if (failed_.exchange(true)) return;
+  error_reason_ = reason;
+  error = std::move(text);
+}
+
+void RequestState::label(std::vector<std::string> tokens, size_t row) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (row < rows_.size()) rows_[row].labels = std::move(tokens);
+  } catch (...) {
+    fail(DropReason::HostBudget, "label: out of memory");
+  }
+}
+
+void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (row >= rows_.size()) return;
+    const auto& vocabulary = recorder->profile.vocabulary;
+    std::vector<std::string> labels;
+    std::vector<int64_t> kept;
+    for (const int64_t id : ids) {
+      if (id == recorder->profile.eos) break;
+      kept.push_back(id);
+      const bool known = id >= 0 && id < static_cast<int64_t>(vocabulary.size());
+      labels.push_back(known ? vocabulary[static_cast<size_t>(id)] : "#" + std::to_string(id));
+    }
+    rows_[row].ids = std::move(kept);
+    rows_[row].labels = std::move(labels);
+  } catch (...) {
+    fail(DropReason::HostBudget, "tokens: out of memory");
+  }
+}
+
+AttentionRecord RequestState::make_record(Row& row) {
+  AttentionRecord record = recorder->blank_record();
+  record.request_id = std::move(row.spec.id);
+  record.prompt = std::move(row.spec.prompt);
+  record.labels = std::move(row.labels);
+  record.token_ids = std::move(row.ids);
+  if (row.spec.geometry) record.geometry = *row.spec.geometry;
+  record.picture = std::move(row.spec.image);
+  record.keys = keys_;
+  record.method = method_ >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method_)] : "";
+  int64_t tokens = 0;
+  for (size_t i = 0; i < progress_.size(); ++i) {
+    if (progress_[i].calls == 0) continue;
+    tokens = std::max(tokens, progress_[i].tokens);
+    const Site& site = recorder->instrumented.sites[i];
+    record.sites.push_back({site.name, site.kind, progress_[i].heads, progress_[i].calls});
+  }
+  record.tokens_dropped = tokens_dropped_;
+  record.timings_ms["begin_to_finish"] =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
+  if (failed_.load()) {
+    record.error = error;
+    record.error_reason = error_reason_;
+  } else if (tokens == 0) {
+    record.error =
+        "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
+        "on the thread that "
+        "opened the request, before finish().";
+    record.error_reason = DropReason::NoAttention;
+  } else {
+    const c10::InferenceMode normal(false);
+    const at::NoGradGuard no_grad;
+    const ops::Reduced reduced = ops::finish(row.accumulator, tokens, recorder->reduce);
+    record.map_tc = reduced.map_tc;
+    record.mass_t = reduced.mass_t;
+    record.visible_t = reduced.visible_t;
+    record.flags_t = row.accumulator.flags_t.slice(0, 0, tokens);
+  }
+  return record;
+}
+
+void RequestState::finish() noexcept {
+  if (!open.exchange(false)) return;
+  unbind();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  recorder->counters->taps(taps_, tokens_dropped_);
+  for (auto& row : rows_) {
+    try {
+      recorder->worker->push(make_record(row));
+    } catch (const std::bad_alloc&) {
+      recorder->counters->dropped(DropReason::HostBudget);
+    } catch (...) {
+      recorder->counters->dropped(DropReason::HookException);
+    }
+  }
+  rows_.clear();
+}
+
+void RequestState::discard() noexcept {
+  if (!open.exchange(false)) return;
+  unbind();
+  if (mode_ == Mode::Exact) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  recorder->counters->dropped(DropReason::NotFinished, static_cast<int64_t>(rows_.size()));
+  rows_.clear();
+}
+
+}  // namespace gaze

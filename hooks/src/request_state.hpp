@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// One open request: which rows of which calls are added to which accumulator. Knows no TorchScript.
+#pragma once
+
+#include <gaze/gaze.hpp>
+#include <gaze/ops/attend.hpp>
+#include <gaze/ops/reduce.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "recorder.hpp"
+
+namespace gaze {
+
+struct RequestState : std::enable_shared_from_this<RequestState> {
+  enum class Mode { Reduce, Exact };
+
+  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, bool automatic,
+               Mode mode = Mode::Reduce);
+  ~RequestState();
+
+  /// The open request of this thread (or of the thread that forked this one) for `instrumented`; null when none.
+  static RequestState* current(const Instrumented* instrumented) noexcept;
+  static RequestState* current_any() noexcept;
+
+  /// A top-level call begins: opens an automatic request unless one is open. The result lives as long as the call.
+  static at::Tensor enter(Instrumented* instrumented, int64_t method);
+  /// The call returned: finishes the automatic request that `frame` stands for.
+  static void leave(const at::Tensor& frame) noexcept;
+
+  /// Attention weights, or what they are recomputed from, of one call. Any failure ends the capture of this request
+  /// only.
+  void push(int64_t site, const at::Tensor& weights) noexcept;
+  void push(int64_t site, const ops::Scores& scores) noexcept;
+  /// An argument of the running method; kept when it is the picture and the host gave none.
+  void offer_picture(int64_t argument, const at::Tensor& input) noexcept;
+
+  void bind();             ///< makes this the thread's current request
+  void unbind() noexcept;  ///< on the thread that bound it; elsewhere it only becomes inert
+  void finish() noexcept;
+  void discard() noexcept;
+
+  void label(std::vector<std::string> tokens, size_t row) noexcept;
+  void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
+
+  std::shared_ptr<Recorder> recorder;
+  std::vector<ExactWeights> exact;  ///< Mode::Exact
+  std::string error;
+  std::atomic<bool> open{true};
+
+ private:
+  struct Progress {
+    int64_t calls = 0;
+    int64_t tokens = 0;
+    int64_t heads = 0;
+  };
+  struct Row {
+    RequestSpec spec;
+    ops::Accumulator accumulator;
+    std::vector<std::string> labels;
+    std::vector<int64_t> ids;
+  };
+  template <class Reduce>
+  void push_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads, int64_t queries, int64_t keys,
+                 const Reduce& reduce);
+  void keep_exact(int64_t site, at::Tensor attn_bhqk);
+  bool prepare(const at::Tensor& like, int64_t batch, int64_t keys);
+  void fail(DropReason reason, std::string text) noexcept;
+  AttentionRecord make_record(Row& row);
+
+  const bool automatic_;
+  const Mode mode_;
+  std::mutex mutex_;  // forks of one request may reach two sites at once
+  std::vector<Row> rows_;
+  std::vector<Progress> progress_;
+  DropReason error_reason_ = DropReason::Internal;
+  std::atomic<bool> failed_{false};
+  bool prepared_ = false;
+  int64_t method_ = -1;
+  int64_t keys_ = 0;
+  int64_t cells_ = 0;
+  int64_t first_cell_ = 0;
+  int64_t taps_ = 0;
+  int64_t tokens_dropped_ = 0;
+  std::thread::id thread_;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace gaze

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// The operators the edited graphs call.
+#pragma once
+
+namespace gaze {
+
+/// Registers gaze::tap, observe, enter, pass and leave, once; nothing is registered in a process that never captures.
+void register_tap_ops();
+
+}  // namespace gaze
