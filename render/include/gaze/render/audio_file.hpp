@@ -10,7 +10,7 @@
 namespace gaze {
 
 struct Audio {
-  at::Tensor samples_ct;     ///< float32 [channels, samples], -1..1
+  at::Tensor samples_ct;  ///< float32 [channels, samples], -1..1
   int64_t sample_rate_hz = 0;
 };
 

@@ -21,8 +21,9 @@ struct BundleOptions {
 };
 
 /// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, in a hidden
-/// temporary directory first, then renamed. Directory names are generated: the request's id and texts appear only inside
-/// JSON. When a record cannot be drawn, request.json holds the error, no picture is written, and the error is rethrown.
+/// temporary directory first, then renamed. Directory names are generated: the request's id and texts appear only
+/// inside JSON. When a record cannot be drawn, request.json holds the error, no picture is written, and the error is
+/// rethrown.
 class GAZE_API BundleSink : public Sink {
  public:
   explicit BundleSink(BundleOptions options);

@@ -12,22 +12,24 @@ namespace gaze {
 /// How the model's input was made from the original picture.
 enum class Fit {
   Resize,      ///< the whole picture stretched to input_width x input_height
-  CentreCrop,  ///< scaled so that the shorter side fits `resize_shorter`, then the centre input_width x input_height kept
+  CentreCrop,  ///< scaled so that the shorter side fits `resize_shorter`, then the centre input_width x input_height
+               ///< kept
   Letterbox    ///< scaled to fit inside input_width x input_height keeping its proportions, borders padded evenly
 };
 
-/// Keys of one picture: `leading` special keys, then rows x cols cells in row-major order, then `trailing` special keys.
-/// Nothing is guessed: rows and cols are never taken from sqrt(keys).
+/// Keys of one picture: `leading` special keys, then rows x cols cells in row-major order, then `trailing` special
+/// keys. Nothing is guessed: rows and cols are never taken from sqrt(keys).
 struct GAZE_API Geometry {
-  int64_t rows = 0;            ///< cells from top to bottom, >= 1
-  int64_t cols = 0;            ///< cells from left to right, >= 1
-  int64_t leading = 0;         ///< special keys before the cells (class token, registers)
-  int64_t trailing = 0;        ///< special keys after the cells
-  int64_t first_key = 0;       ///< where the medium's keys begin in the row of all keys
+  int64_t rows = 0;       ///< cells from top to bottom, >= 1
+  int64_t cols = 0;       ///< cells from left to right, >= 1
+  int64_t leading = 0;    ///< special keys before the cells (class token, registers)
+  int64_t trailing = 0;   ///< special keys after the cells
+  int64_t first_key = 0;  ///< where the medium's keys begin in the row of all keys
   Fit fit = Fit::Resize;
-  int64_t input_width = 0;     ///< pixels of the model's input, > 0 unless fit is Resize
+  int64_t input_width = 0;  ///< pixels of the model's input, > 0 unless fit is Resize
   int64_t input_height = 0;
-  int64_t resize_shorter = 0;  ///< CentreCrop: pixels of the shorter side before cropping; 0 = the larger of the input's sides that fills it
+  int64_t resize_shorter =
+      0;  ///< CentreCrop: pixels of the shorter side before cropping; 0 = the larger of the input's sides that fills it
 
   [[nodiscard]] int64_t cells() const noexcept { return rows * cols; }
   /// Index of cell 0 in the row of all keys.

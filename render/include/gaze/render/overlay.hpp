@@ -12,28 +12,29 @@ namespace gaze {
 
 /// One map, ready to be drawn.
 struct Overlay {
-  Word word;             ///< empty text for the summary of the whole answer
-  at::Tensor rgb_hwc;    ///< uint8 [height, width, 3] of the original picture's size
-  double mass = 0;       ///< share of attention on the picture, mean over the word's tokens
-  double max_lift = 0;   ///< of the raw map
-  double entropy = 0;    ///< 0..1
-  bool diffuse = false;  ///< flat map: drawn without hot colours
-  double hot_x = 0, hot_y = 0;  ///< hottest pixel of the shown map, original picture's pixels (pixel centres)
+  Word word;                    ///< empty text for the summary of the whole answer
+  at::Tensor rgb_hwc;           ///< uint8 [height, width, 3] of the original picture's size
+  double mass = 0;              ///< share of attention on the picture, mean over the word's tokens
+  double max_lift = 0;          ///< of the raw map
+  double entropy = 0;           ///< 0..1
+  bool diffuse = false;         ///< flat map: drawn without hot colours
+  double range_max_lift = 1;    ///< shown lift at the top of this map's colours
+  double hot_x = 0, hot_y = 0;  ///< hottest pixel of the shown map in the original picture; NaN when nothing is shown
 };
 
 struct Composition {
-  at::Tensor base_hwc;            ///< uint8 [height, width, 3]
-  Overlay summary;                ///< mean over words
+  at::Tensor base_hwc;  ///< uint8 [height, width, 3]
+  Overlay summary;      ///< mean over words, with a colour range of its own
   std::vector<Overlay> words;
-  double range_max_lift = 1;      ///< lift at the top of the colour range
+  double range_max_lift = 1;  ///< lift at the top of the words' colour range
   bool sinks_subtracted = false;
-  at::Tensor lift_wc;             ///< float32 [words, cells], raw lift
-  at::Tensor shown_wc;            ///< float32 [words, cells], after sink subtraction
+  at::Tensor lift_wc;   ///< float32 [words, cells], raw lift
+  at::Tensor shown_wc;  ///< float32 [words, cells], after sink subtraction
 };
 
 /// Merges words, normalises over the request, resamples, colours and blends on the record's device.
-/// Refuses rather than draws: an error in the record, no tokens, non-finite rows, rows that do not sum to 1, more labels
-/// than tokens, a geometry that does not fit, a picture that cannot be decoded.
+/// Refuses rather than draws: an error in the record, no tokens, non-finite rows, rows that do not sum to 1, more
+/// labels than tokens, a geometry that does not fit, a picture that cannot be decoded.
 /// @throws gaze::Error with the reason.
 GAZE_API Composition compose(const AttentionRecord& record);
 

@@ -13,27 +13,27 @@ namespace gaze {
 
 /// A tensor, encoded bytes or a path; decoding happens on the worker.
 struct GAZE_API Picture {
-  at::Tensor tensor;         ///< [H,W,3], [H,W,1], [H,W], [3,H,W] or [1,H,W]; uint8 0..255 or floating 0..1; RGB
-  std::string path;          ///< an image file; EXIF orientation is applied when `apply_exif`
-  std::string encoded;       ///< bytes of an image file
-  std::vector<float> mean;   ///< set when `tensor` is a model input: pixel = tensor * std + mean, 0..1
+  at::Tensor tensor;        ///< [H,W,3], [H,W,1], [H,W], [3,H,W] or [1,H,W]; uint8 0..255 or floating 0..1; RGB
+  std::string path;         ///< an image file; EXIF orientation is applied when `apply_exif`
+  std::string encoded;      ///< bytes of an image file
+  std::vector<float> mean;  ///< set when `tensor` is a model input: pixel = tensor * std + mean, 0..1
   std::vector<float> std;
-  bool apply_exif = true;    ///< false: the model saw the stored pixels, so the overlay shows those
-  int64_t expected_width = 0;   ///< when > 0: another size is refused (DecodeFailed)
+  bool apply_exif = true;      ///< false: the model saw the stored pixels, so the overlay shows those
+  int64_t expected_width = 0;  ///< when > 0: another size is refused (DecodeFailed)
   int64_t expected_height = 0;
 
   Picture() = default;
-  Picture(at::Tensor rgb) : tensor(std::move(rgb)) {}       // NOLINT: a tensor is a picture
-  Picture(std::string file) : path(std::move(file)) {}      // NOLINT: a path is a picture
-  Picture(const char* file) : path(file) {}                 // NOLINT
+  Picture(at::Tensor rgb) : tensor(std::move(rgb)) {}   // NOLINT: a tensor is a picture
+  Picture(std::string file) : path(std::move(file)) {}  // NOLINT: a path is a picture
+  Picture(const char* file) : path(file) {}             // NOLINT
   static Picture from_bytes(std::string bytes);
 
   [[nodiscard]] bool empty() const { return !tensor.defined() && path.empty() && encoded.empty(); }
 };
 
 /// The picture as uint8 [height, width, 3] RGB, contiguous, on `device` (tensors) or the CPU (files).
-/// Tensors of 3 dimensions are HWC when the last extent is 1 or 3 and the first is not; CHW when the first is 1 or 3 and
-/// the last is not; both: refused as ambiguous. Floating values outside 0..1 (by more than 1e-3, after mean/std) or
+/// Tensors of 3 dimensions are HWC when the last extent is 1 or 3 and the first is not; CHW when the first is 1 or 3
+/// and the last is not; both: refused as ambiguous. Floating values outside 0..1 (by more than 1e-3, after mean/std) or
 /// non-finite ones are refused.
 /// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
 GAZE_API at::Tensor decode(const Picture& picture);

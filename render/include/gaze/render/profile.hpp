@@ -2,6 +2,7 @@
 // The JSON that tells which sites, which key span and which geometry a model has.
 #pragma once
 
+#include <gaze/ops/colour.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
 
@@ -14,26 +15,28 @@ namespace gaze {
 
 /// Where the base picture and the answer's rows are found in a model's own calls.
 struct ImageInput {
-  std::map<std::string, int64_t> argument;  ///< method -> index of the picture among the call's arguments (without self)
-  std::vector<float> mean, std;             ///< pixel = tensor * std + mean; both of 1 or 3 values, or empty
-  int64_t width = 0, height = 0;            ///< 0 = any
+  std::map<std::string, int64_t>
+      argument;                   ///< method -> index of the picture among the call's arguments (without self)
+  std::vector<float> mean, std;   ///< pixel = tensor * std + mean; both of 1 or 3 values, or empty
+  int64_t width = 0, height = 0;  ///< 0 = any
 };
 
 struct Profile {
   std::string name = "unnamed";
-  std::vector<std::string> sites;               ///< glob patterns of site names, `*` matches within the whole name
-  std::optional<ops::HeadReduce> heads;         ///< unset: the library's default
+  std::vector<std::string> sites;        ///< glob patterns of site names, `*` matches within the whole name
+  std::optional<ops::HeadReduce> heads;  ///< unset: the library's default
   int64_t head = 0, top_k = 3;
   std::optional<ops::LayerReduce> layers;
-  int64_t first_layer = 0, last_layer = -1;     ///< range over the matched sites in order, inclusive; -1 = last
+  int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
-  std::vector<std::string> vocabulary;          ///< text of token ids, read from the file the profile names
+  std::vector<std::string> vocabulary;  ///< text of token ids, read from the file the profile names
   int64_t eos = -1;
 };
 
 /// Reads a profile file (docs/profiles.md). `directory` of the file resolves the vocabulary's relative path.
-/// @throws gaze::Error naming the JSON path of the field, what is allowed and what was found; unknown fields are refused.
+/// @throws gaze::Error naming the JSON path of the field, what is allowed and what was found; unknown fields are
+/// refused.
 GAZE_API Profile read_profile(const std::string& path);
 
 /// As `read_profile`, from text.
@@ -43,10 +46,16 @@ GAZE_API Profile parse_profile(const std::string& json, const std::string& direc
 GAZE_API bool glob_match(const std::string& pattern, const std::string& name);
 
 /// "mean", "max", "min", "weighted", "one:3", "topk:3" -> kind, head, k. nullopt when not understood.
-struct HeadChoice { ops::HeadReduce kind = ops::HeadReduce::Weighted; int64_t head = 0, k = 3; };
+struct HeadChoice {
+  ops::HeadReduce kind = ops::HeadReduce::Weighted;
+  int64_t head = 0, k = 3;
+};
 GAZE_API std::optional<HeadChoice> parse_heads(const std::string& text);
 /// "mean", "max", "last", "weighted", "rollout", or a range "2-5" / "3", or both: "max:2-5".
-struct LayerChoice { std::optional<ops::LayerReduce> kind; int64_t first = 0, last = -1; };
+struct LayerChoice {
+  std::optional<ops::LayerReduce> kind;
+  int64_t first = 0, last = -1;
+};
 GAZE_API std::optional<LayerChoice> parse_layers(const std::string& text);
 GAZE_API std::optional<ops::Colormap> parse_colormap(const std::string& text);
 GAZE_API const char* name(ops::HeadReduce kind) noexcept;

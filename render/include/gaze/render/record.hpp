@@ -17,15 +17,15 @@ namespace gaze {
 
 /// One attention site that contributed.
 struct SiteUse {
-  std::string name;    ///< as `gaze sites` prints it
-  std::string kind;    ///< "softmax" or "sdpa"
+  std::string name;  ///< as `gaze sites` prints it
+  std::string kind;  ///< "softmax" or "sdpa"
   int64_t heads = 0;
-  int64_t calls = 0;   ///< times it ran during the request
+  int64_t calls = 0;  ///< times it ran during the request
 };
 
 struct AttentionRecord {
-  std::string request_id;  ///< the host's; never used as a file name
-  std::string prompt;      ///< text, if the host gave it
+  std::string request_id;           ///< the host's; never used as a file name
+  std::string prompt;               ///< text, if the host gave it
   std::vector<std::string> labels;  ///< text of the captured tokens, in order; may be fewer than tokens
   std::vector<int64_t> token_ids;   ///< if the host gave them
 
@@ -40,13 +40,13 @@ struct AttentionRecord {
   Style style;
   ops::ReduceOptions reduce;
   std::vector<SiteUse> sites;
-  std::string layers;    ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
+  std::string layers;  ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
 
   std::string model_path, model_sha256, profile, method, torch_version;
-  std::map<std::string, double> timings_ms;          ///< name -> milliseconds
-  std::map<std::string, int64_t> drops;              ///< reason -> count since attach, non-zero ones
-  int64_t tokens_dropped = 0;                        ///< rows beyond the token limit
-  std::string error;            ///< set when capture could not finish: what was expected, found, how to fix it
+  std::map<std::string, double> timings_ms;  ///< name -> milliseconds
+  std::map<std::string, int64_t> drops;      ///< reason -> count since attach, non-zero ones
+  int64_t tokens_dropped = 0;                ///< rows beyond the token limit
+  std::string error;  ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
 
   /// Host and device bytes the record holds; what the queue's budget counts.

@@ -14,8 +14,8 @@ struct Style {
   ops::Interpolation interpolation = ops::Interpolation::Bilinear;
   ops::NormaliseOptions normalise;
   ops::BlendOptions blend;
-  bool contour = true;          ///< outline of the cells that hold half of the mass
-  double contour_share = 0.5;   ///< of the map's sum, (0, 1]
+  bool contour = true;         ///< outline of the cells that hold half of the mass
+  double contour_share = 0.5;  ///< of the map's sum, (0, 1]
 };
 
 }  // namespace gaze

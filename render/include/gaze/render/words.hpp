@@ -17,8 +17,8 @@ struct Word {
 };
 
 /// Merges sub-word tokens. A token that starts with a space, U+2581 or U+0120 begins a word; one that starts with "##"
-/// continues; when no token carries such a mark every token is a word. Special tokens in <angle brackets> and empty ones
-/// form no word. The marks are removed from the text.
+/// continues; when no token carries such a mark every token is a word. Special tokens in <angle brackets> and empty
+/// ones form no word. The marks are removed from the text.
 GAZE_API std::vector<Word> merge_words(const std::vector<std::string>& labels);
 
 }  // namespace gaze

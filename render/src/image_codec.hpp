@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Image files in and out; one implementation with OpenCV, one without.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/render/bundle.hpp>
+
+#include <string>
+
+namespace gaze {
+
+/// uint8 [height, width, 3] RGB. `what` begins the error text.
+/// @throws gaze::Error (DecodeFailed)
+at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what);
+
+/// @param rgb_hwc uint8 [height, width, 3] on the CPU
+/// @throws gaze::Error (RenderError)
+std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format);
+
+}  // namespace gaze

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// The names people type for reductions and colours.
+#include <gaze/render/profile.hpp>
+
+#include <charconv>
+#include <string_view>
+
+namespace gaze {
+namespace {
+
+template <typename Enum>
+struct Named {
+  const char* name;
+  Enum value;
+};
+
+constexpr Named<ops::HeadReduce> kHeads[] = {{"mean", ops::HeadReduce::Mean}, {"max", ops::HeadReduce::Max},
+                                             {"min", ops::HeadReduce::Min},   {"weighted", ops::HeadReduce::Weighted},
+                                             {"one", ops::HeadReduce::One},   {"topk", ops::HeadReduce::TopK}};
+constexpr Named<ops::LayerReduce> kLayers[] = {{"mean", ops::LayerReduce::Mean},
+                                               {"max", ops::LayerReduce::Max},
+                                               {"last", ops::LayerReduce::Last},
+                                               {"weighted", ops::LayerReduce::Weighted},
+                                               {"rollout", ops::LayerReduce::Rollout}};
+constexpr Named<ops::Colormap> kColormaps[] = {
+    {"turbo", ops::Colormap::Turbo},     {"inferno", ops::Colormap::Inferno}, {"viridis", ops::Colormap::Viridis},
+    {"cividis", ops::Colormap::Cividis}, {"gray", ops::Colormap::Gray},       {"diverging", ops::Colormap::Diverging}};
+
+template <typename Enum, size_t N>
+std::optional<Enum> find(const Named<Enum> (&table)[N], std::string_view text) {
+  for (const auto& entry : table) {
+    if (text == entry.name) return entry.value;
+  }
+  return std::nullopt;
+}
+
+template <typename Enum, size_t N>
+const char* find_name(const Named<Enum> (&table)[N], Enum value) noexcept {
+  for (const auto& entry : table) {
+    if (value == entry.value) return entry.name;
+  }
+  return "unknown";
+}
+
+std::optional<int64_t> parse_count(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+bool glob_match(const std::string& pattern, const std::string& name) {
+  size_t p = 0;
+  size_t n = 0;
+  size_t star = std::string::npos;  // last `*` seen, and how far it has been stretched
+  size_t stretched = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      stretched = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      n = ++stretched;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+std::optional<HeadChoice> parse_heads(const std::string& text) {
+  const size_t colon = text.find(':');
+  const std::optional<ops::HeadReduce> kind = find(kHeads, std::string_view(text).substr(0, colon));
+  if (!kind) return std::nullopt;
+  HeadChoice choice;
+  choice.kind = *kind;
+  if (colon == std::string::npos) {
+    if (*kind == ops::HeadReduce::One) return std::nullopt;  // which one is not guessed
+    return choice;
+  }
+  const std::optional<int64_t> count = parse_count(std::string_view(text).substr(colon + 1));
+  if (!count) return std::nullopt;
+  if (*kind == ops::HeadReduce::One) {
+    choice.head = *count;
+  } else if (*kind == ops::HeadReduce::TopK && *count > 0) {
+    choice.k = *count;
+  } else {
+    return std::nullopt;
+  }
+  return choice;
+}
+
+std::optional<LayerChoice> parse_layers(const std::string& text) {
+  LayerChoice choice;
+  std::string_view range = text;
+  const size_t colon = text.find(':');
+  const std::string_view head = std::string_view(text).substr(0, colon);
+  choice.kind = find(kLayers, head);
+  if (choice.kind) {
+    if (colon == std::string::npos) return choice;
+    range = range.substr(colon + 1);
+  } else if (colon != std::string::npos) {
+    return std::nullopt;
+  }
+  const size_t dash = range.find('-');
+  const std::optional<int64_t> first = parse_count(range.substr(0, dash));
+  const std::optional<int64_t> last = dash == std::string::npos ? first : parse_count(range.substr(dash + 1));
+  if (!first || !last || *first > *last) return std::nullopt;
+  choice.first = *first;
+  choice.last = *last;
+  return choice;
+}
+
+std::optional<ops::Colormap> parse_colormap(const std::string& text) { return find(kColormaps, text); }
+
+const char* name(ops::HeadReduce kind) noexcept { return find_name(kHeads, kind); }
+const char* name(ops::LayerReduce kind) noexcept { return find_name(kLayers, kind); }
+const char* name(ops::Colormap colormap) noexcept { return find_name(kColormaps, colormap); }
+
+}  // namespace gaze

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/aminmax.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/tensor.h>
+#include <gaze/render/picture.hpp>
+
+#include <cstdio>
+
+#include "files.hpp"
+#include "image_codec.hpp"
+
+namespace gaze {
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{512} << 20;
+constexpr double kRangeSlack = 1e-3;
+
+[[noreturn]] void refuse(const std::string& text) { throw Error("picture" + text, DropReason::DecodeFailed); }
+
+std::string shape(const at::Tensor& tensor) {
+  std::string text = "[";
+  for (int64_t i = 0; i < tensor.dim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.size(i));
+  return text + "]";
+}
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
+}
+
+bool is_channels(int64_t extent) { return extent == 1 || extent == 3; }
+
+at::Tensor to_hwc(const at::Tensor& tensor) {
+  constexpr const char* kAllowed = ".tensor: expected [H, W, 3], [H, W, 1], [H, W], [3, H, W] or [1, H, W], got ";
+  if (tensor.numel() == 0) refuse(kAllowed + shape(tensor) + ", which has no pixels.");
+  if (tensor.dim() == 2) return tensor.unsqueeze(-1);
+  if (tensor.dim() != 3) refuse(kAllowed + shape(tensor) + ". Select one picture of the batch.");
+  const bool first = is_channels(tensor.size(0));
+  const bool last = is_channels(tensor.size(2));
+  if (first && last) {
+    refuse(kAllowed + shape(tensor) +
+           ", which is ambiguous: channels may be first or last. Add a channel axis of 3 to a " +
+           "gray picture, or give a file.");
+  }
+  if (!first && !last)
+    refuse(kAllowed + shape(tensor) + ", which has no axis of 1 or 3 channels. Drop the alpha channel.");
+  return first ? tensor.permute({1, 2, 0}) : tensor;
+}
+
+at::Tensor undo_normalisation(const at::Tensor& hwc, const std::vector<float>& mean, const std::vector<float>& std) {
+  const auto fits = [&](const std::vector<float>& values) {
+    return values.size() == 1 || static_cast<int64_t>(values.size()) == hwc.size(2);
+  };
+  if (!fits(mean) || !fits(std)) {
+    refuse(".mean and .std: expected 1 or " + std::to_string(hwc.size(2)) + " values each, got " +
+           std::to_string(mean.size()) + " and " + std::to_string(std.size()) +
+           ". Give what the model's input was made with.");
+  }
+  const auto row = [&](const std::vector<float>& values) { return at::tensor(values).to(hwc.device()); };
+  return hwc * row(std) + row(mean);
+}
+
+at::Tensor to_bytes(const at::Tensor& unit) {
+  if (!at::isfinite(unit).all().item<bool>()) {
+    refuse(".tensor: expected finite values, got NaN or infinity. Give the picture before it went wrong.");
+  }
+  const auto [low, high] = at::aminmax(unit);
+  const auto least = low.item<double>();
+  const auto greatest = high.item<double>();
+  if (least < -kRangeSlack || greatest > 1 + kRangeSlack) {
+    refuse(".tensor: expected floating values in 0..1, got " + number(least) + ".." + number(greatest) +
+           ". Divide by 255, or set mean and std when this is a model's input.");
+  }
+  return (unit * 255).round().clamp(0, 255).to(at::kByte);
+}
+
+at::Tensor decode_tensor(const Picture& picture) {
+  const at::Tensor& tensor = picture.tensor;
+  const bool normalised = !picture.mean.empty() || !picture.std.empty();
+  at::Tensor hwc = to_hwc(tensor.detach());
+  if (tensor.is_floating_point()) {
+    hwc = hwc.to(at::kFloat);
+    if (normalised) hwc = undo_normalisation(hwc, picture.mean, picture.std);
+    hwc = to_bytes(hwc);
+  } else if (tensor.scalar_type() != at::kByte) {
+    refuse(".tensor: expected uint8 or a floating type, got " + std::string(c10::toString(tensor.scalar_type())) +
+           ". Convert it with to(torch::kByte).");
+  } else if (normalised) {
+    refuse(".tensor: expected a floating type where mean and std are set, got Byte. Leave them empty.");
+  }
+  return hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous();
+}
+
+at::Tensor decode_any(const Picture& picture) {
+  if (picture.tensor.defined()) return decode_tensor(picture);
+  if (!picture.encoded.empty()) return decode_image(picture.encoded, picture.apply_exif, "picture");
+  if (!picture.path.empty()) {
+    const std::string bytes = files::read(picture.path, "picture", kMaxFileBytes);
+    return decode_image(bytes, picture.apply_exif, "picture '" + picture.path + "'");
+  }
+  refuse(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
+}
+
+}  // namespace
+
+Picture Picture::from_bytes(std::string bytes) {
+  Picture picture;
+  picture.encoded = std::move(bytes);
+  return picture;
+}
+
+at::Tensor decode(const Picture& picture) {
+  at::Tensor rgb_hwc = decode_any(picture);
+  const bool fits = (picture.expected_width <= 0 || rgb_hwc.size(1) == picture.expected_width) &&
+                    (picture.expected_height <= 0 || rgb_hwc.size(0) == picture.expected_height);
+  if (!fits) {
+    const auto side = [](int64_t extent) { return extent > 0 ? std::to_string(extent) : std::string("any"); };
+    refuse(": expected " + side(picture.expected_width) + " x " + side(picture.expected_height) + " pixels, got " +
+           std::to_string(rgb_hwc.size(1)) + " x " + std::to_string(rgb_hwc.size(0)) +
+           ". Give the picture the model saw, or correct the expected size.");
+  }
+  return rgb_hwc;
+}
+
+}  // namespace gaze

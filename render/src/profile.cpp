@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+#include <gaze/render/profile.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "files.hpp"
+
+namespace gaze {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxProfileBytes = size_t{4} << 20;
+constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
+
+std::string show(const json& value) {
+  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+// A value and where it stands, so that every error names its place.
+class Field {
+ public:
+  Field(const json& value, std::string source, std::string path)
+      : value_(value), source_(std::move(source)), path_(std::move(path)) {}
+
+  [[noreturn]] void refuse(const std::string& expected) const { refuse(expected, show(value_)); }
+  [[noreturn]] void refuse(const std::string& expected, const std::string& got) const {
+    throw Error(source_ + ": " + (path_.empty() ? "the profile" : path_) + ": expected " + expected + ", got " + got +
+                ".");
+  }
+
+  /// Refuses fields that are not in the list.
+  void expect_object(std::initializer_list<const char*> allowed) const {
+    std::string list;
+    for (const char* name : allowed) list += (list.empty() ? "" : ", ") + std::string(name);
+    if (!value_.is_object()) refuse("an object with " + list);
+    for (const auto& [key, value] : value_.items()) {
+      if (std::find(allowed.begin(), allowed.end(), key) == allowed.end())
+        at(key).refuse("one of the fields " + list, "an unknown field");
+    }
+  }
+
+  [[nodiscard]] bool has(const char* key) const { return value_.contains(key); }
+  [[nodiscard]] Field at(const std::string& key) const {
+    return {value_.at(key), source_, path_.empty() ? key : path_ + "." + key};
+  }
+  [[nodiscard]] Field at(size_t index) const {
+    return {value_.at(index), source_, path_ + "[" + std::to_string(index) + "]"};
+  }
+  [[nodiscard]] const json& value() const { return value_; }
+  [[nodiscard]] size_t size() const { return value_.size(); }
+
+  [[nodiscard]] std::string text() const {
+    if (!value_.is_string()) refuse("a string");
+    return value_.get<std::string>();
+  }
+
+  [[nodiscard]] int64_t whole(int64_t least, int64_t greatest) const {
+    const std::string expected = "a whole number in " + std::to_string(least) + ".." + std::to_string(greatest);
+    if (!value_.is_number_integer()) refuse(expected);
+    if (value_.is_number_unsigned() && value_.get<uint64_t>() > static_cast<uint64_t>(greatest)) refuse(expected);
+    const auto number = value_.get<int64_t>();
+    if (number < least || number > greatest) refuse(expected);
+    return number;
+  }
+
+  /// The entry of a table of names.
+  template <typename Parse>
+  [[nodiscard]] auto choice(const std::string& allowed, Parse parse) const {
+    if (value_.is_string()) {
+      if (auto found = parse(value_.get<std::string>())) return *found;
+    }
+    refuse("one of " + allowed);
+  }
+
+ private:
+  const json& value_;
+  std::string source_, path_;
+};
+
+constexpr int64_t kMaxCount = int64_t{1} << 24;
+
+void set_whole(const Field& parent, const char* key, int64_t least, int64_t& out) {
+  if (parent.has(key)) out = parent.at(key).whole(least, kMaxCount);
+}
+
+template <typename Enum>
+std::optional<Enum> pick(std::initializer_list<Enum> values, const std::string& text) {
+  for (const Enum value : values) {
+    if (text == name(value)) return value;
+  }
+  return std::nullopt;
+}
+
+void read_sites(const Field& field, Profile& profile) {
+  field.expect_object({"match"});
+  const char* const kExpected = "a list of at least one glob pattern of site names";
+  if (!field.has("match")) field.refuse("the field match");
+  const Field match = field.at("match");
+  if (!match.value().is_array() || match.size() == 0) match.refuse(kExpected);
+  for (size_t i = 0; i < match.size(); ++i) {
+    profile.sites.push_back(match.at(i).text());
+    if (profile.sites.back().empty()) match.at(i).refuse("a glob pattern such as decoder.layers.*.cross_attn");
+  }
+}
+
+void read_layers(const Field& field, Profile& profile) {
+  using ops::LayerReduce;
+  field.expect_object({"reduce", "range"});
+  if (field.has("reduce")) {
+    profile.layers = field.at("reduce").choice("mean, max, last, weighted, rollout", [](const std::string& text) {
+      return pick({LayerReduce::Mean, LayerReduce::Max, LayerReduce::Last, LayerReduce::Weighted, LayerReduce::Rollout},
+                  text);
+    });
+  }
+  if (!field.has("range")) return;
+  const Field range = field.at("range");
+  if (!range.value().is_array() || range.size() != 2) range.refuse("[first, last], last = -1 for the end");
+  profile.first_layer = range.at(size_t{0}).whole(0, kMaxCount);
+  profile.last_layer = range.at(1).whole(-1, kMaxCount);
+  if (profile.last_layer >= 0 && profile.last_layer < profile.first_layer) {
+    range.refuse("[first, last] with first <= last, or last = -1 for the end");
+  }
+}
+
+void read_heads(const Field& field, Profile& profile) {
+  using ops::HeadReduce;
+  field.expect_object({"reduce", "head", "k"});
+  if (field.has("reduce")) {
+    profile.heads = field.at("reduce").choice("mean, max, min, weighted, one, topk", [](const std::string& text) {
+      return pick(
+          {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Min, HeadReduce::Weighted, HeadReduce::One, HeadReduce::TopK},
+          text);
+    });
+  }
+  if (profile.heads == HeadReduce::One && !field.has("head")) {
+    field.refuse("the field head where reduce is one", "none");
+  }
+  set_whole(field, "head", 0, profile.head);
+  set_whole(field, "k", 1, profile.top_k);
+}
+
+std::vector<float> read_channels(const Field& field, bool positive) {
+  const std::string expected = "a list of 1 or 3 " + std::string(positive ? "numbers above 0" : "numbers");
+  if (!field.value().is_array() || (field.size() != 1 && field.size() != 3)) field.refuse(expected);
+  std::vector<float> values;
+  for (size_t i = 0; i < field.size(); ++i) {
+    const Field entry = field.at(i);
+    if (!entry.value().is_number()) entry.refuse("a number");
+    const auto number = entry.value().get<float>();
+    if (!std::isfinite(number) || (positive && number <= 0))
+      entry.refuse(positive ? "a number above 0" : "a finite number");
+    values.push_back(number);
+  }
+  return values;
+}
+
+void read_image(const Field& field, Profile& profile) {
+  field.expect_object({"argument", "layout", "mean", "std", "width", "height"});
+  ImageInput image;
+  if (field.has("argument")) {
+    const Field argument = field.at("argument");
+    if (!argument.value().is_object() || argument.size() == 0) {
+      argument.refuse("an object of method names and argument indices, such as {\"forward\": 0}");
+    }
+    for (const auto& [method, index] : argument.value().items()) {
+      image.argument[method] = argument.at(method).whole(0, 255);
+    }
+  }
+  if (field.has("layout") && field.at("layout").value() != "bchw") field.at("layout").refuse("bchw");
+  if (field.has("mean") != field.has("std")) {
+    field.refuse("mean and std together", field.has("mean") ? "mean alone" : "std alone");
+  }
+  if (field.has("mean")) {
+    image.mean = read_channels(field.at("mean"), false);
+    image.std = read_channels(field.at("std"), true);
+    if (image.mean.size() != image.std.size()) {
+      field.at("std").refuse("as many values as mean (" + std::to_string(image.mean.size()) + ")",
+                             std::to_string(image.std.size()));
+    }
+  }
+  if (field.has("width") != field.has("height")) {
+    field.refuse("width and height together", field.has("width") ? "width alone" : "height alone");
+  }
+  set_whole(field, "width", 1, image.width);
+  set_whole(field, "height", 1, image.height);
+  profile.image = std::move(image);
+}
+
+std::optional<Fit> parse_fit(const std::string& text) {
+  if (text == "resize") return Fit::Resize;
+  if (text == "centre_crop") return Fit::CentreCrop;
+  if (text == "letterbox") return Fit::Letterbox;
+  return std::nullopt;
+}
+
+void read_geometry(const Field& field, Profile& profile) {
+  field.expect_object({"kind", "rows", "cols", "leading", "trailing", "first_key", "fit", "input_width", "input_height",
+                       "resize_shorter"});
+  if (field.has("kind") && field.at("kind").value() != "grid") field.at("kind").refuse("grid");
+  Geometry geometry;
+  for (const char* required : {"rows", "cols"}) {
+    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
+  }
+  set_whole(field, "rows", 1, geometry.rows);
+  set_whole(field, "cols", 1, geometry.cols);
+  set_whole(field, "leading", 0, geometry.leading);
+  set_whole(field, "trailing", 0, geometry.trailing);
+  set_whole(field, "first_key", 0, geometry.first_key);
+  if (field.has("fit")) geometry.fit = field.at("fit").choice("resize, centre_crop, letterbox", parse_fit);
+  if (profile.image) {
+    geometry.input_width = profile.image->width;
+    geometry.input_height = profile.image->height;
+  }
+  set_whole(field, "input_width", 1, geometry.input_width);
+  set_whole(field, "input_height", 1, geometry.input_height);
+  set_whole(field, "resize_shorter", 0, geometry.resize_shorter);
+  if (geometry.fit != Fit::Resize && (geometry.input_width == 0 || geometry.input_height == 0)) {
+    field.refuse(
+        "input_width and input_height (or image.width and image.height) where fit is " + field.at("fit").text(),
+        "none");
+  }
+  if (geometry.fit != Fit::CentreCrop && geometry.resize_shorter != 0) {
+    field.at("resize_shorter").refuse("0 unless fit is centre_crop");
+  }
+  check(geometry);
+  profile.geometry = geometry;
+}
+
+// The parser keeps the last of two equal names silently; a profile with two is a mistake.
+json parse(const std::string& text, const std::string& source) {
+  std::vector<std::set<std::string>> open;
+  std::string duplicate;
+  const auto watch = [&](int /*depth*/, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) {
+      open.emplace_back();
+    } else if (event == json::parse_event_t::object_end) {
+      open.pop_back();
+    } else if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) {
+      duplicate = parsed.get<std::string>();
+    }
+    return true;
+  };
+  json document;
+  try {
+    document = json::parse(text, watch);
+  } catch (const json::exception& error) {
+    throw Error(source + ": expected JSON, got: " + error.what() + ".");
+  }
+  if (!duplicate.empty()) throw Error(source + ": " + duplicate + ": expected each field once, got it twice.");
+  return document;
+}
+
+std::vector<std::string> read_vocabulary(const std::string& path) {
+  const std::string source = "vocabulary '" + path + "'";
+  const json document = parse(files::read(path, "vocabulary", kMaxVocabularyBytes), source);
+  const char* key = !document.is_object() ? nullptr : document.contains("tokens") ? "tokens" : "words";
+  const bool wrapped = key != nullptr && document.contains(key);
+  const Field list(wrapped ? document.at(key) : document, source, wrapped ? key : "the file");
+  if (!list.value().is_array() || list.size() == 0) {
+    list.refuse("a list of strings, or an object whose field tokens or words is one");
+  }
+  std::vector<std::string> words;
+  for (size_t i = 0; i < list.size(); ++i) words.push_back(list.at(i).text());
+  return words;
+}
+
+void read_tokens(const Field& field, const std::string& directory, Profile& profile) {
+  field.expect_object({"vocabulary", "eos"});
+  if (field.has("vocabulary")) {
+    const std::string file = field.at("vocabulary").text();
+    if (file.empty()) field.at("vocabulary").refuse("the name of a JSON file");
+    profile.vocabulary = read_vocabulary(file.front() == '/' ? file : directory + "/" + file);
+  }
+  if (field.has("eos")) {
+    const int64_t greatest =
+        profile.vocabulary.empty() ? kMaxCount : static_cast<int64_t>(profile.vocabulary.size()) - 1;
+    profile.eos = field.at("eos").whole(-1, greatest);
+  }
+}
+
+Profile read(const std::string& text, const std::string& source, const std::string& directory) {
+  const json document = parse(text, source);
+  const Field root(document, source, "");
+  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "tokens"});
+  if (!root.has("gaze_profile")) root.refuse("the field gaze_profile: 1", "none");
+  if (root.at("gaze_profile").value() != 1) root.at("gaze_profile").refuse("1");
+  if (!root.has("sites")) root.refuse("the field sites", "none");
+  Profile profile;
+  if (root.has("name")) profile.name = root.at("name").text();
+  read_sites(root.at("sites"), profile);
+  if (root.has("layers")) read_layers(root.at("layers"), profile);
+  if (root.has("heads")) read_heads(root.at("heads"), profile);
+  if (root.has("image")) read_image(root.at("image"), profile);
+  if (root.has("geometry")) read_geometry(root.at("geometry"), profile);
+  if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);
+  return profile;
+}
+
+}  // namespace
+
+Profile read_profile(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  return read(files::read(path, "profile", kMaxProfileBytes), "profile '" + path + "'", directory);
+}
+
+Profile parse_profile(const std::string& text, const std::string& directory) {
+  return read(text, "profile", directory);
+}
+
+}  // namespace gaze

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linspace.h>
+#include <gaze/render/opencv.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <opencv2/imgproc.hpp>
+
+#include "ascii.hpp"
+#include "sheet.hpp"
+#include "sidecar.hpp"
+#include "text_opencv.hpp"
+
+namespace gaze {
+namespace {
+
+const cv::Scalar kPaper(252, 252, 250), kInk(28, 30, 34), kSoft(105, 110, 118), kRule(214, 216, 218);
+const text::Face kLabel{9, 1.1, kSoft}, kBody{10, 1.2, kInk}, kNote{9, 1.1, kSoft}, kTitle{13, 2.0, kInk};
+
+constexpr int kMargin = 36, kGutter = 26;
+constexpr int kPanelWidth = 360, kPanelMaxHeight = 480;
+constexpr int kTitleHeight = 34, kCaptionLine = 20, kCaptionHeight = 3 * kCaptionLine + 14;
+constexpr size_t kMaxWords = 58;
+
+std::string format(const char* pattern, double value) {
+  char out[64];
+  std::snprintf(out, sizeof out, pattern, value);
+  return out;
+}
+
+std::string times(double lift) { return format(lift < 10 ? "%.1fx" : "%.0fx", lift); }
+
+// A word as the font can show it; a lossy one is told apart by its token's number.
+std::string label(const Word& word) {
+  const std::string token = "token " + std::to_string(word.first + 1);
+  if (word.text.empty()) return token;
+  const Plain plain = to_ascii(word.text);
+  return plain.lossy ? plain.text + " (" + token + ")" : plain.text;
+}
+
+struct Panel {
+  std::string title;
+  std::vector<std::string> captions;
+  at::Tensor rgb_hwc;
+};
+
+// The picture in the size of a panel: maps are drawn on it anew, so lines and colours stay crisp.
+struct Thumbnail {
+  at::Tensor base_hwc;
+  Placement placement;
+};
+
+Thumbnail make_thumbnail(const AttentionRecord& record, const Canvas& canvas) {
+  const at::Tensor base_hwc = canvas.base_hwc.cpu().contiguous();
+  const auto width = static_cast<double>(base_hwc.size(1));
+  const auto height = static_cast<double>(base_hwc.size(0));
+  const double factor = std::min(kPanelWidth / width, kPanelMaxHeight / height);
+  const auto side = [factor](double extent) { return std::max<int64_t>(1, std::llround(extent * factor)); };
+  Thumbnail thumbnail;
+  thumbnail.base_hwc = at::empty({side(height), side(width), 3}, at::kByte);
+  cv::Mat scaled = view(thumbnail.base_hwc);
+  cv::resize(view(base_hwc), scaled, scaled.size(), 0, 0, factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
+  thumbnail.placement = place_scaled(record.geometry, base_hwc.size(1), base_hwc.size(0), scaled.cols, scaled.rows);
+  return thumbnail;
+}
+
+std::vector<std::string> captions(const Finding& finding, bool own_range) {
+  std::vector<std::string> lines;
+  char line[96];
+  std::snprintf(line, sizeof line, "peak %s uniform", times(finding.max_lift).c_str());
+  lines.emplace_back(line);
+  std::snprintf(line, sizeof line, "%.0f%% of attention on the picture", 100 * finding.mass);
+  lines.emplace_back(line);
+  if (finding.diffuse) {
+    lines.emplace_back("diffuse: no clear focus, not coloured");
+  } else if (own_range) {
+    lines.push_back("own colour scale, up to " + times(finding.range_max_lift));
+  }
+  return lines;
+}
+
+std::vector<Panel> make_panels(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas) {
+  const Thumbnail thumbnail = make_thumbnail(record, canvas);
+  const auto draw = [&](const Layer& layer) {
+    const Layer on_cpu{layer.value_c.cpu(), layer.shown_c.cpu(), layer.diffuse};
+    return paint(thumbnail.base_hwc, on_cpu, thumbnail.placement, record.style);
+  };
+  std::vector<Panel> panels;
+  const at::Tensor& base_hwc = canvas.base_hwc;
+  panels.push_back({"picture",
+                    {std::to_string(base_hwc.size(1)) + " x " + std::to_string(base_hwc.size(0)) + " pixels"},
+                    thumbnail.base_hwc});
+  panels.push_back({"whole answer", captions(analysis.summary, true), draw(summary_layer(analysis))});
+  const bool own_range = record.style.normalise.per_map_min_max;
+  for (size_t w = 0; w < std::min(analysis.words.size(), kMaxWords); ++w) {
+    const Finding& finding = analysis.words[w];
+    panels.push_back({label(finding.word), captions(finding, own_range), draw(word_layer(analysis, w))});
+  }
+  return panels;
+}
+
+void draw_panel(cv::Mat& sheet, const Panel& panel, int left, int top, int picture_height) {
+  const std::vector<std::string> title = text::wrap(panel.title, kTitle, kPanelWidth, 1);
+  text::draw(sheet, title.front(), left, top + 20, kTitle);
+  const cv::Mat picture = view(panel.rgb_hwc);
+  const cv::Rect frame(left, top + kTitleHeight, picture.cols, picture.rows);
+  picture.copyTo(sheet(frame));
+  cv::rectangle(sheet, frame, kRule, 1);
+  int baseline = top + kTitleHeight + picture_height + kCaptionLine + 2;
+  for (const std::string& line : panel.captions) {
+    text::draw(sheet, line, left, baseline, kNote);
+    baseline += kCaptionLine;
+  }
+}
+
+struct Tick {
+  double at;  ///< 0..1
+  std::string text;
+};
+
+std::vector<Tick> make_ticks(const AttentionRecord& record, const Analysis& analysis) {
+  if (record.style.normalise.per_map_min_max) return {{0, "each map's minimum"}, {1, "maximum"}};
+  const double top = analysis.range_max_lift;
+  std::vector<Tick> ticks = {{0, "0"}, {1, times(top)}};
+  if (top > 1.5) ticks.push_back({1 / top, "1.0 uniform"});
+  // Only where its text has room to the left of the end and to the right of "uniform".
+  if (top > 6) ticks.push_back({0.5, times(top / 2)});
+  return ticks;
+}
+
+// The bar shows the colours as they look on a middle gray picture: what is transparent there is gray here.
+void draw_bar(cv::Mat& sheet, const AttentionRecord& record, const Analysis& analysis, int left, int top, int width) {
+  constexpr int kHeight = 18;
+  const at::Tensor value_yx = at::linspace(0, 1, width, at::kFloat).unsqueeze(0).expand({kHeight, width}).contiguous();
+  const at::Tensor gray_hwc = at::full({kHeight, width, 3}, 150, at::kByte);
+  const at::Tensor bar_hwc =
+      ops::blend(gray_hwc, ops::colour(value_yx, record.style.colormap), value_yx, record.style.blend);
+  const cv::Rect frame(left, top, width, kHeight);
+  view(bar_hwc).copyTo(sheet(frame));
+  cv::rectangle(sheet, frame, kSoft, 1);
+  for (const Tick& tick : make_ticks(record, analysis)) {
+    const int x = left + static_cast<int>(std::lround(tick.at * (width - 1)));
+    cv::line(sheet, {x, top + kHeight}, {x, top + kHeight + 5}, kInk, 1);
+    const int text_width = text::width(tick.text, kNote);
+    const int text_left = tick.at == 0   ? x
+                          : tick.at == 1 ? x - text_width
+                                         : x - (tick.text[0] == '1' ? 4 : text_width / 2);
+    text::draw(sheet, tick.text, text_left, top + kHeight + 20, kNote);
+  }
+}
+
+struct Line {
+  std::string text;
+  text::Face face;
+  int indent, height;
+};
+
+void add_wrapped(std::vector<Line>& lines, const std::string& name, const std::string& content, const text::Face& face,
+                 int width, size_t most) {
+  if (content.empty()) return;
+  constexpr int kIndent = 84;
+  bool first = true;
+  for (const std::string& line : text::wrap(to_ascii(content).text, face, width - kIndent, most)) {
+    if (first) lines.push_back({name, kLabel, 0, 0});
+    lines.push_back({line, face, kIndent, static_cast<int>(std::lround(face.size * 2.3))});
+    first = false;
+  }
+}
+
+int height_of(const std::vector<Line>& lines) {
+  int height = 0;
+  for (const Line& line : lines) height += line.height;
+  return height;
+}
+
+void draw_lines(cv::Mat& sheet, const std::vector<Line>& lines, int left, int top) {
+  int baseline = top + static_cast<int>(kTitle.size) + 2;
+  for (const Line& line : lines) {
+    text::draw(sheet, line.text, left + line.indent, baseline, line.face);
+    baseline += line.height;
+  }
+}
+
+std::vector<Line> header_lines(const AttentionRecord& record, int width) {
+  std::vector<Line> lines;
+  add_wrapped(lines, "prompt", record.prompt, {11, 1.3, kInk}, width, 4);
+  add_wrapped(lines, "answer", answer_text(record), kTitle, width, 4);
+  return lines;
+}
+
+std::string describe_bar(const AttentionRecord& record, const Analysis& analysis) {
+  if (record.style.normalise.per_map_min_max) return "Colour: each map from its own minimum to its own maximum";
+  return analysis.sinks_subtracted ? "Colour: attention above this answer's mean, in multiples of uniform attention"
+                                   : "Colour: attention in multiples of uniform attention";
+}
+
+std::vector<Line> footer_lines(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas,
+                               int width) {
+  std::vector<std::string> notes;
+  std::string sites;
+  for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
+  if (!sites.empty()) notes.push_back("Sites: " + sites + ".");
+  notes.push_back(describe_choices(record, analysis.sinks_subtracted));
+  std::string marks;
+  if (record.style.contour) {
+    marks = "Outlined: the cells that hold " + format("%.0f", 100 * record.style.contour_share) + "% of a map.";
+  }
+  const Placement::Seen seen = canvas.placement.seen();
+  if (seen.left > 0 || seen.top > 0 || seen.right < canvas.placement.width || seen.bottom < canvas.placement.height) {
+    marks += " Dashed: the model saw only the inside.";
+  }
+  if (!marks.empty()) notes.push_back(marks);
+  if (analysis.words.size() > kMaxWords) {
+    notes.push_back(std::to_string(analysis.words.size() - kMaxWords) + " more words are in the folder words.");
+  }
+  std::vector<Line> lines;
+  for (const std::string& note : notes) {
+    for (const std::string& line : text::wrap(to_ascii(note).text, kNote, width, 3))
+      lines.push_back({line, kNote, 0, 21});
+  }
+  lines.push_back({"Attention shows where the model looked, which is evidence, not proof.", kBody, 0, 24});
+  return lines;
+}
+
+}  // namespace
+
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas) {
+  const std::vector<Panel> panels = make_panels(record, analysis, canvas);
+  const int count = static_cast<int>(panels.size());
+  const int columns = count > 12 ? 5 : std::clamp(count, 2, 4);
+  const int rows = (count + columns - 1) / columns;
+  const int picture_height = static_cast<int>(panels.front().rgb_hwc.size(0));
+  const int panel_height = kTitleHeight + picture_height + kCaptionHeight;
+  const int inner = columns * kPanelWidth + (columns - 1) * kGutter;
+
+  const std::vector<Line> header = header_lines(record, inner);
+  const std::vector<Line> footer = footer_lines(record, analysis, canvas, inner);
+  constexpr int kBarBlock = 86;
+  const int panels_top = kMargin + height_of(header) + kBarBlock;
+  const int footer_top = panels_top + rows * panel_height + 10;
+  const int height = footer_top + height_of(footer) + kMargin;
+
+  at::Tensor sheet_hwc = at::empty({height, inner + 2 * kMargin, 3}, at::kByte);
+  cv::Mat sheet = view(sheet_hwc);
+  sheet.setTo(kPaper);
+  draw_lines(sheet, header, kMargin, kMargin);
+  const int bar_top = kMargin + height_of(header) + 8;
+  draw_bar(sheet, record, analysis, kMargin, bar_top, kPanelWidth);
+  text::draw(sheet, describe_bar(record, analysis), kMargin + kPanelWidth + kGutter, bar_top + 14, kNote);
+  for (int i = 0; i < count; ++i) {
+    draw_panel(sheet, panels[static_cast<size_t>(i)], kMargin + i % columns * (kPanelWidth + kGutter),
+               panels_top + i / columns * panel_height, picture_height);
+  }
+  cv::line(sheet, {kMargin, footer_top}, {kMargin + inner, footer_top}, kRule, 1);
+  draw_lines(sheet, footer, kMargin, footer_top + 10);
+  return sheet_hwc;
+}
+
+}  // namespace gaze

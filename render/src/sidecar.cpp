@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include "sidecar.hpp"
+
+#include <gaze/render/profile.hpp>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace gaze {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json finite(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+
+const char* fit_name(Fit fit) {
+  return fit == Fit::CentreCrop ? "centre_crop" : fit == Fit::Letterbox ? "letterbox" : "resize";
+}
+
+const char* interpolation_name(ops::Interpolation interpolation) {
+  return interpolation == ops::Interpolation::Exact ? "exact" : "bilinear";
+}
+
+ordered_json flag_names(int32_t flags) {
+  ordered_json names = ordered_json::array();
+  if ((flags & ops::kRowNonFinite) != 0) names.push_back("non_finite");
+  if ((flags & ops::kRowSum) != 0) names.push_back("row_sum");
+  if ((flags & ops::kRowFullyMasked) != 0) names.push_back("fully_masked");
+  return names;
+}
+
+// A row of the record as plain values; empty when it is missing or has another length.
+std::vector<float> row(const at::Tensor& tensor, int64_t tokens) {
+  if (!tensor.defined() || tensor.dim() != 1 || tensor.size(0) != tokens) return {};
+  const at::Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
+  const auto* data = values.const_data_ptr<float>();
+  return {data, data + tokens};
+}
+
+ordered_json token_list(const AttentionRecord& record) {
+  const int64_t captured = record.map_tc.defined() && record.map_tc.dim() > 0 ? record.map_tc.size(0) : 0;
+  const int64_t tokens = std::max(captured, static_cast<int64_t>(record.labels.size()));
+  const std::vector<float> mass = row(record.mass_t, captured);
+  const std::vector<float> visible = row(record.visible_t, captured);
+  const std::vector<float> flags = row(record.flags_t, captured);
+  const auto value = [](const std::vector<float>& values, size_t t) {
+    return t < values.size() ? finite(values[t]) : ordered_json(nullptr);
+  };
+  ordered_json list = ordered_json::array();
+  for (size_t t = 0; t < static_cast<size_t>(tokens); ++t) {
+    list.push_back({{"index", t},
+                    {"text", t < record.labels.size() ? ordered_json(record.labels[t]) : ordered_json(nullptr)},
+                    {"id", t < record.token_ids.size() ? ordered_json(record.token_ids[t]) : ordered_json(nullptr)},
+                    {"mass", value(mass, t)},
+                    {"visible_keys", value(visible, t)},
+                    {"flags", flag_names(t < flags.size() ? static_cast<int32_t>(flags[t]) : 0)}});
+  }
+  return list;
+}
+
+ordered_json map_facts(const Written& written, bool sized) {
+  const Overlay& overlay = written.overlay;
+  const bool hot = sized && std::isfinite(overlay.hot_x) && std::isfinite(overlay.hot_y);
+  return {{"file", written.file.empty() ? ordered_json(nullptr) : ordered_json(written.file)},
+          {"mass", finite(overlay.mass)},
+          {"max_lift", finite(overlay.max_lift)},
+          {"entropy", finite(overlay.entropy)},
+          {"diffuse", overlay.diffuse},
+          {"range_max_lift", finite(overlay.range_max_lift)},
+          {"hot_point", hot ? ordered_json::array({overlay.hot_x, overlay.hot_y}) : ordered_json(nullptr)},
+          {"flags", flag_names(written.flags)}};
+}
+
+ordered_json word_list(const Sidecar& sidecar) {
+  ordered_json list = ordered_json::array();
+  for (const Written& written : sidecar.words) {
+    const Word& word = written.overlay.word;
+    ordered_json entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
+    entry.update(map_facts(written, sidecar.width > 0));
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+ordered_json site_list(const AttentionRecord& record) {
+  ordered_json list = ordered_json::array();
+  for (const SiteUse& site : record.sites) {
+    list.push_back({{"name", site.name}, {"kind", site.kind}, {"heads", site.heads}, {"calls", site.calls}});
+  }
+  return list;
+}
+
+ordered_json geometry_facts(const Geometry& geometry) {
+  return {{"kind", "grid"},
+          {"rows", geometry.rows},
+          {"cols", geometry.cols},
+          {"leading", geometry.leading},
+          {"trailing", geometry.trailing},
+          {"first_key", geometry.first_key},
+          {"fit", fit_name(geometry.fit)},
+          {"input_width", geometry.input_width},
+          {"input_height", geometry.input_height},
+          {"resize_shorter", geometry.resize_shorter}};
+}
+
+ordered_json style_facts(const Style& style) {
+  return {{"interpolation", interpolation_name(style.interpolation)},
+          {"alpha_max", finite(style.blend.alpha_max)},
+          {"alpha_start", finite(style.blend.alpha_start)},
+          {"percentile", finite(style.normalise.percentile)},
+          {"per_map_min_max", style.normalise.per_map_min_max},
+          {"contour", style.contour},
+          {"contour_share", finite(style.contour_share)}};
+}
+
+}  // namespace
+
+std::string answer_text(const AttentionRecord& record) {
+  std::string text;
+  for (const Word& word : merge_words(record.labels)) text += (text.empty() ? "" : " ") + word.text;
+  return text;
+}
+
+std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
+  std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers) + " (" +
+                     name(record.reduce.layers) + "). Heads: " + name(record.reduce.heads);
+  if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
+  if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
+  return text +
+         (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
+}
+
+std::string write_json(const Sidecar& sidecar) {
+  const AttentionRecord& record = sidecar.record;
+  ordered_json root;
+  root["gaze_request"] = 1;
+  root["gaze_version"] = GAZE_VERSION;
+  root["request_id"] = record.request_id;
+  root["prompt"] = record.prompt;
+  root["answer"] = answer_text(record);
+  root["error"] = nullptr;
+  if (!sidecar.error_message.empty()) {
+    root["error"] = {{"reason", sidecar.error_reason}, {"message", sidecar.error_message}};
+  }
+  root["model"] = {{"path", record.model_path}, {"sha256", record.model_sha256}};
+  root["method"] = record.method;
+  root["profile"] = record.profile;
+  root["torch_version"] = record.torch_version;
+  root["picture"] = nullptr;
+  if (sidecar.width > 0) root["picture"] = {{"width", sidecar.width}, {"height", sidecar.height}};
+  root["geometry"] = geometry_facts(record.geometry);
+  root["keys"] = record.keys;
+  root["sites"] = site_list(record);
+  root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
+  root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
+  root["sinks"] = {{"requested", record.style.normalise.subtract_sinks}, {"subtracted", sidecar.sinks_subtracted}};
+  root["range_max_lift"] = sidecar.measured ? finite(sidecar.range_max_lift) : ordered_json(nullptr);
+  root["colormap"] = name(record.style.colormap);
+  root["style"] = style_facts(record.style);
+  root["summary"] = sidecar.measured ? map_facts(sidecar.summary, sidecar.width > 0) : ordered_json(nullptr);
+  root["words"] = word_list(sidecar);
+  root["tokens"] = token_list(record);
+  root["tokens_dropped"] = record.tokens_dropped;
+  root["drops"] = record.drops.empty() ? ordered_json::object() : ordered_json(record.drops);
+  root["timings_ms"] = ordered_json::object();
+  for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = finite(milliseconds);
+  root["timings_ms"]["render"] = finite(sidecar.render_ms);
+  root["files"] = sidecar.files;
+  root["note"] = "Attention shows where the model looked, which is evidence, not proof.";
+  return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace gaze

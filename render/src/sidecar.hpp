@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// request.json: everything that must be said about a bundle, for machines.
+#pragma once
+
+#include <gaze/render/overlay.hpp>
+
+#include <string>
+#include <vector>
+
+namespace gaze {
+
+/// A drawn or measured map and the file it went to (empty: none).
+struct Written {
+  Overlay overlay;  ///< without its picture
+  int32_t flags = 0;
+  std::string file;
+};
+
+struct Sidecar {
+  explicit Sidecar(const AttentionRecord& of) : record(of) {}
+
+  const AttentionRecord& record;
+  std::vector<Written> words;
+  Written summary;
+  bool measured = false;          ///< words and summary are filled
+  int64_t width = 0, height = 0;  ///< of the original picture; 0 = unknown
+  double range_max_lift = 1;
+  bool sinks_subtracted = false;
+  double render_ms = 0;
+  std::vector<std::string> files;
+  std::string error_reason, error_message;  ///< set when nothing was drawn
+};
+
+/// Valid JSON whatever the record's texts hold; numbers that are not finite become null.
+std::string write_json(const Sidecar& sidecar);
+
+/// The words of the answer, joined by spaces.
+std::string answer_text(const AttentionRecord& record);
+
+/// How heads, layers and sinks were treated, in one line for people.
+std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);
+
+}  // namespace gaze
