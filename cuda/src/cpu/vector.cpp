@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/vector.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 namespace gaze::kernels::cpu {
@@ -17,12 +16,16 @@ void convert(const void* from, std::int64_t stride, std::int64_t count, float* t
   }
 }
 
+constexpr double kResolution = 1e-6;
+
 }  // namespace
 
 double normalised_entropy(const float* x, std::int64_t count, double sum) {
   if (count <= 1 || !(sum > 0)) return 0;
   const double entropy = std::log(sum) - sum_x_log_x(x, count) / sum;
-  return std::clamp(entropy / std::log(static_cast<double>(count)), 0.0, 1.0);
+  const double share = entropy / std::log(static_cast<double>(count));
+  // Nearer to a bound than float logarithms resolve is on it: rounding must not decide which uniform head counts most.
+  return share < kResolution ? 0 : share > 1 - kResolution ? 1 : share;
 }
 
 const float* as_floats(const void* from, DType dtype, std::int64_t stride, std::int64_t count, float* scratch) {

@@ -15,8 +15,8 @@ struct Scores {
   const at::Tensor& k_bhkd;  ///< same dtype, [batch, kv_heads, keys, size]; kv_heads divides heads (GQA, MQA)
   /// bool (true = visible) or floating (added to the scores), broadcastable to [batch, heads, queries, keys]
   const std::optional<at::Tensor>& mask;
-  bool causal = false;          ///< query i sees keys 0..i (top-left aligned, as scaled_dot_product_attention)
-  std::optional<double> scale;  ///< default 1/sqrt(size)
+  bool causal = false;               ///< query i sees keys 0..i (top-left aligned, as scaled_dot_product_attention)
+  std::optional<double> scale = {};  ///< default 1/sqrt(size)
 };
 
 /// Rows of softmax(q k^T * scale + mask), accumulated in float32; a fully masked row is all zero.

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// reduce, finish and rollout against float64.
+#include <gaze/ops/reduce.hpp>
+
+#include <algorithm>
+#include <limits>
+
+#include "tensors.hpp"
+
+using namespace gaze::ops;
+using namespace gaze::test;
+
+namespace {
+
+/// What the accumulator holds, computed the long way.
+struct Expected {
+  Expected(int64_t tokens, int64_t cells)
+      : map(size_t(tokens * cells)),
+        weight(size_t(tokens)),
+        mass(weight),
+        visible(weight),
+        rows(weight),
+        cells(cells) {}
+
+  /// One layer: weights [heads][keys] of one row.
+  void add(int64_t token, const std::vector<std::vector<double>>& attn_hk, int64_t first_key, const ReduceOptions& by) {
+    const size_t heads = attn_hk.size(), keys = attn_hk[0].size();
+    const size_t first = static_cast<size_t>(first_key), n = static_cast<size_t>(cells);
+    std::vector<double> focus(heads), head_mass(heads);
+    for (size_t h = 0; h < heads; ++h) {
+      for (size_t c = 0; c < n; ++c) head_mass[h] += attn_hk[h][first + c];
+      double entropy = 0;
+      for (size_t c = 0; c < n && n > 1; ++c) {
+        const double p = head_mass[h] > 0 ? attn_hk[h][first + c] / head_mass[h] : 0;
+        if (p > 0) entropy -= p * std::log(p) / std::log(static_cast<double>(n));
+      }
+      focus[h] = head_mass[h] * (1 - entropy);
+    }
+    std::vector<double> factor(heads, 1.0);
+    double layer = 1, focus_sum = 0;
+    for (double f : focus) focus_sum += f;
+    if (by.heads == HeadReduce::One) {
+      std::fill(factor.begin(), factor.end(), 0.0);
+      factor[static_cast<size_t>(by.head)] = 1;
+    } else if (by.heads == HeadReduce::TopK) {
+      std::vector<double> sorted = focus;
+      std::sort(sorted.rbegin(), sorted.rend());
+      const double least = sorted[std::min(heads, static_cast<size_t>(by.k)) - 1];
+      for (size_t h = 0; h < heads; ++h) factor[h] = focus[h] >= least ? 1 : 0;
+    } else if (by.heads == HeadReduce::Weighted) {
+      if (focus_sum > 0) factor = focus;
+      if (by.layers == LayerReduce::Weighted) layer = focus_sum;
+    }
+    double factors = 0;
+    for (double f : factor) factors += f;
+    const size_t t = static_cast<size_t>(token);
+    for (size_t c = 0; c < n; ++c) {
+      double mixed = 0, most = 0, least = 1;
+      for (size_t h = 0; h < heads; ++h) {
+        mixed += factor[h] / factors * attn_hk[h][first + c];
+        most = std::max(most, attn_hk[h][first + c]);
+        least = std::min(least, attn_hk[h][first + c]);
+      }
+      const double value = by.heads == HeadReduce::Max ? most : by.heads == HeadReduce::Min ? least : mixed;
+      double& cell = map[t * n + c];
+      if (by.layers == LayerReduce::Max) {
+        cell = std::max(cell, value);
+      } else if (by.layers == LayerReduce::Last) {
+        cell = value;
+      } else {
+        cell += layer * value;
+      }
+    }
+    const bool sums = by.layers == LayerReduce::Mean || by.layers == LayerReduce::Weighted;
+    weight[t] = sums ? weight[t] + layer : 1;
+    for (double m : head_mass) mass[t] += m / static_cast<double>(heads);
+    for (size_t i = 0; i < keys; ++i) {
+      visible[t] += std::any_of(attn_hk.begin(), attn_hk.end(), [&](const auto& head) { return head[i] != 0; });
+    }
+    rows[t] += 1;
+  }
+
+  std::vector<double> map, weight, mass, visible, rows;
+  int64_t cells;
+};
+
+std::vector<std::vector<double>> row_of(const Array& attn, int64_t batch, int64_t query) {
+  std::vector<std::vector<double>> row(static_cast<size_t>(attn.sizes[1]));
+  for (int64_t h = 0; h < attn.sizes[1]; ++h) {
+    for (int64_t k = 0; k < attn.sizes[3]; ++k) row[static_cast<size_t>(h)].push_back(attn(batch, h, query, k));
+  }
+  return row;
+}
+
+const std::vector<HeadReduce> kHeads = {HeadReduce::Mean,     HeadReduce::Max, HeadReduce::Min,
+                                        HeadReduce::Weighted, HeadReduce::One, HeadReduce::TopK};
+const std::vector<LayerReduce> kLayers = {LayerReduce::Mean, LayerReduce::Max, LayerReduce::Last,
+                                          LayerReduce::Weighted};
+
+void check(const Accumulator& got, const Expected& want) {
+  CATCH_CHECK(differs(values_of(got.map_tc), want.map, kSums) == "");
+  CATCH_CHECK(differs(values_of(got.weight_t), want.weight, kSums) == "");
+  CATCH_CHECK(differs(values_of(got.mass_t), want.mass, kSums) == "");
+  CATCH_CHECK(differs(values_of(got.visible_t), want.visible) == "");
+  CATCH_CHECK(differs(values_of(got.calls_t), want.rows) == "");
+  CATCH_CHECK(differs(values_of(got.rows_t), want.rows) == "");
+  CATCH_CHECK(differs(values_of(got.flags_t), std::vector<double>(want.rows.size())) == "");
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("reduce matches float64 for every way to reduce, dtype and layout") {
+  for (const at::Device device : devices()) {
+    for (const auto dtype : kWeightDtypes) {
+      for (const Layout layout : kLayouts) {
+        Random random(1);
+        std::vector<at::Tensor> layers;
+        for (int i = 0; i < 3; ++i) {
+          layers.push_back(laid_out(random.weights({2, 5, 6, 67}, dtype, 0.1, device), layout));
+        }
+        for (const HeadReduce heads : kHeads) {
+          for (const LayerReduce by_layer : kLayers) {
+            CATCH_CAPTURE(device.str(), c10::toString(dtype), name(layout), int(heads), int(by_layer));
+            const ReduceOptions by{heads, 3, 2, by_layer};
+            const Window window{1, 2, 3, 11, 1};
+            Accumulator to = make_accumulator(5, 33, device);
+            Expected want(5, 33);
+            for (const at::Tensor& attn : layers) {
+              reduce(attn, window, by, to);
+              const Array values(attn);
+              for (int64_t t = 0; t < 3; ++t) want.add(1 + t, row_of(values, 1, 2 + t), 11, by);
+            }
+            check(to, want);
+
+            const Reduced done = finish(to, 4, by);
+            std::vector<double> map, mass, visible;
+            for (size_t t = 0; t < 4; ++t) {
+              for (size_t c = 0; c < 33; ++c) {
+                map.push_back(want.weight[t] > 0 ? want.map[t * 33 + c] / want.weight[t] : 0);
+              }
+              mass.push_back(want.rows[t] > 0 ? want.mass[t] / want.rows[t] : 0);
+              visible.push_back(want.rows[t] > 0 ? want.visible[t] / want.rows[t] : 0);
+            }
+            CATCH_CHECK(differs(values_of(done.map_tc), map, kSums) == "");
+            CATCH_CHECK(differs(values_of(done.mass_t), mass, kSums) == "");
+            CATCH_CHECK(differs(values_of(done.visible_t), visible, kSums) == "");
+            CATCH_CHECK(done.map_tc.sizes() == at::IntArrayRef({4, 33}));
+          }
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("reduce takes windows at every border and of every size") {
+  for (const at::Device device : devices()) {
+    Random random(2);
+    const at::Tensor attn = random.weights({1, 2, 4, 33}, at::kFloat, 0.2, device);
+    const Array values(attn);
+    const ReduceOptions by;
+    for (const int64_t cells : {1, 2, 31, 32, 33}) {
+      for (const int64_t queries : {0, 1, 4}) {
+        for (const int64_t first_key : {int64_t{0}, 33 - cells}) {
+          CATCH_CAPTURE(device.str(), cells, queries, first_key);
+          Accumulator to = make_accumulator(4, cells, device);
+          reduce(attn, {0, 4 - queries, queries, first_key, 4 - queries}, by, to);
+          Expected want(4, cells);
+          for (int64_t t = 4 - queries; t < 4; ++t) want.add(t, row_of(values, 0, t), first_key, by);
+          check(to, want);
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("reduce reads nothing outside of its window") {
+  for (const at::Device device : devices()) {
+    Random random(3);
+    at::Tensor attn = random.weights({3, 2, 5, 17}, at::kFloat, 0, device);
+    at::Tensor poisoned = attn.clone().fill_(std::nan(""));
+    poisoned.select(0, 1).select(1, 2).copy_(attn.select(0, 1).select(1, 2));
+    Accumulator to = make_accumulator(1, 9, device), want = make_accumulator(1, 9, device);
+    reduce(poisoned, {1, 2, 1, 4, 0}, {}, to);
+    reduce(attn, {1, 2, 1, 4, 0}, {}, want);
+    CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{0});
+    CATCH_CHECK(values_of(to.map_tc) == values_of(want.map_tc));
+    CATCH_CHECK(values_of(to.mass_t)[0] > 0);
+  }
+}
+
+CATCH_TEST_CASE("heads without weight on the medium fall back to the plain mean") {
+  for (const at::Device device : devices()) {
+    // Uniform over the two cells: entropy 1, so every head weight is 0.
+    const at::Tensor attn = tensor_of({0.25, 0.25, 0.5, 0.1, 0.1, 0.8}, {1, 2, 1, 3}, at::kFloat, device);
+    Accumulator to = make_accumulator(1, 2, device);
+    reduce(attn, {}, {HeadReduce::Weighted, 0, 1, LayerReduce::Mean}, to);
+    CATCH_CHECK(differs(values_of(to.map_tc), std::vector<double>{0.175, 0.175}, kSums) == "");
+    // As layers, they weigh nothing: no row, but mass and visible keys stay known.
+    Accumulator weighted = make_accumulator(1, 2, device);
+    reduce(attn, {}, {HeadReduce::Weighted, 0, 1, LayerReduce::Weighted}, weighted);
+    const Reduced done = finish(weighted, 1, {HeadReduce::Weighted, 0, 1, LayerReduce::Weighted});
+    CATCH_CHECK(differs(values_of(done.map_tc), std::vector<double>{0, 0}, {1e-6, 0}) == "");
+    CATCH_CHECK(differs(values_of(done.mass_t), std::vector<double>{0.35}, kSums) == "");
+    CATCH_CHECK(values_of(done.visible_t) == std::vector<double>{3});
+  }
+}
+
+CATCH_TEST_CASE("TopK of equal heads takes the lower ones, and all where there are fewer than k") {
+  for (const at::Device device : devices()) {
+    // Heads 0 and 2 are equally focused, on different cells; head 1 looks elsewhere.
+    const at::Tensor attn = tensor_of({0.9, 0.1, 0, 0, 0, 1, 0.1, 0.9, 0}, {1, 3, 1, 3}, at::kFloat, device);
+    Accumulator one = make_accumulator(1, 2, device), all = make_accumulator(1, 2, device);
+    reduce(attn, {}, {HeadReduce::TopK, 0, 1, LayerReduce::Mean}, one);
+    reduce(attn, {}, {HeadReduce::TopK, 0, 9, LayerReduce::Mean}, all);
+    CATCH_CHECK(differs(values_of(one.map_tc), std::vector<double>{0.9, 0.1}, kSums) == "");
+    CATCH_CHECK(differs(values_of(all.map_tc), std::vector<double>{1.0 / 3, 1.0 / 3}, kSums) == "");
+  }
+}
+
+CATCH_TEST_CASE("a bad row leaves its flag and nothing else, and stays out of the denominators") {
+  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
+  struct Case {
+    std::vector<double> attn;  // two heads, three keys
+    double flag;
+  };
+  const std::vector<Case> cases = {{{0.5, nan, 0.5, 0.2, 0.3, 0.5}, kRowNonFinite},
+                                   {{0.5, 0.2, 0.3, 0.2, inf, 0.5}, kRowNonFinite},
+                                   {{0.5, 0.2, 0.3, inf, -inf, 0.5}, kRowNonFinite},
+                                   {{0.5, 0.2, 0.3, 0.2, 0.3, 0.6}, kRowSum},
+                                   {{1, 2, 3, 1, 2, 3}, kRowSum},
+                                   {{0.5, -0.5, 0, 0.2, 0.3, 0.5}, kRowSum},
+                                   {{1, nan, 3, 1, 2, 3}, kRowNonFinite | kRowSum},
+                                   {{0, 0, 0, 0, 0, 0}, kRowFullyMasked}};
+  for (const at::Device device : devices()) {
+    for (const auto dtype : kWeightDtypes) {
+      for (const Case& bad : cases) {
+        CATCH_CAPTURE(device.str(), c10::toString(dtype), bad.attn);
+        const at::Tensor good = tensor_of({0.5, 0.25, 0.25, 0.25, 0.25, 0.5}, {1, 2, 1, 3}, dtype, device);
+        const ReduceOptions mean{HeadReduce::Mean, 0, 1, LayerReduce::Mean};
+        Accumulator to = make_accumulator(1, 2, device);
+        reduce(good, {}, mean, to);
+        reduce(tensor_of(bad.attn, {1, 2, 1, 3}, dtype, device), {}, mean, to);
+        CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{bad.flag});
+        CATCH_CHECK(values_of(to.calls_t) == std::vector<double>{2});
+        CATCH_CHECK(values_of(to.rows_t) == std::vector<double>{1});
+        const Reduced done = finish(to, 1, mean);
+        CATCH_CHECK(values_of(done.map_tc) == std::vector<double>{0.375, 0.25});
+        CATCH_CHECK(values_of(done.mass_t) == std::vector<double>{0.625});
+        CATCH_CHECK(values_of(done.visible_t) == std::vector<double>{3});
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("a head that sees nothing is no reason to drop the row") {
+  for (const at::Device device : devices()) {
+    const at::Tensor attn = tensor_of({0, 0, 0, 0.5, 0.5, 0}, {1, 2, 1, 3}, at::kFloat, device);
+    Accumulator to = make_accumulator(1, 3, device);
+    reduce(attn, {}, {HeadReduce::Mean, 0, 1, LayerReduce::Mean}, to);
+    CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{0});
+    CATCH_CHECK(values_of(to.map_tc) == std::vector<double>{0.25, 0.25, 0});
+    CATCH_CHECK(values_of(to.visible_t) == std::vector<double>{2});
+  }
+}
+
+CATCH_TEST_CASE("rows of half and bfloat16 weights may miss 1 by what rounding explains and no more") {
+  struct Case {
+    at::ScalarType dtype;
+    double off;
+    double flag;
+  };
+  const std::vector<Case> cases = {{at::kFloat, 0.0009, 0},    {at::kFloat, 0.0012, kRowSum},
+                                   {at::kHalf, 0.004, 0},      {at::kHalf, 0.007, kRowSum},
+                                   {at::kBFloat16, 0.0156, 0}, {at::kBFloat16, 0.0313, kRowSum}};
+  for (const at::Device device : devices()) {
+    for (const Case& each : cases) {
+      CATCH_CAPTURE(device.str(), c10::toString(each.dtype), each.off);
+      const at::Tensor attn = tensor_of({0.5, 0.5, each.off}, {1, 1, 1, 3}, each.dtype, device);
+      Accumulator to = make_accumulator(1, 3, device);
+      reduce(attn, {}, {}, to);
+      CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{each.flag});
+    }
+  }
+}
+
+CATCH_TEST_CASE("denormal weights are weights") {
+  for (const at::Device device : devices()) {
+    for (const auto dtype : kWeightDtypes) {
+      const double tiny = dtype == at::kHalf ? 6e-8 : 1e-39;
+      const at::Tensor attn = tensor_of({1, tiny, 0, tiny}, {1, 1, 1, 4}, dtype, device);
+      Accumulator to = make_accumulator(1, 2, device);
+      reduce(attn, {0, 0, 1, 1, 0}, {}, to);
+      CATCH_CAPTURE(device.str(), c10::toString(dtype));
+      CATCH_CHECK(values_of(to.visible_t) == std::vector<double>{3});
+      CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{0});
+      CATCH_CHECK(std::isfinite(values_of(to.map_tc)[0]));
+    }
+  }
+}
+
+CATCH_TEST_CASE("finish of rows nobody wrote is zero, not NaN") {
+  for (const at::Device device : devices()) {
+    const Accumulator empty = make_accumulator(3, 4, device);
+    const Reduced done = finish(empty, 3, {});
+    CATCH_CHECK(values_of(done.map_tc) == std::vector<double>(12));
+    CATCH_CHECK(values_of(done.mass_t) == std::vector<double>(3));
+    CATCH_CHECK(values_of(done.visible_t) == std::vector<double>(3));
+    CATCH_CHECK(finish(empty, 0, {}).map_tc.sizes() == at::IntArrayRef({0, 4}));
+  }
+}
+
+CATCH_TEST_CASE("rollout matches float64 and keeps rows at 1") {
+  for (const at::Device device : devices()) {
+    for (const Layout layout : kLayouts) {
+      Random random(4);
+      const at::Tensor attn = laid_out(random.weights({4, 7, 7}, at::kFloat, 0, device), layout);
+      const Array a(attn);
+      std::vector<double> product(49);
+      for (size_t i = 0; i < 7; ++i) product[i * 8] = 1;
+      for (int64_t l = 0; l < 4; ++l) {
+        std::vector<double> next(49);
+        for (int64_t i = 0; i < 7; ++i) {
+          for (int64_t j = 0; j < 7; ++j) {
+            for (int64_t m = 0; m < 7; ++m) {
+              const double step = 0.5 * a(l, i, m) + (i == m ? 0.5 : 0.0);
+              next[static_cast<size_t>(i * 7 + j)] += step * product[static_cast<size_t>(m * 7 + j)];
+            }
+          }
+        }
+        product = next;
+      }
+      const std::vector<double> got = values_of(rollout(attn));
+      CATCH_CHECK(differs(got, product, kSums) == "");
+      for (size_t i = 0; i < 7; ++i) {
+        double total = 0;
+        for (size_t j = 0; j < 7; ++j) total += got[i * 7 + j];
+        CATCH_CHECK(total == Approx(1).margin(1e-5));
+      }
+    }
+  }
+}
