@@ -30,7 +30,7 @@ at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::st
            std::to_string(header->height) + ". Scale the picture down.");
   }
   const std::string format = header->format;
-  if (!header->complete) refuse("expected a whole " + format + " file, got a truncated one. Copy it again.");
+  if (!header->complete) refuse("expected a whole " + format + " file, got a truncated or damaged one. Copy it again.");
   const int flags = apply_exif ? cv::IMREAD_COLOR : cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION;
   // imdecode reads only; its interface has no const.
   const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));

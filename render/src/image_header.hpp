@@ -11,7 +11,7 @@ namespace gaze {
 struct ImageHeader {
   const char* format;  ///< "JPEG", "PNG" or "WebP"
   int64_t width, height;
-  bool complete;  ///< the file's own structure reaches its end marker
+  bool complete;  ///< the file's own structure reaches its end, and its checksums (PNG) hold
 };
 
 /// nullopt when the bytes are none of the formats or the header is damaged.

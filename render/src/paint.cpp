@@ -14,9 +14,15 @@ namespace gaze {
 namespace {
 
 // Thin on a thumbnail, still visible on a 40-megapixel photograph.
-int64_t line_width(const at::Tensor& rgb_hwc) {
-  const auto shorter = static_cast<double>(std::min(rgb_hwc.size(0), rgb_hwc.size(1)));
-  return std::clamp<int64_t>(std::llround(shorter / 300), 1, 12);
+int64_t line_width(const Placement& placement) {
+  const auto shorter = static_cast<double>(std::min(placement.width, placement.height));
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(shorter / 240)), 1, 16);
+}
+
+// An outline must not hide the small cells it encloses.
+int64_t contour_width(const Placement& placement) {
+  const double cell = 1 / std::max(placement.affine.scale_x, placement.affine.scale_y);
+  return std::clamp<int64_t>(static_cast<int64_t>(cell / 10), 1, line_width(placement));
 }
 
 // White and dark dashes in turn show on any picture. `line` is a view [along, across, 3].
@@ -28,9 +34,20 @@ void dash(const at::Tensor& line, int64_t length) {
   line.copy_(pattern);
 }
 
+// The dark outer edge of a contour may lie beyond what the model saw.
+void restore_unseen(at::Tensor& rgb_hwc, const at::Tensor& base_hwc, const Placement::Seen& seen) {
+  const auto restore = [&](int64_t axis, int64_t begin, int64_t end) {
+    if (begin < end) rgb_hwc.slice(axis, begin, end).copy_(base_hwc.slice(axis, begin, end));
+  };
+  restore(0, 0, seen.top);
+  restore(0, seen.bottom, rgb_hwc.size(0));
+  restore(1, 0, seen.left);
+  restore(1, seen.right, rgb_hwc.size(1));
+}
+
 void draw_seen_border(at::Tensor& rgb_hwc, const Placement& placement) {
   const Placement::Seen seen = placement.seen();
-  const int64_t width = std::max<int64_t>(1, line_width(rgb_hwc) / 2);
+  const int64_t width = std::max<int64_t>(1, line_width(placement) / 2);
   const int64_t length = 6 * width;
   if (seen.right - seen.left < width || seen.bottom - seen.top < width) return;
   const at::Tensor inside = rgb_hwc.slice(0, seen.top, seen.bottom).slice(1, seen.left, seen.right);
@@ -159,7 +176,8 @@ at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement
       const at::Tensor inside_c = ops::top_mass(layer.shown_c.unsqueeze(0), style.contour_share);
       const at::Tensor inside_yx = ops::resample(inside_c.view({rows, cols}).to(at::kFloat), placement.affine,
                                                  placement.height, placement.width, ops::Interpolation::Exact);
-      ops::contour(rgb_hwc, inside_yx > 0.5, line_width(rgb_hwc));
+      ops::contour(rgb_hwc, inside_yx > 0.5, contour_width(placement));
+      restore_unseen(rgb_hwc, base_hwc, placement.seen());
     }
   }
   draw_seen_border(rgb_hwc, placement);

@@ -22,7 +22,7 @@ const text::Face kLabel{9, 1.1, kSoft}, kBody{10, 1.2, kInk}, kNote{9, 1.1, kSof
 
 constexpr int kMargin = 36, kGutter = 26;
 constexpr int kPanelWidth = 360, kPanelMaxHeight = 480;
-constexpr int kTitleHeight = 34, kCaptionLine = 20, kCaptionHeight = 3 * kCaptionLine + 14;
+constexpr int kTitleHeight = 34, kCaptionLine = 20, kCaptionHeight = 3 * kCaptionLine + 30;
 constexpr size_t kMaxWords = 58;
 
 std::string format(const char* pattern, double value) {
@@ -124,7 +124,8 @@ struct Tick {
 std::vector<Tick> make_ticks(const AttentionRecord& record, const Analysis& analysis) {
   if (record.style.normalise.per_map_min_max) return {{0, "each map's minimum"}, {1, "maximum"}};
   const double top = analysis.range_max_lift;
-  std::vector<Tick> ticks = {{0, "0"}, {1, times(top)}};
+  std::vector<Tick> ticks = {{1, times(top)}};
+  if (top < 15) ticks.push_back({0, "0"});  // beyond, "uniform" stands where its text would
   if (top > 1.5) ticks.push_back({1 / top, "1.0 uniform"});
   // Only where its text has room to the left of the end and to the right of "uniform".
   if (top > 6) ticks.push_back({0.5, times(top / 2)});
@@ -238,7 +239,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
 
   const std::vector<Line> header = header_lines(record, inner);
   const std::vector<Line> footer = footer_lines(record, analysis, canvas, inner);
-  constexpr int kBarBlock = 86;
+  constexpr int kBarBlock = 108;
   const int panels_top = kMargin + height_of(header) + kBarBlock;
   const int footer_top = panels_top + rows * panel_height + 10;
   const int height = footer_top + height_of(footer) + kMargin;
@@ -247,9 +248,9 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   cv::Mat sheet = view(sheet_hwc);
   sheet.setTo(kPaper);
   draw_lines(sheet, header, kMargin, kMargin);
-  const int bar_top = kMargin + height_of(header) + 8;
+  const int bar_top = kMargin + height_of(header) + 28;
   draw_bar(sheet, record, analysis, kMargin, bar_top, kPanelWidth);
-  text::draw(sheet, describe_bar(record, analysis), kMargin + kPanelWidth + kGutter, bar_top + 14, kNote);
+  text::draw(sheet, describe_bar(record, analysis), kMargin, bar_top - 10, kNote);
   for (int i = 0; i < count; ++i) {
     draw_panel(sheet, panels[static_cast<size_t>(i)], kMargin + i % columns * (kPanelWidth + kGutter),
                panels_top + i / columns * panel_height, picture_height);

@@ -50,7 +50,7 @@ struct AttentionRecord {
   DropReason error_reason = DropReason::Internal;
 
   /// Host and device bytes the record holds; what the queue's budget counts.
-  [[nodiscard]] int64_t bytes() const;
+  [[nodiscard]] GAZE_API int64_t bytes() const;
 };
 
 }  // namespace gaze

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// Bundles with pictures.
+#include <sys/mount.h>
+#include <gaze/render/bundle.hpp>
+#include <gaze/render/overlay.hpp>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "records.hpp"
+
+namespace {
+
+using gaze::AttentionRecord;
+using gaze::BundleOptions;
+using gaze::BundleSink;
+using gaze::DropReason;
+using gaze::ImageFormat;
+using gaze::test::planted;
+using gaze::test::TempDir;
+using nlohmann::json;
+
+using List = std::vector<std::string>;
+
+std::string publish(const BundleOptions& options, const AttentionRecord& record) {
+  BundleSink sink(options);
+  std::string published;
+  sink.on_published([&](const std::string&, const std::string& path) { published = path; });
+  sink.consume(record);
+  return published;
+}
+
+BundleOptions into(const TempDir& dir) {
+  BundleOptions options;
+  options.out_dir = dir / "out";
+  return options;
+}
+
+json sidecar(const std::string& bundle) { return json::parse(gaze::test::read_bytes(bundle + "/request.json")); }
+
+}  // namespace
+
+CATCH_TEST_CASE("bundle: pictures are those of compose, of the original size, and all are listed") {
+  const TempDir dir;
+  AttentionRecord record = planted(6, 10, {3, 17, 42}, 60, 100);
+  record.labels = {"Red", "five", "<eos>"};
+  record.prompt = "what is it?";
+  const std::string bundle = publish(into(dir), record);
+  CATCH_CHECK(gaze::test::list(bundle) == List{"overlay.png", "request.json", "sheet.png", "words"});
+  CATCH_CHECK(gaze::test::list(bundle + "/words") == List{"01-red.png", "02-five.png"});
+  const gaze::Composition composition = gaze::compose(record);
+  CATCH_CHECK(at::equal(gaze::decode(bundle + "/overlay.png"), composition.summary.rgb_hwc));
+  CATCH_CHECK(at::equal(gaze::decode(bundle + "/words/01-red.png"), composition.words[0].rgb_hwc));
+  CATCH_CHECK(at::equal(gaze::decode(bundle + "/words/02-five.png"), composition.words[1].rgb_hwc));
+  const json root = sidecar(bundle);
+  CATCH_CHECK(root.at("files") ==
+              json({"overlay.png", "words/01-red.png", "words/02-five.png", "sheet.png", "request.json"}));
+  CATCH_CHECK(root.at("words").at(1).at("file") == "words/02-five.png");
+  CATCH_CHECK(root.at("summary").at("file") == "overlay.png");
+  CATCH_CHECK(root.at("words").at(1).at("hot_point").at(0) == composition.words[1].hot_x);
+}
+
+CATCH_TEST_CASE("bundle: the sheet has room for every word and survives the odd ones") {
+  const TempDir dir;
+  for (const size_t words : {0, 1, 2, 13, 70}) {
+    CATCH_INFO(words << " words");
+    AttentionRecord record = planted(6, 10, std::vector<int64_t>(words + 1, 17), 60, 100);
+    for (size_t i = 0; i < words; ++i)
+      record.labels.push_back(i % 3 == 0 ? "\xE7\x8A\xAC" : std::string(1 + 9 * i, 'w'));
+    record.labels.emplace_back("<eos>");
+    record.prompt = std::string(3000, 'p') + " \xF0\x9F\x90\xB6 " + std::string(500, ' ') + "end\n\x01\xFF";
+    const at::Tensor sheet = gaze::decode(publish(into(dir), record) + "/sheet.png");
+    const int64_t panels = 2 + std::min<int64_t>(static_cast<int64_t>(words), 58);
+    const int64_t columns = panels > 12 ? 5 : std::min<int64_t>(panels, 4);
+    CATCH_CHECK(sheet.size(1) >= columns * 360);
+    CATCH_CHECK(sheet.size(1) <= columns * 400 + 80);
+    CATCH_CHECK(sheet.size(0) >= (panels + columns - 1) / columns * 216);
+  }
+}
+
+CATCH_TEST_CASE("bundle: extreme pictures still make a whole bundle") {
+  const TempDir dir;
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {1, 3000}, {3000, 1}, {2, 7}}) {
+    CATCH_INFO(width << " x " << height);
+    AttentionRecord record = planted(6, 10, {3, -1});
+    record.picture =
+        gaze::test::noise_picture(height, width).select(2, 0).contiguous();  // gray: channels are not in doubt
+    const std::string bundle = publish(into(dir), record);
+    CATCH_CHECK(gaze::decode(bundle + "/overlay.png").size(1) == width);
+    CATCH_CHECK(gaze::test::list(bundle).size() == 4);
+  }
+}
+
+CATCH_TEST_CASE("bundle: equal, hostile and nameless words get file names of their own") {
+  const TempDir dir;
+  AttentionRecord record = planted(2, 3, {0, 1, 2, 3, 4, 5});
+  record.labels = {"red", "red", "../../x", "\xE7\x8A\xAC", std::string(100, 'A'), "<b>"};
+  CATCH_CHECK(gaze::test::list(publish(into(dir), record) + "/words") ==
+              List{"01-red.png", "02-red.png", "03-x.png", "04-word.png", "05-" + std::string(24, 'a') + ".png"});
+  record.labels.clear();
+  CATCH_CHECK(gaze::test::list(publish(into(dir), record) + "/words") ==
+              List{"01-token.png", "02-token.png", "03-token.png", "04-token.png", "05-token.png", "06-token.png"});
+}
+
+CATCH_TEST_CASE("bundle: other formats and the maps on request") {
+  const TempDir dir;
+  BundleOptions options = into(dir);
+  options.format = ImageFormat::Jpeg;
+  options.maps = true;
+  const std::string jpeg = publish(options, planted(2, 3, {1}));
+  CATCH_CHECK(gaze::test::list(jpeg) == List{"maps.safetensors", "overlay.jpg", "request.json", "sheet.jpg", "words"});
+  CATCH_CHECK(gaze::test::read_bytes(jpeg + "/overlay.jpg").substr(0, 3) == "\xFF\xD8\xFF");
+  CATCH_CHECK(gaze::decode(jpeg + "/overlay.jpg").size(1) == 100);
+  options.format = ImageFormat::Webp;
+  const std::string webp = publish(options, planted(2, 3, {1}));
+  CATCH_CHECK(gaze::test::read_bytes(webp + "/overlay.webp").substr(8, 4) == "WEBP");
+  CATCH_CHECK(gaze::decode(webp + "/overlay.webp").size(1) == 100);
+}
+
+CATCH_TEST_CASE("bundle: a picture that cannot be decoded leaves the reason and no picture") {
+  const TempDir dir;
+  AttentionRecord record = planted(2, 3, {1});
+  record.picture = gaze::Picture::from_bytes("<html>not a picture</html>");
+  BundleSink sink(into(dir));
+  std::string published;
+  sink.on_published([&](const std::string&, const std::string& path) { published = path; });
+  GAZE_REQUIRE_REFUSED(sink.consume(record), DropReason::DecodeFailed, "expected a JPEG, PNG or WebP image");
+  CATCH_CHECK(gaze::test::list(published) == List{"request.json"});
+  CATCH_CHECK(gaze::test::list(dir / "out").size() == 1);
+  CATCH_CHECK(sidecar(published).at("error").at("reason") == "decode_failed");
+}
+
+CATCH_TEST_CASE("bundle: a full disk is reported and leaves no half bundle") {
+  const TempDir dir;
+  const std::string out = dir / "out";
+  std::filesystem::create_directory(out);
+  if (::mount("tmpfs", out.c_str(), "tmpfs", 0, "size=64k") != 0) {
+    CATCH_REQUIRE((errno == EPERM || errno == EACCES));
+    GAZE_SKIP("mounting a small tmpfs needs root");
+  }
+  struct Unmount {
+    const std::string& path;
+    ~Unmount() { ::umount2(path.c_str(), MNT_DETACH); }
+  } unmount{out};
+  GAZE_REQUIRE_REFUSED(publish(into(dir), planted(2, 3, {1}, 200, 300)), DropReason::DiskFull,
+                       "No space left on device");
+  CATCH_CHECK(gaze::test::list(out).empty());
+  // Space again: the next request is whole.
+  BundleOptions options = into(dir);
+  options.delivery = gaze::Delivery::Map;
+  CATCH_CHECK(gaze::test::list(publish(options, planted(2, 3, {1}))).size() == 2);
+}
+
+CATCH_TEST_CASE("bundle: writers that share a directory do not meet") {
+  const TempDir dir;
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 4; ++i) {
+    writers.emplace_back([&dir] {
+      BundleSink sink(into(dir));
+      AttentionRecord record = planted(2, 3, {1, 2}, 8, 12);
+      for (int request = 0; request < 3; ++request) sink.consume(record);
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const List names = gaze::test::list(dir / "out");
+  CATCH_CHECK(names.size() == 12);
+  for (const std::string& name : names) CATCH_CHECK(gaze::test::list(dir / "out/" + name).size() == 4);
+}

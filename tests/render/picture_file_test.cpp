@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Image files and cv::Mat.
+#include <gaze/render/opencv.hpp>
+
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "records.hpp"
+
+namespace {
+
+using gaze::DropReason;
+using gaze::Picture;
+using namespace std::string_literals;
+
+// 40 x 24: left half red, right half blue, in BGR.
+cv::Mat halves() {
+  cv::Mat bgr(24, 40, CV_8UC3, cv::Scalar(0, 0, 255));
+  bgr(cv::Rect(20, 0, 20, 24)).setTo(cv::Scalar(255, 0, 0));
+  return bgr;
+}
+
+std::string encode(const cv::Mat& mat, const char* extension) {
+  std::vector<unsigned char> bytes;
+  CATCH_REQUIRE(cv::imencode(extension, mat, bytes));
+  return {bytes.begin(), bytes.end()};
+}
+
+// An APP1 segment with one tag, as cameras write it, right after the start of the image.
+std::string with_orientation(const std::string& jpeg, char orientation) {
+  const std::string exif = "Exif\0\0"s + "II*\0\x08\0\0\0"s + "\x01\0"s + "\x12\x01\x03\0\x01\0\0\0"s + orientation +
+                           "\0\0\0"s + "\0\0\0\0"s;
+  const auto length = static_cast<unsigned>(exif.size() + 2);
+  const std::string head = {'\xFF', '\xE1', static_cast<char>(length >> 8), static_cast<char>(length & 255)};
+  return jpeg.substr(0, 2) + head + exif + jpeg.substr(2);
+}
+
+bool is_red(const at::Tensor& rgb, int64_t y, int64_t x) {
+  return rgb[y][x][0].item<int>() > 200 && rgb[y][x][2].item<int>() < 60;
+}
+bool is_blue(const at::Tensor& rgb, int64_t y, int64_t x) {
+  return rgb[y][x][2].item<int>() > 200 && rgb[y][x][0].item<int>() < 60;
+}
+
+void require_refused(const Picture& picture, const std::string& text) {
+  CATCH_INFO(text);
+  GAZE_REQUIRE_REFUSED(gaze::decode(picture), DropReason::DecodeFailed, text);
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("picture: files and bytes decode to RGB, rows from the top") {
+  const gaze::test::TempDir dir;
+  for (const char* extension : {".png", ".jpg", ".webp"}) {
+    CATCH_INFO(extension);
+    const std::string bytes = encode(halves(), extension);
+    gaze::test::write_bytes(dir / "p"s + extension, bytes);
+    const at::Tensor from_bytes = gaze::decode(Picture::from_bytes(bytes));
+    CATCH_CHECK(from_bytes.sizes() == at::IntArrayRef({24, 40, 3}));
+    CATCH_CHECK(is_red(from_bytes, 12, 5));
+    CATCH_CHECK(is_blue(from_bytes, 12, 35));
+    CATCH_CHECK(at::equal(gaze::decode(dir / "p"s + extension), from_bytes));
+  }
+}
+
+CATCH_TEST_CASE("picture: gray, 16-bit and transparent files become 8-bit RGB") {
+  cv::Mat gray(5, 7, CV_8UC1, cv::Scalar(100));
+  CATCH_CHECK(gaze::decode(Picture::from_bytes(encode(gray, ".png")))[2][3][1].item<int>() == 100);
+  cv::Mat deep(5, 7, CV_16UC1, cv::Scalar(100 * 257));
+  CATCH_CHECK(gaze::decode(Picture::from_bytes(encode(deep, ".png")))[2][3][1].item<int>() == 100);
+  cv::Mat clear(5, 7, CV_8UC4, cv::Scalar(10, 20, 30, 0));
+  const at::Tensor rgb = gaze::decode(Picture::from_bytes(encode(clear, ".png")));
+  CATCH_CHECK(rgb.size(2) == 3);
+  CATCH_CHECK(rgb[2][3][0].item<int>() == 30);
+}
+
+CATCH_TEST_CASE("picture: EXIF orientation turns the picture, unless the model saw the stored pixels") {
+  const std::string jpeg = encode(halves(), ".jpg");
+  // 6: turn clockwise; the left half comes to the top. 3: upside down. 1: as stored.
+  const at::Tensor turned = gaze::decode(Picture::from_bytes(with_orientation(jpeg, 6)));
+  CATCH_CHECK(turned.sizes() == at::IntArrayRef({40, 24, 3}));
+  CATCH_CHECK(is_red(turned, 5, 12));
+  CATCH_CHECK(is_blue(turned, 35, 12));
+  const at::Tensor over = gaze::decode(Picture::from_bytes(with_orientation(jpeg, 3)));
+  CATCH_CHECK(is_blue(over, 12, 5));
+  CATCH_CHECK(is_red(over, 12, 35));
+  CATCH_CHECK(is_red(gaze::decode(Picture::from_bytes(with_orientation(jpeg, 1))), 12, 5));
+  Picture stored = Picture::from_bytes(with_orientation(jpeg, 6));
+  stored.apply_exif = false;
+  const at::Tensor as_stored = gaze::decode(stored);
+  CATCH_CHECK(as_stored.sizes() == at::IntArrayRef({24, 40, 3}));
+  CATCH_CHECK(is_red(as_stored, 12, 5));
+}
+
+CATCH_TEST_CASE("picture: a file cut anywhere is refused, never filled up") {
+  cv::Mat noise(48, 64, CV_8UC3);
+  cv::randu(noise, 0, 255);
+  for (const char* extension : {".png", ".jpg", ".webp"}) {
+    const std::string bytes = encode(noise, extension);
+    for (size_t length = 0; length < bytes.size(); length += 1 + bytes.size() / 60) {
+      CATCH_INFO(extension << " cut to " << length << " of " << bytes.size());
+      GAZE_REQUIRE_REFUSED(gaze::decode(Picture::from_bytes(bytes.substr(0, length))), DropReason::DecodeFailed,
+                           "expected");
+    }
+    CATCH_INFO(extension);
+    CATCH_CHECK(gaze::decode(Picture::from_bytes(bytes)).size(0) == 48);
+    CATCH_CHECK(gaze::decode(Picture::from_bytes(bytes + "trailing")).size(0) == 48);
+  }
+}
+
+CATCH_TEST_CASE("picture: a PNG with any byte changed is refused") {
+  const std::string bytes = encode(halves(), ".png");
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    CATCH_INFO("byte " << i);
+    std::string damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x41);
+    GAZE_REQUIRE_REFUSED(gaze::decode(Picture::from_bytes(damaged)), DropReason::DecodeFailed, "expected");
+  }
+}
+
+CATCH_TEST_CASE("picture: what is no picture is refused with what it is") {
+  require_refused(Picture::from_bytes("<html></html>"),
+                  "expected a JPEG, PNG or WebP image, got 13 bytes of something else.");
+  require_refused(Picture::from_bytes("GIF89a......................."), "something else");
+  require_refused("/nowhere/p.png",
+                  "picture '/nowhere/p.png': expected a readable file, got: No such file or directory");
+  require_refused("/tmp", "got: something that is not a regular file");
+  require_refused("/dev/zero", "got: something that is not a regular file");
+  const gaze::test::TempDir dir;
+  gaze::test::write_bytes(dir / "empty.png", "");
+  require_refused(dir / "empty.png", "got 0 bytes");
+}
+
+CATCH_TEST_CASE("picture: a header that claims too much is refused before anything is allocated") {
+  std::string bytes = encode(halves(), ".png");
+  const std::string huge = {0, 0, '\x75', '\x30'};  // 30000
+  bytes.replace(16, 4, huge).replace(20, 4, huge);
+  require_refused(Picture::from_bytes(bytes), "expected at most 134217728 pixels, got 30000 x 30000.");
+}
+
+CATCH_TEST_CASE("picture: cv::Mat of 1, 3 and 4 channels, any step and either order") {
+  const cv::Mat wide = halves();
+  const cv::Mat part = wide(cv::Rect(10, 3, 20, 10));  // rows are not contiguous
+  const at::Tensor rgb = gaze::decode(gaze::picture(part));
+  CATCH_CHECK(rgb.sizes() == at::IntArrayRef({10, 20, 3}));
+  CATCH_CHECK(is_red(rgb, 5, 5));
+  CATCH_CHECK(is_blue(rgb, 5, 15));
+  CATCH_CHECK(is_blue(gaze::decode(gaze::picture(part, gaze::ChannelOrder::Rgb)), 5, 5));
+  cv::Mat four;
+  cv::cvtColor(part, four, cv::COLOR_BGR2BGRA);
+  CATCH_CHECK(at::equal(gaze::decode(gaze::picture(four)), rgb));
+  const cv::Mat gray(4, 6, CV_8UC1, cv::Scalar(9));
+  CATCH_CHECK(gaze::decode(gaze::picture(gray)).eq(9).all().item<bool>());
+  GAZE_REQUIRE_REFUSED(gaze::picture(cv::Mat(4, 6, CV_32FC3)), DropReason::DecodeFailed, "got 6 x 4, type CV_32FC3");
+  GAZE_REQUIRE_REFUSED(gaze::picture(cv::Mat(4, 6, CV_8UC2)), DropReason::DecodeFailed, "type CV_8UC2");
+  GAZE_REQUIRE_REFUSED(gaze::picture(cv::Mat()), DropReason::DecodeFailed, "got 0 x 0");
+}
+
+CATCH_TEST_CASE("picture: a view shares the tensor's memory and refuses what is laid out otherwise") {
+  at::Tensor rgb = gaze::test::noise_picture(4, 6);
+  cv::Mat mat = gaze::view(rgb);
+  mat.at<cv::Vec3b>(2, 5) = {1, 2, 3};
+  CATCH_CHECK(rgb[2][5][1].item<int>() == 2);
+  GAZE_REQUIRE_REFUSED(gaze::view(rgb.permute({1, 0, 2})), DropReason::RenderError, "contiguous");
+  GAZE_REQUIRE_REFUSED(gaze::view(at::Tensor()), DropReason::RenderError, "undefined");
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#include <gaze/render/profile.hpp>
+
+#include "records.hpp"
+
+namespace {
+
+using gaze::Profile;
+using gaze::ops::HeadReduce;
+using gaze::ops::LayerReduce;
+
+// A profile with one more part.
+std::string with(const std::string& part) {
+  return R"({"gaze_profile": 1, "sites": {"match": ["a.*"]})" + (part.empty() ? "" : ", " + part) + "}";
+}
+
+std::string refused(const std::string& text) {
+  const auto found = gaze::test::refusal([&] { gaze::parse_profile(text); });
+  return found ? found->text : "accepted";
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("profile: every field is read") {
+  const gaze::test::TempDir dir;
+  gaze::test::write_bytes(dir / "vocab.json", R"(["<pad>", "<bos>", "<eos>", "red"])");
+  gaze::test::write_bytes(dir / "p.json", R"({
+    "gaze_profile": 1, "name": "stickers",
+    "sites": {"match": ["decoder.layers.*.cross_attn", "x"]},
+    "layers": {"reduce": "max", "range": [1, 2]},
+    "heads": {"reduce": "topk", "head": 2, "k": 4},
+    "image": {"argument": {"forward": 0, "encode": 1}, "layout": "bchw", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6],
+              "width": 160, "height": 96},
+    "geometry": {"kind": "grid", "rows": 6, "cols": 10, "leading": 1, "trailing": 2, "first_key": 3, "fit": "centre_crop",
+                 "resize_shorter": 110},
+    "tokens": {"vocabulary": "vocab.json", "eos": 2}})");
+  const Profile profile = gaze::read_profile(dir / "p.json");
+  CATCH_CHECK(profile.name == "stickers");
+  CATCH_CHECK(profile.sites == std::vector<std::string>{"decoder.layers.*.cross_attn", "x"});
+  CATCH_CHECK(profile.layers == LayerReduce::Max);
+  CATCH_CHECK(profile.first_layer == 1);
+  CATCH_CHECK(profile.last_layer == 2);
+  CATCH_CHECK(profile.heads == HeadReduce::TopK);
+  CATCH_CHECK(profile.head == 2);
+  CATCH_CHECK(profile.top_k == 4);
+  CATCH_REQUIRE(profile.image);
+  CATCH_CHECK(profile.image->argument == std::map<std::string, int64_t>{{"forward", 0}, {"encode", 1}});
+  CATCH_CHECK(profile.image->mean == std::vector<float>{0.1F, 0.2F, 0.3F});
+  CATCH_CHECK(profile.image->std == std::vector<float>{0.4F, 0.5F, 0.6F});
+  CATCH_REQUIRE(profile.geometry);
+  CATCH_CHECK(profile.geometry->rows == 6);
+  CATCH_CHECK(profile.geometry->cols == 10);
+  CATCH_CHECK(profile.geometry->leading == 1);
+  CATCH_CHECK(profile.geometry->trailing == 2);
+  CATCH_CHECK(profile.geometry->first_key == 3);
+  CATCH_CHECK(profile.geometry->fit == gaze::Fit::CentreCrop);
+  CATCH_CHECK(profile.geometry->input_width == 160);
+  CATCH_CHECK(profile.geometry->input_height == 96);
+  CATCH_CHECK(profile.geometry->resize_shorter == 110);
+  CATCH_CHECK(profile.vocabulary.size() == 4);
+  CATCH_CHECK(profile.eos == 2);
+}
+
+CATCH_TEST_CASE("profile: all but the version and the sites may be left out") {
+  const Profile profile = gaze::parse_profile(with(""));
+  CATCH_CHECK(profile.name == "unnamed");
+  CATCH_CHECK_FALSE(profile.heads);
+  CATCH_CHECK_FALSE(profile.layers);
+  CATCH_CHECK(profile.last_layer == -1);
+  CATCH_CHECK_FALSE(profile.image);
+  CATCH_CHECK_FALSE(profile.geometry);
+  CATCH_CHECK(profile.vocabulary.empty());
+  CATCH_CHECK(profile.eos == -1);
+}
+
+CATCH_TEST_CASE("profile: every error names the place, what is allowed and what was found") {
+  const std::pair<std::string, std::string> cases[] = {
+      {"[]",
+       "profile: the profile: expected an object with gaze_profile, name, sites, layers, heads, image, geometry, "
+       "tokens, got []."},
+      {"{}", "profile: the profile: expected the field gaze_profile: 1, got none."},
+      {R"({"gaze_profile": 2, "sites": {}})", "profile: gaze_profile: expected 1, got 2."},
+      {R"({"gaze_profile": 1})", "profile: the profile: expected the field sites, got none."},
+      {R"({"gaze_profile": 1, "sites": ["a"]})", R"(profile: sites: expected an object with match, got ["a"].)"},
+      {R"({"gaze_profile": 1, "sites": {"match": []}})",
+       "profile: sites.match: expected a list of at least one glob pattern of site names, got []."},
+      {R"({"gaze_profile": 1, "sites": {"match": ["a", 5]}})", "profile: sites.match[1]: expected a string, got 5."},
+      {with(R"("sites ": 1)"),
+       "profile: sites : expected one of the fields gaze_profile, name, sites, layers, heads, image, geometry, tokens, "
+       "got an unknown field."},
+      {with(R"("heads": {"reduce": "avg"})"),
+       R"(profile: heads.reduce: expected one of mean, max, min, weighted, one, topk, got "avg".)"},
+      {with(R"("heads": {"reduce": 3})"),
+       "profile: heads.reduce: expected one of mean, max, min, weighted, one, topk, got 3."},
+      {with(R"("heads": {"reduce": "one"})"), "profile: heads: expected the field head where reduce is one, got none."},
+      {with(R"("heads": {"k": 0})"), "profile: heads.k: expected a whole number in 1..16777216, got 0."},
+      {with(R"("heads": {"k": 2.5})"), "profile: heads.k: expected a whole number in 1..16777216, got 2.5."},
+      {with(R"("heads": {"k": 18446744073709551615})"),
+       "profile: heads.k: expected a whole number in 1..16777216, got 18446744073709551615."},
+      {with(R"("heads": {"heads": 1})"),
+       "profile: heads.heads: expected one of the fields reduce, head, k, got an unknown field."},
+      {with(R"("layers": {"reduce": "average"})"),
+       R"(profile: layers.reduce: expected one of mean, max, last, weighted, rollout, got "average".)"},
+      {with(R"("layers": {"range": [2]})"),
+       "profile: layers.range: expected [first, last], last = -1 for the end, got [2]."},
+      {with(R"("layers": {"range": [2, 1]})"),
+       "profile: layers.range: expected [first, last] with first <= last, or last = -1 for the end, got [2,1]."},
+      {with(R"("layers": {"range": [-1, 1]})"),
+       "profile: layers.range[0]: expected a whole number in 0..16777216, got -1."},
+      {with(R"("image": {"argument": 0})"),
+       R"(profile: image.argument: expected an object of method names and argument indices, such as {"forward": 0}, got 0.)"},
+      {with(R"("image": {"argument": {"forward": -1}})"),
+       "profile: image.argument.forward: expected a whole number in 0..255, got -1."},
+      {with(R"("image": {"layout": "bhwc"})"), R"(profile: image.layout: expected bchw, got "bhwc".)"},
+      {with(R"("image": {"mean": [0.5]})"), "profile: image: expected mean and std together, got mean alone."},
+      {with(R"("image": {"mean": [0.5, 0.5], "std": [1]})"),
+       "profile: image.mean: expected a list of 1 or 3 numbers, got [0.5,0.5]."},
+      {with(R"("image": {"mean": [0.5], "std": [0]})"), "profile: image.std[0]: expected a number above 0, got 0."},
+      {with(R"("image": {"mean": [0.5], "std": ["x"]})"), R"(profile: image.std[0]: expected a number, got "x".)"},
+      {with(R"("image": {"mean": [0.5], "std": [1, 1, 1]})"),
+       "profile: image.std: expected as many values as mean (1), got 3."},
+      {with(R"("image": {"width": 160})"), "profile: image: expected width and height together, got width alone."},
+      {with(R"("image": {"width": 0, "height": 5})"),
+       "profile: image.width: expected a whole number in 1..16777216, got 0."},
+      {with(R"("geometry": {"rows": 6})"), "profile: geometry: expected the field cols, got none."},
+      {with(R"("geometry": {"kind": "spiral", "rows": 6, "cols": 10})"),
+       R"(profile: geometry.kind: expected grid, got "spiral".)"},
+      {with(R"("geometry": {"rows": 0, "cols": 10})"),
+       "profile: geometry.rows: expected a whole number in 1..16777216, got 0."},
+      {with(R"("geometry": {"rows": "6", "cols": 10})"),
+       R"(profile: geometry.rows: expected a whole number in 1..16777216, got "6".)"},
+      {with(R"("geometry": {"rows": 6, "cols": 10, "fit": "crop"})"),
+       R"(profile: geometry.fit: expected one of resize, centre_crop, letterbox, got "crop".)"},
+      {with(R"("geometry": {"rows": 6, "cols": 10, "fit": "letterbox"})"),
+       "profile: geometry: expected input_width and input_height (or image.width and image.height) where fit is "
+       "letterbox, got none."},
+      {with(R"("geometry": {"rows": 6, "cols": 10, "resize_shorter": 9})"),
+       "profile: geometry.resize_shorter: expected 0 unless fit is centre_crop, got 9."},
+      {with(R"("tokens": {"vocabulary": ""})"),
+       R"(profile: tokens.vocabulary: expected the name of a JSON file, got "".)"},
+      {with(R"("tokens": {"eos": "2"})"), R"(profile: tokens.eos: expected a whole number in -1..16777216, got "2".)"},
+      {R"({"gaze_profile": 1, "sites": {"match": ["a"]}, "sites": {"match": ["b"]}})",
+       "profile: sites: expected each field once, got it twice."},
+  };
+  for (const auto& [text, wanted] : cases) CATCH_CHECK(refused(text) == wanted);
+  CATCH_CHECK_THAT(refused("{\"gaze_profile\": 1,"), Catch::Matchers::StartsWith("profile: expected JSON, got: "));
+  CATCH_CHECK_THAT(refused(""), Catch::Matchers::StartsWith("profile: expected JSON, got: "));
+  CATCH_CHECK_THAT(refused(std::string(100000, '[')), Catch::Matchers::StartsWith("profile: expected JSON, got: "));
+}
+
+CATCH_TEST_CASE("profile: a file's errors begin with its path") {
+  const gaze::test::TempDir dir;
+  const auto why = [](const std::string& path) {
+    const auto found = gaze::test::refusal([&] { gaze::read_profile(path); });
+    return found ? found->text : std::string("accepted");
+  };
+  CATCH_CHECK_THAT(why(dir / "none.json"),
+                   Catch::Matchers::Contains("none.json': expected a readable file, got: No such file"));
+  gaze::test::write_bytes(dir / "p.json", "{}");
+  CATCH_CHECK_THAT(why(dir / "p.json"),
+                   Catch::Matchers::StartsWith("profile '" + (dir / "p.json") + "': the profile: expected"));
+}
+
+CATCH_TEST_CASE("profile: vocabularies are a list, or an object that holds one") {
+  const gaze::test::TempDir dir;
+  const auto read = [&](const std::string& vocabulary, const std::string& eos = "1") {
+    gaze::test::write_bytes(dir / "v.json", vocabulary);
+    return gaze::parse_profile(with(R"("tokens": {"vocabulary": "v.json", "eos": )" + eos + "}"), dir.path())
+        .vocabulary;
+  };
+  const std::vector<std::string> wanted = {"a", "b"};
+  CATCH_CHECK(read(R"(["a", "b"])") == wanted);
+  CATCH_CHECK(read(R"({"tokens": ["a", "b"]})") == wanted);
+  CATCH_CHECK(read(R"({"words": ["a", "b"], "pad": 0})") == wanted);
+  const auto why = [&](const std::string& vocabulary, const std::string& eos = "1") {
+    const auto found = gaze::test::refusal([&] { read(vocabulary, eos); });
+    return found ? found->text : std::string("accepted");
+  };
+  CATCH_CHECK_THAT(why(R"(["a", 5])"), Catch::Matchers::EndsWith("v.json': the file[1]: expected a string, got 5."));
+  CATCH_CHECK_THAT(why(R"({"tokens": ["a", 5]})"),
+                   Catch::Matchers::EndsWith("v.json': tokens[1]: expected a string, got 5."));
+  CATCH_CHECK_THAT(why("{}"), Catch::Matchers::Contains(
+                                  "expected a list of strings, or an object whose field tokens or words is one"));
+  CATCH_CHECK(why(R"(["a", "b"])", "2") == "profile: tokens.eos: expected a whole number in -1..1, got 2.");
+}
+
+CATCH_TEST_CASE("profile: globs match whole names, across dots") {
+  CATCH_CHECK(gaze::glob_match("decoder.layers.*.cross_attn", "decoder.layers.0.cross_attn"));
+  CATCH_CHECK(gaze::glob_match("decoder.*.cross_attn", "decoder.layers.0.cross_attn"));
+  CATCH_CHECK(gaze::glob_match("*", ""));
+  CATCH_CHECK(gaze::glob_match("a*b*c", "a-b-b-c"));
+  CATCH_CHECK_FALSE(gaze::glob_match("decoder.layers.*.cross_attn", "decoder.layers.0.cross_attn.x"));
+  CATCH_CHECK_FALSE(gaze::glob_match("layers.*", "decoder.layers.0"));
+  CATCH_CHECK_FALSE(gaze::glob_match("", "a"));
+  CATCH_CHECK_FALSE(gaze::glob_match("a", "A"));
+  // Would take forever if every star tried every length.
+  CATCH_CHECK_FALSE(gaze::glob_match("*a*a*a*a*a*a*a*a*a*a*b", std::string(5000, 'a')));
+}
+
+CATCH_TEST_CASE("profile: head, layer and colour choices as people type them") {
+  CATCH_CHECK(gaze::parse_heads("max")->kind == HeadReduce::Max);
+  CATCH_CHECK(gaze::parse_heads("one:3")->kind == HeadReduce::One);
+  CATCH_CHECK(gaze::parse_heads("one:3")->head == 3);
+  CATCH_CHECK(gaze::parse_heads("topk")->k == 3);
+  CATCH_CHECK(gaze::parse_heads("topk:5")->k == 5);
+  for (const char* text :
+       {"", "avg", "one", "one:", "one:-1", "one:x", "topk:0", "mean:3", "Mean", " mean", "one:3 "}) {
+    CATCH_INFO(text);
+    CATCH_CHECK_FALSE(gaze::parse_heads(text));
+  }
+  CATCH_CHECK(gaze::parse_layers("max")->kind == LayerReduce::Max);
+  CATCH_CHECK(gaze::parse_layers("max")->last == -1);
+  CATCH_CHECK_FALSE(gaze::parse_layers("2-5")->kind);
+  CATCH_CHECK(gaze::parse_layers("2-5")->first == 2);
+  CATCH_CHECK(gaze::parse_layers("2-5")->last == 5);
+  CATCH_CHECK(gaze::parse_layers("3")->first == 3);
+  CATCH_CHECK(gaze::parse_layers("3")->last == 3);
+  CATCH_CHECK(gaze::parse_layers("max:2-5")->kind == LayerReduce::Max);
+  CATCH_CHECK(gaze::parse_layers("max:2-5")->last == 5);
+  for (const char* text : {"", "x", "5-2", "-1", "2-", "-", "max:", "x:2-5", "2-5-7", "99999999999999999999"}) {
+    CATCH_INFO(text);
+    CATCH_CHECK_FALSE(gaze::parse_layers(text));
+  }
+  CATCH_CHECK(gaze::parse_colormap("viridis") == gaze::ops::Colormap::Viridis);
+  CATCH_CHECK_FALSE(gaze::parse_colormap("jet"));
+  CATCH_CHECK(gaze::name(HeadReduce::TopK) == std::string("topk"));
+  CATCH_CHECK(gaze::name(LayerReduce::Rollout) == std::string("rollout"));
+  CATCH_CHECK(gaze::name(gaze::ops::Colormap::Diverging) == std::string("diverging"));
+}
