@@ -313,30 +313,27 @@ bool reaches_product(Value* value) {
   return reached;
 }
 
-std::optional<int64_t> constant_int(Value* value, const ModuleTree& tree, const c10::ClassTypePtr& self) {
+std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Module& self) {
   if (const auto known = torch::jit::toIValue(value)) {
     return known->isInt() ? std::optional<int64_t>(known->toInt()) : std::nullopt;
   }
-  if (value->node()->kind() != torch::jit::prim::GetAttr || value->type()->kind() != c10::TypeKind::IntType)
-    return std::nullopt;
-  std::vector<std::string> names;
-  Value* current = value;
-  while (current->node()->kind() == torch::jit::prim::GetAttr) {
-    names.push_back(current->node()->s(torch::jit::attr::name));
-    current = current->node()->input(0);
-  }
-  if (current->node()->kind() != torch::jit::prim::Param) return std::nullopt;
-  c10::IValue object = tree.instance(self)._ivalue();
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(*name)) return std::nullopt;
-    object = object.toObject()->getAttr(*name);
+  if (value->type()->kind() != c10::TypeKind::IntType) return std::nullopt;
+  const auto path = attribute_path(value, owners);
+  if (!path) return std::nullopt;
+  c10::IValue object = self._ivalue();
+  for (size_t start = 0; start <= path->size();) {
+    const size_t end = std::min(path->find('.', start), path->size());
+    const std::string name = path->substr(start, end - start);
+    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(name)) return std::nullopt;
+    object = object.toObject()->getAttr(name);
+    start = end + 1;
   }
   return object.isInt() ? std::optional<int64_t>(object.toInt()) : std::nullopt;
 }
 
 /// Number of heads from the reshape that splits the projected queries: [b, t, heads, d] later transposed, or [b, heads,
 /// t, d].
-int64_t heads_of(Value* q, const ModuleTree& tree, const c10::ClassTypePtr& self) {
+int64_t heads_of(Value* q, const Owners& owners, const Module& self) {
   bool swapped = false;
   for (int step = 0; step < 12; ++step) {
     Node* node = q->node();
@@ -350,11 +347,11 @@ int64_t heads_of(Value* q, const ModuleTree& tree, const c10::ClassTypePtr& self
         return values.size() == 4 ? values[swapped ? 2 : 1] : 0;
       }
       if (list->inputs().size() == 4) {
-        const auto heads = constant_int(list->input(swapped ? 2 : 1), tree, self);
+        const auto heads = constant_int(list->input(swapped ? 2 : 1), owners, self);
         return heads && *heads > 0 ? *heads : 0;
       }
       if (list->inputs().size() == 2 && std::string_view(node->kind().toQualString()) == "aten::unflatten") {
-        const auto heads = constant_int(list->input(0), tree, self);
+        const auto heads = constant_int(list->input(0), owners, self);
         return heads && *heads > 0 ? *heads : 0;
       }
     }
@@ -481,7 +478,7 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
     if (q_from && k_from && q_from->input != nullptr && k_from->input != nullptr) {
       site.site.relation = q_from->input == k_from->input ? "self" : "cross";
     }
-    site.site.heads = heads_of(q, tree, method.type);
+    site.site.heads = heads_of(q, owners, tree.instance(method.type));
 
     const StackName stack = name_by_stack(tree.instance(method.type), node);
     std::string chain;
@@ -528,21 +525,30 @@ SiteReport find_sites(const Module& module) {
     const ModuleTree tree(module);
     std::map<std::string, size_t> index;
     std::set<std::string> reported;
-    for (const auto& method : module.get_methods()) {
-      auto* function = torch::jit::tryToGraphFunction(method.function());
-      if (function == nullptr) continue;
-      auto graph = function->graph()->copy();
-      torch::jit::Inline(*graph);
-      inline_forks(*graph);
-      std::vector<Unknown> unknown;
-      for (auto& found : find_in_graph(tree, {module.type(), method.name(), graph, true}, &unknown)) {
-        const auto [at, added] = index.emplace(found.site.name, report.sites.size());
-        if (added) report.sites.push_back(found.site);
-        auto& methods = report.sites[at->second].methods;
-        if (std::find(methods.begin(), methods.end(), method.name()) == methods.end()) methods.push_back(method.name());
-      }
-      for (const auto& entry : unknown) {
-        if (reported.insert(entry.source + entry.what + entry.why).second) report.unknown.push_back(entry);
+    for (const auto& type : tree.types()) {
+      // Methods of submodules hold what is reached without inlining, through an interface, and what a host calls
+      // directly.
+      const bool root = type == module.type();
+      for (torch::jit::Function* method : type->methods()) {
+        auto* function = torch::jit::tryToGraphFunction(*method);
+        if (function == nullptr) continue;
+        auto graph = function->graph()->copy();
+        torch::jit::Inline(*graph);
+        inline_forks(*graph);
+        std::vector<Unknown> unknown;
+        const std::string called = join(tree.prefix(type), method->name());
+        for (auto& found : find_in_graph(tree, {type, method->name(), graph, root}, &unknown)) {
+          if (found.site.name.find('*') != std::string::npos)
+            continue;  // a layer of many: its instances are named above
+          const auto [at, added] = index.emplace(found.site.name, report.sites.size());
+          if (added) report.sites.push_back(found.site);
+          auto& methods = report.sites[at->second].methods;
+          if ((root || added) && std::find(methods.begin(), methods.end(), called) == methods.end())
+            methods.push_back(called);
+        }
+        for (const auto& entry : unknown) {
+          if (reported.insert(entry.source + entry.what + entry.why).second) report.unknown.push_back(entry);
+        }
       }
     }
   } catch (const std::exception& error) {

@@ -11,7 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <set>
-#include <unordered_map>
+#include <vector>
 
 #include "graph_sites.hpp"
 #include "recorder.hpp"
@@ -28,13 +28,14 @@ using torch::jit::Node;
 using torch::jit::Value;
 using torch::jit::WithInsertPoint;
 
-constexpr int64_t kMaxInstrumented = 4096;
+constexpr size_t kMaxInstrumented = 4096;
 std::array<std::atomic<Instrumented*>, kMaxInstrumented> registry{};
 std::mutex registry_mutex;
-int64_t registry_size = 0;
-std::unordered_map<const c10::ClassType*, Instrumented*>& by_type() {
-  static auto* map = new std::unordered_map<const c10::ClassType*, Instrumented*>();
-  return *map;
+
+/// By number. The type is held weakly: an address may be used again for another model's type.
+std::vector<std::weak_ptr<c10::ClassType>>& instrumented_types() {
+  static auto* types = new std::vector<std::weak_ptr<c10::ClassType>>();
+  return *types;
 }
 
 /// Restores autocast's thread-local state.
@@ -148,10 +149,10 @@ void place_frame(Graph& graph, int64_t id) {
     Value* input = graph.inputs()[i];
     if (input->type()->kind() != c10::TypeKind::TensorType || input->uses().empty()) continue;
     Value* argument = constant(graph, static_cast<int64_t>(i) - 1);
-    Node* pass = graph.insertNode(
-        graph.create(c10::Symbol::fromQualString("gaze::pass"), {input, enter->output(), argument}, 1));
-    pass->output()->setType(input->type());
-    input->replaceAllUsesAfterNodeWith(pass, pass->output());
+    Node* offer = graph.insertNode(
+        graph.create(c10::Symbol::fromQualString("gaze::offer"), {input, enter->output(), argument}, 1));
+    offer->output()->setType(input->type());
+    input->replaceAllUsesAfterNodeWith(offer, offer->output());
   }
   WithInsertPoint end(graph.return_node());
   graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::leave"), {enter->output()}, 0));
@@ -178,18 +179,22 @@ void Instrumented::release(const Recorder* recorder) {
 
 Instrumented* instrumented_of(int64_t id) noexcept {
   const int64_t number = id >> kIndexBits;
-  if (number < 0 || number >= kMaxInstrumented) return nullptr;
+  if (number < 0 || number >= static_cast<int64_t>(kMaxInstrumented)) return nullptr;
   return registry[static_cast<size_t>(number)].load(std::memory_order_acquire);
 }
 
 Instrumented& instrument(torch::jit::Module& module) {
   const std::lock_guard<std::mutex> lock(registry_mutex);
-  const auto known = by_type().find(module.type().get());
-  if (known != by_type().end()) return *known->second;
-  if (registry_size >= kMaxInstrumented) {
+  auto& types = instrumented_types();
+  size_t number = types.size();
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (types[i].lock() == module.type()) return *registry[i].load();
+    if (types[i].expired()) number = i;  // its graphs are gone, so are its ids
+  }
+  if (number >= kMaxInstrumented) {
     throw Error(
-        "attach: expected at most 4096 module types per process, got one more. Reuse the handles of modules already "
-        "attached.");
+        "attach: expected at most 4096 live module types per process, got one more. Destroy models that are no longer "
+        "used.");
   }
   register_tap_ops();
 
@@ -197,7 +202,7 @@ Instrumented& instrument(torch::jit::Module& module) {
   const ModuleTree tree(module);
   const AutocastState restore;
   auto made = std::make_unique<Instrumented>();
-  made->number = registry_size;
+  made->number = static_cast<int64_t>(number);
 
   // First everything is read and named on copies: a failure here leaves the module untouched.
   std::vector<Method> methods = methods_of(tree);
@@ -216,6 +221,7 @@ Instrumented& instrument(torch::jit::Module& module) {
   struct Cached {
     const Method* method;
     std::shared_ptr<Graph> graph;
+    bool cpu, cuda;  // autocast state it is for
   };
   std::vector<Cached> cached;
   for (const Method& method : methods) {
@@ -227,7 +233,7 @@ Instrumented& instrument(torch::jit::Module& module) {
       const bool cuda = (state & 2) != 0;
       if ((cuda && no_cuda_states) || (cpu && no_cpu_states)) continue;
       AutocastState::set(cpu, cuda);
-      cached.push_back({&method, method.function->optimized_graph()});
+      cached.push_back({&method, method.function->optimized_graph(), cpu, cuda});
     }
   }
 
@@ -235,6 +241,7 @@ Instrumented& instrument(torch::jit::Module& module) {
   std::set<Graph*> edited;
   for (const Cached& entry : cached) {
     if (!edited.insert(entry.graph.get()).second) continue;
+    AutocastState::set(entry.cpu, entry.cuda);  // what is inlined into forks must be of the same state
     inline_forks(*entry.graph);
     const auto found =
         find_in_graph(tree, {entry.method->type, entry.method->name, entry.graph, entry.method->root}, nullptr);
@@ -257,8 +264,9 @@ Instrumented& instrument(torch::jit::Module& module) {
   }
 
   Instrumented* result = made.release();
-  registry[static_cast<size_t>(registry_size++)].store(result, std::memory_order_release);
-  by_type()[module.type().get()] = result;
+  registry[number].store(result, std::memory_order_release);
+  if (number == types.size()) types.emplace_back();
+  types[number] = module.type();
   return *result;
 }
 

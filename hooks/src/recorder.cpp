@@ -11,14 +11,19 @@
 namespace gaze {
 namespace {
 
+/// A site in a layer type with several instances, reached by calling such a layer directly: which one ran is not known.
+bool shared_type(const Site& site) { return site.name.find('*') != std::string::npos; }
+
 std::string list_of(const std::vector<Site>& sites) {
   std::string text;
-  for (size_t i = 0; i < sites.size() && i < 12; ++i) text += (i == 0 ? "" : ", ") + sites[i].name;
-  if (sites.size() > 12) text += ", and " + std::to_string(sites.size() - 12) + " more";
+  int64_t listed = 0;
+  for (const Site& site : sites) {
+    if (shared_type(site)) continue;
+    if (++listed > 12) return text + ", ...";
+    text += (listed == 1 ? "" : ", ") + site.name;
+  }
   return text;
 }
-
-bool shared_type(const Site& site) { return site.name.find('*') != std::string::npos; }
 
 }  // namespace
 

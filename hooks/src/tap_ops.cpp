@@ -31,7 +31,7 @@ at::Tensor observe(const at::Tensor& out, const at::Tensor& q, const at::Tensor&
 /// The tensor lives until the frame of the interpreter ends, by return or by exception.
 at::Tensor enter(int64_t method) { return RequestState::enter(instrumented_of(method), index_of(method)); }
 
-at::Tensor pass(const at::Tensor& input, const at::Tensor& /*frame*/, int64_t argument) {
+at::Tensor offer(const at::Tensor& input, const at::Tensor& /*frame*/, int64_t argument) {
   if (RequestState* request = RequestState::current_any()) request->offer_picture(argument, input);
   return input;
 }
@@ -49,7 +49,7 @@ void register_tap_ops() {
     definitions->def(
         "observe(Tensor(a) out, Tensor q, Tensor k, Tensor? mask, float p, bool causal, float? scale, bool gqa, int "
         "site) -> Tensor(a)");
-    definitions->def("pass(Tensor(a) input, Tensor frame, int argument) -> Tensor(a)");
+    definitions->def("offer(Tensor(a) input, Tensor frame, int argument) -> Tensor(a)");
     // Conservative: without outputs or tensors to depend on they would be folded or deleted.
     definitions->def(torch::schema("enter(int method) -> Tensor", c10::AliasAnalysisKind::CONSERVATIVE));
     definitions->def(torch::schema("leave(Tensor frame) -> ()", c10::AliasAnalysisKind::CONSERVATIVE));
@@ -57,11 +57,11 @@ void register_tap_ops() {
                                        __FILE__, __LINE__);
     kernels->impl("tap", &tap);
     kernels->impl("observe", &observe);
-    kernels->impl("pass", &pass);
+    kernels->impl("offer", &offer);
     kernels->impl("enter", &enter);
     kernels->impl("leave", &leave);
     auto* autograd = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::Autograd, __FILE__, __LINE__);
-    for (const char* name : {"tap", "observe", "pass", "leave"})
+    for (const char* name : {"tap", "observe", "offer", "leave"})
       autograd->impl(name, torch::CppFunction::makeFallthrough());
   });
 }

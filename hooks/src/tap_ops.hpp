@@ -4,7 +4,7 @@
 
 namespace gaze {
 
-/// Registers gaze::tap, observe, enter, pass and leave, once; nothing is registered in a process that never captures.
+/// Registers gaze::tap, observe, enter, offer and leave, once; nothing is registered in a process that never captures.
 void register_tap_ops();
 
 }  // namespace gaze

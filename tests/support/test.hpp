@@ -6,8 +6,8 @@
 #include <catch2/catch.hpp>
 
 /// CTest turns the line into "Skipped".
-#define GAZE_SKIP(why)          \
-  do {                          \
+#define GAZE_SKIP(why)             \
+  do {                             \
     CATCH_WARN("gaze-skip: " why); \
-    return;                     \
+    return;                        \
   } while (false)

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace hooks_test {
+
+/// Heap allocations through operator new that `call` makes on this thread.
+int64_t allocations_of(const std::function<void()>& call);
+
+}  // namespace hooks_test

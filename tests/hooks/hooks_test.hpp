@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// What the tests of hooks share: the models beside this file, a sink that keeps records, an eager reference.
+#pragma once
+
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/script.h>
+#include <gaze/gaze.hpp>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "support/test.hpp"
+
+namespace hooks_test {
+
+inline torch::jit::Module load(const std::string& name) {
+  return torch::jit::load(std::string(GAZE_TEST_MODELS) + "/" + name + ".pt");
+}
+
+/// Keeps every record.
+class MemorySink : public gaze::Sink {
+ public:
+  void consume(const gaze::AttentionRecord& record) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    records_.push_back(record);
+  }
+  [[nodiscard]] std::vector<gaze::AttentionRecord> records() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return records_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<gaze::AttentionRecord> records_;
+};
+
+inline gaze::Options options(const std::shared_ptr<gaze::Sink>& sink, const std::vector<std::string>& sites = {}) {
+  gaze::Options made;
+  made.capture = true;
+  made.read_environment = false;
+  made.sink = sink;
+  made.log = "off";
+  if (!sites.empty()) {
+    gaze::Profile profile;
+    profile.sites = sites;
+    made.profile_in_code = profile;
+  }
+  return made;
+}
+
+/// x [batch, queries, 16] and memory [batch, keys, 16] of a seed.
+inline std::vector<c10::IValue> inputs(int64_t batch, int64_t queries, int64_t keys, uint64_t seed = 1) {
+  auto generator = at::detail::createCPUGenerator(seed);
+  return {at::randn({batch, queries, 16}, generator), at::randn({batch, keys, 16}, generator)};
+}
+
+inline bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) return false;
+  const at::Tensor left = a.detach().contiguous();
+  const at::Tensor right = b.detach().contiguous();
+  return std::memcmp(left.data_ptr(), right.data_ptr(), left.nbytes()) == 0;
+}
+
+/// The weights of one SoftmaxAttention, written out in float64 from its parameters. [batch, 4, queries, keys]
+inline at::Tensor eager_weights(const torch::jit::Module& attention, const at::Tensor& x, const at::Tensor& memory) {
+  const at::NoGradGuard no_grad;
+  const auto project = [&](const char* name, const at::Tensor& input) {
+    const auto linear = attention.attr(name).toModule();
+    const at::Tensor y = input.to(at::kDouble).matmul(linear.attr("weight").toTensor().to(at::kDouble).t()) +
+                         linear.attr("bias").toTensor().to(at::kDouble);
+    return y.view({y.size(0), y.size(1), 4, 4}).transpose(1, 2);
+  };
+  const at::Tensor scores = project("q", x).matmul(project("k", memory).transpose(-2, -1)) * 0.5;
+  const at::Tensor e = (scores - scores.amax(-1, true)).exp();
+  return e / e.sum(-1, true);
+}
+
+}  // namespace hooks_test

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "hooks_test.hpp"
+
+using hooks_test::load;
+
+namespace {
+
+std::vector<std::string> names(const gaze::SiteReport& report) {
+  std::vector<std::string> result;
+  for (const auto& site : report.sites) result.push_back(site.name);
+  return result;
+}
+
+const std::vector<std::string> kDecoderSites = {"layers.0.self_attn",  "layers.0.cross_attn", "layers.1.self_attn",
+                                                "layers.1.cross_attn", "layers.2.self_attn",  "layers.2.cross_attn"};
+
+}  // namespace
+
+CATCH_TEST_CASE("sites of scripted layers that share one type carry their own names") {
+  for (const char* model : {"softmax", "sdpa", "functional", "inplace", "einsum"}) {
+    CATCH_CAPTURE(model);
+    const auto report = gaze::find_sites(load(model));
+    CATCH_CHECK(names(report) == kDecoderSites);
+    CATCH_CHECK(report.unknown.empty());
+    for (const auto& site : report.sites) {
+      CATCH_CAPTURE(site.name);
+      const bool self = site.name.find("self") != std::string::npos;
+      CATCH_CHECK(site.relation == (self ? "self" : "cross"));
+      CATCH_CHECK(site.kind == (std::string(model) == "sdpa" ? "sdpa" : "softmax"));
+      CATCH_CHECK(site.heads == 4);
+      CATCH_CHECK(site.methods == std::vector<std::string>{"forward", "generate"});
+      CATCH_CHECK(site.proposed == !self);
+      CATCH_CHECK(site.source.find(".py:") != std::string::npos);
+    }
+  }
+}
+
+CATCH_TEST_CASE("sites of a traced model carry the module's names") {
+  const auto report = gaze::find_sites(load("traced"));
+  CATCH_CHECK(names(report) == kDecoderSites);
+}
+
+CATCH_TEST_CASE("sites of a frozen model are told apart although their names are gone") {
+  const auto report = gaze::find_sites(load("frozen"));
+  CATCH_CHECK(report.sites.size() == 6);
+  const auto found = names(report);
+  CATCH_CHECK(std::set<std::string>(found.begin(), found.end()).size() == 6);
+}
+
+CATCH_TEST_CASE("sites in forks, branches and behind interfaces are found") {
+  CATCH_CHECK(names(gaze::find_sites(load("fork"))) == std::vector<std::string>{"left", "right"});
+  const auto branch = names(gaze::find_sites(load("branch")));
+  CATCH_CHECK(std::set<std::string>(branch.begin(), branch.end()) == std::set<std::string>{"short", "long", "unused"});
+  CATCH_CHECK(names(gaze::find_sites(load("interface"))) == std::vector<std::string>{"inner"});
+  const auto multihead = gaze::find_sites(load("multihead"));
+  CATCH_REQUIRE_FALSE(multihead.sites.empty());
+  for (const auto& site : multihead.sites) CATCH_CHECK(site.name.rfind("attn", 0) == 0);
+}
+
+CATCH_TEST_CASE("a softmax over classes is no site; one over similarities is reported as not understood") {
+  const auto report = gaze::find_sites(load("classifier"));
+  CATCH_CHECK(report.sites.empty());
+  CATCH_REQUIRE(report.unknown.size() == 1);
+  CATCH_CHECK(report.unknown[0].why.find("reaches no product") != std::string::npos);
+  CATCH_CHECK(report.unknown[0].source.find("make_models.py:") != std::string::npos);
+}
+
+CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
+  auto module = load("fork");
+  const std::string before = module.get_method("forward").graph()->toString();
+  (void)gaze::find_sites(module);
+  CATCH_CHECK(module.get_method("forward").graph()->toString() == before);
+}
