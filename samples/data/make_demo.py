@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes demo/: six held-out scenes as JPEG and demo.json with prompts and truth: python3 samples/data/make_demo.py"""
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,14 +12,15 @@ sys.path.insert(0, str(HERE.parent / "models" / "stickers"))
 import scenes as sc  # noqa: E402
 
 JPEG_QUALITY = 92
-# name, held-out photograph (index in alphabetic order: chelsea, china, coffee, rocket), stickers, seed, asked colour (None: one that lies there)
+# name, held-out photograph (0 chelsea, 1 china, 2 coffee, 3 rocket), stickers, seed, asked colour (None: one that lies
+# there). The seeds were chosen by the look of the pictures, not by what the model answers.
 PICTURES = [
-    ("coffee", 2, 3, 7_000_001, None),
-    ("rocket", 3, 4, 7_000_002, None),
-    ("temple", 1, 5, 7_000_003, None),
-    ("cat", 0, 2, 7_000_004, "absent"),
-    ("cup", 2, 5, 7_000_005, "absent"),
-    ("launch", 3, 3, 7_000_006, None),
+    ("coffee", 2, 3, 7_000_004, None),
+    ("rocket", 3, 4, 7_000_101, None),
+    ("temple", 1, 5, 7_000_204, None),
+    ("cat", 0, 2, 7_000_303, "absent"),
+    ("cup", 2, 5, 7_000_400, "absent"),
+    ("launch", 3, 3, 7_000_503, None),
 ]
 
 
@@ -46,7 +48,9 @@ def main() -> None:
             "stickers": [{"colour": c, "digit": d, "polygon": [[round(float(x), 1), round(float(y), 1)] for x, y in polygon]}
                          for c, d, polygon in zip(colours, digits, scene.polygons_px(0))],
         })
-    (folder / "demo.json").write_text(json.dumps({"width": sc.PHOTO_WIDTH, "height": sc.PHOTO_HEIGHT, "pictures": entries}, indent=1) + "\n")
+    text = json.dumps({"width": sc.PHOTO_WIDTH, "height": sc.PHOTO_HEIGHT, "pictures": entries}, indent=1)
+    text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", text)  # one corner, one line
+    (folder / "demo.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ void gaze_scenes_close(void* composer) { delete static_cast<Composer*>(composer)
 // Scenes first_seed .. first_seed + count - 1. photos_nhwc may be null; photo -1 draws one.
 // stickers: [count, 5, 12] floats: colour, digit, digit index, angle, four corners x y. Returns 0, or 1 on failure.
 int gaze_scenes_compose(const void* composer, unsigned long long first_seed, int count, int held_out, int min_stickers,
-                        int max_stickers, int photo, int threads, unsigned char* inputs_nhwc, unsigned char* photos_nhwc,
-                        float* stickers, int* counts) {
+                        int max_stickers, int photo, int threads, unsigned char* inputs_nhwc,
+                        unsigned char* photos_nhwc, float* stickers, int* counts) {
   const auto work = [&](int first, int* failed) {
     try {
       for (int i = first; i < count; i += threads) {

@@ -11,11 +11,14 @@
 namespace gaze::scenes {
 namespace {
 
+using SplitPhotos = std::vector<cv::Mat>;
+
 constexpr int kDigitSide = 8;
 constexpr int kHeldOutEvery = 5;
 constexpr int kInkSide = 80;  // digits are enlarged to this once per sticker, then sampled bilinearly
 
-// Own arithmetic on the raw generator: the standard's distributions differ from library to library.
+// Own arithmetic on the raw generator: the standard's distributions differ from library to library. Draw at most once
+// per expression, or in a braced list: compilers differ in the order in which they evaluate arguments and operands.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : engine_(seed) {}
@@ -51,33 +54,122 @@ float smoothstep(float low, float high, float value) {
   return t * t * (3.F - 2.F * t);
 }
 
-cv::Mat background(Random& random, const cv::Mat& photo_rgb, bool strong) {
-  const float aspect = static_cast<float>(kPhotoWidth) / kPhotoHeight;
-  const float largest = std::min(static_cast<float>(photo_rgb.cols), photo_rgb.rows * aspect);
-  const float width = largest * (strong ? random.uniform(0.4F, 1.F) : random.uniform(0.75F, 1.F));
-  const float height = width / aspect;
-  const cv::Rect crop(static_cast<int>(random.uniform(0.F, photo_rgb.cols - width)),
-                      static_cast<int>(random.uniform(0.F, photo_rgb.rows - height)), static_cast<int>(width),
-                      static_cast<int>(height));
-  cv::Mat rgb;
-  cv::resize(photo_rgb(crop), rgb, {kPhotoWidth, kPhotoHeight}, 0, 0, cv::INTER_LINEAR);
-  if (random.chance(0.5F)) cv::flip(rgb, rgb, 1);
-  if (!strong) return rgb;
+cv::Scalar any_colour(Random& random) {
+  if (random.chance(0.4F)) return {random.uniform(0.F, 255.F), random.uniform(0.F, 255.F), random.uniform(0.F, 255.F)};
+  const auto which = static_cast<std::size_t>(random.below(kColours));
+  const cv::Vec3f paper = kPaper[which] * random.uniform(0.5F, 1.1F);
+  return {paper[0] + random.uniform(-30.F, 30.F), paper[1] + random.uniform(-30.F, 30.F),
+          paper[2] + random.uniform(-30.F, 30.F)};
+}
 
-  // Eight photographs are few: mixing their colour channels makes many more out of them.
-  if (random.chance(0.2F)) cv::flip(rgb, rgb, 0);
-  if (random.chance(0.7F)) {
+// Few photographs are many when their colours change: channels swapped and mixed, or brightness turned into two
+// colours.
+void recolour(Random& random, cv::Mat& rgb) {
+  cv::Matx<float, 3, 4> mix = cv::Matx<float, 3, 4>::zeros();
+  if (random.chance(0.35F)) {
+    const double depth = random.uniform(0.F, 1.F);
+    const cv::Scalar dark = any_colour(random) * depth;
+    const cv::Scalar light = any_colour(random);
+    for (int channel = 0; channel < 3; ++channel) {
+      for (int from = 0; from < 3; ++from)
+        mix(channel, from) = static_cast<float>(light[channel] - dark[channel]) / 600.F;
+      mix(channel, 3) = static_cast<float>(dark[channel]);
+    }
+  } else {
     std::vector<int> order = {0, 1, 2};
     if (random.chance(0.5F)) random.shuffle(order);
-    cv::Matx<float, 3, 4> mix = cv::Matx<float, 3, 4>::zeros();
     const float gain = random.uniform(0.5F, 1.3F);
     for (int channel = 0; channel < 3; ++channel) {
-      mix(channel, order[static_cast<std::size_t>(channel)]) = gain * random.uniform(0.7F, 1.3F);
+      for (int from = 0; from < 3; ++from) mix(channel, from) = gain * random.uniform(-0.2F, 0.2F);
+      mix(channel, order[static_cast<std::size_t>(channel)]) += gain * random.uniform(0.7F, 1.3F);
       mix(channel, 3) = random.uniform(-25.F, 35.F);
     }
-    cv::transform(rgb, rgb, mix);
   }
-  return rgb;
+  cv::transform(rgb, rgb, mix);
+}
+
+// Coloured shapes and dark strokes that are no stickers, so that a patch of colour alone is no evidence.
+void clutter(Random& random, cv::Mat& rgb) {
+  const float unit = rgb.cols / 16.F;
+  const int shapes = 1 + random.below(7);
+  for (int i = 0; i < shapes; ++i) {
+    const cv::Point2f centre{random.uniform(0.F, rgb.cols), random.uniform(0.F, rgb.rows)};
+    const float size = unit * std::exp(random.uniform(-1.2F, 1.6F));
+    const float stretch = random.uniform(0.3F, 1.6F);
+    const cv::RotatedRect box(centre, {size, size * stretch}, random.uniform(0.F, 180.F));
+    const cv::Scalar colour = any_colour(random);
+    switch (random.below(5)) {
+      case 0:
+        cv::ellipse(rgb, box, colour, cv::FILLED, cv::LINE_AA);
+        break;
+      case 1: {
+        std::array<cv::Point2f, 4> corners;
+        box.points(corners.data());
+        const std::vector<cv::Point> polygon(corners.begin(), corners.end());
+        cv::fillConvexPoly(rgb, polygon, colour, cv::LINE_AA);
+        break;
+      }
+      case 2: {
+        std::vector<cv::Point> polygon;
+        for (int corner = 0; corner < 5; ++corner)
+          polygon.push_back(
+              cv::Point2f{centre.x + random.uniform(-size, size), centre.y + random.uniform(-size, size)});
+        cv::fillPoly(rgb, std::vector<std::vector<cv::Point>>{polygon}, colour, cv::LINE_AA);
+        break;
+      }
+      case 3: {  // a disc with a dark middle: eyes and cups are no zeros
+        const float middle = size * random.uniform(0.25F, 0.75F);
+        const cv::Point2f beside{centre.x + size * random.uniform(-0.1F, 0.1F),
+                                 centre.y + size * random.uniform(-0.1F, 0.1F)};
+        const cv::Scalar dark = cv::Scalar::all(random.uniform(0.F, 60.F));
+        cv::ellipse(rgb, cv::RotatedRect(centre, {size * 1.1F, size * stretch * 1.1F}, box.angle), dark, cv::FILLED,
+                    cv::LINE_AA);
+        cv::ellipse(rgb, box, colour, cv::FILLED, cv::LINE_AA);
+        cv::ellipse(rgb, cv::RotatedRect(beside, {middle, middle * stretch}, box.angle), dark, cv::FILLED, cv::LINE_AA);
+        break;
+      }
+      default: {
+        const float turn = random.uniform(0.F, 360.F);
+        const float end = random.uniform(60.F, 360.F);
+        const int thickness = 1 + random.below(1 + static_cast<int>(unit / 4));
+        const cv::Scalar stroke = random.chance(0.5F) ? cv::Scalar::all(random.uniform(0.F, 60.F)) : colour;
+        cv::ellipse(rgb, centre, {static_cast<int>(size / 2), static_cast<int>(size / 3)}, turn, 0, end, stroke,
+                    thickness, cv::LINE_AA);
+      }
+    }
+  }
+}
+
+cv::Mat background(Random& random, const SplitPhotos& photos, int photo, bool training) {
+  const auto crop_of = [&](const cv::Mat& photo_rgb, float smallest) {
+    const float aspect = static_cast<float>(kPhotoWidth) / kPhotoHeight;
+    const float width =
+        std::min(static_cast<float>(photo_rgb.cols), photo_rgb.rows * aspect) * random.uniform(smallest, 1.F);
+    const float height = width / aspect;
+    const auto left = static_cast<int>(random.uniform(0.F, photo_rgb.cols - width));
+    const auto top = static_cast<int>(random.uniform(0.F, photo_rgb.rows - height));
+    return photo_rgb(cv::Rect(left, top, static_cast<int>(width), static_cast<int>(height)));
+  };
+  cv::Mat rgb = crop_of(photos[static_cast<std::size_t>(photo)], training ? 0.3F : 0.75F);
+  if (training) {
+    rgb = rgb.clone();
+    if (random.chance(0.75F)) recolour(random, rgb);
+    if (random.chance(0.3F)) {  // a piece of another photograph
+      cv::Mat other =
+          crop_of(photos[static_cast<std::size_t>(random.below(static_cast<int>(photos.size())))], 0.3F).clone();
+      recolour(random, other);
+      cv::resize(other, other, rgb.size(), 0, 0, cv::INTER_LINEAR);
+      const int left = static_cast<int>(random.uniform(0.F, rgb.cols * 0.8F));
+      const int top = static_cast<int>(random.uniform(0.F, rgb.rows * 0.8F));
+      const cv::Rect piece(left, top, rgb.cols - left, rgb.rows - top);
+      other(piece).copyTo(rgb(piece));
+    }
+    if (random.chance(0.6F)) clutter(random, rgb);
+  }
+  cv::Mat scaled;
+  cv::resize(rgb, scaled, {kPhotoWidth, kPhotoHeight}, 0, 0, cv::INTER_LINEAR);
+  if (random.chance(0.5F)) cv::flip(scaled, scaled, 1);
+  return scaled;
 }
 
 // Enlarges the 8x8 digit smoothly; the hard edge of a pen comes later, from thresholding the smooth picture.
@@ -111,15 +203,17 @@ struct Look {
   float ink_scale_x, ink_scale_y, ink_turn, ink_slant, ink_dx, ink_dy, wave, wave_phase;
 };
 
-Look random_look(Random& random, int colour, bool strong) {
+// Training scenes vary more than held-out ones in everything that a hand and a pen do.
+Look random_look(Random& random, int colour, bool training) {
   Look look{};
   look.paper = kPaper[static_cast<std::size_t>(colour)];
   const float light = random.uniform(0.88F, 1.06F);
-  for (int channel = 0; channel < 3; ++channel) look.paper[channel] = look.paper[channel] * light + random.uniform(-10.F, 10.F);
+  for (int channel = 0; channel < 3; ++channel)
+    look.paper[channel] = look.paper[channel] * light + random.uniform(-10.F, 10.F);
   const float black = random.uniform(12.F, 38.F);
   look.ink_colour = {black, black + random.uniform(-4.F, 6.F), black + random.uniform(0.F, 18.F)};
   look.corner_px = random.uniform(9.F, 22.F);
-  const float pen = strong ? random.uniform(0.34F, 0.56F) : random.uniform(0.4F, 0.48F);  // low threshold = thick pen
+  const float pen = training ? random.uniform(0.34F, 0.56F) : random.uniform(0.4F, 0.48F);  // low threshold = thick pen
   look.edge_low = pen - 0.16F;
   look.edge_high = pen + 0.16F;
   look.shade_x = random.uniform(-0.07F, 0.07F);
@@ -129,8 +223,9 @@ Look random_look(Random& random, int colour, bool strong) {
   look.shadow_blur = random.uniform(8.F, 14.F);
   look.shadow_strength = random.uniform(0.3F, 0.5F);
   look.rim = random.uniform(-0.1F, 0.16F);
-  const float reach = strong ? 1.F : 0.35F;
-  const float size = random.uniform(0.92F, 1.04F) * (strong ? random.uniform(0.82F, 1.08F) : 1.F);
+  const float reach = training ? 1.F : 0.35F;
+  float size = random.uniform(0.92F, 1.04F);
+  if (training) size *= random.uniform(0.82F, 1.08F);
   look.ink_scale_x = size * (1.F + reach * random.uniform(-0.14F, 0.14F));
   look.ink_scale_y = size * (1.F + reach * random.uniform(-0.1F, 0.1F));
   look.ink_turn = reach * random.uniform(-0.2F, 0.2F);
@@ -158,8 +253,10 @@ void paint(cv::Mat& rgb, const Sticker& sticker, const Look& look, const cv::Mat
   const float half_height = sticker.height_px / 2;
   const float reach = std::hypot(half_width, half_height) + look.shadow_blur + 8.F;
   const cv::Rect frame(0, 0, rgb.cols, rgb.rows);
-  const cv::Rect area = cv::Rect(static_cast<int>(sticker.centre_px.x - reach), static_cast<int>(sticker.centre_px.y - reach),
-                                 static_cast<int>(2 * reach) + 1, static_cast<int>(2 * reach) + 1) & frame;
+  const cv::Rect area =
+      cv::Rect(static_cast<int>(sticker.centre_px.x - reach), static_cast<int>(sticker.centre_px.y - reach),
+               static_cast<int>(2 * reach) + 1, static_cast<int>(2 * reach) + 1) &
+      frame;
   const float turn_cosine = std::cos(look.ink_turn);
   const float turn_sine = std::sin(look.ink_turn);
   const float ink_px = kInkSide / (0.96F * std::min(sticker.width_px, sticker.height_px));
@@ -228,7 +325,8 @@ std::vector<Sticker> place(Random& random, int count) {
       sticker.angle_deg = random.uniform(-13.F, 13.F);
       bool free = false;
       for (int attempt = 0; attempt < 20 && !free; ++attempt) {
-        sticker.centre_px = {xs[static_cast<std::size_t>(i)] + kStep * i, random.uniform(kMargin, kPhotoHeight - kMargin)};
+        sticker.centre_px = {xs[static_cast<std::size_t>(i)] + kStep * i,
+                             random.uniform(kMargin, kPhotoHeight - kMargin)};
         free = std::all_of(stickers.begin(), stickers.end(), [&](const Sticker& other) {
           const cv::Point2f apart = other.centre_px - sticker.centre_px;
           return std::hypot(apart.x, apart.y) > 0.64F * (other.width_px + sticker.width_px);
@@ -304,15 +402,16 @@ Scene Composer::compose(std::uint64_t seed, Split split, int min_stickers, int m
 }
 
 Scene Composer::compose_on(int photo, std::uint64_t seed, Split split, int min_stickers, int max_stickers) const {
+  if (photo >= static_cast<int>(data(split).photos_rgb.size())) throw std::out_of_range("no such photograph");
   if (min_stickers < 0 || max_stickers > kMaxStickers || min_stickers > max_stickers)
     throw std::invalid_argument("a scene holds 0 to 5 stickers");
-  const bool strong = split == Split::train;
+  const bool training = split == Split::train;
   const SplitData& source = data(split);
-  Random random(seed * 2 + (strong ? 0 : 1));
+  Random random(seed * 2 + (training ? 0 : 1));
   const int drawn = random.below(static_cast<int>(source.photos_rgb.size()));
 
   Scene scene;
-  scene.rgb = background(random, source.photos_rgb.at(static_cast<std::size_t>(photo < 0 ? drawn : photo)), strong);
+  scene.rgb = background(random, source.photos_rgb, photo < 0 ? drawn : photo, training);
   scene.stickers = place(random, min_stickers + random.below(max_stickers - min_stickers + 1));
   std::vector<int> colours = {0, 1, 2, 3, 4, 5, 6, 7};
   random.shuffle(colours);
@@ -322,12 +421,14 @@ Scene Composer::compose_on(int photo, std::uint64_t seed, Split split, int min_s
     sticker.digit_index = source.digits[static_cast<std::size_t>(random.below(static_cast<int>(source.digits.size())))];
     sticker.digit = digit_labels_[static_cast<std::size_t>(sticker.digit_index)];
     set_corners(sticker);
-    paint(scene.rgb, sticker, random_look(random, sticker.colour, strong),
+    paint(scene.rgb, sticker, random_look(random, sticker.colour, training),
           digit_images_[static_cast<std::size_t>(sticker.digit_index)]);
   }
   // One light for the whole scene, so that the stickers belong to the photograph.
   const float exposure = random.uniform(0.86F, 1.1F);
-  const cv::Scalar warmth(random.uniform(0.95F, 1.05F) * exposure, exposure, random.uniform(0.95F, 1.05F) * exposure);
+  const float red = random.uniform(0.95F, 1.05F);
+  const float blue = random.uniform(0.95F, 1.05F);
+  const cv::Scalar warmth(red * exposure, exposure, blue * exposure);
   cv::multiply(scene.rgb, warmth, scene.rgb);
   return scene;
 }

@@ -20,9 +20,9 @@ inline constexpr int kMaxStickers = 5;
 inline constexpr int kColours = 8;
 
 inline constexpr std::array<const char*, kColours> kColourNames = {"red",  "orange", "yellow", "green",
-                                                                  "cyan", "blue",   "purple", "pink"};
+                                                                   "cyan", "blue",   "purple", "pink"};
 inline constexpr std::array<const char*, 10> kDigitNames = {"zero", "one", "two",   "three", "four",
-                                                           "five", "six", "seven", "eight", "nine"};
+                                                            "five", "six", "seven", "eight", "nine"};
 
 // Held-out scenes use digits (every fifth) and photographs that no training scene uses.
 enum class Split { train, held_out };
@@ -34,7 +34,7 @@ struct Sticker {
   cv::Point2f centre_px;  // in the photograph
   float width_px = 0.F;
   float height_px = 0.F;
-  float angle_deg = 0.F;               // clockwise on the screen
+  float angle_deg = 0.F;                  // clockwise on the screen
   std::array<cv::Point2f, 4> corners_px;  // clockwise from the sticker's own upper left
 
   std::string colour_name() const { return kColourNames[static_cast<std::size_t>(colour)]; }
@@ -53,7 +53,8 @@ cv::Mat model_input(const cv::Mat& photo_rgb);
 // True when the point lies on the sticker or at most tolerance_px beside it.
 bool on_sticker(const Sticker& sticker, cv::Point2f point_px, float tolerance_px);
 
-// The colour that evaluation asks for on the scene of this seed: every fifth question is about one that does not lie there.
+// The colour that evaluation asks for on the scene of this seed: every fifth question is about one that does not lie
+// there.
 int colour_to_ask(const Scene& scene, std::uint64_t seed);
 
 class Composer {

@@ -20,6 +20,7 @@ WIDTH = 128
 HEADS = 4
 LAYERS = 3
 MAX_TOKENS = 24
+FIELD_PX = 52  # what one memory cell sees, across
 MEAN, STD = [0.45, 0.45, 0.45], [0.27, 0.27, 0.27]
 
 

@@ -18,7 +18,7 @@ PHOTO_WIDTH, PHOTO_HEIGHT, WIDTH, HEIGHT = 960, 576, 160, 96
 MAX_STICKERS, FIELDS = 5, 12
 
 
-def build_library() -> ctypes.CDLL:
+def build_library() -> tuple[ctypes.CDLL, str]:
     sources = [SAMPLES / "scenes" / name for name in ("scenes.cpp", "c_api.cpp", "scenes.hpp")]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     library = CACHE / f"libgaze_scenes-{digest}.so"
@@ -29,7 +29,7 @@ def build_library() -> ctypes.CDLL:
                         *map(str, sources[:2]), "-o", str(part), "-isystem", "/usr/include/opencv4",
                         "-lopencv_core", "-lopencv_imgproc", "-lopencv_imgcodecs", "-pthread"], check=True)
         part.rename(library)
-    return ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(library)), digest
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Scenes:
 
 class Composer:
     def __init__(self, data_dir: Path = DATA):
-        self.library = build_library()
+        self.library, self.digest = build_library()
         self.library.gaze_scenes_open.restype = ctypes.c_void_p
         self.handle = ctypes.c_void_p(self.library.gaze_scenes_open(str(data_dir).encode()))
         if not self.handle:

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Trains the sticker reader from the committed data: python3 train.py
 
-Stages: the encoder alone learns to name colour and digit cell by cell; then everything learns to answer. Attention is never
-supervised: no loss sees an attention weight. Interrupted runs go on from the last checkpoint; --fresh starts over.
+Stages: the encoder alone learns to name colour and digit cell by cell; then the decoder learns to answer from what the frozen stem
+sees; then both go on together on new scenes, at a low rate. Attention is never supervised: no loss sees an attention weight.
+Interrupted runs go on from the last checkpoint; --fresh starts over.
 """
 import argparse
 import math
@@ -21,7 +22,8 @@ import model as m
 import scenes as sc
 
 VALIDATION_SEED = 5_000_000
-WHICH_PER_SCENE = 4
+WHICH_PER_SCENE = 2
+STAGES = ["encoder", "decoder", "together"]
 
 
 def cell_labels(pool: sc.Scenes) -> tuple[Tensor, Tensor]:
@@ -60,7 +62,7 @@ def answer_table(pool: sc.Scenes) -> Tensor:
 
 
 def which_tokens(stickers_bsf: Tensor, counts_b: Tensor) -> Tensor:
-    """[B * WHICH_PER_SCENE, T]: all but one question per scene about a sticker that lies there, the last about one that does not."""
+    """[B * WHICH_PER_SCENE, T]: one question per scene about a sticker that lies there, the other half the time about one that does not."""
     count = len(counts_b)
     prompt = torch.tensor(m.which_prompt("red"))
     asked_at = int((prompt == m.INDEX["red"]).nonzero())
@@ -69,7 +71,7 @@ def which_tokens(stickers_bsf: Tensor, counts_b: Tensor) -> Tensor:
         here = counts_b > s
         digit_bc[here, stickers_bsf[here, s, 0].long()] = stickers_bsf[here, s, 1].long()
     there_bc = (digit_bc >= 0).float()
-    colour_bw = torch.cat([torch.multinomial(there_bc, WHICH_PER_SCENE - 1, replacement=True), torch.multinomial(1 - there_bc, 1)], 1)
+    colour_bw = torch.cat([torch.multinomial(there_bc, 1), torch.multinomial(torch.where(torch.rand(count, 1) < 0.5, there_bc, 1 - there_bc), 1)], 1)
     digit_bw = digit_bc.gather(1, colour_bw)
     answer_bw = torch.where(digit_bw >= 0, digit_bw + m.INDEX["zero"], m.INDEX["none"])
     tokens_bwt = torch.cat([prompt, torch.tensor([0, m.EOS])]).repeat(count, WHICH_PER_SCENE, 1)
@@ -107,13 +109,39 @@ class Trainer:
         self.noise_nchw = torch.randn(128, 3, sc.HEIGHT, sc.WIDTH, device=self.device)
         self.seconds = 0.0
 
-    def compose(self) -> None:
-        self.pool = self.composer.compose(0, self.arguments.scenes, held_out=False, min_stickers=1)
+    def compose(self, first_seed: int, count: int) -> None:
+        """Composing takes minutes, so its result is kept beside the checkpoint."""
+        kept = sc.CACHE / f"scenes-{self.composer.digest}-{first_seed}-{count}.npz"
+        if kept.exists():
+            with np.load(kept) as arrays:
+                self.pool = sc.Scenes(arrays["inputs"], arrays["stickers"], arrays["counts"], None)
+        else:
+            begun, step = time.time(), 1000
+            parts = [self.composer.compose(first_seed + first, min(step, count - first), held_out=False, min_stickers=1)
+                     for first in tqdm(range(0, count, step), desc="scenes (thousands)")]
+            self.pool = sc.Scenes(*(np.concatenate([getattr(part, field) for part in parts])
+                                    for field in ("inputs_nhwc", "stickers", "counts")), None)
+            np.savez(kept, inputs=self.pool.inputs_nhwc, stickers=self.pool.stickers, counts=self.pool.counts)
+            self.seconds += time.time() - begun
         self.colour_nk, self.digit_nk = cell_labels(self.pool)
         self.tokens_nt = answer_table(self.pool)
         self.images = torch.from_numpy(self.pool.inputs_nhwc)
         self.stickers = torch.from_numpy(self.pool.stickers)
         self.counts = torch.from_numpy(self.pool.counts)
+
+    def batch_of(self, rows: Tensor) -> Tensor:
+        image_bchw = jitter(m.normalise(self.images[rows].to(self.device)), self.noise_nchw)
+        return image_bchw.contiguous(memory_format=torch.channels_last)
+
+    def look(self) -> None:
+        """What the averaged stem sees of every scene, once and for all: the decoder learns from that several times as fast."""
+        begun = time.time()
+        self.model.eval()
+        self.features_nkd = torch.empty(len(self.images), m.ROWS * m.COLS, m.WIDTH, dtype=torch.bfloat16, device=self.device)
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            for rows in tqdm(torch.arange(len(self.images)).split(256), desc="features", mininterval=10):
+                self.features_nkd[rows] = self.model.encoder.features(self.batch_of(rows)).to(torch.bfloat16)
+        self.seconds += time.time() - begun
 
     def cell_loss(self, memory_bkd: Tensor, rows: Tensor) -> Tensor:
         colour = F.cross_entropy(self.colour_head(memory_bkd).float().flatten(0, 1), self.colour_nk[rows].flatten().to(self.device))
@@ -121,11 +149,11 @@ class Trainer:
         return colour + digit
 
     def loss(self, stage: str, rows: Tensor) -> Tensor:
-        image_bchw = jitter(m.normalise(self.images[rows].to(self.device)), self.noise_nchw).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            memory_bkd = self.model.encoder(image_bchw)
             if stage == "encoder":
-                return self.cell_loss(memory_bkd, rows)
+                return self.cell_loss(self.model.encoder(self.batch_of(rows)), rows)
+            memory_bkd = (self.model.encoder(self.batch_of(rows)) if stage == "together"
+                          else self.model.encoder.place(self.features_nkd[rows].float()))
             decoder = self.model.decoder
             start = decoder.start(memory_bkd)
             tokens_bt = self.tokens_nt[rows].to(self.device)
@@ -137,22 +165,24 @@ class Trainer:
                 + self.arguments.cell_weight * self.cell_loss(memory_bkd, rows))
 
     def run(self, stage: str, epochs: int, peak: float, resume: dict | None) -> None:
-        modules = [self.model.encoder, self.colour_head, self.digit_head] + ([self.model.decoder] if stage == "answers" else [])
-        parameters = [p for module in modules for p in module.parameters()]
+        # The stem stays as it is while the decoder learns from what it saw.
+        trained = nn.ModuleList([self.model, self.colour_head, self.digit_head])
+        frozen = {"encoder": "0.decoder.", "decoder": "0.encoder.stem.", "together": "none"}[stage]
+        parameters = [parameter for name, parameter in trained.named_parameters() if not name.startswith(frozen)]
         optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.02},
                                        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
         size = self.arguments.batch
         steps = len(self.images) // size
-        total, warm = epochs * steps, 200
+        total, warm = epochs * steps, min(200, epochs * steps // 4)
         first = 0
         if resume is not None:
             optimiser.load_state_dict(resume["optimiser"])
             first = resume["epoch"]
         for epoch in range(first, epochs):
             begun = time.time()
-            torch.manual_seed(self.arguments.seed * 1000 + epoch + (500 if stage == "answers" else 0))
+            torch.manual_seed(self.arguments.seed * 10_000 + STAGES.index(stage) * 1000 + epoch)
             order = torch.randperm(len(self.images))
-            self.model.train()
+            self.model.train(stage != "decoder")
             progress = tqdm(range(steps), desc=f"{stage} {epoch + 1}/{epochs}", mininterval=10)
             for step in progress:
                 done = epoch * steps + step
@@ -173,7 +203,8 @@ class Trainer:
                     progress.set_postfix(loss=f"{loss.item():.4f}", lr=f"{rate:.1e}")
             self.seconds += time.time() - begun
             self.save(stage, epoch + 1, optimiser)
-            self.report(stage)
+            if stage == "encoder" or (epoch + 1) % self.arguments.report_every == 0 or epoch + 1 == epochs:
+                self.report(stage)
 
     def averaged(self) -> m.StickerReader:
         model = m.StickerReader()
@@ -182,7 +213,7 @@ class Trainer:
 
     def report(self, stage: str) -> None:
         model = self.averaged()
-        if stage == "answers":
+        if stage != "encoder":
             print(evaluate.show(evaluate.evaluate(model, self.composer, 400, VALIDATION_SEED)), flush=True)
             return
         held = self.composer.compose(VALIDATION_SEED, 400, held_out=True)
@@ -215,20 +246,28 @@ class Trainer:
     def train(self) -> None:
         arguments = self.arguments
         state = self.load(self.checkpoint) if self.checkpoint.exists() and not arguments.fresh else None
-        begun = time.time()
-        self.compose()
-        self.seconds += time.time() - begun
-        if state is None or state["stage"] == "encoder":
-            self.run("encoder", arguments.encoder_epochs, 3e-3, state)
+        epochs = {"encoder": (arguments.encoder_epochs, 3e-3), "decoder": (arguments.epochs, arguments.rate),
+                  "together": (1, arguments.rate / 4)}
+        first = 0 if state is None else STAGES.index(state["stage"])
+        for stage in STAGES[first:]:
+            last = stage == "together"
+            if last or not hasattr(self, "pool"):
+                self.compose(arguments.scenes if last else 0, arguments.last_scenes if last else arguments.scenes)
+            if state is None:
+                self.model.load_state_dict(self.average)
+            if stage == "decoder":
+                self.look()
+            self.run(stage, *epochs[stage], state)
             state = None
-        self.run("answers", arguments.epochs, arguments.rate, state)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=48_000)
-    parser.add_argument("--encoder-epochs", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--scenes", type=int, default=36_000)
+    parser.add_argument("--encoder-epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--last-scenes", type=int, default=12_000, help="scenes of the last stage")
+    parser.add_argument("--report-every", type=int, default=1, help="epochs between measurements")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--cell-weight", type=float, default=0.3, help="how much the encoder's own lessons count in the second stage")
@@ -236,14 +275,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--name", default="checkpoint", help="checkpoint name, to keep several runs apart")
     parser.add_argument("--fresh", action="store_true", help="ignore the checkpoint of an earlier run")
-    parser.add_argument("--no-export", action="store_true")
+    parser.add_argument("--no-export", action="store_true", help="leave the committed weights and card alone")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = Trainer(arguments)
     trainer.train()
     print(f"trained in {trainer.seconds / 60:.0f} minutes")
     if not arguments.no_export:
-        export.write(trainer.averaged(), Path(__file__).resolve().parent)
+        folder = Path(__file__).resolve().parent
+        export.write(trainer.averaged(), folder)
+        result = evaluate.evaluate(trainer.averaged(), trainer.composer)
+        print(evaluate.show(result))
+        export.write_card(folder, result, trainer.seconds / 60, arguments)
 
 
 if __name__ == "__main__":
