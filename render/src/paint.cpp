@@ -16,7 +16,7 @@ namespace {
 // Thin on a thumbnail, still visible on a 40-megapixel photograph.
 int64_t line_width(const Placement& placement) {
   const auto shorter = static_cast<double>(std::min(placement.width, placement.height));
-  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(shorter / 240)), 1, 16);
+  return std::clamp<int64_t>(static_cast<int64_t>(std::ceil(shorter / 200)), 1, 16);
 }
 
 // An outline must not hide the small cells it encloses.

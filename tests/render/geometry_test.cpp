@@ -38,6 +38,22 @@ CATCH_TEST_CASE("geometry: a resized picture puts each corner into its own cell,
   CATCH_CHECK(gaze::cell_at(geometry, 500, 100, -1, 0) == -1);
 }
 
+CATCH_TEST_CASE("geometry: the examples of docs/geometry.md") {
+  CATCH_CHECK(gaze::cell_at(grid(6, 10), 960, 576, 500, 300) == 35);
+  Geometry crop = grid(7, 7);
+  crop.leading = 1;
+  crop.fit = Fit::CentreCrop;
+  crop.input_width = crop.input_height = 224;
+  crop.resize_shorter = 256;
+  CATCH_CHECK(crop.first_cell() + gaze::cell_at(crop, 640, 480, 320, 240) == 25);
+  CATCH_CHECK(gaze::cell_at(crop, 640, 480, 108, 240) == -1);
+  CATCH_CHECK(gaze::cell_at(crop, 640, 480, 109, 240) == 3 * 7);
+  Geometry box = grid(8, 8);
+  box.fit = Fit::Letterbox;
+  box.input_width = box.input_height = 640;
+  CATCH_CHECK(gaze::cell_at(box, 1280, 720, 0, 0) == 8);
+}
+
 CATCH_TEST_CASE("geometry: centre crop as torchvision makes it from a 640 x 480 picture") {
   // Resize(256) -> 341 x 256 (the longer side truncated); CenterCrop(224) -> left round(58.5) = 58, top 16.
   Geometry geometry = grid(7, 7);
