@@ -256,6 +256,18 @@ CATCH_TEST_CASE("NaN and +infinity in a mask flag the row") {
   }
 }
 
+CATCH_TEST_CASE("a row that is not finite is NaN as a whole, as in torch, also where causality hides keys") {
+  for (const at::Device device : devices()) {
+    Random random(18);
+    at::Tensor q = random.tensor({1, 2, 3, 4}, at::kFloat, -1, 1, device);
+    const at::Tensor k = random.tensor({1, 2, 6, 4}, at::kFloat, -1, 1, device);
+    q.select(2, 1).select(1, 0).fill_(std::nan(""));
+    const std::vector<double> theirs = values_of(std::get<1>(
+        at::_scaled_dot_product_attention_math(q, k, k, std::nullopt, 0.0, true, std::nullopt, std::nullopt, false)));
+    CATCH_CHECK(differs(values_of(attend({q, k, std::nullopt, true}, {0, 0, 3})), theirs, kPeerF32) == "");
+  }
+}
+
 CATCH_TEST_CASE("attend_reduce equals reduce of attend for every way to reduce") {
   for (const at::Device device : devices()) {
     for (const auto heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Min, HeadReduce::Weighted, HeadReduce::One,

@@ -201,6 +201,26 @@ CATCH_TEST_CASE("where the percentile is 0 the maximum sets the range") {
   }
 }
 
+CATCH_TEST_CASE("a map is diffuse below twice uniform attention or above an entropy of 0.95") {
+  for (const at::Device device : devices()) {
+    const auto diffuse = [&](const std::vector<double>& map, double visible) {
+      const auto cells = static_cast<int64_t>(map.size());
+      const at::Tensor map_tc = tensor_of(map, {1, cells}, at::kFloat, device);
+      const Normalised got = normalise(map_tc, at::full({1}, visible, map_tc.options()), {});
+      const bool dark = values_of(got.value_tc) == std::vector<double>(map.size());
+      CATCH_CHECK(dark == (values_of(got.diffuse_t)[0] != 0));
+      return dark;
+    };
+    CATCH_CHECK_FALSE(diffuse({0.25, 0, 0, 0}, 8));
+    CATCH_CHECK(diffuse({0.249, 0, 0, 0}, 8));
+    // Of two cells, a share of 0.35 has entropy 0.934 and one of 0.40 has 0.971, wherever the rest of the mass is.
+    CATCH_CHECK_FALSE(diffuse({0.35, 0.65}, 100));
+    CATCH_CHECK(diffuse({0.40, 0.60}, 100));
+    CATCH_CHECK_FALSE(diffuse({0.035, 0.065}, 100));
+    CATCH_CHECK(diffuse({0.04, 0.06}, 100));
+  }
+}
+
 CATCH_TEST_CASE("normalise takes what is no number for 0") {
   for (const at::Device device : devices()) {
     const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
@@ -212,8 +232,9 @@ CATCH_TEST_CASE("normalise takes what is no number for 0") {
 }
 
 CATCH_TEST_CASE("resample matches float64 for whole, cropped and letterboxed pictures") {
-  const std::vector<CellAffine> places = {
-      whole(3, 5, 33, 47), {0.1, 0.7, 0.05, 0.4}, {0.2, -2.3, 0.11, -0.6}, {1, 0, 1, 0}, {-0.1, 4.9, 0.1, 0}};
+  const std::vector<CellAffine> places = {whole(3, 5, 33, 47), {0.1, 0.7, 0.05, 0.4}, {0.2, -2.3, 0.11, -0.6},
+                                          {1, 0, 1, 0},        {-0.1, 4.9, 0.1, 0},   {1, 0.5, 1, 0.5},
+                                          {1, -0.5, 1, -0.5}};
   for (const at::Device device : devices()) {
     for (const Layout layout : kLayouts) {
       for (const CellAffine& place : places) {
