@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "console.hpp"
+#include "samples.hpp"
+#include "script.hpp"
+#include "settings.hpp"
+#include "stickers.hpp"
+#include "verbs.hpp"
+
+namespace gaze::cli {
+namespace {
+namespace fs = std::filesystem;
+
+struct Question {
+  std::string prompt, truth;
+};
+struct Shot {
+  std::string file;
+  std::vector<Question> questions;
+};
+
+std::vector<Shot> read_demo(const fs::path& path) {
+  std::ifstream file(path);
+  if (!file)
+    throw Refusal("--data: expected " + path.string() + ", found none. Name the folder that holds models/ and data/.");
+  try {
+    std::vector<Shot> shots;
+    const nlohmann::json json = nlohmann::json::parse(file);
+    for (const auto& picture : json.at("pictures")) {
+      Shot shot{picture.at("file").get<std::string>(), {}};
+      for (const auto& prompt : picture.at("prompts"))
+        shot.questions.push_back({prompt.at("text").get<std::string>(), prompt.at("answer").get<std::string>()});
+      shots.push_back(std::move(shot));
+    }
+    return shots;
+  } catch (const nlohmann::json::exception& error) {
+    throw Refusal(path.string() + ": expected pictures with file and prompts, got " + error.what() +
+                  ". Restore the file.");
+  }
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+}  // namespace
+
+int demo(const DemoArguments& arguments) {
+  const fs::path samples = arguments.data_dir.empty() ? samples_dir() : arguments.data_dir;
+  const fs::path pictures = samples / "data" / "demo";
+  const std::vector<Shot> shots = read_demo(pictures / "demo.json");
+  const Stickers stickers = open_stickers((samples / "models" / "stickers" / "stickers_sdpa.pt").string());
+  Model model(stickers.model_path, at::kCPU);
+
+  Options options = capture_options();
+  options.profile_in_code = stickers.profile;
+  options.model_path = stickers.model_path;
+  if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
+  const auto bundles = std::make_shared<Bundles>(options);
+  options.sink = bundles;
+  Gaze gaze = attach(model.module(), options);
+
+  size_t asked = 0;
+  size_t right = 0;
+  for (const Shot& shot : shots) {
+    const at::Tensor photo_hwc = decode(Picture((pictures / shot.file).string()));
+    const at::Tensor input_bchw = stickers.inputs({photo_hwc});
+    std::printf("%s\n", printable(shot.file).c_str());
+    for (const Question& question : shot.questions) {
+      RequestSpec spec;
+      spec.id = shot.file + ": " + question.prompt;
+      spec.image = photo_hwc;
+      spec.prompt = question.prompt;
+      const at::Tensor prompt_bt = row_of(stickers.prompt_ids(question.prompt));
+      Request request = gaze.begin(std::move(spec));
+      const at::Tensor ids_bt = model.generate(input_bchw, prompt_bt, kMaxNew);
+      const at::Tensor ids_t = ids_bt[0].contiguous();
+      request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()});
+      request.finish();
+      wait_for_bundles(gaze, *bundles);
+
+      const std::string answer = join(stickers.words(ids_t));
+      ++asked;
+      right += answer == question.truth ? 1 : 0;
+      std::printf("  asked     %s\n  answered  %s\n  truth     %s%s\n  overlays  %s\n",
+                  printable(question.prompt).c_str(), printable(answer).c_str(), printable(question.truth).c_str(),
+                  answer == question.truth ? "" : "   <-- differs", printable(bundles->outcomes().back().path).c_str());
+    }
+  }
+  std::error_code failed;
+  const fs::path where = fs::absolute(options.out_dir, failed);
+  std::printf("\n%zu of %zu answers right. Look at sheet.png in any of the folders above; all are in\n%s\n", right,
+              asked, printable((failed ? fs::path(options.out_dir) : where).lexically_normal().string()).c_str());
+  return 0;
+}
+
+}  // namespace gaze::cli

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// gaze: attention overlays from the command line. Exit 0: done; 1: refused, with the reason on stderr; 2: wrong usage.
+#include <CLI/CLI.hpp>
+
+#include <gaze/ops/api.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "console.hpp"
+#include "verbs.hpp"
+
+namespace {
+
+constexpr int kRefused = 1;
+constexpr int kUsage = 2;
+
+void add_device(CLI::App& verb, std::string& device) {
+  verb.add_option("--device", device, "Where the model runs: cpu, cuda or cuda:N")
+      ->type_name("D")
+      ->capture_default_str();
+}
+
+std::function<int()> add_demo(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::DemoArguments>();
+  CLI::App* verb =
+      app.add_subcommand("demo", "Ask the sample model about the shipped photographs and draw where it looked");
+  verb->add_option("--out", arguments->out_dir, "Folder for the overlays (default: GAZE_OUT_DIR, else ./overlays)")
+      ->type_name("DIR");
+  verb->add_option("--data", arguments->data_dir,
+                   "Folder that holds models/ and data/ (default: what came with this program)")
+      ->type_name("DIR");
+  verb->footer(
+      "Prints, for each question: what was asked, what the model answered, the truth, and the folder with the\n"
+      "overlays. Open sheet.png in it: the photograph once per word, warm where the model looked for that word.");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::demo(*arguments) : -1; };
+}
+
+std::function<int()> add_sites(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::SitesArguments>();
+  CLI::App* verb = app.add_subcommand("sites", "Show every attention call of a TorchScript model");
+  verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Start here with a model of your own: the names are what a profile's sites.match selects. The model is read,\n"
+      "not run.");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::sites(*arguments) : -1; };
+}
+
+std::function<int()> add_run(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::RunArguments>();
+  CLI::App* verb =
+      app.add_subcommand("run", "Run one method of a model under capture; write overlays, exact weights, or both");
+  verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_option("--inputs", arguments->inputs,
+                   "The method's arguments, written by Python's torch.save: a tuple or list in order, a dict by\n"
+                   "name, or one tensor. Tensors, numbers, booleans, None, and lists of them")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
+  verb->add_option(
+          "--image", arguments->images,
+          "The original picture, to draw on; once per row of the batch. Default: the model's own input, where the\n"
+          "profile says which argument that is")
+      ->type_name("PIC")
+      ->allow_extra_args(false)
+      ->take_all();
+  verb->add_option("--profile", arguments->profile,
+                   "Which sites, which keys, which grid (default: GAZE_PROFILE, else profile.json beside the model)")
+      ->type_name("P");
+  verb->add_option(
+          "--labels", arguments->labels,
+          "The answer's tokens, one text per line (default: the profile's vocabulary, when the method returns ids)")
+      ->type_name("FILE");
+  verb->add_option("--out", arguments->out_dir, "Folder for the overlays (default: GAZE_OUT_DIR, else ./overlays)")
+      ->type_name("DIR");
+  verb->add_option(
+          "--weights", arguments->weights,
+          "Also write every attention call's exact weights, float32 [batch, heads, queries, keys], to this\n"
+          "safetensors file: key <site>, or <site>#<call> for a site that ran several times. Needs no profile.\n"
+          "With a profile the method runs twice: once for the weights, once for the overlays")
+      ->type_name("FILE");
+  add_device(*verb, arguments->device);
+  verb->footer(
+      "Example:\n"
+      "  python3 -c \"import torch; torch.save((image, prompt, 11), 'inputs.pt')\"\n"
+      "  gaze run model.pt --inputs inputs.pt --method generate --image photo.jpg");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::run(*arguments) : -1; };
+}
+
+std::function<int()> add_evaluate(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::EvaluateArguments>();
+  CLI::App* verb = app.add_subcommand("evaluate", "Measure the sample model: exact answers and the pointing game");
+  verb->add_option("--scenes", arguments->scenes, "How many scenes")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  verb->add_option("--seed", arguments->seed, "Seed of the first scene")
+      ->type_name("S")
+      ->check(CLI::Range(0, 1000000000))
+      ->capture_default_str();
+  verb->add_option("--model", arguments->model,
+                   "A stickers model with its profile.json beside it (default: the shipped one)")
+      ->type_name("FILE");
+  add_device(*verb, arguments->device);
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Scenes are composed from digits and photographs that training never saw. The pointing game asks whether the\n"
+      "hottest pixel of a word's overlay lies on that word's sticker, at most half a cell beside it.");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::evaluate(*arguments) : -1; };
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app("Shows where a TorchScript model looked while it answered. Overlays are evidence, not proof.", "gaze");
+  app.set_version_flag("--version", "gaze " GAZE_VERSION);
+  app.require_subcommand(1);
+  app.footer("gaze VERB --help explains a verb. First time: gaze demo");
+  const std::vector<std::function<int()>> verbs = {add_demo(app), add_sites(app), add_run(app), add_evaluate(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  for (const auto& verb : verbs) {
+    if (const int status = verb(); status >= 0) return status;
+  }
+  return kUsage;
+}
+
+// LibTorch's messages go on with C++ frames, which help nobody here.
+std::string message(const std::exception& error) {
+  std::string text = error.what();
+  text.resize(std::min(text.find("\nException raised from"), text.size()));
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  return gaze::cli::printable(text);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const int status = dispatch(argc, argv);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      std::fputs("gaze: standard output: expected to be writable, got an error. Is the disk full?\n", stderr);
+      return kRefused;
+    }
+    return status;
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "gaze: %s\n", message(error).c_str());
+    return kRefused;
+  }
+}

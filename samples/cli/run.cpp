@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "console.hpp"
+#include "samples.hpp"
+#include "script.hpp"
+#include "settings.hpp"
+#include "verbs.hpp"
+
+namespace gaze::cli {
+namespace {
+
+std::vector<std::string> read_lines(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file.is_open())
+    throw Refusal("--labels: expected a text file with one token per line, got " + path +
+                  ", which cannot be read. Check the path.");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  if (file.bad() || lines.empty())
+    throw Refusal("--labels: expected a text file with one token per line, got " + path +
+                  ", which holds none. Leave the flag out to draw without texts.");
+  return lines;
+}
+
+/// Keys of the safetensors file. A call number is added where a site ran several times, and to all keys where
+/// "site#2", the name of a module's second site, would otherwise be taken for a call.
+std::vector<std::string> keys_of(const std::vector<ExactWeights>& calls) {
+  std::map<std::string, int64_t> runs;
+  for (const ExactWeights& call : calls) ++runs[call.site];
+  for (const bool number_all : {false, true}) {
+    std::vector<std::string> keys;
+    for (const ExactWeights& call : calls)
+      keys.push_back(number_all || runs[call.site] > 1 ? call.site + "#" + std::to_string(call.call) : call.site);
+    if (number_all || std::set<std::string>(keys.begin(), keys.end()).size() == keys.size()) return keys;
+  }
+  return {};
+}
+
+void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments) {
+  const std::vector<ExactWeights> calls = gaze.capture_weights([&] { call.run(); });
+  if (calls.empty())
+    throw Refusal("--weights: expected the method " + arguments.method +
+                  " to call attention, got none. `gaze sites` says which methods do.");
+  const std::vector<std::string> keys = keys_of(calls);
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (size_t i = 0; i < calls.size(); ++i) tensors.emplace_back(keys[i], calls[i].attn_bhqk);
+  write_safetensors(arguments.weights, tensors, {{"method", arguments.method}});
+  std::printf("weights   %s (%zu attention calls)\n", printable(arguments.weights).c_str(), calls.size());
+}
+
+/// One spec per row of the batch: as many as the picture argument has, else as many as pictures were given.
+std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, const RunArguments& arguments) {
+  size_t rows = std::max<size_t>(1, arguments.images.size());
+  if (profile.image) {
+    const auto argument = profile.image->argument.find(arguments.method);
+    const at::Tensor input =
+        argument == profile.image->argument.end() ? at::Tensor() : call.tensor_argument(argument->second);
+    if (input.defined() && input.dim() == 4) rows = static_cast<size_t>(input.size(0));
+  }
+  if (!arguments.images.empty() && arguments.images.size() != rows)
+    throw Refusal("--image: expected one per row of the batch (" + std::to_string(rows) + "), got " +
+                  std::to_string(arguments.images.size()) + ". Give the flag once per row, in order.");
+  if (!arguments.labels.empty() && rows > 1)
+    throw Refusal("--labels: expected a batch of 1, because one file describes one answer; got " +
+                  std::to_string(rows) + " rows. Save one row with torch.save.");
+  std::vector<RequestSpec> specs(rows);
+  for (size_t row = 0; row < rows; ++row) {
+    specs[row].id = rows == 1 ? arguments.method : arguments.method + "-" + std::to_string(row);
+    if (!arguments.images.empty()) specs[row].image = arguments.images[row];
+  }
+  return specs;
+}
+
+void write_overlays(Gaze& gaze, Call& call, const Profile& profile, const RunArguments& arguments,
+                    const Bundles& bundles) {
+  std::vector<std::string> labels;
+  if (!arguments.labels.empty()) labels = read_lines(arguments.labels);
+  Request request = gaze.begin(requests_for(call, profile, arguments));
+  call.run();
+  if (!labels.empty()) {
+    request.label(std::move(labels));
+  } else if (const at::Tensor ids_bt = call.token_ids(); ids_bt.defined() && !profile.vocabulary.empty()) {
+    for (int64_t row = 0; row < ids_bt.size(0); ++row) {
+      const int64_t* ids = ids_bt.const_data_ptr<int64_t>() + row * ids_bt.size(1);
+      request.tokens({ids, ids + ids_bt.size(1)}, static_cast<size_t>(row));
+    }
+  }
+  request.finish();
+  wait_for_bundles(gaze, bundles);
+  for (const Bundles::Outcome& outcome : bundles.outcomes())
+    std::printf("overlays  %s\n", printable(outcome.path).c_str());
+}
+
+}  // namespace
+
+int run(const RunArguments& arguments) {
+  Options options = capture_options();
+  if (!arguments.profile.empty()) options.profile = arguments.profile;
+  if (options.profile.empty()) options.profile = profile_beside(arguments.model);
+  if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
+  options.model_path = arguments.model;
+  const bool overlays = !options.profile.empty();
+  if (!overlays && arguments.weights.empty())
+    throw Refusal(
+        "run: expected a profile, which says what the attention keys stand for, or --weights FILE; got neither. Give "
+        "--profile P, "
+        "or put profile.json beside the model (docs/profiles.md).");
+
+  const at::Device device = parse_device(arguments.device);
+  Model model(arguments.model, device);
+  Call call(model, arguments.method, arguments.inputs, device);
+  Profile profile;
+  if (overlays) profile = read_profile(options.profile);
+  options.profile_in_code = profile;
+  const auto bundles = std::make_shared<Bundles>(options);
+  options.sink = bundles;
+  Gaze gaze = attach(model.module(), options);
+  if (!arguments.weights.empty()) write_weights(gaze, call, arguments);
+  if (overlays) write_overlays(gaze, call, profile, arguments, *bundles);
+  std::printf("returned  %s\n", call.summary().c_str());
+  return 0;
+}
+
+}  // namespace gaze::cli

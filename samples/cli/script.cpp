@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+#include "script.hpp"
+
+#include <ATen/Context.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <optional>
+
+#include "console.hpp"
+
+namespace gaze::cli {
+namespace {
+
+using c10::IValue;
+
+// What a torch error says, on one line and without C++ frames: the last line of a Python-style traceback is its point.
+std::string brief(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+  text = text.substr(0, text.find("\nException raised from"));
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  if (text.find("Traceback of TorchScript") != std::string::npos) text = text.substr(text.rfind('\n') + 1);
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  if (text.size() > 300) text = text.substr(0, 297) + "...";
+  if (!text.empty() && text.back() != '.') text += '.';
+  return text;
+}
+
+void expect_file(const std::string& path, const std::string& what, const std::string& fix) {
+  std::error_code failed;
+  if (std::filesystem::is_regular_file(path, failed)) return;
+  const bool exists = std::filesystem::exists(path, failed);
+  throw Refusal(what + ": expected a file, got " + path +
+                (exists ? ", which is no file. " : ", which does not exist. ") + fix);
+}
+
+std::string describe(const IValue& value) {
+  if (value.isTensor()) {
+    const at::Tensor& tensor = value.toTensor();
+    return tensor.defined() ? c10::str("Tensor ", c10::toString(tensor.scalar_type()), " ", tensor.sizes())
+                            : "undefined Tensor";
+  }
+  if (value.isList()) return c10::str("list of ", value.toListRef().size());
+  return value.type()->repr_str();
+}
+
+// pickle_load gives List[Any] and Dict[Any, Any]; a method's schema wants the exact element type.
+IValue coerce(const IValue& value, const c10::TypePtr& type, const at::Device device) {
+  if (value.isTensor()) return value.toTensor().to(device);
+  switch (type->kind()) {
+    case c10::TypeKind::OptionalType:
+      return value.isNone() ? value : coerce(value, type->expectRef<c10::OptionalType>().getElementType(), device);
+    case c10::TypeKind::FloatType:
+      return value.isInt() ? IValue(static_cast<double>(value.toInt())) : value;
+    case c10::TypeKind::ListType: {
+      if (!value.isList() && !value.isTuple()) return value;
+      const c10::TypePtr element = type->expectRef<c10::ListType>().getElementType();
+      c10::impl::GenericList list(element);
+      const c10::ArrayRef<IValue> elements =
+          value.isList() ? value.toListRef() : value.toTupleRef().elements().asArrayRef();
+      for (const IValue& entry : elements) {
+        const IValue exact = coerce(entry, element, device);
+        if (!exact.type()->isSubtypeOf(*element)) return value;
+        list.push_back(exact);
+      }
+      return list;
+    }
+    case c10::TypeKind::TupleType: {
+      const auto types = type->expectRef<c10::TupleType>().elements();
+      if (!value.isTuple() || value.toTupleRef().elements().size() != types.size()) return value;
+      std::vector<IValue> elements;
+      for (size_t i = 0; i < types.size(); ++i)
+        elements.push_back(coerce(value.toTupleRef().elements()[i], types[i], device));
+      return c10::ivalue::Tuple::create(std::move(elements));
+    }
+    case c10::TypeKind::DictType: {
+      if (!value.isGenericDict()) return value;
+      const auto& wanted = type->expectRef<c10::DictType>();
+      c10::impl::GenericDict dict(wanted.getKeyType(), wanted.getValueType());
+      for (const auto& entry : value.toGenericDict()) {
+        const IValue exact = coerce(entry.value(), wanted.getValueType(), device);
+        if (!entry.key().type()->isSubtypeOf(*wanted.getKeyType()) ||
+            !exact.type()->isSubtypeOf(*wanted.getValueType()))
+          return value;
+        dict.insert(entry.key(), exact);
+      }
+      return dict;
+    }
+    default:
+      return value;
+  }
+}
+
+std::string signature(const torch::jit::Method& method) {
+  std::string text;
+  const auto& arguments = method.function().getSchema().arguments();
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    text += (i == 1 ? "" : ", ") + arguments[i].name() + ": " + arguments[i].type()->annotation_str();
+  }
+  return method.name() + "(" + text + ")";
+}
+
+}  // namespace
+
+at::Device parse_device(const std::string& text) {
+  std::optional<at::Device> device;
+  try {
+    device.emplace(text);
+  } catch (const std::exception&) {  // said below
+  }
+  if (!device || (!device->is_cpu() && !device->is_cuda()))
+    throw Refusal("--device: expected cpu, cuda or cuda:N, got \"" + text + "\".");
+  if (device->is_cuda() && !at::hasCUDA())
+    throw Refusal("--device: expected a device LibTorch finds here, got " + text +
+                  ", and it finds no CUDA device. Use --device cpu.");
+  return *device;
+}
+
+Model::Model(const std::string& path, at::Device device) {
+  static const std::string kFix =
+      "Give a file that torch.jit.save wrote: torch.jit.script(model.eval()).save(\"model.pt\").";
+  expect_file(path, "model", kFix);
+  try {
+    module_ = std::make_unique<torch::jit::Module>(torch::jit::load(path, device));
+    module_->eval();
+  } catch (const std::exception& error) {
+    throw Refusal("model: expected a TorchScript file, got " + path + ", which LibTorch cannot load: " + brief(error) +
+                  " " + kFix);
+  }
+}
+Model::~Model() = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+
+std::string Model::methods() const {
+  std::string text;
+  for (const auto& method : module_->get_methods()) {
+    if (!method.name().starts_with("__")) text += (text.empty() ? "" : ", ") + signature(method);
+  }
+  return text.empty() ? "none" : text;
+}
+
+at::Tensor Model::generate(const at::Tensor& images_bchw, const at::Tensor& prompt_bt, int64_t max_new) {
+  const at::NoGradGuard no_grad;
+  try {
+    return module_->get_method("generate")({images_bchw, prompt_bt, max_new}).toTensor();
+  } catch (const std::exception& error) {
+    throw Refusal("model: expected a stickers model with generate(image, prompt, max_new), got one that fails: " +
+                  brief(error));
+  }
+}
+
+struct Call::Impl {
+  std::optional<torch::jit::Method> method;
+  std::vector<IValue> arguments;
+  IValue result;
+};
+
+Call::Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->method = model.module().find_method(method);
+  if (!impl_->method) throw Refusal("--method: expected one of " + model.methods() + ", got " + method + ".");
+
+  static const std::string kFix = "Write the arguments with torch.save((image, tokens), \"inputs.pt\").";
+  expect_file(inputs_file, "--inputs", kFix);
+  IValue content;
+  try {
+    std::ifstream file(inputs_file, std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    content = torch::jit::pickle_load(bytes);
+  } catch (const std::exception& error) {
+    throw Refusal("--inputs: expected tensors as torch.save writes them, got " + inputs_file +
+                  ", which cannot be read: " + brief(error) + " " + kFix);
+  }
+  std::vector<IValue> in_order;
+  std::map<std::string, IValue> by_name;
+  if (content.isTuple()) {
+    in_order = content.toTupleRef().elements().vec();
+  } else if (content.isList()) {
+    in_order = content.toListRef().vec();
+  } else if (content.isGenericDict()) {
+    for (const auto& entry : content.toGenericDict()) {
+      if (!entry.key().isString())
+        throw Refusal("--inputs: expected a dict from argument names to values, got a key that is no text.");
+      by_name[entry.key().toStringRef()] = entry.value();
+    }
+  } else {
+    in_order = {content};
+  }
+
+  const auto& schema = impl_->method->function().getSchema().arguments();
+  const std::string expected = "--inputs: expected the arguments of " + signature(*impl_->method) + ", got ";
+  if (in_order.size() + 1 > schema.size())
+    throw Refusal(expected + std::to_string(in_order.size()) +
+                  " values. Remove what is too much, or name another --method.");
+  for (size_t i = 1; i < schema.size(); ++i) {
+    const c10::Argument& argument = schema[i];
+    IValue value;
+    if (i <= in_order.size()) {
+      value = in_order[i - 1];
+    } else if (const auto named = by_name.find(argument.name()); named != by_name.end()) {
+      value = named->second;
+      by_name.erase(named);
+    } else if (argument.default_value()) {
+      value = *argument.default_value();
+    } else {
+      throw Refusal(expected + "nothing for " + argument.name() + ". Add it to the file.");
+    }
+    value = coerce(value, argument.type(), device);
+    if (!value.type()->isSubtypeOf(*argument.type()))
+      throw Refusal(expected + "for " + argument.name() + " a " + describe(value) + ". Save a value of that type.");
+    impl_->arguments.push_back(std::move(value));
+  }
+  if (!by_name.empty())
+    throw Refusal(expected + "also " + by_name.begin()->first + ". Remove it, or name another --method.");
+}
+Call::~Call() = default;
+
+void Call::run() {
+  const at::NoGradGuard no_grad;
+  try {
+    impl_->result = (*impl_->method)(impl_->arguments);
+  } catch (const std::exception& error) {
+    std::string got;
+    for (const IValue& argument : impl_->arguments) got += (got.empty() ? "" : ", ") + describe(argument);
+    throw Refusal(impl_->method->name() + ": expected the model to accept these inputs (" + got +
+                  "), got an error from it: " + brief(error) + " Check the sizes in the file given with --inputs.");
+  }
+}
+
+at::Tensor Call::tensor_argument(int64_t index) const {
+  if (index < 0 || index >= static_cast<int64_t>(impl_->arguments.size())) return {};
+  const IValue& argument = impl_->arguments[static_cast<size_t>(index)];
+  return argument.isTensor() ? argument.toTensor() : at::Tensor();
+}
+
+at::Tensor Call::token_ids() const {
+  if (!impl_->result.isTensor()) return {};
+  const at::Tensor& ids = impl_->result.toTensor();
+  return ids.defined() && ids.dim() == 2 && ids.scalar_type() == at::kLong ? ids.cpu().contiguous() : at::Tensor();
+}
+
+std::string Call::summary() const { return describe(impl_->result); }
+
+}  // namespace gaze::cli

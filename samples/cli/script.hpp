@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// TorchScript for the verbs. Its headers are slow to compile, so only script.cpp includes them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace torch::jit {
+struct Module;
+}
+
+namespace gaze::cli {
+
+/// The device a person named.
+/// @throws Refusal when it is no device, or LibTorch has none of that kind here.
+at::Device parse_device(const std::string& text);
+
+/// A model file, loaded and in evaluation mode.
+class Model {
+ public:
+  /// @throws Refusal when the file is not a TorchScript model.
+  Model(const std::string& path, at::Device device);
+  ~Model();
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  [[nodiscard]] torch::jit::Module& module() { return *module_; }
+  /// Public methods, for messages: "forward(image, tokens), encode(image)".
+  [[nodiscard]] std::string methods() const;
+  /// The sample models' greedy decoding: ids [batch, n].
+  [[nodiscard]] at::Tensor generate(const at::Tensor& images_bchw, const at::Tensor& prompt_bt, int64_t max_new);
+
+ private:
+  std::unique_ptr<torch::jit::Module> module_;
+};
+
+/// One method with the arguments a file holds, checked against each other.
+class Call {
+ public:
+  /// @throws Refusal when the file is not what torch.save writes, the method does not exist, or its arguments differ.
+  Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device);
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  /// Runs the method, without gradients.
+  /// @throws Refusal when the model itself throws.
+  void run();
+  /// Argument `index` (without self) when it is a tensor, else undefined.
+  [[nodiscard]] at::Tensor tensor_argument(int64_t index) const;
+  /// The last result when it is an int64 tensor [rows, n], else undefined.
+  [[nodiscard]] at::Tensor token_ids() const;
+  /// The last result in a few words: "Tensor int64 [1, 7]".
+  [[nodiscard]] std::string summary() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gaze::cli

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "settings.hpp"
+
+#include <cstdio>
+
+#include "console.hpp"
+
+namespace gaze::cli {
+namespace {
+
+BundleOptions bundle_options(const Options& options) {
+  BundleOptions bundle;
+  bundle.out_dir = options.out_dir;
+  bundle.format = options.format;
+  bundle.delivery = options.delivery;
+  bundle.maps = options.maps || options.delivery == Delivery::Map;
+  return bundle;
+}
+
+}  // namespace
+
+Options capture_options() {
+  Options options;
+  options.log = "error";  // what is dropped is told by the verb itself
+  std::vector<std::string> warnings;
+  options = from_environment(std::move(options), &warnings);
+  for (const std::string& warning : warnings) std::fprintf(stderr, "gaze: %s\n", printable(warning).c_str());
+  if (options.disabled) throw Refusal("GAZE_DISABLED: expected unset or 0, got 1, which keeps capture off. Unset it.");
+  options.capture = true;
+  options.sample_rate = 1;
+  options.read_environment = false;
+  return options;
+}
+
+Bundles::Bundles(const Options& options) : sink_(bundle_options(options)) {
+  // Called within consume(), on the same thread.
+  sink_.on_published([this](const std::string& request, const std::string& path) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    outcomes_.push_back({request, path, {}});
+  });
+}
+
+void Bundles::consume(const AttentionRecord& record) {
+  const size_t before = outcomes().size();
+  try {
+    sink_.consume(record);
+  } catch (const std::exception& error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (outcomes_.size() == before) outcomes_.push_back({record.request_id, {}, {}});
+    outcomes_.back().error = error.what();
+    throw;
+  }
+}
+
+std::vector<Bundles::Outcome> Bundles::outcomes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return outcomes_;
+}
+
+void wait_for_bundles(Gaze& gaze, const Bundles& bundles) {
+  const bool written = gaze.flush(std::chrono::minutes(5));
+  for (const Bundles::Outcome& outcome : bundles.outcomes()) {
+    if (outcome.error.empty()) continue;
+    throw Refusal(outcome.error + (outcome.path.empty() ? "" : " (see " + outcome.path + "/request.json)"));
+  }
+  const Stats stats = gaze.stats();
+  for (size_t i = 0; i < stats.dropped.size(); ++i) {
+    if (stats.dropped[i] == 0) continue;
+    throw Refusal("overlays: expected every request to be written, got " + std::to_string(stats.dropped[i]) +
+                  " dropped: " + name(static_cast<DropReason>(i)) + ". GAZE_LOG=info says more.");
+  }
+  if (!written)
+    throw Refusal(
+        "overlays: expected them within 5 minutes, but some are still being written. Try fewer pictures at once.");
+}
+
+}  // namespace gaze::cli

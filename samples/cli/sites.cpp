@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include <gaze/hooks/sites.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "console.hpp"
+#include "script.hpp"
+#include "verbs.hpp"
+
+namespace gaze::cli {
+namespace {
+
+nlohmann::ordered_json to_json(const std::string& model, const SiteReport& report) {
+  nlohmann::ordered_json json = {
+      {"model", model}, {"sites", nlohmann::json::array()}, {"unknown", nlohmann::json::array()}};
+  for (const Site& site : report.sites) {
+    nlohmann::ordered_json entry = {{"name", site.name}, {"kind", site.kind}, {"relation", site.relation}};
+    entry["heads"] = site.heads > 0 ? nlohmann::ordered_json(site.heads) : nlohmann::ordered_json(nullptr);
+    entry["methods"] = site.methods;
+    entry["source"] = site.source;
+    entry["proposed"] = site.proposed;
+    json["sites"].push_back(std::move(entry));
+  }
+  for (const Unknown& unknown : report.unknown)
+    json["unknown"].push_back({{"what", unknown.what}, {"why", unknown.why}, {"source", unknown.source}});
+  return json;
+}
+
+struct Node {
+  std::vector<std::pair<std::string, Node>> children;  // in the order of the sites
+  const Site* site = nullptr;
+
+  Node& child(const std::string& name) {
+    for (auto& [known, node] : children) {
+      if (known == name) return node;
+    }
+    return children.emplace_back(name, Node()).second;
+  }
+};
+
+Node tree_of(const std::vector<Site>& sites) {
+  Node root;
+  for (const Site& site : sites) {
+    Node* node = &root;
+    for (size_t begin = 0; begin <= site.name.size();) {
+      const size_t end = std::min(site.name.find('.', begin), site.name.size());
+      node = &node->child(site.name.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    node->site = &site;
+  }
+  return root;
+}
+
+struct Line {
+  std::string tree;  // what stands left of the columns
+  const Site* site;
+};
+
+void lay_out(const Node& node, size_t depth, std::vector<Line>& lines) {
+  for (const auto& [name, child] : node.children) {
+    std::string path = name;
+    const Node* end = &child;
+    while (end->site == nullptr && end->children.size() == 1) {  // a chain is one line
+      path += "." + end->children.front().first;
+      end = &end->children.front().second;
+    }
+    const bool proposed = end->site != nullptr && end->site->proposed;
+    std::string text = proposed ? "* " : "  ";
+    text.append(2 * depth, ' ').append(printable(path));
+    lines.push_back({std::move(text), end->site});
+    lay_out(*end, depth + 1, lines);
+  }
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+void print(const std::string& model, const SiteReport& report) {
+  std::vector<Line> lines;
+  lay_out(tree_of(report.sites), 0, lines);
+  size_t tree_width = 0;
+  size_t methods_width = 0;
+  for (const Line& line : lines) {
+    if (line.site == nullptr) continue;
+    tree_width = std::max(tree_width, line.tree.size());
+    methods_width = std::max(methods_width, printable(join(line.site->methods)).size());
+  }
+  std::printf("%s: %zu attention site%s\n\n", printable(model).c_str(), report.sites.size(),
+              report.sites.size() == 1 ? "" : "s");
+  for (const Line& line : lines) {
+    if (line.site == nullptr) {
+      std::printf("%s\n", line.tree.c_str());
+      continue;
+    }
+    const Site& site = *line.site;
+    const std::string heads = site.heads > 0 ? std::to_string(site.heads) : "?";
+    std::printf("%-*s  %-7s  %-7s  %3s heads  %-*s  %s\n", static_cast<int>(tree_width), line.tree.c_str(),
+                site.kind.c_str(), site.relation.c_str(), heads.c_str(), static_cast<int>(methods_width),
+                printable(join(site.methods)).c_str(), printable(site.source).c_str());
+  }
+  if (!report.sites.empty()) std::printf("\n* would make the overlay when no profile says otherwise\n");
+  if (report.sites.empty())
+    std::printf(
+        "No softmax between two matrix products and no scaled_dot_product_attention was found: there is nothing to "
+        "capture.\n");
+  if (!report.unknown.empty()) std::printf("\nLooks like attention and is not understood:\n");
+  for (const Unknown& unknown : report.unknown)
+    std::printf("  %s: %s  %s\n", printable(unknown.what).c_str(), printable(unknown.why).c_str(),
+                printable(unknown.source).c_str());
+}
+
+}  // namespace
+
+int sites(const SitesArguments& arguments) {
+  Model model(arguments.model, at::kCPU);
+  const SiteReport report = find_sites(model.module());
+  if (arguments.json) {
+    std::printf("%s\n",
+                to_json(arguments.model, report).dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  } else {
+    print(arguments.model, report);
+  }
+  return 0;
+}
+
+}  // namespace gaze::cli

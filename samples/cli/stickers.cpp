@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "stickers.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <gaze/render/opencv.hpp>
+
+#include <algorithm>
+#include <sstream>
+
+#include <scenes/scenes.hpp>
+
+#include "console.hpp"
+#include "samples.hpp"
+
+namespace gaze::cli {
+namespace {
+
+at::Tensor channels(const std::vector<float>& values) {
+  return at::tensor(at::ArrayRef<float>(values)).view({1, static_cast<int64_t>(values.size()), 1, 1});
+}
+
+}  // namespace
+
+std::vector<int64_t> Stickers::prompt_ids(const std::string& prompt) const {
+  std::vector<int64_t> ids;
+  std::istringstream text("<bos> " + prompt);
+  for (std::string word; text >> word;) {
+    const auto found = std::find(profile.vocabulary.begin(), profile.vocabulary.end(), word);
+    if (found == profile.vocabulary.end())
+      throw Refusal(profile_path + ": tokens.vocabulary: expected a model that knows the word \"" + word +
+                    "\", got one that does not. Use a stickers model.");
+    ids.push_back(found - profile.vocabulary.begin());
+  }
+  return ids;
+}
+
+std::vector<std::string> Stickers::words(const at::Tensor& ids_t) const {
+  std::vector<std::string> words;
+  const at::Tensor ids = ids_t.cpu().contiguous();
+  for (int64_t t = 0; t < ids.numel(); ++t) {
+    const int64_t id = ids.const_data_ptr<int64_t>()[t];
+    if (id == profile.eos) break;
+    const bool known = id >= 0 && id < static_cast<int64_t>(profile.vocabulary.size());
+    words.push_back(known ? profile.vocabulary[static_cast<size_t>(id)] : "#" + std::to_string(id));
+  }
+  return words;
+}
+
+at::Tensor Stickers::inputs(const std::vector<at::Tensor>& photos_hwc) const {
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& photo_hwc : photos_hwc) {
+    const cv::Mat small = scenes::model_input(view(photo_hwc));
+    rows.push_back(picture(small, ChannelOrder::Rgb).tensor);
+  }
+  const at::Tensor pixels_bchw = at::stack(rows).permute({0, 3, 1, 2}).to(at::kFloat) / 255;
+  return ((pixels_bchw - channels(profile.image->mean)) / channels(profile.image->std)).contiguous();
+}
+
+Stickers open_stickers(const std::string& model_path) {
+  at::set_num_threads(1);  // so small a model's threads mostly wait for each other
+  Stickers stickers;
+  stickers.model_path = model_path;
+  stickers.profile_path = profile_beside(model_path);
+  if (stickers.profile_path.empty())
+    throw Refusal("model: expected profile.json beside " + model_path +
+                  ", found none. Use a stickers model with its own folder.");
+  stickers.profile = read_profile(stickers.profile_path);
+  if (stickers.profile.vocabulary.empty() || !stickers.profile.image || stickers.profile.image->mean.empty())
+    throw Refusal(stickers.profile_path +
+                  ": expected tokens.vocabulary and image.mean, got none. Use a stickers model with its own folder.");
+  return stickers;
+}
+
+at::Tensor row_of(const std::vector<int64_t>& ids) { return at::tensor(at::ArrayRef<int64_t>(ids)).unsqueeze(0); }
+
+at::Tensor stack_rows(const std::vector<at::Tensor>& rows) { return at::cat(rows); }
+
+}  // namespace gaze::cli

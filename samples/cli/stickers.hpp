@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// The stickers model: its files, its prompts, its input.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/render/profile.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gaze::cli {
+
+inline constexpr int64_t kMaxNew = 11;  ///< five stickers, two words each, and the end token
+
+struct Stickers {
+  std::string model_path;
+  std::string profile_path;
+  Profile profile;
+
+  /// Ids of "<bos> " + prompt. @throws Refusal for a word the model does not know.
+  [[nodiscard]] std::vector<int64_t> prompt_ids(const std::string& prompt) const;
+  /// Words of an answer up to the end token.
+  [[nodiscard]] std::vector<std::string> words(const at::Tensor& ids_t) const;
+  /// Photographs, uint8 [576, 960, 3], as the model wants them: float32 [batch, 3, 96, 160].
+  [[nodiscard]] at::Tensor inputs(const std::vector<at::Tensor>& photos_hwc) const;
+};
+
+/// @throws Refusal or gaze::Error when the model or its profile is missing or of another kind.
+Stickers open_stickers(const std::string& model_path);
+
+/// int64 [1, n].
+at::Tensor row_of(const std::vector<int64_t>& ids);
+
+/// Rows [1, n] of one length as [batch, n].
+at::Tensor stack_rows(const std::vector<at::Tensor>& rows);
+
+}  // namespace gaze::cli

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The verbs of the `gaze` program. Each returns the exit status and throws Refusal or gaze::Error for what it refuses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gaze::cli {
+
+struct DemoArguments {
+  std::string out_dir;   ///< empty: GAZE_OUT_DIR, else ./overlays
+  std::string data_dir;  ///< empty: the samples beside the program or in the source tree
+};
+int demo(const DemoArguments& arguments);
+
+struct SitesArguments {
+  std::string model;
+  bool json = false;
+};
+int sites(const SitesArguments& arguments);
+
+struct RunArguments {
+  std::string model, inputs;
+  std::string method = "forward";
+  std::vector<std::string> images;  ///< one per batch row
+  std::string profile, labels, out_dir, weights;
+  std::string device = "cpu";
+};
+int run(const RunArguments& arguments);
+
+struct EvaluateArguments {
+  int64_t scenes = 500;
+  uint64_t seed = 9'000'000;
+  std::string model;  ///< empty: the shipped one
+  std::string device = "cpu";
+  bool json = false;
+};
+int evaluate(const EvaluateArguments& arguments);
+
+}  // namespace gaze::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The verbs that read and compose photographs, in a build without image files.
+#include "console.hpp"
+#include "verbs.hpp"
+
+namespace gaze::cli {
+
+int demo(const DemoArguments& /*arguments*/) {
+  throw Refusal("demo: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
+}
+
+int evaluate(const EvaluateArguments& /*arguments*/) {
+  throw Refusal("evaluate: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
+}
+
+}  // namespace gaze::cli
