@@ -336,7 +336,7 @@ CATCH_TEST_CASE("colour shows the published anchor colours") {
   }
 }
 
-CATCH_TEST_CASE("turbo ends warm and begins cool; diverging is blue below and red above") {
+CATCH_TEST_CASE("turbo ends warm and begins cool, diverging is blue below and red above") {
   for (const at::Device device : devices()) {
     const at::Tensor value = tensor_of({0.15, 0.85}, {2}, at::kFloat, device);
     for (const Colormap map : {Colormap::Turbo, Colormap::Diverging}) {
