@@ -3,7 +3,7 @@
 #include <torch/csrc/jit/api/module.h>
 #include <gaze/gaze.hpp>
 
-#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "instrument.hpp"
@@ -14,6 +14,14 @@
 
 namespace gaze {
 namespace {
+
+/// Whether the environment leaves a chance that capture is on.
+bool capture_wanted(const Options& options) noexcept {
+  const char* capture = std::getenv("GAZE_CAPTURE");
+  const char* disabled = std::getenv("GAZE_DISABLED");
+  const bool killed = disabled != nullptr && (std::strcmp(disabled, "1") == 0 || std::strcmp(disabled, "true") == 0);
+  return !killed && (options.capture || (capture != nullptr && *capture != '\0'));
+}
 
 void append_bytes(const c10::IValue& value, std::string& out) {
   if (value.isTensor()) {
@@ -143,6 +151,8 @@ void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
 }
 
 Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::IValue>* example_inputs) {
+  // Off is free: not even an allocation, which would move everything the host allocates later.
+  if (options.read_environment ? !capture_wanted(options) : !options.capture) return {};
   std::vector<std::string> warnings;
   if (options.read_environment) options = from_environment(std::move(options), &warnings);
   if (options.disabled || !options.capture) return {};
