@@ -69,21 +69,25 @@ CATCH_TEST_CASE("compose: the hottest pixel is that of the resampled map, by bru
     for (const auto interpolation : {gaze::ops::Interpolation::Bilinear, gaze::ops::Interpolation::Exact}) {
       CATCH_INFO(c.rows << " x " << c.cols << " on " << c.width << " x " << c.height << ", exact "
                         << (interpolation == gaze::ops::Interpolation::Exact));
-      AttentionRecord record = planted(c.rows, c.cols, {0}, c.height, c.width);
+      constexpr int64_t kMaps = 12;
+      AttentionRecord record = planted(c.rows, c.cols, std::vector<int64_t>(kMaps, 0), c.height, c.width);
       at::manual_seed(c.rows * 100 + c.width);
-      record.map_tc = at::rand({1, c.rows * c.cols}) / static_cast<double>(c.rows * c.cols);
+      record.map_tc = at::rand({kMaps, c.rows * c.cols}) / static_cast<double>(c.rows * c.cols);
       record.geometry.fit = c.fit;
       record.geometry.input_width = c.input_width;
       record.geometry.input_height = c.input_height;
       record.style.interpolation = interpolation;
       const Composition composition = gaze::compose(record);
-      const at::Tensor value_yx =
-          gaze::ops::resample(composition.shown_wc[0].view({c.rows, c.cols}),
-                              gaze::place(record.geometry, c.width, c.height), c.height, c.width, interpolation);
-      const auto x = static_cast<int64_t>(composition.words[0].hot_x);
-      const auto y = static_cast<int64_t>(composition.words[0].hot_y);
-      CATCH_CHECK(value_yx[y][x].item<double>() == Approx(value_yx.max().item<double>()).epsilon(1e-5));
-      CATCH_CHECK(value_yx[y][x].item<double>() > 0);
+      for (int64_t t = 0; t < kMaps; ++t) {
+        const at::Tensor value_yx =
+            gaze::ops::resample(composition.shown_wc[t].view({c.rows, c.cols}),
+                                gaze::place(record.geometry, c.width, c.height), c.height, c.width, interpolation);
+        const gaze::Overlay& overlay = composition.words[static_cast<size_t>(t)];
+        const auto found =
+            value_yx[static_cast<int64_t>(overlay.hot_y)][static_cast<int64_t>(overlay.hot_x)].item<double>();
+        CATCH_CHECK(found == Approx(value_yx.max().item<double>()).epsilon(1e-5));
+        CATCH_CHECK(found > 0);
+      }
     }
   }
 }
