@@ -121,14 +121,12 @@ void describe_words(const AttentionRecord& record, const at::Tensor& flags_t, An
 
 void set_values(const ops::NormaliseOptions& options, Analysis& analysis) {
   const at::Tensor peak_w = analysis.shown_wc.amax({1}).cpu();
-  at::Tensor value_wc =
+  analysis.value_wc =
       options.per_map_min_max ? min_max(analysis.shown_wc) : (analysis.shown_wc / analysis.range_max_lift).clamp(0, 1);
   for (size_t w = 0; w < analysis.words.size(); ++w) {
     Finding& finding = analysis.words[w];
     finding.range_max_lift = options.per_map_min_max ? peak_w.const_data_ptr<float>()[w] : analysis.range_max_lift;
-    if (finding.diffuse) value_wc[static_cast<int64_t>(w)].zero_();
   }
-  analysis.value_wc = value_wc;
 }
 
 // The mean over words that look at different places is low everywhere, so it has a range of its own.
@@ -152,9 +150,8 @@ void summarise(const ops::Normalised& tokens, const ops::NormaliseOptions& optio
   }
   const auto peak = analysis.shown_c.max().item<double>();
   summary.range_max_lift = peak > 0 ? peak : 1;
-  analysis.value_c = summary.diffuse           ? at::zeros_like(analysis.shown_c)
-                     : options.per_map_min_max ? min_max(analysis.shown_c.unsqueeze(0)).squeeze(0)
-                                               : analysis.shown_c / summary.range_max_lift;
+  analysis.value_c = options.per_map_min_max ? min_max(analysis.shown_c.unsqueeze(0)).squeeze(0)
+                                             : analysis.shown_c / summary.range_max_lift;
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct Analysis {
   std::vector<Finding> words;
   Finding summary;
   at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, raw
-  at::Tensor lift_wc, shown_wc, value_wc;  ///< per word; value is 0..1, 0 for diffuse maps
+  at::Tensor lift_wc, shown_wc, value_wc;  ///< per word; value is 0..1
   at::Tensor lift_c, shown_c, value_c;     ///< mean over words
   double range_max_lift = 1;
   bool sinks_subtracted = false;

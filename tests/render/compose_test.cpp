@@ -217,6 +217,26 @@ CATCH_TEST_CASE("compose: all words share one range, the summary has its own") {
               Approx(60 * 0.25 * (0.9 + 2 * 0.05 / 60 + 0.3 * 0.05 / 60)).epsilon(0.01));
 }
 
+CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the shared range") {
+  AttentionRecord record = planted(6, 10, {33, 33}, 96, 160);
+  record.map_tc[1] = record.map_tc[1] * 0.4;
+  record.picture = gaze::Picture(at::full({96, 160, 3}, 128, at::kByte));
+  record.style.contour = false;
+  record.style.interpolation = gaze::ops::Interpolation::Exact;
+  const Composition composition = gaze::compose(record);
+  const double value[] = {1, composition.shown_wc[1][33].item<double>() / composition.range_max_lift};
+  CATCH_CHECK(value[1] > 0.3);
+  CATCH_CHECK(value[1] < 0.5);
+  for (size_t w = 0; w < 2; ++w) {
+    const at::Tensor value_yx = at::full({1, 1}, value[w], at::kFloat);
+    const at::Tensor wanted =
+        gaze::ops::blend(at::full({1, 1, 3}, 128, at::kByte), gaze::ops::colour(value_yx, record.style.colormap),
+                         value_yx, record.style.blend);
+    // Row 3, column 3 of 16 x 16 pixels.
+    CATCH_CHECK(at::equal(composition.words[w].rgb_hwc[56][56], wanted[0][0]));
+  }
+}
+
 CATCH_TEST_CASE("compose: the mass on the picture is the mean over a word's tokens") {
   AttentionRecord record = planted(6, 10, {10, 20, 30});
   record.labels = {" go", "ld", " dog"};
