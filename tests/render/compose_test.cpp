@@ -222,6 +222,7 @@ CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the s
   record.map_tc[1] = record.map_tc[1] * 0.4;
   record.picture = gaze::Picture(at::full({96, 160, 3}, 128, at::kByte));
   record.style.contour = false;
+  record.style.normalise.percentile = 1;  // two hot cells of 120 are within the upper 2 %
   record.style.interpolation = gaze::ops::Interpolation::Exact;
   const Composition composition = gaze::compose(record);
   const double value[] = {1, composition.shown_wc[1][33].item<double>() / composition.range_max_lift};
