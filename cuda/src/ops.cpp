@@ -13,11 +13,16 @@
 #include <c10/core/InferenceMode.h>
 #include <torch/library.h>
 
+#include <mutex>
+
 #include "check.hpp"
+#include "ops_cpu.hpp"
 #include "params.hpp"
 
-// A fragment: the taps of gaze::hooks live in the same namespace.
-TORCH_LIBRARY_FRAGMENT(gaze, m) {
+namespace gaze::ops {
+namespace {
+
+void define_ops(torch::Library& m) {
   m.def(
       "reduce_(Tensor attn_bhqk, int batch, int first_query, int queries, int first_key, int first_token, int heads, "
       "int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, "
@@ -42,9 +47,6 @@ TORCH_LIBRARY_FRAGMENT(gaze, m) {
   m.def("contour_(Tensor(a!) rgb_hwc, Tensor inside_yx, int width_pixels) -> ()");
 }
 
-namespace gaze::ops {
-namespace {
-
 /// Whatever mode the host is in: no graph is recorded, no version counted, nothing cast.
 struct Quiet {
   at::AutoDispatchBelowADInplaceOrView below_autograd;
@@ -54,6 +56,7 @@ struct Quiet {
 /// Looked up once; a call costs what a call of an at:: function costs.
 template <typename Fn>
 c10::TypedOperatorHandle<Fn> handle(const char* name) {
+  register_ops();
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Fn>();
 }
 
@@ -69,6 +72,18 @@ int64_t tokens_of(const char* op, const Accumulator& accumulator, int64_t tokens
 }
 
 }  // namespace
+
+void register_ops() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // Fragments: the taps of gaze::hooks live in the same namespace. Leaked: the host's threads may outlive static
+    // objects.
+    auto* schemas = new torch::Library(torch::Library::FRAGMENT, "gaze", std::nullopt, __FILE__, __LINE__);
+    define_ops(*schemas);
+    auto* cpu = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CPU, __FILE__, __LINE__);
+    implement_cpu(*cpu);
+  });
+}
 
 Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
   constexpr const char* op = "make_accumulator";

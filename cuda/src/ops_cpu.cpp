@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "ops_cpu.hpp"
 #include "params.hpp"
 
 namespace gaze::ops {
@@ -90,15 +91,16 @@ void contour_cpu(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width
 }
 
 }  // namespace
-}  // namespace gaze::ops
 
-TORCH_LIBRARY_IMPL(gaze, CPU, m) {
-  m.impl("reduce_", gaze::ops::reduce_cpu);
-  m.impl("attend", gaze::ops::attend_cpu);
-  m.impl("attend_reduce_", gaze::ops::attend_reduce_cpu);
-  m.impl("normalise", gaze::ops::normalise_cpu);
-  m.impl("resample", gaze::ops::resample_cpu);
-  m.impl("colour", gaze::ops::colour_cpu);
-  m.impl("blend", gaze::ops::blend_cpu);
-  m.impl("contour_", gaze::ops::contour_cpu);
+void implement_cpu(torch::Library& m) {
+  m.impl("reduce_", reduce_cpu);
+  m.impl("attend", attend_cpu);
+  m.impl("attend_reduce_", attend_reduce_cpu);
+  m.impl("normalise", normalise_cpu);
+  m.impl("resample", resample_cpu);
+  m.impl("colour", colour_cpu);
+  m.impl("blend", blend_cpu);
+  m.impl("contour_", contour_cpu);
 }
+
+}  // namespace gaze::ops

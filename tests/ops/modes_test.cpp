@@ -399,6 +399,9 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
 }
 
 CATCH_TEST_CASE("the ops are as safe by name as by their typed entries") {
+  CATCH_CHECK_FALSE(
+      c10::Dispatcher::singleton().findSchema({"gaze::colour", ""}).has_value());  // nothing before the first use
+  register_ops();
   const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("gaze::colour", "");
   const auto call = op.typed<at::Tensor(const at::Tensor&, int64_t)>();
   const at::Tensor value = Random(32).tensor({5}, at::kFloat, 0, 1);

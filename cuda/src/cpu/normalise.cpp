@@ -21,13 +21,12 @@ double percentile(float* x, std::int64_t count, double share) {
   return low + (rank - static_cast<double>(below)) * (high - low);
 }
 
-/// The top of the colour range: never 0, so that dividing by it is safe.
+/// The top of the colour range: at least 1, so that noise below uniform attention is never stretched over all colours.
 float range_of(const float* shown, std::int64_t count, double share, float* scratch) {
   if (count == 0) return 1;
   std::copy_n(shown, count, scratch);
-  float range = static_cast<float>(percentile(scratch, count, share));
-  if (!(range > 0)) range = maximum(shown, count);
-  return range > 0 ? range : 1;
+  const float range = static_cast<float>(percentile(scratch, count, share));
+  return std::max(1.0F, range > 0 ? range : maximum(shown, count));
 }
 
 }  // namespace

@@ -20,14 +20,14 @@ struct Normalised {
   at::Tensor max_lift_t;  ///< float32 [tokens]: maximum of lift_tc
   at::Tensor entropy_t;   ///< float32 [tokens]: entropy of the map renormalised over cells, 0..1 (0 for an empty map)
   at::Tensor diffuse_t;   ///< bool [tokens]: max lift < 2 or entropy > 0.95
-  at::Tensor range_max;   ///< float32 []: lift shown at the top of the colour range, > 0
+  at::Tensor range_max;   ///< float32 []: lift shown at the top of the colour range, >= 1
   bool sinks_subtracted = false;
 };
 
 /// lift = map x visible; shown = max(0, lift - mean over tokens) when asked and tokens >= 4;
 /// range = percentile of shown over the request (linear interpolation between order statistics);
-/// where that is 0 the maximum is used, where that is 0 too, 1.
-/// A map that is constant gives value 0 under per_map_min_max, never NaN.
+/// where that is 0 the maximum is used. It is at least 1: noise below uniform attention is not stretched over all
+/// colours. A map that is constant gives value 0 under per_map_min_max, never NaN.
 ///
 /// @param map_tc     float32 [tokens, cells], finite, >= 0 (the lift of other values is 0)
 /// @param visible_t  float32 [tokens]
