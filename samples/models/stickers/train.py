@@ -173,7 +173,7 @@ class Trainer:
                                        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
         size = self.arguments.batch
         steps = len(self.images) // size
-        total, warm = epochs * steps, min(200, epochs * steps // 4)
+        total, warm = epochs * steps, min(200, 1 + epochs * steps // 4)
         first = 0
         if resume is not None:
             optimiser.load_state_dict(resume["optimiser"])
