@@ -122,8 +122,10 @@ std::string answer_text(const AttentionRecord& record) {
 }
 
 std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
-  std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers) + " (" +
-                     name(record.reduce.layers) + "). Heads: " + name(record.reduce.heads);
+  std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers);
+  const std::string reduce = name(record.reduce.layers);
+  if (record.layers.find(reduce) == std::string::npos) text += " (" + reduce + ")";
+  text += std::string(". Heads: ") + name(record.reduce.heads);
   if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
   if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
   return text +
