@@ -29,6 +29,7 @@ std::string brief(const std::exception& error) {
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
+  text = text.substr(0, text.find(" This is an internal miniz error"));  // half a page of guesses
   if (text.size() > 300) text = text.substr(0, 297) + "...";
   if (!text.empty() && text.back() != '.') text += '.';
   return text;
@@ -45,7 +46,7 @@ void expect_file(const std::string& path, const std::string& what, const std::st
 std::string describe(const IValue& value) {
   if (value.isTensor()) {
     const at::Tensor& tensor = value.toTensor();
-    return tensor.defined() ? c10::str("Tensor ", c10::toString(tensor.scalar_type()), " ", tensor.sizes())
+    return tensor.defined() ? c10::str("Tensor ", c10::getDtypeNames(tensor.scalar_type()).first, " ", tensor.sizes())
                             : "undefined Tensor";
   }
   if (value.isList()) return c10::str("list of ", value.toListRef().size());

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Writes the models and inputs that cli_test.py gives to the program: gaze_cli_files FOLDER [PHOTO]
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/adaptive_avg_pool2d.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/tensor.h>
+#include <gaze/render/picture.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <limits>
+
+namespace {
+
+using c10::IValue;
+const std::filesystem::path* folder = nullptr;
+
+void save(const std::string& name, const IValue& value) {
+  const std::vector<char> bytes = torch::jit::pickle_save(value);
+  std::ofstream((*folder / name).string(), std::ios::binary)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+IValue tuple(std::vector<IValue> values) { return c10::ivalue::Tuple::create(std::move(values)); }
+
+IValue named(std::vector<std::pair<std::string, IValue>> values) {
+  c10::impl::GenericDict dict(c10::StringType::get(), c10::AnyType::get());
+  for (auto& [name, value] : values) dict.insert(name, value);
+  return dict;
+}
+
+void save_module(const std::string& name, const std::string& code) {
+  torch::jit::Module module(name);
+  module.define(code);
+  module.save((*folder / (name + ".pt")).string());
+}
+
+void write_stickers_inputs(const at::Tensor& image_bchw) {
+  const at::Tensor prompt_bt = at::tensor({int64_t{1}, int64_t{3}, int64_t{4}, int64_t{5}, int64_t{11}}).unsqueeze(0);
+  const int64_t max_new = 11;
+  save("forward.pt", tuple({image_bchw, prompt_bt}));
+  save("generate.pt", tuple({image_bchw, prompt_bt, max_new}));
+  save("generate_named.pt", named({{"max_new", max_new}, {"image", image_bchw}, {"prompt", prompt_bt}}));
+  save("encode.pt", image_bchw);
+  c10::impl::GenericList nothing(c10::AnyType::get());
+  save("decode_step.pt", tuple({prompt_bt, at::full({1, 60, 128}, 0.1), nothing}));
+  save("batch.pt",
+       tuple({image_bchw.expand({2, 3, 96, 160}).contiguous(), prompt_bt.expand({2, 5}).contiguous(), max_new}));
+  save("too_few.pt", tuple({image_bchw}));
+  save("too_many.pt", tuple({image_bchw, prompt_bt, max_new, max_new}));
+  save("wrong_type.pt", tuple({image_bchw, prompt_bt, prompt_bt}));
+  save("wrong_size.pt", tuple({image_bchw.narrow(2, 0, 80).contiguous(), prompt_bt, max_new}));
+  save("wrong_name.pt", named({{"image", image_bchw}, {"prompt", prompt_bt}, {"max_now", max_new}}));
+}
+
+void write_tiny_model() {
+  save_module("no_attention", R"(
+    def forward(self, x):
+      return torch.relu(x) + 1
+  )");
+  save_module("tiny", R"(
+    def forward(self, q, k, v):
+      weights = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1)
+      return torch.matmul(weights, v)
+  )");
+  const at::Tensor q = at::linspace(-1, 1, 4).reshape({1, 1, 1, 4});
+  const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
+  save("tiny_inputs.pt", tuple({q, k, k}));
+  save("tiny_nan.pt", tuple({q * std::numeric_limits<double>::quiet_NaN(), k, k}));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::cerr << "usage: gaze_cli_files FOLDER [PHOTO]\n";
+    return 2;
+  }
+  const std::filesystem::path where = argv[1];
+  folder = &where;
+  std::filesystem::create_directories(where);
+  at::Tensor image_bchw = at::full({1, 3, 96, 160}, 0.1);
+  if (argc > 2) {
+    const at::Tensor photo_hwc = gaze::decode(gaze::Picture(argv[2]));
+    const at::Tensor pixels_bchw = photo_hwc.permute({2, 0, 1}).unsqueeze(0).to(at::kFloat) / 255;
+    image_bchw = (at::adaptive_avg_pool2d(pixels_bchw, {96, 160}) - 0.45) / 0.27;
+  }
+  write_stickers_inputs(image_bchw);
+  write_tiny_model();
+  return 0;
+}

@@ -1,0 +1,427 @@
+"""The gaze program from outside: what it prints, writes and refuses.
+
+Usage: cli_test.py --list | cli_test.py --gaze PROGRAM --files FOLDER --source DIR CASE
+FOLDER holds what cli_files.cpp writes. A case is a function below; it runs in an empty folder of its own.
+"""
+import argparse
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+GAZE = FILES = SOURCE = STICKERS = Path()
+CASES = {}
+HOST_TEXT = re.compile(r"Exception raised from|terminate called|Segmentation|frame #\d|Traceback")
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def gaze(*words, **environment: str) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_")}
+    done = subprocess.run([str(GAZE), *map(str, words)], env=clean | environment, capture_output=True, timeout=240, stdin=subprocess.DEVNULL)
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    return done
+
+
+def expect(condition: bool, *what) -> None:
+    if not condition:
+        sys.exit("expected otherwise: " + " | ".join(map(str, what)))
+
+
+def done_by(*words, **environment: str) -> str:
+    """Standard output of a command that must succeed silently."""
+    done = gaze(*words, **environment)
+    expect(done.returncode == 0, words, done.returncode, done.stderr)
+    expect(done.stderr == "", words, done.stderr)
+    return done.stdout
+
+
+def refused(*words, says: tuple[str, ...] = (), **environment: str) -> str:
+    """The one line on stderr of a command that must be refused: what was expected, what was got, how to fix it."""
+    done = gaze(*words, **environment)
+    expect(done.returncode == 1, words, done.returncode, done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    expect(len(lines) == 1 and lines[0].startswith("gaze: "), words, done.stderr)
+    line = lines[0]
+    expect(re.search(r"expected .*\b(got|found)\b|cannot .*: ", line), words, line)
+    expect(not HOST_TEXT.search(line) and len(line) < 1500, words, line)
+    for word in says:
+        expect(word in line, f"no {word!r}", line)
+    return line
+
+
+def bundles(folder) -> list[Path]:
+    return sorted(Path(folder).iterdir()) if Path(folder).exists() else []
+
+
+def request_of(bundle: Path) -> dict:
+    return json.loads((bundle / "request.json").read_text())
+
+
+def safetensors(path) -> dict[str, dict]:
+    raw = Path(path).read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + size])
+    header.pop("__metadata__", None)
+    for entry in header.values():
+        begin, end = entry["data_offsets"]
+        entry["values"] = struct.unpack(f"<{(end - begin) // 4}f", raw[8 + size + begin:8 + size + end])
+    return header
+
+
+def sdpa() -> Path:
+    return STICKERS / "stickers_sdpa.pt"
+
+
+def photo() -> Path:
+    return SOURCE / "samples/data/demo/cup.jpg"
+
+
+def alone() -> Path:
+    """The model without its profile beside it: weights only."""
+    Path("alone.pt").write_bytes(sdpa().read_bytes())
+    return Path("alone.pt")
+
+
+def tiny_profile(**changes) -> Path:
+    name = json.loads(done_by("sites", FILES / "tiny.pt", "--json"))["sites"][0]["name"]
+    profile = {"gaze_profile": 1, "name": "tiny", "sites": {"match": [name]}, "geometry": {"kind": "grid", "rows": 2, "cols": 3}} | changes
+    Path("tiny.json").write_text(json.dumps(profile))
+    return Path("tiny.json")
+
+
+# ---- usage
+
+@case
+def help_for_every_verb():
+    for words in ((), ("demo",), ("sites",), ("run",), ("evaluate",)):
+        text = done_by(*words, "--help")
+        expect("Usage: gaze" in text and len(text) > 200, words, text)
+    expect(re.fullmatch(r"gaze \d+\.\d+\.\d+\n", done_by("--version")), "version")
+    for flag in ("--inputs", "--method", "--image", "--profile", "--labels", "--out", "--weights", "--device"):
+        expect(flag in done_by("run", "--help"), flag)
+
+
+@case
+def wrong_usage_is_2():
+    for words in ((), ("nonsense",), ("sites",), ("run", sdpa()), ("sites", sdpa(), "--jsno"), ("evaluate", "--scenes", "0"), ("evaluate", "--scenes", "ten"),
+                  ("run", sdpa(), "--inputs")):
+        done = gaze(*words)
+        expect(done.returncode == 2, words, done.returncode)
+        expect(done.stderr != "" and done.stdout == "", words, done.stdout, done.stderr)
+
+
+# ---- sites
+
+@case
+def sites_as_json():
+    for kind in ("softmax", "sdpa"):
+        report = json.loads(done_by("sites", STICKERS / f"stickers_{kind}.pt", "--json"))
+        sites = {site["name"]: site for site in report["sites"]}
+        wanted = {f"decoder.layers.{layer}.{which}_attn": which for layer in range(3) for which in ("self", "cross")}
+        expect(set(sites) == set(wanted), sorted(sites))
+        for name, relation in wanted.items():
+            site = sites[name]
+            expect(site["kind"] == kind and site["heads"] == 4, site)
+            expect(site["relation"] == relation and site["proposed"] == (relation == "cross"), site)
+            expect(set(site["methods"]) == {"forward", "decode_step", "generate"}, site)
+            expect("model.py:" in site["source"], site)
+        expect(report["unknown"] == [], report["unknown"])
+
+
+@case
+def sites_as_a_tree():
+    lines = done_by("sites", sdpa()).splitlines()
+    expect("6 attention sites" in lines[0], lines[0])
+    cross = [line for line in lines if re.search(r"\bcross_attn\b", line)]
+    expect(len(cross) == 3 and all("sdpa" in line and "4 heads" in line and "model.py:" in line for line in cross), lines)
+    expect(sum("decoder.layers" in line for line in lines) == 1, "the common path is written once", lines)
+
+
+@case
+def sites_of_a_model_without_attention():
+    expect("0 attention sites" in done_by("sites", FILES / "no_attention.pt"), "count")
+    report = json.loads(done_by("sites", FILES / "no_attention.pt", "--json"))
+    expect(report["sites"] == [] and report["unknown"] == [], report)
+
+
+# ---- model files
+
+@case
+def bad_model_files():
+    Path("text.pt").write_text("this is not a model\n")
+    Path("empty.pt").write_bytes(b"")
+    Path("cut.pt").write_bytes(sdpa().read_bytes()[:100_000])
+    with zipfile.ZipFile(sdpa()) as source, zipfile.ZipFile("broken.pt", "w") as broken:
+        for entry in source.infolist():
+            broken.writestr(entry.filename, b"def garbage" if entry.filename.endswith(".py") else source.read(entry))
+    os.mkdir("folder.pt")
+    for name in ("text.pt", "empty.pt", "cut.pt", "broken.pt", "folder.pt", "missing.pt"):
+        refused("sites", name, says=(name, "torch.jit"))
+        refused("run", name, "--inputs", FILES / "forward.pt", "--weights", "w", says=(name,))
+    refused("sites", FILES / "forward.pt", says=("forward.pt",))  # torch.save's, not torch.jit.save's
+    expect(not Path("w").exists(), "weights of nothing")
+
+
+@case
+def model_without_attention():
+    refused("run", FILES / "no_attention.pt", "--inputs", FILES / "encode.pt", "--weights", "w", says=("attention",))
+    expect(not Path("w").exists(), "weights of nothing")
+
+
+# ---- run: inputs
+
+@case
+def weights_of_one_call():
+    out = done_by("run", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", "--weights", "w.safetensors")
+    expect("w.safetensors" in out and not Path("overlays").exists(), out)
+    (entry,) = safetensors("w.safetensors").values()
+    expect(entry["dtype"] == "F32" and entry["shape"] == [1, 1, 1, 6], entry["dtype"], entry["shape"])
+    expect(abs(sum(entry["values"]) - 1) < 1e-6, entry["values"])
+
+
+@case
+def weights_of_many_calls():
+    out = done_by("run", alone(), "--method", "generate", "--inputs", FILES / "generate.pt", "--weights", "w")
+    found = safetensors("w")
+    calls = {}
+    for key, entry in found.items():
+        site, _, call = key.partition("#")
+        calls.setdefault(site, set()).add(int(call))
+        rows, keys = entry["shape"][2:]
+        expect(entry["shape"][:2] == [1, 4] and rows == (5 if call == "0" else 1), key, entry["shape"])
+        for begin in range(0, len(entry["values"]), keys):
+            expect(abs(sum(entry["values"][begin:begin + keys]) - 1) < 1e-5, key)
+    expect(len(calls) == 6 and all(numbers == set(range(max(numbers) + 1)) for numbers in calls.values()), calls)
+    expect(f"({len(found)} attention calls)" in out, out)
+
+
+@case
+def inputs_by_name_and_alone():
+    run = ("run", alone(), "--method")
+    by_order = done_by(*run, "generate", "--inputs", FILES / "generate.pt", "--weights", "a")
+    by_name = done_by(*run, "generate", "--inputs", FILES / "generate_named.pt", "--weights", "b")
+    expect(by_order.splitlines()[-1] == by_name.splitlines()[-1], by_order, by_name)
+    expect(Path("a").read_bytes() == Path("b").read_bytes(), "same arguments, same weights")
+    # A file with one tensor is one argument; a list of anything becomes the schema's List[Tensor].
+    refused(*run, "encode", "--inputs", FILES / "encode.pt", "--weights", "w", says=("encode", "attention"))
+    done_by(*run, "decode_step", "--inputs", FILES / "decode_step.pt", "--weights", "w")
+    expect(len(safetensors("w")) == 6, sorted(safetensors("w")))
+
+
+@case
+def bad_inputs():
+    Path("text.pt").write_text("no tensors here")
+    for name, word in (("too_few.pt", "prompt"), ("too_many.pt", "4 values"), ("wrong_type.pt", "max_new"), ("wrong_name.pt", "max_new"),
+                       ("wrong_size.pt", "80, 160")):
+        refused("run", sdpa(), "--method", "generate", "--inputs", FILES / name, "--weights", "w", says=(word,))
+    refused("run", sdpa(), "--inputs", "text.pt", "--weights", "w", says=("text.pt", "torch.save"))
+    refused("run", sdpa(), "--inputs", "missing.pt", "--weights", "w", says=("missing.pt", "torch.save"))
+    refused("run", sdpa(), "--inputs", FILES / "forward.pt", "--method", "forwards", "--weights", "w", says=("forwards", "generate("))
+    refused("run", sdpa(), "--inputs", FILES / "forward.pt", "--device", "tpu", "--weights", "w", says=("tpu", "cpu"))
+    expect(not Path("w").exists(), "weights of nothing")
+
+
+# ---- run: profiles
+
+@case
+def without_profile_and_weights():
+    line = refused("run", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", says=("--profile", "--weights"))
+    expect("profile.json" in line, line)
+
+
+@case
+def bad_profiles():
+    run = ("run", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", "--out", "out", "--profile")
+    refused(*run, "missing.json", says=("missing.json",))
+    Path("broken.json").write_text('{"sites": ')
+    refused(*run, "broken.json", says=("broken.json",))
+    refused(*run, tiny_profile(sites={"match": ["decoder.layers.*"]}), says=("decoder.layers.*", "gaze sites"))
+    refused(*run, tiny_profile(colour="red"), says=("colour",))
+    refused("run", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", "--out", "out", says=("missing.json",), GAZE_PROFILE="missing.json")
+    expect(bundles("out") == [], bundles("out"))
+
+
+@case
+def overlay_refuses_what_does_not_fit():
+    run = ("run", FILES / "tiny.pt", "--out", "out", "--image", photo(), "--profile")
+    refused(*run, tiny_profile(geometry={"kind": "grid", "rows": 3, "cols": 3}), "--inputs", FILES / "tiny_inputs.pt", says=("9", "6"))
+    refused(*run, tiny_profile(), "--inputs", FILES / "tiny_nan.pt", says=("NaN",))
+    for bundle in bundles("out"):
+        expect(request_of(bundle)["error"], bundle)
+        expect(not list(bundle.rglob("*.png")), "a picture of broken attention", bundle)
+    expect(len(bundles("out")) == 2, bundles("out"))
+    done_by(*run, tiny_profile(), "--inputs", FILES / "tiny_inputs.pt")
+
+
+# ---- run: overlays
+
+@case
+def overlay_with_words_from_the_vocabulary():
+    out = done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo(), "--out", "out")
+    (bundle,) = bundles("out")
+    expect(f"overlays  {bundle}" in out, out)
+    request = request_of(bundle)
+    expect(request["error"] is None and request["answer"], request)
+    words = sorted(path.name for path in (bundle / "words").iterdir())
+    expect(len(words) == len(request["answer"].split()), words, request["answer"])
+    for picture in ("overlay.png", "sheet.png", *(f"words/{name}" for name in words)):
+        expect((bundle / picture).read_bytes().startswith(b"\x89PNG\r\n"), picture)
+
+
+@case
+def overlay_on_the_models_own_input():
+    done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--out", "out")
+    (bundle,) = bundles("out")
+    expect(request_of(bundle)["picture"] == {"width": 160, "height": 96}, request_of(bundle)["picture"])
+
+
+@case
+def overlay_per_batch_row():
+    batch = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "batch.pt", "--out", "out")
+    done_by(*batch)
+    done_by(*batch, "--image", photo(), "--image", SOURCE / "samples/data/demo/cat.jpg")
+    expect(len(bundles("out")) == 4, bundles("out"))
+    refused(*batch, "--image", photo(), says=("--image", "2"))
+    Path("labels").write_text("a\n")
+    refused(*batch, "--labels", "labels", says=("--labels", "batch of 1"))
+    expect(len(bundles("out")) == 4, bundles("out"))
+
+
+@case
+def overlay_with_hostile_labels():
+    step = ("run", sdpa(), "--method", "decode_step", "--inputs", FILES / "decode_step.pt", "--image", photo(), "--out", "out")
+    for text in (b"../../escape", b"<script>alert(1)</script>", b"a\x00b\x1b[31m\x07", b"x" * 10_000, b"\xff\xfe broken", "\u202edrow".encode(), b'"}],"x":', b"", b"."):
+        Path("labels").write_bytes(text + b"\n")
+        out = done_by(*step, "--labels", "labels")
+        expect(not re.search(r"[\x00-\x09\x0b-\x1f]", out), text, out)
+    for bundle in bundles("out"):
+        expect(re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{32}", bundle.name), bundle)
+        expect(request_of(bundle)["error"] is None, bundle)
+        for path in bundle.rglob("*"):
+            expect(re.fullmatch(r"[a-z0-9.-]{1,80}", path.name), path)
+    expect(len(bundles("out")) == 9 and sorted(os.listdir(".")) == ["labels", "out"], os.listdir("."))
+
+
+@case
+def overlay_with_bad_labels():
+    step = ("run", sdpa(), "--method", "decode_step", "--inputs", FILES / "decode_step.pt", "--image", photo(), "--out", "out", "--labels")
+    Path("three").write_text("red\nseven\nblue\n")
+    refused(*step, "three", says=("labels", "3"))
+    refused(*step, "missing", says=("--labels", "missing"))
+    Path("empty").write_text("")
+    refused(*step, "empty", says=("--labels",))
+
+
+@case
+def bad_pictures():
+    run = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--out", "out", "--image")
+    Path("text.jpg").write_text("no picture")
+    Path("cut.jpg").write_bytes(photo().read_bytes()[:200])
+    for name in ("text.jpg", "cut.jpg", "missing.jpg"):
+        refused(*run, name, says=(name,))
+    for bundle in bundles("out"):
+        expect(not list(bundle.rglob("*.png")), bundle)
+
+
+@case
+def overlay_directories_that_cannot_be_written():
+    run = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt")
+    Path("file").write_text("in the way")
+    line = refused(*run, "--out", "file/out", says=("file",))
+    refused(*run, "--weights", "file/w", "--out", "out", says=("output file",))
+    refused("demo", "--out", "file/out", says=("file",))
+    refused(*run, "--out", "/proc/gaze", says=("/proc/gaze",))
+    expect(Path("file").read_text() == "in the way", line)
+
+
+@case
+def overlay_settings_from_the_environment():
+    run = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo())
+    done_by(*run, GAZE_OUT_DIR="from-environment", GAZE_FORMAT="jpeg", GAZE_HEADS="mean", GAZE_CAPTURE="0", GAZE_SAMPLE_RATE="0")
+    (bundle,) = bundles("from-environment")
+    expect((bundle / "overlay.jpg").exists() and request_of(bundle)["heads"]["reduce"] == "mean", list(bundle.iterdir()))
+    done_by(*run, "--out", "from-flag", GAZE_OUT_DIR="from-environment")
+    expect(len(bundles("from-flag")) == 1 and len(bundles("from-environment")) == 1, "the flag wins")
+    done = gaze(*run, "--out", "out", GAZE_HEADS="banana", GAZE_COLORMAP="")
+    expect(done.returncode == 0 and len(done.stderr.splitlines()) == 1, done.stderr)
+    expect("GAZE_HEADS" in done.stderr and "banana" in done.stderr and "weighted" in done.stderr, done.stderr)
+    refused(*run, says=("GAZE_DISABLED",), GAZE_DISABLED="1")
+
+
+# ---- demo, evaluate
+
+@case
+def without_opencv_the_verbs_say_so():
+    for words in (("demo",), ("evaluate",)):
+        refused(*words, says=("GAZE_WITH_OPENCV=ON",))
+
+
+@case
+def demo_answers_the_shipped_photographs():
+    out = done_by("demo", "--out", "out")
+    asked = json.loads((SOURCE / "samples/data/demo/demo.json").read_text())
+    questions = [(prompt["text"], prompt["answer"]) for picture in asked["pictures"] for prompt in picture["prompts"]]
+    expect(len(questions) >= 6 and len(bundles("out")) == len(questions), len(questions), len(bundles("out")))
+    paths = re.findall(r"^  overlays  (.*)$", out, re.MULTILINE)
+    truths = re.findall(r"^  truth     (.*?)(?:   <-- differs)?$", out, re.MULTILINE)
+    answers = re.findall(r"^  answered  (.*)$", out, re.MULTILINE)
+    expect(truths == [answer for _, answer in questions], truths)
+    expect(sorted(paths) == [str(bundle) for bundle in bundles("out")], paths)
+    for path, answer, (prompt, _) in zip(paths, answers, questions):
+        request = request_of(Path(path))
+        expect(request["prompt"] == prompt and request["answer"] == answer and request["error"] is None, request)
+        expect((Path(path) / "sheet.png").exists(), path)
+    right = sum(answer == truth for answer, (_, truth) in zip(answers, questions))
+    expect(f"{right} of {len(questions)} answers right" in out, out.splitlines()[-2:])
+    expect(right >= len(questions) * 3 // 4, f"{right} right")
+
+
+@case
+def demo_without_its_data():
+    refused("demo", "--data", "nowhere", says=("nowhere", "--data"))
+    os.makedirs("data/demo")
+    Path("data/demo/demo.json").write_text("{}")
+    refused("demo", "--data", ".", says=("demo.json",))
+
+
+@case
+def evaluate_for_people():
+    out = done_by("evaluate", "--scenes", "3")
+    expect(re.search(r"^exact answers +[\d.]+ %  \d of 3$", out, re.MULTILINE), out)
+    expect("raw mean" in out and "pointing" in out, out)
+    again = json.loads(done_by("evaluate", "--scenes", "3", "--json"))
+    expect(again == json.loads(done_by("evaluate", "--scenes", "3", "--json", GAZE_HEADS="min", GAZE_PROFILE="missing.json")), "the environment changes no figure")
+    Path("lonely.pt").write_bytes(sdpa().read_bytes())
+    refused("evaluate", "--scenes", "1", "--model", "lonely.pt", says=("profile.json",))
+
+
+def main() -> None:
+    global GAZE, FILES, SOURCE, STICKERS
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--list", action="store_true")
+    for name in ("gaze", "files", "source"):
+        parser.add_argument("--" + name, type=Path)
+    parser.add_argument("case", nargs="?")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(CASES))
+        return
+    GAZE, FILES, SOURCE = (path.resolve() for path in (arguments.gaze, arguments.files, arguments.source))
+    STICKERS = SOURCE / "samples/models/stickers"
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        CASES[arguments.case]()
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    main()

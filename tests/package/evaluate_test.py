@@ -1,0 +1,30 @@
+"""The sample model answers and points as it must (evaluate.json says how well). Usage: evaluate_test.py --gaze PROGRAM --scenes N"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+KEYS = ("scenes", "exact", "words", "pointing", "pointing_other", "pointing_raw_mean")
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--gaze", required=True)
+parser.add_argument("--scenes", required=True)
+arguments = parser.parse_args()
+limits = json.loads((Path(__file__).parent / "evaluate.json").read_text())[arguments.scenes]
+
+done = subprocess.run([arguments.gaze, "evaluate", "--scenes", arguments.scenes, "--json"], capture_output=True, text=True)
+if done.returncode != 0:
+    sys.exit(f"gaze evaluate: exit {done.returncode}: {done.stderr}")
+figures = json.loads(done.stdout)
+print(json.dumps(figures))
+problems = [f"{key}: missing" for key in KEYS if key not in figures]
+if figures.get("scenes") != int(arguments.scenes):
+    problems.append(f"scenes: expected {arguments.scenes}, got {figures.get('scenes')}")
+if figures.get("words", 0) < int(arguments.scenes):
+    problems.append(f"words: expected at least one per scene, got {figures.get('words')}")
+problems += [f"{key}: expected at least {limit}, got {figures.get(key)}" for key, limit in limits.items() if not (figures.get(key) or 0) >= limit]
+if done.stderr:
+    problems.append(f"stderr: expected nothing when it is no terminal, got {done.stderr!r}")
+print("\n".join(problems))
+sys.exit(1 if problems else 0)

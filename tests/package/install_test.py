@@ -1,0 +1,79 @@
+"""cmake --install into a new folder, then a host outside the tree finds, builds and runs with it."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+parser = argparse.ArgumentParser(description=__doc__)
+for name in ("cmake", "build", "source", "compiler", "torch", "opencv", "samples"):
+    parser.add_argument("--" + name, required=True)
+arguments = parser.parse_args()
+source = Path(arguments.source)
+clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_")}
+
+
+def run(*command, fails: str = "", **environment: str) -> str:
+    done = subprocess.run([str(word) for word in command], env=clean | environment, capture_output=True, text=True, cwd=folder)
+    if fails:
+        if done.returncode == 0 or fails not in " ".join(done.stderr.split()):
+            sys.exit(f"{command}: expected to fail with {fails!r}, got {done.returncode}\n{done.stderr}")
+    elif done.returncode != 0:
+        sys.exit(f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+with tempfile.TemporaryDirectory() as folder:
+    prefix = Path(folder, "prefix")
+    run(arguments.cmake, "--install", arguments.build, "--prefix", prefix)
+    for header in (p for room in ("cuda", "render", "hooks") for p in (source / room / "include").rglob("*.hpp")):
+        assert (prefix / "include" / header.relative_to(source / header.relative_to(source).parts[0] / "include")).exists(), header
+    assert (prefix / "share/doc/Gaze/LICENSE").exists()
+    # Nothing that was installed may look into the build tree.
+    for library in prefix.rglob("*.so"):
+        assert os.fsencode(arguments.build) not in library.read_bytes(), library
+
+    def configure(where: str, **options: str) -> list[str]:
+        values = {"CMAKE_PREFIX_PATH": prefix, "Torch_DIR": Path(arguments.torch, "share/cmake/Torch"), "CMAKE_CXX_COMPILER": arguments.compiler,
+                  "CMAKE_BUILD_TYPE": "Release"} | options
+        return [arguments.cmake, "-S", str(source / "tests/package/consumer"), "-B", str(Path(folder, where)), "-G", "Ninja",
+                *(f"-D{name}={value}" for name, value in values.items())]
+
+    run(*configure("build"))
+    run(arguments.cmake, "--build", Path(folder, "build"))
+    host = Path(folder, "build/host")
+    model = source / "samples/models/stickers/stickers_sdpa.pt"
+    capture = {"GAZE_CAPTURE": "1", "GAZE_OUT_DIR": str(Path(folder, "out")), "GAZE_PROFILE": str(model.parent / "profile.json")}
+    off = run(host, model)
+    assert not Path(folder, "out").exists() and off.startswith("gaze 0."), off
+    on = run(host, model, **capture)
+    assert on == off, (on, off)
+    (bundle,) = Path(folder, "out").iterdir()
+    request = json.loads((bundle / "request.json").read_text())
+    if arguments.opencv == "1":
+        assert request["error"] is None and (bundle / "overlay.png").exists(), request
+    else:
+        assert "GAZE_WITH_OPENCV" in json.dumps(request["error"]), request
+
+    if arguments.samples == "1":
+        program = prefix / "bin/gaze"
+        assert run(program, "--version") == off.split(",")[0] + "\n"
+        if arguments.opencv == "1":
+            # The samples beside it, not those of the source tree.
+            words = prefix / "share/gaze/samples/data/demo/demo.json"
+            demo = json.loads(words.read_text())
+            demo["pictures"] = demo["pictures"][:1]
+            words.write_text(json.dumps(demo))
+            assert run(program, "demo", "--out", "demo").count("overlays") == len(demo["pictures"][0]["prompts"])
+
+    # A LibTorch of another minor version is refused, not linked.
+    other = Path(folder, "torch")
+    other.mkdir()
+    for entry in Path(arguments.torch).iterdir():
+        if entry.name != "version.py":
+            (other / entry.name).symlink_to(entry)
+    (other / "version.py").write_text("__version__ = '2.99.0'\n")
+    run(*configure("other", Torch_DIR=other / "share/cmake/Torch"), fails="expected LibTorch")
+print("installed, found, built, run")
