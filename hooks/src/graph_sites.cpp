@@ -112,6 +112,11 @@ std::vector<Value*> sources(Value* value, const Owners& owners) {
     if (node->kind() == torch::jit::prim::Loop) result.push_back(node->input(value->offset() + 2));
     return result;
   }
+  const bool unpacks = node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack;
+  if (unpacks && value->offset() < node->input(0)->node()->inputs().size() &&
+      is_any(node->input(0)->node(), {"prim::TupleConstruct", "prim::ListConstruct"})) {
+    return {node->input(0)->node()->input(value->offset())};  // its own element, not the others'
+  }
   for (Value* input : node->inputs()) result.push_back(input);
   return result;
 }

@@ -71,3 +71,15 @@ CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
   (void)gaze::find_sites(module);
   CATCH_CHECK(module.get_method("forward").graph()->toString() == before);
 }
+
+CATCH_TEST_CASE("keys from a cache, through tuples and lists, do not hide that attention is self-attention") {
+  for (const char* file : {"/stickers_softmax.pt", "/stickers_sdpa.pt"}) {
+    const auto report = gaze::find_sites(torch::jit::load(std::string(GAZE_SAMPLE_MODELS) + file));
+    CATCH_REQUIRE(report.sites.size() == 6);
+    for (const auto& site : report.sites) {
+      CATCH_CAPTURE(file, site.name);
+      CATCH_CHECK(site.relation == (site.name.find("self") != std::string::npos ? "self" : "cross"));
+      CATCH_CHECK(site.heads == 4);
+    }
+  }
+}
