@@ -407,6 +407,11 @@ void RequestState::finish() noexcept {
   unbind();
   const std::lock_guard<std::mutex> lock(mutex_);
   recorder->counters->taps(taps_, tokens_dropped_);
+  if (automatic_ && taps_ == 0 && !failed_.load()) {
+    // A method without attention, an encoder say: nobody asked for a bundle of it.
+    recorder->counters->dropped(DropReason::NoAttention, static_cast<int64_t>(rows_.size()));
+    rows_.clear();
+  }
   for (auto& row : rows_) {
     try {
       recorder->worker->push(make_record(row));

@@ -101,42 +101,63 @@ CATCH_TEST_CASE("generate is byte-identical with capture off, on and failing") {
 }
 
 CATCH_TEST_CASE("the sample model's forward, decode loop and generate are byte-identical") {
-  const c10::InferenceMode inference;
   for (const char* file : {"/stickers_softmax.pt", "/stickers_sdpa.pt"}) {
-    CATCH_CAPTURE(file);
-    const std::string path = std::string(GAZE_SAMPLE_MODELS) + file;
-    auto generator = at::detail::createCPUGenerator(3);
-    const at::Tensor image = at::randn({2, 3, 96, 160}, generator);
-    const at::Tensor prompt = at::randint(3, 30, {2, 5}, generator, at::kLong);
-    const auto run = [&](torch::jit::Module& module) {
-      std::vector<at::Tensor> outputs;
-      for (int call = 0; call < 4; ++call) {
-        outputs.push_back(module.get_method("forward")({image, prompt}).toTensor());
-        outputs.push_back(module.get_method("generate")({image, prompt, int64_t{6}}).toTensor());
-        const at::Tensor memory = module.get_method("encode")({image}).toTensor();
-        c10::IValue cache = c10::List<at::Tensor>();
-        at::Tensor tokens = prompt;
-        for (int step = 0; step < 4; ++step) {
-          const auto result = module.get_method("decode_step")({tokens, memory, cache}).toTuple();
-          outputs.push_back(result->elements()[0].toTensor());
-          tokens = outputs.back().argmax(-1, true);
-          cache = result->elements()[1];
+    for (const Mode mode : {Mode::Grad, Mode::NoGrad, Mode::Inference, Mode::Autocast}) {
+      CATCH_CAPTURE(file, static_cast<int>(mode));
+      const std::string path = std::string(GAZE_SAMPLE_MODELS) + file;
+      auto generator = at::detail::createCPUGenerator(3);
+      const at::Tensor image = at::randn({2, 3, 96, 160}, generator);
+      const at::Tensor prompt = at::randint(3, 30, {2, 5}, generator, at::kLong);
+      // Four rounds, so that calls 1 to 4 of every method are compared.
+      const auto run = [&](torch::jit::Module& module, const std::function<gaze::Request()>& begin) {
+        std::vector<at::Tensor> outputs;
+        const auto keep = [&](const std::function<at::Tensor()>& call) {
+          gaze::Request request = begin();
+          outputs.push_back(under(mode, call).detach().clone());
+          request.finish();
+        };
+        for (int repeat = 0; repeat < 4; ++repeat) {
+          keep([&] { return module.get_method("forward")({image, prompt}).toTensor(); });
+          keep([&] { return module.get_method("generate")({image, prompt, int64_t{6}}).toTensor(); });
+          keep([&] {
+            const at::Tensor memory = module.get_method("encode")({image}).toTensor();
+            c10::IValue cache = c10::List<at::Tensor>();
+            at::Tensor tokens = prompt;
+            std::vector<at::Tensor> logits;
+            for (int step = 0; step < 4; ++step) {
+              const auto result = module.get_method("decode_step")({tokens, memory, cache}).toTuple();
+              logits.push_back(result->elements()[0].toTensor());
+              tokens = logits.back().argmax(-1, true);
+              cache = result->elements()[1];
+            }
+            return at::stack(logits);
+          });
         }
+        return outputs;
+      };
+      torch::jit::Module plain = torch::jit::load(path);
+      torch::jit::Module tapped = torch::jit::load(path);
+      auto sink = std::make_shared<MemorySink>();
+      gaze::Options options = hooks_test::options(sink);
+      options.profile = std::string(GAZE_SAMPLE_MODELS) + "/profile.json";
+      gaze::Gaze gaze = gaze::attach(tapped, options);
+      const auto expected = run(plain, [] { return gaze::Request(); });
+      const auto automatic = run(tapped, [] { return gaze::Request(); });
+      const auto explicitly = run(tapped, [&] { return gaze.begin(std::vector<gaze::RequestSpec>(2)); });
+      const auto failing = run(tapped, [&] { return gaze.begin(); });  // one spec, a batch of two
+      gaze.shutdown();
+      CATCH_REQUIRE(expected.size() == 12);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CATCH_CAPTURE(i);
+        CATCH_CHECK(same_bytes(expected[i], automatic[i]));
+        CATCH_CHECK(same_bytes(expected[i], explicitly[i]));
+        CATCH_CHECK(same_bytes(expected[i], failing[i]));
       }
-      return outputs;
-    };
-    torch::jit::Module plain = torch::jit::load(path);
-    torch::jit::Module tapped = torch::jit::load(path);
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Options options = hooks_test::options(sink);
-    options.profile = std::string(GAZE_SAMPLE_MODELS) + "/profile.json";
-    gaze::Gaze gaze = gaze::attach(tapped, options);
-    const auto expected = run(plain);
-    const auto captured = run(tapped);
-    CATCH_REQUIRE(expected.size() == captured.size());
-    for (size_t i = 0; i < expected.size(); ++i) CATCH_CHECK(same_bytes(expected[i], captured[i]));
-    gaze.shutdown();
-    CATCH_CHECK(sink->records().size() >= 16);
+      // Automatic: two per call of forward, generate and four steps, four times; explicit: two, failing: one, each 12
+      // times.
+      CATCH_CHECK(sink->records().size() == 2 * 6 * 4 + 2 * 12 + 12);
+      CATCH_CHECK(gaze.stats().drops(gaze::DropReason::NoAttention) == 2 * 4);  // encode by itself: counted, no record
+    }
   }
 }
 
