@@ -148,7 +148,7 @@ void place_frame(Graph& graph, int64_t id) {
   for (size_t i = 1; i < graph.inputs().size(); ++i) {  // input 0 is self
     Value* input = graph.inputs()[i];
     if (input->type()->kind() != c10::TypeKind::TensorType || input->uses().empty()) continue;
-    Value* argument = constant(graph, static_cast<int64_t>(i) - 1);
+    Value* argument = constant(graph, make_id(id >> kIndexBits, static_cast<int64_t>(i) - 1));
     Node* offer = graph.insertNode(
         graph.create(c10::Symbol::fromQualString("gaze::offer"), {input, enter->output(), argument}, 1));
     offer->output()->setType(input->type());

@@ -73,13 +73,6 @@ RequestState* RequestState::current(const Instrumented* instrumented) noexcept {
   return nullptr;
 }
 
-RequestState* RequestState::current_any() noexcept {
-  for (Binding* binding = top_binding(); binding != nullptr; binding = binding->parent) {
-    if (binding->request->open.load(std::memory_order_acquire)) return binding->request.get();
-  }
-  return nullptr;
-}
-
 void RequestState::bind() {
   thread_ = std::this_thread::get_id();
   // Requests finished elsewhere are still on this thread's chain.

@@ -27,7 +27,6 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
 
   /// The open request of this thread (or of the thread that forked this one) for `instrumented`; null when none.
   static RequestState* current(const Instrumented* instrumented) noexcept;
-  static RequestState* current_any() noexcept;
 
   /// A top-level call begins: opens an automatic request unless one is open. The result lives as long as the call.
   static at::Tensor enter(Instrumented* instrumented, int64_t method);

@@ -32,7 +32,8 @@ at::Tensor observe(const at::Tensor& out, const at::Tensor& q, const at::Tensor&
 at::Tensor enter(int64_t method) { return RequestState::enter(instrumented_of(method), index_of(method)); }
 
 at::Tensor offer(const at::Tensor& input, const at::Tensor& /*frame*/, int64_t argument) {
-  if (RequestState* request = RequestState::current_any()) request->offer_picture(argument, input);
+  if (RequestState* request = RequestState::current(instrumented_of(argument)))
+    request->offer_picture(index_of(argument), input);
   return input;
 }
 

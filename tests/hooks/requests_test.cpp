@@ -302,6 +302,31 @@ CATCH_TEST_CASE("the picture is read from the model's own input as the profile s
   }
 }
 
+CATCH_TEST_CASE("a model running inside another one's request does not take its picture") {
+  const std::string path = std::string(GAZE_SAMPLE_MODELS) + "/stickers_sdpa.pt";
+  torch::jit::Module outer_module = torch::jit::load(path);
+  torch::jit::Module inner_module = torch::jit::load(path);
+  auto sink = std::make_shared<MemorySink>();
+  gaze::Options options = hooks_test::options(sink);
+  options.profile = std::string(GAZE_SAMPLE_MODELS) + "/profile.json";
+  gaze::Gaze outer = gaze::attach(outer_module, options);
+  gaze::Gaze inner = gaze::attach(inner_module, options);
+  const at::Tensor prompt = at::full({1, 5}, 4, at::kLong);
+  const at::Tensor ones = at::ones({1, 3, 96, 160});
+  gaze::Request first = outer.begin({.id = "outer"});
+  gaze::Request second = inner.begin({.id = "inner"});
+  outer_module.get_method("generate")({ones, prompt, int64_t{2}});
+  inner_module.get_method("generate")({-ones, prompt, int64_t{2}});
+  second.finish();
+  first.finish();
+  CATCH_REQUIRE(outer.flush());
+  CATCH_REQUIRE(inner.flush());
+  for (const auto& record : sink->records()) {
+    CATCH_CAPTURE(record.request_id);
+    CATCH_CHECK(torch::equal(record.picture.tensor, record.request_id == "outer" ? ones[0] : -ones[0]));
+  }
+}
+
 CATCH_TEST_CASE("token ids become words of the vocabulary up to the end token") {
   torch::jit::Module module = load("softmax");
   auto sink = std::make_shared<MemorySink>();
