@@ -55,11 +55,13 @@ const std::vector<Variable>& variables() {
          o.sample_rate = rate;
          return true;
        }},
-      {"GAZE_LAYERS", "mean, max, last, weighted, rollout, a range such as 1-2, or both as in max:1-2",
+      {"GAZE_LAYERS", "mean, max, last, weighted, a range such as 1-2, or both as in max:1-2",
        [](const std::string& v, Options& o) {
          const auto parsed = parse_layers(v);
-         if (parsed) o.layers = parsed;
-         return parsed.has_value();
+         // attach refuses rollout: a value set from outside must not keep a server from starting.
+         if (!parsed || parsed->kind == ops::LayerReduce::Rollout) return false;
+         o.layers = parsed;
+         return true;
        }},
       {"GAZE_HEADS", "mean, max, min, weighted, one:N or topk:N",
        [](const std::string& v, Options& o) {

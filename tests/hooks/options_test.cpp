@@ -51,6 +51,7 @@ CATCH_TEST_CASE("a bad environment value is named once with what is allowed, and
   const std::vector<std::array<std::string, 3>> cases = {{"GAZE_CAPTURE", "yes", "0 or 1"},
                                                          {"GAZE_SAMPLE_RATE", "1.5", "from 0 to 1"},
                                                          {"GAZE_SAMPLE_RATE", "nan", "from 0 to 1"},
+                                                         {"GAZE_LAYERS", "rollout", "weighted, a range"},
                                                          {"GAZE_LAYERS", "2-1", "range"},
                                                          {"GAZE_HEADS", "one:x", "one:N"},
                                                          {"GAZE_COLORMAP", "jet", "turbo"},
@@ -70,6 +71,7 @@ CATCH_TEST_CASE("a bad environment value is named once with what is allowed, and
     CATCH_CHECK(warnings[0].find("got \"" + value + "\"") != std::string::npos);
     CATCH_CHECK(options.sample_rate == 1.0);
     CATCH_CHECK_FALSE(options.capture);
+    CATCH_CHECK_FALSE(options.layers);
     const Variable empty(name.c_str(), "");
     warnings.clear();
     (void)gaze::from_environment({}, &warnings);

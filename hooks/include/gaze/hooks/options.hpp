@@ -17,13 +17,13 @@ namespace gaze {
 /// A set environment variable wins over the field, so that an on-call engineer needs no new build.
 /// Empty counts as unset; a value that is not understood is reported once in the log and ignored.
 struct GAZE_API Options {
-  bool capture = false;                ///< GAZE_CAPTURE: 0 or 1
-  bool disabled = false;               ///< GAZE_DISABLED: 1 keeps capture off whatever else is set
-  std::string out_dir = "./overlays";  ///< GAZE_OUT_DIR
-  std::string profile;                 ///< GAZE_PROFILE: path of a profile; empty: none
-  double sample_rate = 1.0;            ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
-  std::optional<LayerChoice> layers;   ///< GAZE_LAYERS: mean, max, last, weighted, rollout, a range "1-2", or "max:1-2"
-  std::optional<HeadChoice> heads;     ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
+  bool capture = false;                   ///< GAZE_CAPTURE: 0 or 1
+  bool disabled = false;                  ///< GAZE_DISABLED: 1 keeps capture off whatever else is set
+  std::string out_dir = "./overlays";     ///< GAZE_OUT_DIR
+  std::string profile;                    ///< GAZE_PROFILE: path of a profile; empty: none
+  double sample_rate = 1.0;               ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
+  std::optional<LayerChoice> layers;      ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
+  std::optional<HeadChoice> heads;        ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
   std::optional<ops::Colormap> colormap;  ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
   ImageFormat format = ImageFormat::Png;  ///< GAZE_FORMAT: png, jpeg, webp
   Delivery delivery = Delivery::Frame;    ///< GAZE_DELIVERY: frame, map
