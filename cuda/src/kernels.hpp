@@ -115,6 +115,37 @@ struct ContourParams {
   std::int64_t reach = 0;  ///< pixels on either side of the edge
 };
 
+constexpr int kLevels = 512;
+
+/// The whole frame path in one pass. Every implementation gives the same bytes, so each operation below is rounded by
+/// itself (no fused multiply-add) and in this order.
+///   place  = scale * (pixel + 0.5) + offset, in double; the pixel is seen when 0 <= place < cells on both axes
+///   exact: the cell floor(place). Else between centres: centre = clamp(place - 0.5, 0, cells - 1), low =
+///   floor(centre), high = min(low + 1, cells - 1), share = float(centre - low) m      = 511 * clamp(value, 0, 1) per
+///   cell, NaN counts as 0 left to right first: m_low + share_x * (m_high - m_low), then down the same way; level =
+///   int(that + 0.5) {colour, alpha} = level_rgba[level], a15 = 128 * alpha + (alpha >> 1) out    = base + (((colour -
+///   base) * a15 + 16384) >> 15) per channel; unseen pixels keep their base
+/// Contour: a seen pixel at (x, y) is an edge when the cells from that of pixel (x - reach, y - reach) to that of
+/// (x + reach, y + reach), both clamped into the picture, are neither all inside nor all outside; cells off the grid
+/// are outside. An edge is 255 where its own cell is inside, else 32. Border: on each side where the seen rectangle
+/// ends before the picture does, a dashed line of border_width pixels within the rectangle: 245 and 40 in turn every
+/// border_length pixels from its left or top; rows win over columns.
+struct OverlayParams {
+  const std::uint8_t* rgb = nullptr;  ///< [height, width, 3]
+  std::int64_t height = 0, width = 0;
+  const float* value_yx = nullptr;  ///< [rows, cols]
+  const bool* inside_yx = nullptr;  ///< [rows, cols]; null: no contour
+  std::int64_t rows = 0, cols = 0;
+  double scale_x = 1, offset_x = 0, scale_y = 1, offset_y = 0;
+  bool exact = false;
+  std::int64_t reach = 1;
+  std::int64_t border_width = 0;  ///< 0: no border
+  std::int64_t border_length = 1;
+  std::int64_t seen_left = 0, seen_right = 0, seen_top = 0, seen_bottom = 0;
+  std::uint32_t level_rgba[kLevels] = {};  ///< red in the lowest byte, alpha in the highest
+  std::uint8_t* out_rgb = nullptr;         ///< [height, width, 3]; not overlapping rgb
+};
+
 /// Kernels allocate nothing: `workspace` holds at least what the function of that name says, aligned for double.
 namespace cpu {
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The whole frame path of one map in one pass over the picture.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/ops/blend.hpp>
+#include <gaze/ops/colour.hpp>
+#include <gaze/ops/resample.hpp>
+
+#include <optional>
+
+namespace gaze::ops {
+
+struct OverlayOptions {
+  Interpolation interpolation = Interpolation::Bilinear;
+  Colormap colormap = Colormap::Turbo;
+  BlendOptions blend;
+  int64_t contour_pixels = 2;  ///< on either side of an edge of `inside_yx`, 1..64
+  int64_t border_pixels = 0;   ///< width of the dashed border around what the model saw, where that is not all; 0: none
+};
+
+/// resample, colour, blend, contour and border at once: one read of the picture, one write of the frame.
+///
+/// Colours and opacity come from a table of 512 levels of the value, so a channel may differ by 2 from the separate
+/// ops. Pixels outside the grid, and those whose value is at most blend.alpha_start, keep their base.
+/// @param rgb_hwc    uint8 [height, width, 3], contiguous
+/// @param value_yx   float32 [rows, cols], 0..1, contiguous; clamped; NaN counts as 0
+/// @param inside_yx  bool [rows, cols], contiguous: what the contour encloses (`top_mass`); none: no contour
+/// @param out_hwc    uint8 [height, width, 3], contiguous, not overlapping rgb_hwc
+/// All on one device, asynchronous on the current stream; allocates nothing. CPU and CUDA give the same bytes.
+/// @throws c10::Error naming the argument, expected and got.
+GAZE_API void overlay_out(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
+                          const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
+                          const OverlayOptions& options, at::Tensor& out_hwc);
+
+/// As `overlay_out` into a new tensor.
+GAZE_API at::Tensor overlay(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
+                            const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
+                            const OverlayOptions& options);
+
+}  // namespace gaze::ops
