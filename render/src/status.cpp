@@ -43,6 +43,14 @@ const char* name(DropReason reason) noexcept {
       return "shutdown";
     case DropReason::SelfCheck:
       return "self_check";
+    case DropReason::RingFull:
+      return "ring_full";
+    case DropReason::CudaOom:
+      return "cuda_oom";
+    case DropReason::CudaError:
+      return "cuda_error";
+    case DropReason::StreamCapturing:
+      return "stream_capturing";
     case DropReason::Internal:
       return "internal";
     case DropReason::kCount:

@@ -10,8 +10,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
+
+namespace c10 {
+struct Event;
+}
 
 namespace gaze {
 
@@ -34,6 +39,9 @@ struct AttentionRecord {
   at::Tensor visible_t;  ///< float32 [tokens]
   at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
   int64_t keys = 0;      ///< keys per row at the first captured call
+  /// Recorded on the stream that filled the tensors (the picture's as well); whoever reads them on another stream waits
+  /// for it there. Null when no stream works on them.
+  std::shared_ptr<c10::Event> ready;
 
   Geometry geometry;
   Picture picture;
