@@ -12,6 +12,9 @@ set_target_properties(gaze_ops gaze_render gaze_hooks PROPERTIES INSTALL_RPATH "
 install(TARGETS gaze_ops gaze_render gaze_hooks gaze_gaze EXPORT GazeTargets
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(GAZE_HAS_CUDA)
+  install(TARGETS gaze_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
 install(EXPORT GazeTargets NAMESPACE gaze:: DESTINATION "${_config_dir}")
 
 file(READ "${GAZE_TORCH_ROOT}/version.py" _torch_version)

@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include "cuda_part.hpp"
+
 #define GAZE_CHECK(condition, op, argument, ...) \
   TORCH_CHECK(condition, "gaze::", op, ": ", argument, ": expected ", __VA_ARGS__)
 
@@ -14,6 +16,11 @@ namespace gaze::ops {
 inline void check_tensor(const char* op, const char* argument, const at::Tensor& x) {
   GAZE_CHECK(x.defined(), op, argument, "a tensor, got an undefined one");
   GAZE_CHECK(x.is_cpu() || x.is_cuda(), op, argument, "a cpu or cuda tensor, got ", x.device());
+  if (x.is_cuda()) {
+    std::string problem;
+    GAZE_CHECK(cuda_part(&problem) != nullptr, op, argument,
+               "a cpu tensor, because the CUDA part cannot be loaded, got ", x.device(), ": ", problem);
+  }
   GAZE_CHECK(x.layout() == at::kStrided, op, argument, "a strided tensor, got layout ", x.layout());
 }
 

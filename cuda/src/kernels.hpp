@@ -169,4 +169,34 @@ std::size_t contour_workspace(const ContourParams& params);
 void contour(const ContourParams& params, void* workspace);
 
 }  // namespace cpu
+
+/// As above on the current device. Every pointer is a device pointer, the workspace aligned to 256 bytes and of the
+/// size the function of that name says; it may be used by one stream at a time. Launches on `stream` and returns at
+/// once: 0, or the cudaError_t of a launch that failed, of which no trace is left for the host to find.
+namespace cuda {
+
+using Stream = void*;  ///< cudaStream_t
+
+std::size_t reduce_workspace(const ReduceParams& params);
+int reduce(const ReduceParams& params, void* workspace, Stream stream);
+
+std::size_t attend_workspace(const AttendParams& params);
+int attend(const AttendParams& params, float* out_hqk, void* workspace, Stream stream);
+
+/// Calls of one launch: layers of the same tokens. They agree in queries, first_key, by and to; the later come later.
+constexpr int kMostCalls = 32;
+std::size_t attend_reduce_workspace(const AttendReduceParams* calls, int count);
+int attend_reduce(const AttendReduceParams* calls, int count, void* workspace, Stream stream);
+
+int normalise(const NormaliseParams& params, Stream stream);
+int resample(const ResampleParams& params, Stream stream);
+int colour(const ColourParams& params, Stream stream);
+int blend(const BlendParams& params, Stream stream);
+
+std::size_t contour_workspace(const ContourParams& params);
+int contour(const ContourParams& params, void* workspace, Stream stream);
+
+int overlay(const OverlayParams& params, Stream stream);
+
+}  // namespace cuda
 }  // namespace gaze::kernels

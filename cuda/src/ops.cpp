@@ -14,6 +14,7 @@
 #include <torch/library.h>
 
 #include <mutex>
+#include <vector>
 
 #include "check.hpp"
 #include "ops_cpu.hpp"
@@ -126,6 +127,32 @@ void attend_reduce(const Scores& scores, const Window& window, const ReduceOptio
           window.queries, window.first_key, window.first_token, static_cast<int64_t>(options.heads), options.head,
           options.k, static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t, to.visible_t, to.calls_t,
           to.flags_t, to.rows_t);
+}
+
+void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& to) {
+  if (calls.size() < 2 || !calls.front().scores.q_bhqd.is_cuda()) {
+    for (const AttendCall& call : calls) attend_reduce(call.scores, call.window, options, to);
+    return;
+  }
+  std::vector<kernels::AttendReduceParams> shared;
+  const at::Device device = to.map_tc.device();
+  const auto launch = [&] {
+    if (!shared.empty()) {
+      cuda_part()->attend_reduce_calls(device.index(), shared.data(), static_cast<int>(shared.size()));
+    }
+    shared.clear();
+  };
+  for (const AttendCall& call : calls) {
+    check_tensor("attend_reduce", "q_bhqd", call.scores.q_bhqd);
+    const auto params = attend_reduce_params(call.scores, call.window, options, to);
+    const auto fits = [&](const kernels::AttendReduceParams& first) {
+      return first.scores.queries == params.scores.queries && first.scores.dtype == params.scores.dtype &&
+             first.first_key == params.first_key && first.to.map_tc == params.to.map_tc;
+    };
+    if (!shared.empty() && (!fits(shared.front()) || shared.size() == size_t{kernels::cuda::kMostCalls})) launch();
+    shared.push_back(params);
+  }
+  launch();
 }
 
 Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options) {

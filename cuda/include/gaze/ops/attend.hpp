@@ -33,4 +33,14 @@ GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
 GAZE_API void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options,
                             Accumulator& accumulator);
 
+/// One of several calls that are reduced together.
+struct AttendCall {
+  Scores scores;
+  Window window;
+};
+
+/// As `attend_reduce` of each in turn. On CUDA, calls with equal windows (the layers of the same tokens, say) share
+/// launches, up to 32 at a time; the results are the same.
+GAZE_API void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& accumulator);
+
 }  // namespace gaze::ops

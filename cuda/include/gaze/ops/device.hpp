@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// What callers on a device must know beyond its tensors.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <gaze/ops/api.hpp>
+
+#include <string>
+
+namespace gaze::ops {
+
+/// Why tensors of `device` cannot be used; empty: they can. For CUDA: whether the library with its kernels loads.
+GAZE_API std::string missing_for(c10::Device device);
+
+/// Whether the current stream of `device` records a CUDA graph: what is launched then runs at every replay, and what
+/// waits for a result breaks the recording. False on other devices. Cost: one call of the driver.
+GAZE_API bool capturing(c10::Device device);
+
+/// Lets this thread allocate and wait for events while another thread records a CUDA graph; without it such a call
+/// would break the recording. For threads that never record. Does nothing where no CUDA part is loaded.
+GAZE_API void allow_calls_while_capturing();
+
+}  // namespace gaze::ops

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// What the CUDA kernels share: elements as floats, reductions over a warp and a block.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "half.hpp"
+#include "kernels.hpp"
+
+namespace gaze::kernels::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+/// Storage of a dtype and its value; 16-bit floats are decoded by the arithmetic the CPU uses.
+template <DType T>
+struct Element;
+template <>
+struct Element<DType::F32> {
+  using Bits = std::uint32_t;
+  static __device__ float decode(Bits bits) { return float_from_bits(bits); }
+};
+template <>
+struct Element<DType::F16> {
+  using Bits = std::uint16_t;
+  static __device__ float decode(Bits bits) { return float_from_half(bits); }
+};
+template <>
+struct Element<DType::BF16> {
+  using Bits = std::uint16_t;
+  static __device__ float decode(Bits bits) { return float_from_bf16(bits); }
+};
+
+template <DType T>
+__device__ float element(const void* base, std::int64_t index) {
+  return Element<T>::decode(static_cast<const typename Element<T>::Bits*>(base)[index]);
+}
+
+/// A mask as it is added to a score: 0 or -infinity for bool.
+__device__ inline float mask_value(const void* base, DType dtype, std::int64_t index) {
+  switch (dtype) {
+    case DType::F32:
+      return element<DType::F32>(base, index);
+    case DType::F16:
+      return element<DType::F16>(base, index);
+    case DType::BF16:
+      return element<DType::BF16>(base, index);
+    default:
+      return static_cast<const bool*>(base)[index] ? 0.0f : -INFINITY;
+  }
+}
+
+template <typename T>
+__device__ T warp_sum(T x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  return x;
+}
+
+/// NaN is passed over.
+__device__ inline float warp_max(float x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
+  return x;
+}
+
+__device__ inline float warp_min(float x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) x = fminf(x, __shfl_xor_sync(kAllLanes, x, step));
+  return x;
+}
+
+struct Sum {
+  template <typename T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Max {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+struct Min {
+  __device__ float operator()(float a, float b) const { return fminf(a, b); }
+};
+
+/// Over all threads of a block of whole warps, the same result in each. `neutral` fills missing warps.
+template <typename T, typename Op>
+__device__ T block_reduce(T x, T neutral, Op op) {
+  __shared__ T partial[kWarp];
+  for (int step = kWarp / 2; step > 0; step /= 2) x = op(x, __shfl_xor_sync(kAllLanes, x, step));
+  __syncthreads();  // an earlier use may still be read
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  T total = neutral;
+  for (unsigned w = 0; w < blockDim.x / kWarp; ++w) total = op(total, partial[w]);
+  return total;
+}
+
+/// x ln x, 0 where x is 0.
+__device__ inline float x_log_x(float x) { return x > 0 ? x * logf(x) : 0.0f; }
+
+/// Entropy over its largest possible value; as the CPU twin, nearer to a bound than 1e-6 is on it.
+__device__ inline double normalised_entropy(double sum, double sum_x_log_x, std::int64_t count) {
+  if (count <= 1 || !(sum > 0)) return 0;
+  const double share = (log(sum) - sum_x_log_x / sum) / log(static_cast<double>(count));
+  constexpr double kResolution = 1e-6;
+  return share < kResolution ? 0 : share > 1 - kResolution ? 1 : share;
+}
+
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// The launch's own error. A configuration that cannot run leaves no later trace for the host to find.
+inline int launched() { return static_cast<int>(cudaGetLastError()); }
+
+inline cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream); }
+
+}  // namespace gaze::kernels::cuda

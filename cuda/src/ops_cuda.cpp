@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// The ops' CUDA kernels: libgaze_cuda.so. Everything runs on the current stream of the tensors' device.
+#include <ATen/ops/empty.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+#include <torch/library.h>
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "cuda_part.hpp"
+#include "params.hpp"
+
+namespace gaze::ops {
+namespace {
+
+/// Guard and stream of one call.
+struct On {
+  explicit On(c10::DeviceIndex device) : guard(device), stream(c10::cuda::getCurrentCUDAStream(device)) {}
+  explicit On(const at::Tensor& x) : On(x.get_device()) {}
+  operator kernels::cuda::Stream() const { return stream.stream(); }
+  const c10::cuda::CUDAGuard guard;
+  const c10::cuda::CUDAStream stream;
+};
+
+/// Scratch memory of this stream. It only grows, in stream order: a decode loop allocates in its first step.
+void* workspace(const On& on, std::size_t bytes) {
+  using Key = std::pair<c10::DeviceIndex, c10::StreamId>;
+  // Leaked: at exit CUDA may be gone before static objects are.
+  static auto* const mutex = new std::mutex;
+  static auto* const memory = new std::map<Key, at::Tensor>;
+  const std::lock_guard<std::mutex> lock(*mutex);
+  at::Tensor& mine = (*memory)[{on.stream.device_index(), on.stream.id()}];
+  if (!mine.defined() || mine.numel() < static_cast<int64_t>(bytes)) {
+    mine.reset();  // not both at once
+    mine = at::empty({static_cast<int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(on.stream.device()));
+  }
+  return mine.mutable_data_ptr();
+}
+
+void check_launch(const char* op, int error) {
+  TORCH_CHECK(error == 0, "gaze::", op, ": expected the kernel to start, got ",
+              cudaGetErrorName(static_cast<cudaError_t>(error)), ": ",
+              cudaGetErrorString(static_cast<cudaError_t>(error)),
+              error == cudaErrorNoKernelImageForDevice
+                  ? ". libgaze_cuda.so has no code for this GPU: build with -DGAZE_CUDA_ARCHITECTURES=native."
+                  : ".");
+}
+
+void reduce_cuda(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,
+                 int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc,
+                 at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t,
+                 at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token},
+                                    {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                                    {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+  const On on(attn_bhqk);
+  check_launch("reduce", kernels::cuda::reduce(params, workspace(on, kernels::cuda::reduce_workspace(params)), on));
+}
+
+at::Tensor attend_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
+                       bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries) {
+  const auto params = attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries});
+  const On on(q_bhqd);
+  at::Tensor out_hqk = at::empty({params.heads, params.queries, params.keys}, q_bhqd.options().dtype(at::kFloat));
+  check_launch("attend", kernels::cuda::attend(params, out_hqk.data_ptr<float>(),
+                                               workspace(on, kernels::cuda::attend_workspace(params)), on));
+  return out_hqk;
+}
+
+void attend_reduce_calls(c10::DeviceIndex device, const kernels::AttendReduceParams* calls, int count) {
+  const On on(device);
+  check_launch("attend_reduce",
+               kernels::cuda::attend_reduce(calls, count,
+                                            workspace(on, kernels::cuda::attend_reduce_workspace(calls, count)), on));
+}
+
+void attend_reduce_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
+                        bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries,
+                        int64_t first_key, int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers,
+                        at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
+                        at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params =
+      attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries, first_key, first_token},
+                           {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                           {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+  const On on(q_bhqd);
+  check_launch("attend_reduce", kernels::cuda::attend_reduce(
+                                    &params, 1, workspace(on, kernels::cuda::attend_reduce_workspace(&params, 1)), on));
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> normalise_cuda(
+    const at::Tensor& map_tc, const at::Tensor& visible_t, bool subtract_sinks, double percentile,
+    bool per_map_min_max) {
+  const On on(map_tc);
+  const NormaliseCall call = normalise_call(map_tc, visible_t, {subtract_sinks, percentile, per_map_min_max});
+  check_launch("normalise", kernels::cuda::normalise(call.params, on));
+  const Normalised& out = call.out;
+  return {out.lift_tc, out.shown_tc, out.value_tc, out.max_lift_t, out.entropy_t, out.diffuse_t, out.range_max};
+}
+
+at::Tensor resample_cuda(const at::Tensor& map_yx, double scale_x, double offset_x, double scale_y, double offset_y,
+                         int64_t height, int64_t width, bool exact) {
+  const On on(map_yx);
+  const ResampleCall call = resample_call(map_yx, {scale_x, offset_x, scale_y, offset_y}, height, width,
+                                          exact ? Interpolation::Exact : Interpolation::Bilinear);
+  check_launch("resample", kernels::cuda::resample(call.params, on));
+  return call.out_yx;
+}
+
+at::Tensor colour_cuda(const at::Tensor& value, int64_t colormap) {
+  const On on(value);
+  const ColourCall call = colour_call(value, static_cast<Colormap>(colormap));
+  check_launch("colour", kernels::cuda::colour(call.params, on));
+  return call.out_rgb;
+}
+
+at::Tensor blend_cuda(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, const at::Tensor& value_yx,
+                      double alpha_max, double alpha_start) {
+  const On on(rgb_hwc);
+  const BlendCall call = blend_call(rgb_hwc, colour_hwc, value_yx, {alpha_max, alpha_start});
+  check_launch("blend", kernels::cuda::blend(call.params, on));
+  return call.out_hwc;
+}
+
+void contour_cuda(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels) {
+  const On on(rgb_hwc);
+  const ContourCall call = contour_call(rgb_hwc, inside_yx, width_pixels);
+  check_launch("contour",
+               kernels::cuda::contour(call.params, workspace(on, kernels::cuda::contour_workspace(call.params)), on));
+}
+
+void register_cuda_ops() {
+  // Leaked: the host's threads may outlive static objects.
+  auto* m = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CUDA, __FILE__, __LINE__);
+  m->impl("reduce_", reduce_cuda);
+  m->impl("attend", attend_cuda);
+  m->impl("attend_reduce_", attend_reduce_cuda);
+  m->impl("normalise", normalise_cuda);
+  m->impl("resample", resample_cuda);
+  m->impl("colour", colour_cuda);
+  m->impl("blend", blend_cuda);
+  m->impl("contour_", contour_cuda);
+}
+
+bool capturing_cuda(c10::DeviceIndex device) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  // What it returns is the host's business: an error of an earlier launch shows here too, and stays for the host to
+  // find.
+  (void)cudaStreamIsCapturing(c10::cuda::getCurrentCUDAStream(device).stream(), &status);
+  return status != cudaStreamCaptureStatusNone;
+}
+
+void allow_calls_while_capturing_cuda() {
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  (void)cudaThreadExchangeStreamCaptureMode(&mode);
+}
+
+}  // namespace
+}  // namespace gaze::ops
+
+extern "C" GAZE_API const gaze::ops::CudaPart* gaze_cuda_part() {
+  static const gaze::ops::CudaPart part = {&gaze::ops::register_cuda_ops, &gaze::ops::attend_reduce_calls,
+                                           &gaze::ops::capturing_cuda, &gaze::ops::allow_calls_while_capturing_cuda};
+  return &part;
+}
