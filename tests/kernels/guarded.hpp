@@ -25,7 +25,7 @@ class Output {
     }
     return true;
   }
-  std::vector<T> values() { return {data(), data() + count_}; }
+  std::vector<T> values() { return std::vector<T>(data(), data() + count_); }
   T operator[](std::size_t i) { return data()[i]; }
 
  private:

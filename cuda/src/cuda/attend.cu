@@ -146,7 +146,7 @@ bool wide_keys(const AttendParams& a) {
 template <DType T, int Rows>
 __device__ void score_tile(const Call& call, std::int64_t kv, std::int64_t tile) {
   __shared__ float k_cd[kKeys][kChunk + 1];
-  __shared__ alignas(16) float q_rd[Rows][kChunk];
+  __shared__ float4 q_rd4[Rows][kChunk / 4];
   __shared__ float half_rk[Rows][kKeys];
   const AttendParams& a = call.a;
   const std::int64_t group = a.heads / a.kv_heads, rows = a.queries * group;
@@ -162,7 +162,8 @@ __device__ void score_tile(const Call& call, std::int64_t kv, std::int64_t tile)
         const int row = at / kChunk, d = at % kChunk;
         const std::int64_t r = r0 + row, t = r / group, h = kv * group + r % group;
         const bool here = d < size && r < rows;
-        q_rd[row][d] = here ? element<T>(a.q_hqd, h * a.q_stride_h + t * a.q_stride_q + (d0 + d) * a.q_stride_d) : 0.0f;
+        reinterpret_cast<float*>(q_rd4[row])[d] =
+            here ? element<T>(a.q_hqd, h * a.q_stride_h + t * a.q_stride_q + (d0 + d) * a.q_stride_d) : 0.0f;
       }
       __syncthreads();
 #pragma unroll 2
@@ -170,7 +171,7 @@ __device__ void score_tile(const Call& call, std::int64_t kv, std::int64_t tile)
         const float k0 = k_cd[key][d], k1 = k_cd[key][d + 1], k2 = k_cd[key][d + 2], k3 = k_cd[key][d + 3];
 #pragma unroll
         for (int r = 0; r < Rows; ++r) {
-          const float4 q = *reinterpret_cast<const float4*>(&q_rd[r][d]);
+          const float4 q = q_rd4[r][d / 4];
           dot[r] = fmaf(q.w, k3, fmaf(q.z, k2, fmaf(q.y, k1, fmaf(q.x, k0, dot[r]))));
         }
       }
@@ -228,12 +229,12 @@ __global__ void __launch_bounds__(kScoreThreads) score_keys(const __grid_constan
   score_tile<T, Rows>(call, blockIdx.y, blockIdx.x);
 }
 
-/// Block (h, t, call): scores of a head become weights, and its figures. Block (heads, t, call): the row's visible
+/// Block (t, h, call): scores of a head become weights, and its figures. Block (t, heads, call): the row's visible
 /// keys.
 template <int Room>
 __global__ void __launch_bounds__(kHeadThreads) measure_heads(const __grid_constant__ Calls<Room> calls) {
   const Call& call = calls.call[blockIdx.z];
-  const std::int64_t h = blockIdx.x, t = blockIdx.y, heads = call.a.heads;
+  const std::int64_t t = blockIdx.x, h = blockIdx.y, heads = call.a.heads;
   if (h > heads) return;
   if (h == heads) {
     const std::int64_t visible = count_visible(call.a, t);
@@ -248,16 +249,16 @@ __global__ void __launch_bounds__(kHeadThreads) measure_heads(const __grid_const
   if (threadIdx.x == 0) call.figures.head_th[t * heads + h] = head;
 }
 
-/// Block (tile, t): the calls in their order.
+/// Block (t, tile): the calls in their order.
 template <int Room>
 __global__ void __launch_bounds__(kCellThreads) add_cells(const __grid_constant__ Calls<Room> calls) {
-  extern __shared__ float factor_h[];
-  const std::int64_t t = blockIdx.y;
+  float* const factor_h = dynamic_shared<float>();
+  const std::int64_t t = blockIdx.x;
   for (int n = 0; n < calls.count; ++n) {
     const Call& call = calls.call[n];
     const float* const row_hc = call.scores + t * call.stride_t;
     const auto weight_of = [&](std::int64_t h, std::int64_t c) { return row_hc[h * call.stride_h + c]; };
-    add_tile(weight_of, call.a.heads, call.figures, calls.by, calls.to, t, blockIdx.x, factor_h);
+    add_tile(weight_of, call.a.heads, call.figures, calls.by, calls.to, t, blockIdx.y, factor_h);
   }
 }
 
@@ -275,14 +276,9 @@ std::int64_t tiles_of(const AttendParams& a) { return divide_up(a.keys, kKeys); 
 
 template <DType T, int Room>
 int launch_scores(const Calls<Room>& calls, dim3 grid, std::int64_t rows, cudaStream_t stream) {
-  if (rows == 1 && Room == 1) {
-    score_keys<T, 1><<<grid, kScoreThreads, 0, stream>>>(calls);
-  } else if (rows <= 8) {
-    score_keys<T, 8><<<grid, kScoreThreads, 0, stream>>>(calls);
-  } else {
-    score_keys<T, 32><<<grid, kScoreThreads, 0, stream>>>(calls);
-  }
-  return launched();
+  if (rows == 1 && Room == 1) return start(score_keys<T, 1, Room>, grid, kScoreThreads, 0, stream, calls);
+  if (rows <= 8) return start(score_keys<T, 8, Room>, grid, kScoreThreads, 0, stream, calls);
+  return start(score_keys<T, 32, Room>, grid, kScoreThreads, 0, stream, calls);
 }
 
 template <int Room>
@@ -294,7 +290,7 @@ int launch_scores(const Calls<Room>& calls, cudaStream_t stream) {
     kv_heads = std::max(kv_heads, a.kv_heads);
     rows = std::max(rows, a.queries * (a.heads / a.kv_heads));
   }
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(kv_heads), static_cast<unsigned>(calls.count));
+  const dim3 grid = grid_of(tiles, kv_heads, calls.count);
   switch (calls.call[0].a.dtype) {
     case DType::F32:
       return launch_scores<DType::F32>(calls, grid, rows, stream);
@@ -334,9 +330,7 @@ int attend(const AttendParams& p, float* out_hqk, void* workspace, Stream stream
   call.tiles = tiles_of(p);
   call.wide_keys = wide_keys(p);
   if (const int error = launch_scores(calls, stream_of(stream))) return error;
-  const dim3 grid(static_cast<unsigned>(p.queries), static_cast<unsigned>(p.heads));
-  softmax_rows<<<grid, kHeadThreads, 0, stream_of(stream)>>>(call);
-  return launched();
+  return start(softmax_rows, grid_of(p.queries, p.heads), kHeadThreads, 0, stream_of(stream), call);
 }
 
 std::size_t attend_reduce_workspace(const AttendReduceParams* p, int count) {
@@ -351,7 +345,7 @@ namespace {
 
 template <int Room>
 int launch_all(const AttendReduceParams* p, int count, void* workspace, cudaStream_t stream) {
-  const unsigned queries = static_cast<unsigned>(p[0].scores.queries);
+  const std::int64_t queries = p[0].scores.queries;
   if (queries == 0) return 0;
   Calls<Room> calls = {};
   calls.count = count;
@@ -377,12 +371,12 @@ int launch_all(const AttendReduceParams* p, int count, void* workspace, cudaStre
     heads = std::max(heads, call.a.heads);
   }
   if (const int error = launch_scores(calls, stream)) return error;
-  measure_heads<<<dim3(static_cast<unsigned>(heads + 1), queries, static_cast<unsigned>(count)), kHeadThreads, 0,
-                  stream>>>(calls);
-  if (const int error = launched()) return error;
-  add_cells<<<dim3(static_cast<unsigned>(divide_up(calls.to.cells, kCellThreads)), queries), kCellThreads,
-              static_cast<std::size_t>(heads) * sizeof(float), stream>>>(calls);
-  return launched();
+  if (const int error =
+          start(measure_heads<Room>, grid_of(queries, heads + 1, count), kHeadThreads, 0, stream, calls)) {
+    return error;
+  }
+  return start(add_cells<Room>, grid_of(queries, divide_up(calls.to.cells, kCellThreads)), kCellThreads,
+               static_cast<std::size_t>(heads) * sizeof(float), stream, calls);
 }
 
 }  // namespace

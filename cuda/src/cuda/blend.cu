@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kThreads) look_along(const ContourParams p, st
   }
 }
 
-__global__ void __launch_bounds__(kThreads) draw_edges(const ContourParams p, const std::uint8_t* near_yx) {
+__global__ void __launch_bounds__(kThreads) draw_edges(const ContourParams p, std::uint8_t* near_yx) {
   const std::int64_t x = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (x >= p.width) return;
   for (std::int64_t y = blockIdx.y; y < p.height; y += gridDim.y) {
@@ -63,9 +63,7 @@ int blend(const BlendParams& p, Stream stream) {
   if (p.pixels == 0) return 0;
   constexpr std::int64_t kMostBlocks = 4096;
   const std::int64_t blocks = divide_up(p.pixels, kThreads);
-  blend_pixels<<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream_of(stream)>>>(
-      p);
-  return launched();
+  return start(blend_pixels, grid_of(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream_of(stream), p);
 }
 
 std::size_t contour_workspace(const ContourParams& p) { return static_cast<std::size_t>(p.height * p.width); }
@@ -73,13 +71,10 @@ std::size_t contour_workspace(const ContourParams& p) { return static_cast<std::
 int contour(const ContourParams& p, void* workspace, Stream stream) {
   if (p.height == 0 || p.width == 0) return 0;
   constexpr std::int64_t kMostRows = 65535;
-  const dim3 grid(static_cast<unsigned>(divide_up(p.width, kThreads)),
-                  static_cast<unsigned>(p.height < kMostRows ? p.height : kMostRows));
+  const dim3 grid = grid_of(divide_up(p.width, kThreads), p.height < kMostRows ? p.height : kMostRows);
   std::uint8_t* const near_yx = static_cast<std::uint8_t*>(workspace);
-  look_along<<<grid, kThreads, 0, stream_of(stream)>>>(p, near_yx);
-  if (const int error = launched()) return error;
-  draw_edges<<<grid, kThreads, 0, stream_of(stream)>>>(p, near_yx);
-  return launched();
+  if (const int error = start(look_along, grid, kThreads, 0, stream_of(stream), p, near_yx)) return error;
+  return start(draw_edges, grid, kThreads, 0, stream_of(stream), p, near_yx);
 }
 
 }  // namespace gaze::kernels::cuda

@@ -32,9 +32,8 @@ int colour(const ColourParams& p, Stream stream) {
   std::memcpy(table.rgb, *kColourTables[static_cast<int>(p.colormap)], sizeof(table.rgb));
   constexpr std::int64_t kMostBlocks = 4096;
   const std::int64_t blocks = divide_up(p.count, kThreads);
-  colour_values<<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream_of(stream)>>>(
-      p, table);
-  return launched();
+  return start(colour_values, grid_of(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream_of(stream), p,
+               table);
 }
 
 }  // namespace gaze::kernels::cuda

@@ -108,8 +108,37 @@ __device__ inline double normalised_entropy(double sum, double sum_x_log_x, std:
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// The launch's own error. A configuration that cannot run leaves no later trace for the host to find.
-inline int launched() { return static_cast<int>(cudaGetLastError()); }
+inline dim3 grid_of(std::int64_t x, std::int64_t y = 1, std::int64_t z = 1) {
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z));
+}
+
+#ifdef __CUDACC__
+template <typename... Parameters, typename... Arguments>
+void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+                   const Arguments&... arguments) {
+  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+}
+
+/// Memory whose size the launch says.
+template <typename T>
+__device__ T* dynamic_shared() {
+  extern __shared__ float4 memory[];
+  return reinterpret_cast<T*>(memory);
+}
+#else
+template <typename T>
+T* dynamic_shared() {
+  return static_cast<T*>(emulated::dynamic_shared);
+}
+#endif
+
+/// Starts a kernel; its own error, of which no trace is left for the host to find.
+template <typename... Parameters, typename... Arguments>
+int start(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes, cudaStream_t stream,
+          const Arguments&... arguments) {
+  launch_kernel(kernel, grid, dim3(static_cast<unsigned>(threads)), shared_bytes, stream, arguments...);
+  return static_cast<int>(cudaGetLastError());
+}
 
 inline cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream); }
 

@@ -133,18 +133,14 @@ __global__ void __launch_bounds__(kThreads) set_values(const NormaliseParams p) 
 int normalise(const NormaliseParams& p, Stream stream) {
   const cudaStream_t on = stream_of(stream);
   if (p.tokens > 0) {
-    lift_tokens<<<static_cast<unsigned>(p.tokens), kThreads, 0, on>>>(p);
-    if (const int error = launched()) return error;
+    if (const int error = start(lift_tokens, grid_of(p.tokens), kThreads, 0, on, p)) return error;
   }
   if (p.subtract_sinks && p.cells > 0) {
-    subtract_sinks<<<static_cast<unsigned>(divide_up(p.cells, kThreads)), kThreads, 0, on>>>(p);
-    if (const int error = launched()) return error;
+    if (const int error = start(subtract_sinks, grid_of(divide_up(p.cells, kThreads)), kThreads, 0, on, p))
+      return error;
   }
-  find_range<<<1, kSelectThreads, 0, on>>>(p);
-  if (const int error = launched()) return error;
-  if (p.tokens == 0) return 0;
-  set_values<<<static_cast<unsigned>(p.tokens), kThreads, 0, on>>>(p);
-  return launched();
+  if (const int error = start(find_range, grid_of(1), kSelectThreads, 0, on, p)) return error;
+  return p.tokens > 0 ? start(set_values, grid_of(p.tokens), kThreads, 0, on, p) : 0;
 }
 
 }  // namespace gaze::kernels::cuda

@@ -229,13 +229,8 @@ int overlay(const OverlayParams& p, Stream stream) {
   std::int64_t strip_rows = segments * p.height / kWantedThreads;
   strip_rows = strip_rows < 1 ? 1 : strip_rows > kMostRows ? kMostRows : strip_rows;
   const std::int64_t threads = segments * divide_up(p.height, strip_rows);
-  const unsigned blocks = static_cast<unsigned>(divide_up(threads, kThreads));
-  if (wide) {
-    draw_overlay<true><<<blocks, kThreads, 0, stream_of(stream)>>>(p, segments, strip_rows);
-  } else {
-    draw_overlay<false><<<blocks, kThreads, 0, stream_of(stream)>>>(p, segments, strip_rows);
-  }
-  return launched();
+  return start(wide ? draw_overlay<true> : draw_overlay<false>, grid_of(divide_up(threads, kThreads)), kThreads, 0,
+               stream_of(stream), p, segments, strip_rows);
 }
 
 }  // namespace gaze::kernels::cuda

@@ -12,10 +12,10 @@ __device__ std::int32_t flags_of(float total, bool any, float tolerance) {
   return any && fabsf(total - 1) > tolerance ? kRowSum : 0;
 }
 
-/// Block (h, t): sums of a head. Block (heads, t): the row's visible keys.
+/// Block (t, h): sums of a head. Block (t, heads): the row's visible keys.
 template <DType T>
 __global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams p, const Figures figures) {
-  const std::int64_t h = blockIdx.x, t = blockIdx.y;
+  const std::int64_t t = blockIdx.x, h = blockIdx.y;
   const std::int64_t row = t * p.stride_q;
   if (h == p.heads) {
     int visible = 0;
@@ -48,12 +48,12 @@ __global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams
 
 template <DType T>
 __global__ void __launch_bounds__(kCellThreads) add_cells(const ReduceParams p, const Figures figures) {
-  extern __shared__ float factor_h[];
-  const std::int64_t t = blockIdx.y;
+  float* const factor_h = dynamic_shared<float>();
+  const std::int64_t t = blockIdx.x;
   const auto weight_of = [&](std::int64_t h, std::int64_t c) {
     return element<T>(p.attn_hqk, h * p.stride_h + t * p.stride_q + (p.first_key + c) * p.stride_k);
   };
-  add_tile(weight_of, p.heads, figures, p.by, p.to, t, blockIdx.x, factor_h);
+  add_tile(weight_of, p.heads, figures, p.by, p.to, t, blockIdx.y, factor_h);
 }
 
 /// Adjacent keys in one load.
@@ -66,10 +66,9 @@ struct alignas(Width * sizeof(typename Element<T>::Bits)) Pack {
 /// registers. One block per row, Width adjacent keys per thread.
 template <DType T, int Width>
 __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReduceParams p) {
-  extern __shared__ float shared[];
-  float* const total_h = shared;
-  float* const mass_h = shared + p.heads;
-  int* const any_h = reinterpret_cast<int*>(shared + 2 * p.heads);
+  float* const total_h = dynamic_shared<float>();
+  float* const mass_h = total_h + p.heads;
+  int* const any_h = reinterpret_cast<int*>(mass_h + p.heads);
   for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
     total_h[h] = mass_h[h] = 0;
     any_h[h] = 0;
@@ -167,9 +166,8 @@ bool fits(const ReduceParams& p) {
 template <DType T, int Width>
 int launch_once(const ReduceParams& p, cudaStream_t stream) {
   const std::int64_t threads = divide_up(divide_up(p.keys, Width), kWarp) * kWarp;
-  reduce_rows_once<T, Width><<<static_cast<unsigned>(p.queries), static_cast<unsigned>(threads),
-                               static_cast<std::size_t>(3 * p.heads) * sizeof(float), stream>>>(p);
-  return launched();
+  return start(reduce_rows_once<T, Width>, grid_of(p.queries), static_cast<int>(threads),
+               static_cast<std::size_t>(3 * p.heads) * sizeof(float), stream, p);
 }
 
 template <DType T>
@@ -181,12 +179,11 @@ int launch(const ReduceParams& p, void* workspace, cudaStream_t stream) {
     if (fits<T, 1>(p)) return launch_once<T, 1>(p, stream);
   }
   const Figures figures = Figures::at(workspace, p.queries, p.heads);
-  const unsigned rows = static_cast<unsigned>(p.queries);
-  measure_heads<T><<<dim3(static_cast<unsigned>(p.heads + 1), rows), kHeadThreads, 0, stream>>>(p, figures);
-  if (const int error = launched()) return error;
-  add_cells<T><<<dim3(static_cast<unsigned>(divide_up(p.to.cells, kCellThreads)), rows), kCellThreads,
-                 static_cast<std::size_t>(p.heads) * sizeof(float), stream>>>(p, figures);
-  return launched();
+  if (const int error = start(measure_heads<T>, grid_of(p.queries, p.heads + 1), kHeadThreads, 0, stream, p, figures)) {
+    return error;
+  }
+  return start(add_cells<T>, grid_of(p.queries, divide_up(p.to.cells, kCellThreads)), kCellThreads,
+               static_cast<std::size_t>(p.heads) * sizeof(float), stream, p, figures);
 }
 
 }  // namespace

@@ -33,10 +33,8 @@ __global__ void __launch_bounds__(kThreads) resample_pixels(const ResampleParams
 
 int resample(const ResampleParams& p, Stream stream) {
   constexpr std::int64_t kMostRows = 65535;
-  const dim3 grid(static_cast<unsigned>(divide_up(p.width, kThreads)),
-                  static_cast<unsigned>(p.height < kMostRows ? p.height : kMostRows));
-  resample_pixels<<<grid, kThreads, 0, stream_of(stream)>>>(p);
-  return launched();
+  const dim3 grid = grid_of(divide_up(p.width, kThreads), p.height < kMostRows ? p.height : kMostRows);
+  return start(resample_pixels, grid, kThreads, 0, stream_of(stream), p);
 }
 
 }  // namespace gaze::kernels::cuda

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+// The CUDA kernels, run thread by thread on the processor, against their CPU twins.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "guarded.hpp"
+#include "kernels.hpp"
+#include "support/close.hpp"
+#include "support/test.hpp"
+
+using namespace gaze::kernels;
+using namespace gaze::test;
+
+namespace {
+
+constexpr Tolerance kSums{2e-6, 1e-5};
+
+/// An accumulator of a few tokens between guard zones.
+struct Accumulated {
+  Accumulated(std::size_t tokens, std::size_t cells)
+      : map(tokens * cells, 0.25f),
+        weight(tokens, 1.5f),
+        mass(tokens),
+        visible(tokens),
+        calls(tokens),
+        flags(tokens),
+        rows(tokens),
+        cells(static_cast<std::int64_t>(cells)) {}
+  AccumulatorRows to() {
+    return {map.data(), weight.data(), mass.data(), visible.data(), calls.data(), flags.data(), rows.data(), cells};
+  }
+  bool intact() {
+    return map.intact() && weight.intact() && mass.intact() && visible.intact() && calls.intact() && flags.intact() &&
+           rows.intact();
+  }
+  Output<float> map, weight, mass, visible;
+  Output<std::int32_t> calls, flags, rows;
+  std::int64_t cells;
+};
+
+void compare(Accumulated& got, Accumulated& want) {
+  CATCH_CHECK(got.intact());
+  CATCH_CHECK(differs(got.map.values(), want.map.values(), kSums) == "");
+  CATCH_CHECK(differs(got.weight.values(), want.weight.values(), kSums) == "");
+  CATCH_CHECK(differs(got.mass.values(), want.mass.values(), kSums) == "");
+  CATCH_CHECK(differs(got.visible.values(), want.visible.values()) == "");
+  CATCH_CHECK(differs(got.calls.values(), want.calls.values()) == "");
+  CATCH_CHECK(differs(got.flags.values(), want.flags.values()) == "");
+  CATCH_CHECK(differs(got.rows.values(), want.rows.values()) == "");
+}
+
+/// Values of a dtype in memory; `step` elements apart.
+std::vector<std::uint8_t> stored(const std::vector<float>& values, DType dtype, std::size_t step = 1) {
+  const std::size_t size = dtype == DType::F32 ? 4 : dtype == DType::Bool ? 1 : 2;
+  std::vector<std::uint8_t> bytes(values.size() * step * size + 16, 0xff);  // NaN between them
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &values[i], 4);
+    if (dtype == DType::BF16) bits >>= 16;
+    if (dtype == DType::F16) {
+      const _Float16 half = static_cast<_Float16>(values[i]);
+      std::memcpy(&bits, &half, 2);
+    }
+    if (dtype == DType::Bool) bits = values[i] != 0;
+    std::memcpy(&bytes[i * step * size], &bits, size);
+  }
+  return bytes;
+}
+
+const HeadReduce kHeads[] = {HeadReduce::Mean,     HeadReduce::Max, HeadReduce::Min,
+                             HeadReduce::Weighted, HeadReduce::One, HeadReduce::TopK};
+const LayerReduce kLayers[] = {LayerReduce::Mean, LayerReduce::Max, LayerReduce::Last, LayerReduce::Weighted};
+
+std::vector<float> softmax_rows(Numbers& numbers, std::size_t rows, std::size_t keys, double hidden) {
+  std::vector<float> all;
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::vector<double> row(keys);
+    double sum = 0;
+    for (double& x : row) sum += x = numbers() < hidden ? 0 : std::exp(4 * numbers());
+    for (double x : row) all.push_back(static_cast<float>(sum > 0 ? x / sum : 0));
+  }
+  return all;
+}
+
+void run_reduce(ReduceParams p, Accumulated& got, Accumulated& want) {
+  std::vector<double> workspace(1 << 20);
+  p.to = want.to();
+  cpu::reduce(p, workspace.data());
+  p.to = got.to();
+  CATCH_REQUIRE(cuda::reduce_workspace(p) <= workspace.size() * sizeof(double));
+  CATCH_REQUIRE(cuda::reduce(p, workspace.data(), nullptr) == 0);
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("cuda reduce equals its cpu twin for every way to reduce, dtype and stride") {
+  Numbers numbers;
+  // Keys that are whole wide loads, and not; a slice, and all of them; more keys than threads.
+  for (const std::size_t keys : {1, 7, 64, 77, 1600}) {
+    for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+      for (const std::size_t step : {1, 3}) {
+        const std::size_t heads = 5, queries = 2, first = keys > 8 ? 3 : 0, cells = keys > 8 ? keys - 5 : keys;
+        const auto memory = stored(softmax_rows(numbers, heads * queries, keys, 0.1), dtype, step);
+        for (const HeadReduce by_heads : kHeads) {
+          for (const LayerReduce by_layers : kLayers) {
+            if (keys == 1600 && by_layers != LayerReduce::Mean) continue;
+            CATCH_CAPTURE(keys, static_cast<int>(dtype), step, static_cast<int>(by_heads), static_cast<int>(by_layers));
+            ReduceParams p;
+            p.attn_hqk = memory.data();
+            p.dtype = dtype;
+            p.heads = heads;
+            p.queries = queries;
+            p.keys = static_cast<std::int64_t>(keys);
+            p.stride_k = static_cast<std::int64_t>(step);
+            p.stride_q = p.keys * p.stride_k;
+            p.stride_h = p.stride_q * p.queries;
+            p.first_key = static_cast<std::int64_t>(first);
+            p.sum_tolerance = dtype == DType::F32 ? 1e-3f : 2e-2f;
+            p.by = {by_heads, by_layers, 2, 3};
+            Accumulated got(queries, cells), want(queries, cells);
+            run_reduce(p, got, want);
+            compare(got, want);
+          }
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda reduce flags the rows its cpu twin flags") {
+  Numbers numbers;
+  constexpr std::size_t kHeadCount = 3, kKeys = 40;
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  for (const HeadReduce by_heads : {HeadReduce::Mean, HeadReduce::Weighted}) {
+    for (const float bad : {nan, infinity, 0.7f, 0.0f}) {
+      std::vector<float> attn = softmax_rows(numbers, kHeadCount, kKeys, 0);
+      attn[kKeys + 5] = bad;
+      if (bad == 0.0f) std::fill(attn.begin(), attn.end(), 0.0f);
+      ReduceParams p;
+      p.attn_hqk = attn.data();
+      p.heads = kHeadCount;
+      p.queries = 1;
+      p.keys = p.stride_q = p.stride_h = kKeys;
+      p.stride_k = 1;
+      p.sum_tolerance = 1e-3f;
+      p.by.heads = by_heads;
+      Accumulated got(1, kKeys), want(1, kKeys);
+      run_reduce(p, got, want);
+      CATCH_CHECK(want.flags[0] != 0);
+      compare(got, want);
+    }
+  }
+}
+
+namespace {
+
+struct AttendCase {
+  std::size_t heads, kv_heads, queries, keys, size;
+  DType dtype;
+  bool causal;
+  int mask;  ///< 0 none, 1 bool shared, 2 float per head, 3 the lowest finite number
+  std::size_t step;
+};
+
+/// Memory and parameters of one call.
+struct AttendInputs {
+  AttendInputs(Numbers& numbers, const AttendCase& c) {
+    q = stored(numbers.many(c.heads * c.queries * c.size, -2, 2), c.dtype, c.step);
+    k = stored(numbers.many(c.kv_heads * c.keys * c.size, -2, 2), c.dtype, c.step);
+    const std::size_t mask_heads = c.mask == 2 ? c.heads : 1;
+    std::vector<float> values = numbers.many(mask_heads * c.queries * c.keys);
+    for (float& x : values) {
+      if (c.mask == 1) x = x < 0.7f ? 1.0f : 0.0f;
+      if (c.mask == 2) x = x < 0.7f ? x - 0.5f : -std::numeric_limits<float>::infinity();
+      if (c.mask == 3) x = x < 0.7f ? 0.0f : -std::numeric_limits<float>::max();
+    }
+    mask = stored(values, c.mask == 1 ? DType::Bool : DType::F32);
+    const auto at = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+    p.q_hqd = q.data();
+    p.k_hkd = k.data();
+    p.dtype = c.dtype;
+    p.heads = at(c.heads);
+    p.kv_heads = at(c.kv_heads);
+    p.queries = at(c.queries);
+    p.keys = at(c.keys);
+    p.size = at(c.size);
+    p.q_stride_d = p.k_stride_d = at(c.step);
+    p.q_stride_q = p.k_stride_k = at(c.size * c.step);
+    p.q_stride_h = at(c.queries * c.size * c.step);
+    p.k_stride_h = at(c.keys * c.size * c.step);
+    if (c.mask != 0) {
+      p.mask_hqk = mask.data();
+      p.mask_dtype = c.mask == 1 ? DType::Bool : DType::F32;
+      p.mask_stride_h = c.mask == 2 ? at(c.queries * c.keys) : 0;
+      p.mask_stride_q = at(c.keys);
+      p.mask_stride_k = 1;
+    }
+    p.causal = c.causal;
+    p.first_query = c.causal ? at(c.keys / 2) : 0;
+    p.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(c.size)));
+  }
+  std::vector<std::uint8_t> q, k, mask;
+  AttendParams p;
+};
+
+const std::vector<AttendCase> kAttendCases = {
+    {4, 4, 1, 70, 32, DType::F32, false, 0, 1},  {4, 2, 3, 130, 64, DType::BF16, true, 0, 1},
+    {6, 1, 2, 65, 80, DType::F16, false, 1, 1},  {2, 2, 5, 33, 128, DType::F32, true, 2, 1},
+    {3, 3, 1, 64, 7, DType::BF16, false, 3, 2},  {8, 2, 9, 40, 256, DType::F32, false, 0, 1},
+    {2, 1, 40, 50, 65, DType::F32, true, 0, 1},  {1, 1, 1, 1, 1, DType::F16, false, 0, 1},
+    {5, 5, 2, 200, 72, DType::F32, false, 1, 3},
+};
+
+void run_attend_reduce(std::vector<AttendReduceParams> calls, Accumulated& got, Accumulated& want) {
+  std::vector<double> workspace(1 << 20);
+  for (AttendReduceParams& call : calls) {
+    call.to = want.to();
+    cpu::attend_reduce(call, workspace.data());
+    call.to = got.to();
+  }
+  const int count = static_cast<int>(calls.size());
+  CATCH_REQUIRE(cuda::attend_reduce_workspace(calls.data(), count) <= workspace.size() * sizeof(double));
+  CATCH_REQUIRE(cuda::attend_reduce(calls.data(), count, workspace.data(), nullptr) == 0);
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("cuda attend equals its cpu twin") {
+  Numbers numbers;
+  for (const AttendCase& c : kAttendCases) {
+    CATCH_CAPTURE(c.heads, c.kv_heads, c.queries, c.keys, c.size, static_cast<int>(c.dtype), c.causal, c.mask, c.step);
+    const AttendInputs in(numbers, c);
+    const std::size_t count = c.heads * c.queries * c.keys;
+    Output<float> got(count), want(count);
+    std::vector<double> workspace(1 << 20);
+    cpu::attend(in.p, want.data(), workspace.data());
+    CATCH_REQUIRE(cuda::attend_workspace(in.p) <= workspace.size() * sizeof(double));
+    CATCH_REQUIRE(cuda::attend(in.p, got.data(), workspace.data(), nullptr) == 0);
+    CATCH_CHECK(got.intact());
+    CATCH_CHECK(differs(got.values(), want.values(), {2e-6, 2e-5}) == "");
+  }
+}
+
+CATCH_TEST_CASE("cuda attend_reduce equals its cpu twin, one call at a time and several") {
+  Numbers numbers;
+  for (const AttendCase& c : kAttendCases) {
+    for (const HeadReduce by_heads : kHeads) {
+      for (const std::size_t layers : {1, 3}) {
+        CATCH_CAPTURE(c.heads, c.kv_heads, c.queries, c.keys, c.size, static_cast<int>(c.dtype), c.causal, c.mask,
+                      c.step);
+        CATCH_CAPTURE(static_cast<int>(by_heads), layers);
+        const std::size_t first = c.keys > 8 ? 4 : 0, cells = c.keys > 8 ? c.keys - 6 : c.keys;
+        std::vector<AttendInputs> inputs;
+        std::vector<AttendReduceParams> calls;
+        for (std::size_t n = 0; n < layers; ++n) {
+          // Layers of one model may differ in their keys, as self and cross attention do.
+          AttendCase layer = c;
+          if (n == 2) layer.keys += 40;
+          inputs.emplace_back(numbers, layer);
+        }
+        for (const AttendInputs& in : inputs) {
+          AttendReduceParams p;
+          p.scores = in.p;
+          p.scores.first_query = inputs[0].p.first_query;
+          p.first_key = static_cast<std::int64_t>(first);
+          p.by = {by_heads, by_heads == HeadReduce::Max ? LayerReduce::Max : LayerReduce::Weighted, 0, 2};
+          calls.push_back(p);
+        }
+        Accumulated got(c.queries, cells), want(c.queries, cells);
+        run_attend_reduce(calls, got, want);
+        compare(got, want);
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda attend_reduce flags broken and fully masked rows, and ignores masked keys") {
+  Numbers numbers;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  AttendCase c{2, 2, 3, 70, 16, DType::F32, false, 1, 1};
+  AttendInputs in(numbers, c);
+  // Key 9 is broken: row 0 does not see it, row 1 does, row 2 sees nothing.
+  std::memcpy(&in.k[(9 * c.size + 3) * 4], &nan, 4);
+  in.mask[0 * c.keys + 9] = 0;
+  in.mask[1 * c.keys + 9] = 1;
+  std::fill_n(in.mask.begin() + 2 * static_cast<std::ptrdiff_t>(c.keys), c.keys, 0);
+  AttendReduceParams p;
+  p.scores = in.p;
+  Accumulated got(3, c.keys), want(3, c.keys);
+  run_attend_reduce({p}, got, want);
+  CATCH_CHECK(want.flags.values() == std::vector<std::int32_t>{0, kRowNonFinite, kRowFullyMasked});
+  compare(got, want);
+}
+
+CATCH_TEST_CASE("cuda normalise equals its cpu twin") {
+  Numbers numbers;
+  for (const std::size_t tokens : {0, 1, 3, 4, 9}) {
+    for (const std::size_t cells : {1, 61, 700}) {
+      for (const bool sinks : {false, true}) {
+        for (const bool min_max : {false, true}) {
+          for (const double percentile : {0.5, 0.99, 1.0}) {
+            CATCH_CAPTURE(tokens, cells, sinks, min_max, percentile);
+            std::vector<float> map(tokens * cells);
+            for (std::size_t t = 0; t < tokens; ++t) {
+              double sum = 0;
+              std::vector<double> row(cells);
+              for (double& x : row) sum += x = t == 2 ? 1 : std::pow(numbers(), 8);
+              for (std::size_t i = 0; i < cells; ++i) map[t * cells + i] = static_cast<float>(row[i] / sum);
+            }
+            if (tokens > 3) map[3 * cells] = std::numeric_limits<float>::quiet_NaN();
+            const std::vector<float> visible(tokens, static_cast<float>(cells));
+            struct Out {
+              Out(std::size_t t, std::size_t n)
+                  : lift(n), shown(n), value(n), top(t), entropy(t), diffuse(t), range(1) {}
+              Output<float> lift, shown, value, top, entropy;
+              Output<bool> diffuse;
+              Output<float> range;
+            } got(tokens, map.size()), want(tokens, map.size());
+            const auto params = [&](Out& out) {
+              NormaliseParams p;
+              p.map_tc = map.data();
+              p.visible_t = visible.data();
+              p.tokens = static_cast<std::int64_t>(tokens);
+              p.cells = static_cast<std::int64_t>(cells);
+              p.subtract_sinks = sinks && tokens >= 4;
+              p.per_map_min_max = min_max;
+              p.percentile = percentile;
+              p.lift_tc = out.lift.data();
+              p.shown_tc = out.shown.data();
+              p.value_tc = out.value.data();
+              p.max_lift_t = out.top.data();
+              p.entropy_t = out.entropy.data();
+              p.diffuse_t = out.diffuse.data();
+              p.range_max = out.range.data();
+              return p;
+            };
+            std::vector<double> workspace(1 << 16);
+            cpu::normalise(params(want), workspace.data());
+            CATCH_REQUIRE(cuda::normalise(params(got), nullptr) == 0);
+            CATCH_CHECK((got.lift.intact() && got.shown.intact() && got.value.intact() && got.top.intact() &&
+                         got.entropy.intact() && got.diffuse.intact() && got.range.intact()));
+            CATCH_CHECK(differs(got.lift.values(), want.lift.values()) == "");
+            CATCH_CHECK(differs(got.shown.values(), want.shown.values()) == "");
+            CATCH_CHECK(differs(got.value.values(), want.value.values(), {1e-6, 1e-6}) == "");
+            CATCH_CHECK(differs(got.top.values(), want.top.values()) == "");
+            CATCH_CHECK(differs(got.entropy.values(), want.entropy.values(), {2e-6, 0}) == "");
+            CATCH_CHECK(differs(got.diffuse.values(), want.diffuse.values()) == "");
+            CATCH_CHECK(differs(got.range.values(), want.range.values(), {0, 1e-6}) == "");
+          }
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda resample, colour, blend and contour equal their cpu twins") {
+  Numbers numbers;
+  constexpr std::int64_t kRows = 4, kCols = 5;
+  const std::vector<float> map = numbers.many(kRows * kCols, -0.2, 1.2);
+  for (const std::int64_t width : {1, 33, 300}) {
+    for (const bool exact : {false, true}) {
+      CATCH_CAPTURE(width, exact);
+      const std::int64_t height = 21;
+      const std::size_t pixels = static_cast<std::size_t>(width * height);
+      ResampleParams sample;
+      sample.map_yx = map.data();
+      sample.rows = kRows;
+      sample.cols = kCols;
+      sample.stride_y = kCols;
+      sample.stride_x = 1;
+      sample.scale_x = 6.0 / static_cast<double>(width);
+      sample.offset_x = -0.6;  // the grid covers a part
+      sample.scale_y = 4.0 / 21;
+      sample.height = height;
+      sample.width = width;
+      sample.exact = exact;
+      Output<float> value(pixels), want_value(pixels);
+      sample.out_yx = want_value.data();
+      cpu::resample(sample);
+      sample.out_yx = value.data();
+      CATCH_REQUIRE(cuda::resample(sample, nullptr) == 0);
+      CATCH_CHECK(value.intact());
+      CATCH_CHECK(differs(value.values(), want_value.values(), {1e-6, 0}) == "");
+
+      std::vector<float> odd = want_value.values();
+      odd[0] = std::numeric_limits<float>::quiet_NaN();
+      Output<std::uint8_t> rgb(3 * pixels), want_rgb(3 * pixels);
+      ColourParams colour{odd.data(), static_cast<std::int64_t>(pixels), Colormap::Turbo, want_rgb.data()};
+      cpu::colour(colour);
+      colour.out_rgb = rgb.data();
+      CATCH_REQUIRE(cuda::colour(colour, nullptr) == 0);
+      CATCH_CHECK(rgb.intact());
+      CATCH_CHECK(rgb.values() == want_rgb.values());
+
+      const std::vector<std::uint8_t> base(3 * pixels, 100);
+      Output<std::uint8_t> mixed(3 * pixels), want_mixed(3 * pixels);
+      const std::vector<std::uint8_t> colours = want_rgb.values();
+      BlendParams blend{base.data(), colours.data(), odd.data(),       static_cast<std::int64_t>(pixels),
+                        0.6f,        0.05f,          want_mixed.data()};
+      cpu::blend(blend);
+      blend.out_rgb = mixed.data();
+      CATCH_REQUIRE(cuda::blend(blend, nullptr) == 0);
+      CATCH_CHECK(mixed.intact());
+      CATCH_CHECK(differs(mixed.values(), want_mixed.values(), {1, 0}) == "");
+
+      Output<bool> inside(pixels);
+      for (std::size_t i = 0; i < pixels; ++i) inside.data()[i] = want_value[i] > 0.5f;
+      ContourParams contour{want_mixed.data(), inside.data(), height, width, 2};
+      std::vector<std::uint8_t> workspace(1 << 16);
+      mixed = want_mixed;
+      cpu::contour(contour, workspace.data());
+      contour.rgb = mixed.data();
+      CATCH_REQUIRE(cuda::contour(contour, workspace.data(), nullptr) == 0);
+      CATCH_CHECK(mixed.intact());
+      CATCH_CHECK(mixed.values() == want_mixed.values());
+    }
+  }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// Stands in for CUDA's header, so that the CUDA kernels' sources run on the processor, thread by thread: what they
+// compute, how they index and where they wait is tested on machines without a GPU. Each thread of a block is a fibre
+// that runs until it waits; blocks run one after the other. What only a GPU shows (races between blocks, speed) stays
+// untested here.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __grid_constant__
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned in_x = 1, unsigned in_y = 1, unsigned in_z = 1) : x(in_x), y(in_y), z(in_z) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+using cudaStream_t = struct EmulatedStream*;
+enum cudaError_t { cudaSuccess = 0 };
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+namespace emulated {
+
+inline dim3 thread_index, block_index, block_size, grid_size;
+inline void* dynamic_shared = nullptr;
+
+void wait_for_warp();
+void wait_for_block();
+/// Runs `thread` for every thread of every block.
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread);
+
+inline unsigned lane() { return thread_index.x % 32; }
+inline unsigned warp() { return thread_index.x / 32; }
+
+/// What each thread of a block shows the others.
+inline std::uint64_t shown[1024];
+
+template <typename T>
+T exchange(T mine, unsigned from_lane) {
+  static_assert(sizeof(T) <= sizeof(std::uint64_t));
+  std::memcpy(&shown[thread_index.x], &mine, sizeof(T));
+  wait_for_warp();
+  T theirs;
+  std::memcpy(&theirs, &shown[warp() * 32 + from_lane], sizeof(T));
+  wait_for_warp();
+  return theirs;
+}
+
+}  // namespace emulated
+
+#define threadIdx emulated::thread_index
+#define blockIdx emulated::block_index
+#define blockDim emulated::block_size
+#define gridDim emulated::grid_size
+
+inline void __syncthreads() { emulated::wait_for_block(); }
+
+inline int __syncthreads_or(int predicate) {
+  emulated::shown[threadIdx.x] = predicate != 0;
+  emulated::wait_for_block();
+  int any = 0;
+  for (unsigned i = 0; i < blockDim.x; ++i) any |= emulated::shown[i] != 0;
+  emulated::wait_for_block();
+  return any;
+}
+
+inline int __any_sync(unsigned, int predicate) {
+  emulated::shown[threadIdx.x] = predicate != 0;
+  emulated::wait_for_warp();
+  int any = 0;
+  for (unsigned i = 0; i < 32; ++i) any |= emulated::shown[emulated::warp() * 32 + i] != 0;
+  emulated::wait_for_warp();
+  return any;
+}
+
+template <typename T>
+T __shfl_xor_sync(unsigned, T x, int step) {
+  return emulated::exchange(x, emulated::lane() ^ static_cast<unsigned>(step));
+}
+
+template <typename T>
+T atomicAdd(T* to, T x) {
+  const T before = *to;
+  *to += x;
+  return before;
+}
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>(((static_cast<std::uint64_t>(high) << 32 | low) << (shift & 31)) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((static_cast<std::uint64_t>(high) << 32 | low) >> (shift & 31));
+}
+// The sources are compiled without contraction.
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+using std::isfinite;
+using std::isnan;
+
+/// Stands for kernel<<<grid, block, shared_bytes, stream>>>(arguments...).
+template <typename... Parameters>
+void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t,
+                   const std::common_type_t<Parameters>&... arguments) {
+  emulated::run(grid, block, shared_bytes, [&] { kernel(arguments...); });
+}
