@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/isa.hpp"
+
 namespace gaze::kernels {
 
 enum class DType : std::int32_t { F32, F16, BF16, Bool };
@@ -119,17 +121,18 @@ constexpr int kLevels = 512;
 
 /// The whole frame path in one pass. Every implementation gives the same bytes, so each operation below is rounded by
 /// itself (no fused multiply-add) and in this order.
-///   place  = scale * (pixel + 0.5) + offset, in double; the pixel is seen when 0 <= place < cells on both axes
-///   exact: the cell floor(place). Else between centres: centre = clamp(place - 0.5, 0, cells - 1), low =
-///   floor(centre), high = min(low + 1, cells - 1), share = float(centre - low) m      = 511 * clamp(value, 0, 1) per
-///   cell, NaN counts as 0 left to right first: m_low + share_x * (m_high - m_low), then down the same way; level =
-///   int(that + 0.5) {colour, alpha} = level_rgba[level], a15 = 128 * alpha + (alpha >> 1) out    = base + (((colour -
-///   base) * a15 + 16384) >> 15) per channel; unseen pixels keep their base
-/// Contour: a seen pixel at (x, y) is an edge when the cells from that of pixel (x - reach, y - reach) to that of
-/// (x + reach, y + reach), both clamped into the picture, are neither all inside nor all outside; cells off the grid
-/// are outside. An edge is 255 where its own cell is inside, else 32. Border: on each side where the seen rectangle
-/// ends before the picture does, a dashed line of border_width pixels within the rectangle: 245 and 40 in turn every
-/// border_length pixels from its left or top; rows win over columns.
+/// - place = scale * (pixel + 0.5) + offset, in double; the pixel is seen when 0 <= place < cells on both axes.
+/// - Exact: the cell floor(place). Else between centres: centre = clamp(place - 0.5, 0, cells - 1), low =
+///   floor(centre), high = min(low + 1, cells - 1), share = float(centre - low). axis.hpp has both.
+/// - m = 511 * clamp(value, 0, 1) per cell, NaN counts as 0. Left to right first: m_low + share_x * (m_high - m_low),
+///   then down the same way; level = int(that + 0.5).
+/// - {colour, alpha} = level_rgba[level], a15 = 128 * alpha + (alpha >> 1), out = base + (((colour - base) * a15 +
+///   16384) >> 15) per channel. Unseen pixels keep their base.
+/// - Contour: a seen pixel at (x, y) is an edge when the cells from that of pixel (x - reach, y - reach) to that of
+///   (x + reach, y + reach), both clamped into the picture, are neither all inside nor all outside; cells off the grid
+///   are outside. An edge is 255 where its own cell is inside, else 32.
+/// - Border: on each side where the seen rectangle ends before the picture does, a dashed line of border_width pixels
+///   within the rectangle: 245 and 40 in turn every border_length pixels from its left or top; rows win over columns.
 struct OverlayParams {
   const std::uint8_t* rgb = nullptr;  ///< [height, width, 3]
   std::int64_t height = 0, width = 0;
@@ -141,7 +144,7 @@ struct OverlayParams {
   std::int64_t reach = 1;
   std::int64_t border_width = 0;  ///< 0: no border
   std::int64_t border_length = 1;
-  std::int64_t seen_left = 0, seen_right = 0, seen_top = 0, seen_bottom = 0;
+  std::int64_t seen_left = 0, seen_right = 0, seen_top = 0, seen_bottom = 0;  ///< the seen pixels; empty: left = right
   std::uint32_t level_rgba[kLevels] = {};  ///< red in the lowest byte, alpha in the highest
   std::uint8_t* out_rgb = nullptr;         ///< [height, width, 3]; not overlapping rgb
 };
@@ -167,6 +170,10 @@ void blend(const BlendParams& params);
 
 std::size_t contour_workspace(const ContourParams& params);
 void contour(const ContourParams& params, void* workspace);
+
+std::size_t overlay_workspace(const OverlayParams& params);
+/// Rows [first, end) of the picture, with the instructions of `isa`.
+void overlay(const OverlayParams& params, std::int64_t first, std::int64_t end, void* workspace, Isa isa = best_isa());
 
 }  // namespace cpu
 

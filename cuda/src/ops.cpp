@@ -4,6 +4,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cumsum.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/scatter.h>
 #include <ATen/ops/sort.h>
@@ -46,6 +47,10 @@ void define_ops(torch::Library& m) {
   m.def("colour(Tensor value, int colormap) -> Tensor");
   m.def("blend(Tensor rgb_hwc, Tensor colour_hwc, Tensor value_yx, float alpha_max, float alpha_start) -> Tensor");
   m.def("contour_(Tensor(a!) rgb_hwc, Tensor inside_yx, int width_pixels) -> ()");
+  m.def(
+      "overlay_out(Tensor rgb_hwc, Tensor value_yx, Tensor? inside_yx, float scale_x, float offset_x, float scale_y, "
+      "float offset_y, bool exact, int colormap, float alpha_max, float alpha_start, int contour_pixels, "
+      "int border_pixels, Tensor(a!) out_hwc) -> ()");
 }
 
 /// Whatever mode the host is in: no graph is recorded, no version counted, nothing cast.
@@ -224,6 +229,25 @@ void contour(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pix
   const Quiet quiet;
   static const auto op = handle<ContourFn>("gaze::contour_");
   op.call(rgb_hwc, inside_yx, width_pixels);
+}
+
+void overlay_out(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
+                 const CellAffine& place, const OverlayOptions& options, at::Tensor& out_hwc) {
+  check_tensor("overlay", "rgb_hwc", rgb_hwc);
+  const Quiet quiet;
+  static const auto op = handle<OverlayFn>("gaze::overlay_out");
+  op.call(rgb_hwc, value_yx, inside_yx, place.scale_x, place.offset_x, place.scale_y, place.offset_y,
+          options.interpolation == Interpolation::Exact, static_cast<int64_t>(options.colormap),
+          options.blend.alpha_max, options.blend.alpha_start, options.contour_pixels, options.border_pixels, out_hwc);
+}
+
+at::Tensor overlay(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
+                   const CellAffine& place, const OverlayOptions& options) {
+  check_tensor("overlay", "rgb_hwc", rgb_hwc);
+  const Quiet quiet;
+  at::Tensor out_hwc = at::empty_like(rgb_hwc);
+  overlay_out(rgb_hwc, value_yx, inside_yx, place, options, out_hwc);
+  return out_hwc;
 }
 
 at::Tensor top_mass(const at::Tensor& map_tc, double share) {

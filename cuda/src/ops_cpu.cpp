@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The ops' CPU kernels.
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "ops_cpu.hpp"
@@ -90,6 +92,26 @@ void contour_cpu(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width
   kernels::cpu::contour(call.params, workspace(kernels::cpu::contour_workspace(call.params)));
 }
 
+/// Smaller pictures cost less than threads do.
+constexpr int64_t kPixelsPerThread = 1 << 16;
+
+void overlay_cpu(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
+                 double scale_x, double offset_x, double scale_y, double offset_y, bool exact, int64_t colormap,
+                 double alpha_max, double alpha_start, int64_t contour_pixels, int64_t border_pixels,
+                 at::Tensor& out_hwc) {
+  const OverlayOptions options{exact ? Interpolation::Exact : Interpolation::Bilinear,
+                               static_cast<Colormap>(colormap),
+                               {alpha_max, alpha_start},
+                               contour_pixels,
+                               border_pixels};
+  const auto params =
+      overlay_params(rgb_hwc, value_yx, inside_yx, {scale_x, offset_x, scale_y, offset_y}, options, out_hwc);
+  const std::size_t bytes = kernels::cpu::overlay_workspace(params);
+  const int64_t rows = std::max<int64_t>(1, kPixelsPerThread / params.width);
+  at::parallel_for(0, params.height, rows,
+                   [&](int64_t first, int64_t end) { kernels::cpu::overlay(params, first, end, workspace(bytes)); });
+}
+
 }  // namespace
 
 void implement_cpu(torch::Library& m) {
@@ -101,6 +123,7 @@ void implement_cpu(torch::Library& m) {
   m.impl("colour", colour_cpu);
   m.impl("blend", blend_cpu);
   m.impl("contour_", contour_cpu);
+  m.impl("overlay_out", overlay_cpu);
 }
 
 }  // namespace gaze::ops

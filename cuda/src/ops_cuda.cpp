@@ -132,6 +132,21 @@ void contour_cuda(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t widt
                kernels::cuda::contour(call.params, workspace(on, kernels::cuda::contour_workspace(call.params)), on));
 }
 
+void overlay_cuda(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
+                  double scale_x, double offset_x, double scale_y, double offset_y, bool exact, int64_t colormap,
+                  double alpha_max, double alpha_start, int64_t contour_pixels, int64_t border_pixels,
+                  at::Tensor& out_hwc) {
+  const OverlayOptions options{exact ? Interpolation::Exact : Interpolation::Bilinear,
+                               static_cast<Colormap>(colormap),
+                               {alpha_max, alpha_start},
+                               contour_pixels,
+                               border_pixels};
+  const auto params =
+      overlay_params(rgb_hwc, value_yx, inside_yx, {scale_x, offset_x, scale_y, offset_y}, options, out_hwc);
+  const On on(rgb_hwc);
+  check_launch("overlay", kernels::cuda::overlay(params, on));
+}
+
 void register_cuda_ops() {
   // Leaked: the host's threads may outlive static objects.
   auto* m = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CUDA, __FILE__, __LINE__);
@@ -143,6 +158,7 @@ void register_cuda_ops() {
   m->impl("colour", colour_cuda);
   m->impl("blend", blend_cuda);
   m->impl("contour_", contour_cuda);
+  m->impl("overlay_out", overlay_cuda);
 }
 
 bool capturing_cuda(c10::DeviceIndex device) {

@@ -6,6 +6,7 @@
 #include <gaze/ops/blend.hpp>
 #include <gaze/ops/colour.hpp>
 #include <gaze/ops/normalise.hpp>
+#include <gaze/ops/overlay.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/ops/resample.hpp>
 
@@ -37,6 +38,10 @@ using ColourFn = at::Tensor(const at::Tensor& value, int64_t colormap);
 using BlendFn = at::Tensor(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, const at::Tensor& value_yx,
                            double alpha_max, double alpha_start);
 using ContourFn = void(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels);
+using OverlayFn = void(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
+                       const std::optional<at::Tensor>& inside_yx, double scale_x, double offset_x, double scale_y,
+                       double offset_y, bool exact, int64_t colormap, double alpha_max, double alpha_start,
+                       int64_t contour_pixels, int64_t border_pixels, at::Tensor& out_hwc);
 
 /// Fewer tokens have no mean worth subtracting.
 constexpr int64_t kTokensForSinks = 4;
@@ -46,6 +51,9 @@ GAZE_API kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const 
 GAZE_API kernels::AttendParams attend_params(const char* op, const Scores& scores, const Window& window);
 GAZE_API kernels::AttendReduceParams attend_reduce_params(const Scores& scores, const Window& window,
                                                           const ReduceOptions& options, const Accumulator& accumulator);
+GAZE_API kernels::OverlayParams overlay_params(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
+                                               const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
+                                               const OverlayOptions& options, const at::Tensor& out_hwc);
 
 /// Ops that make their results: inputs are contiguous, outputs allocated; both must outlive the parameters.
 struct NormaliseCall {

@@ -418,3 +418,76 @@ CATCH_TEST_CASE("cuda resample, colour, blend and contour equal their cpu twins"
     }
   }
 }
+
+CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin") {
+  Numbers numbers;
+  struct Case {
+    std::int64_t width, height, rows, cols;
+    double scale_x, offset_x, scale_y, offset_y;
+    std::int64_t reach, border;
+    std::size_t shift;  ///< of the frame's first byte: not every picture starts at a multiple of 16
+  };
+  const std::vector<Case> cases = {
+      {160, 96, 6, 10, 10.0 / 160, 0, 6.0 / 96, 0, 2, 0, 0},
+      {48, 70, 7, 7, 7.0 / 40, -0.7, 7.0 / 50, -1.3, 1, 2, 0},
+      {33, 21, 3, 4, 4.0 / 33, 0, 3.0 / 21, 0, 3, 0, 0},
+      {160, 40, 24, 24, 24.0 / 160, 0, 24.0 / 40, 0, 4, 0, 0},
+      {1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 0},
+      {64, 50, 5, 5, -5.0 / 64, 5, 5.0 / 30, -1, 2, 3, 0},
+      {32, 9, 2, 3, 3.0 / 32, 0, 2.0 / 9, 0, 16, 1, 5},
+      {16, 300, 40, 2, 2.0 / 16, 0, 40.0 / 300, 0, 1, 0, 0},
+      {96, 32, 4, 6, 6.0 / 96, 7, 4.0 / 32, 0, 2, 2, 0},
+  };
+  for (const Case& c : cases) {
+    const std::size_t cells = static_cast<std::size_t>(c.rows * c.cols),
+                      bytes = static_cast<std::size_t>(3 * c.width * c.height);
+    std::vector<float> value = numbers.many(cells, -0.3, 1.3);
+    value[0] = std::numeric_limits<float>::quiet_NaN();
+    Output<bool> inside(cells);
+    for (std::size_t i = 0; i < cells; ++i) inside.data()[i] = value[i] > 0.5f;
+    alignas(16) static std::uint8_t base[1 << 16];
+    for (std::size_t i = 0; i < bytes + c.shift; ++i) base[i] = static_cast<std::uint8_t>(255 * numbers());
+    for (const bool exact : {false, true}) {
+      for (const bool contour : {false, true}) {
+        CATCH_CAPTURE(c.width, c.height, c.rows, c.cols, c.reach, c.border, exact, contour);
+        OverlayParams p;
+        p.rgb = base + c.shift;
+        p.height = c.height;
+        p.width = c.width;
+        p.value_yx = value.data();
+        p.inside_yx = contour ? inside.data() : nullptr;
+        p.rows = c.rows;
+        p.cols = c.cols;
+        p.scale_x = c.scale_x;
+        p.offset_x = c.offset_x;
+        p.scale_y = c.scale_y;
+        p.offset_y = c.offset_y;
+        p.exact = exact;
+        p.reach = c.reach;
+        p.border_width = c.border;
+        p.border_length = 3;
+        const auto seen = [](double scale, double offset, std::int64_t pixels, std::int64_t count, std::int64_t& first,
+                             std::int64_t& end) {
+          const auto in = [&](std::int64_t at) {
+            const double place = scale * (static_cast<double>(at) + 0.5) + offset;
+            return place >= 0 && place < static_cast<double>(count);
+          };
+          for (first = 0, end = pixels; first < end && !in(first);) ++first;
+          while (end > first && !in(end - 1)) --end;
+          if (first == end) first = end = 0;
+        };
+        seen(c.scale_x, c.offset_x, c.width, c.cols, p.seen_left, p.seen_right);
+        seen(c.scale_y, c.offset_y, c.height, c.rows, p.seen_top, p.seen_bottom);
+        for (std::uint32_t& entry : p.level_rgba) entry = static_cast<std::uint32_t>(4294967295.0 * numbers());
+        Output<std::uint8_t> got(bytes + 16), want(bytes + 16);
+        std::vector<double> workspace(1 << 16);
+        p.out_rgb = want.data();
+        cpu::overlay(p, 0, p.height, workspace.data());
+        p.out_rgb = got.data();
+        CATCH_REQUIRE(cuda::overlay(p, nullptr) == 0);
+        CATCH_CHECK(got.intact());
+        CATCH_CHECK(got.values() == want.values());
+      }
+    }
+  }
+}

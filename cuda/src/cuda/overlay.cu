@@ -45,7 +45,8 @@ __device__ Reach reach_of(double scale, double offset, std::int64_t pixel, std::
   const auto cell_of = [&](std::int64_t at) {
     return static_cast<std::int32_t>(cell(place(scale, offset, at), cells));
   };
-  return {cell_of(first), cell_of(pixel), cell_of(last)};
+  const std::int32_t a = cell_of(first), b = cell_of(last);  // a mirrored grid has them the other way round
+  return {a < b ? a : b, cell_of(pixel), a < b ? b : a};
 }
 
 /// N neighbouring columns. Taps are not kept but found again when the grid's row changes: registers are short.
