@@ -152,14 +152,23 @@ struct OverlayParams {
 /// Kernels allocate nothing: `workspace` holds at least what the function of that name says, aligned for double.
 namespace cpu {
 
-std::size_t reduce_workspace(const ReduceParams& params);
-void reduce(const ReduceParams& params, void* workspace);
+/// How a kernel gets threads: `each` calls work(task, i) once for every i in 0..count-1, on any threads, and returns
+/// when all are done. `threads` is how many can be of use; without `each` there is the caller's.
+/// Results do not depend on it.
+struct Parallel {
+  std::int64_t threads = 1;
+  void (*each)(std::int64_t count, void (*work)(const void* task, std::int64_t i), const void* task) = nullptr;
+};
 
-std::size_t attend_workspace(const AttendParams& params);
-void attend(const AttendParams& params, float* out_hqk, void* workspace);
+std::size_t reduce_workspace(const ReduceParams& params, std::int64_t threads);
+void reduce(const ReduceParams& params, void* workspace, const Parallel& parallel, Isa isa = best_isa());
 
-std::size_t attend_reduce_workspace(const AttendReduceParams& params);
-void attend_reduce(const AttendReduceParams& params, void* workspace);
+std::size_t attend_workspace(const AttendParams& params, std::int64_t threads);
+void attend(const AttendParams& params, float* out_hqk, void* workspace, const Parallel& parallel,
+            Isa isa = best_isa());
+
+std::size_t attend_reduce_workspace(const AttendReduceParams& params, std::int64_t threads);
+void attend_reduce(const AttendReduceParams& params, void* workspace, const Parallel& parallel, Isa isa = best_isa());
 
 std::size_t normalise_workspace(const NormaliseParams& params);
 void normalise(const NormaliseParams& params, void* workspace);

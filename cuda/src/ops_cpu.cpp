@@ -27,6 +27,16 @@ void* workspace(std::size_t bytes) {
   return memory.get();
 }
 
+/// Torch's threads; only the caller's where that is one of them already.
+kernels::cpu::Parallel parallel() {
+  const auto each = [](int64_t count, void (*work)(const void*, int64_t), const void* task) {
+    at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) work(task, i);
+    });
+  };
+  return {at::in_parallel_region() ? 1 : at::get_num_threads(), each};
+}
+
 void reduce_cpu(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,
                 int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc,
                 at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t,
@@ -34,14 +44,17 @@ void reduce_cpu(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query,
   const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token},
                                     {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                                     {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
-  kernels::cpu::reduce(params, workspace(kernels::cpu::reduce_workspace(params)));
+  const kernels::cpu::Parallel threads = parallel();
+  kernels::cpu::reduce(params, workspace(kernels::cpu::reduce_workspace(params, threads.threads)), threads);
 }
 
 at::Tensor attend_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
                       bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries) {
   const auto params = attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries});
   at::Tensor out_hqk = at::empty({params.heads, params.queries, params.keys}, q_bhqd.options().dtype(at::kFloat));
-  kernels::cpu::attend(params, out_hqk.data_ptr<float>(), workspace(kernels::cpu::attend_workspace(params)));
+  const kernels::cpu::Parallel threads = parallel();
+  kernels::cpu::attend(params, out_hqk.data_ptr<float>(),
+                       workspace(kernels::cpu::attend_workspace(params, threads.threads)), threads);
   return out_hqk;
 }
 
@@ -54,7 +67,9 @@ void attend_reduce_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const
       attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries, first_key, first_token},
                            {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                            {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
-  kernels::cpu::attend_reduce(params, workspace(kernels::cpu::attend_reduce_workspace(params)));
+  const kernels::cpu::Parallel threads = parallel();
+  kernels::cpu::attend_reduce(params, workspace(kernels::cpu::attend_reduce_workspace(params, threads.threads)),
+                              threads);
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> normalise_cpu(

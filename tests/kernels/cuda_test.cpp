@@ -87,7 +87,7 @@ std::vector<float> softmax_rows(Numbers& numbers, std::size_t rows, std::size_t 
 void run_reduce(ReduceParams p, Accumulated& got, Accumulated& want) {
   std::vector<double> workspace(1 << 20);
   p.to = want.to();
-  cpu::reduce(p, workspace.data());
+  cpu::reduce(p, workspace.data(), {});
   p.to = got.to();
   CATCH_REQUIRE(cuda::reduce_workspace(p) <= workspace.size() * sizeof(double));
   CATCH_REQUIRE(cuda::reduce(p, workspace.data(), nullptr) == 0);
@@ -217,7 +217,7 @@ void run_attend_reduce(std::vector<AttendReduceParams> calls, Accumulated& got, 
   std::vector<double> workspace(1 << 20);
   for (AttendReduceParams& call : calls) {
     call.to = want.to();
-    cpu::attend_reduce(call, workspace.data());
+    cpu::attend_reduce(call, workspace.data(), {});
     call.to = got.to();
   }
   const int count = static_cast<int>(calls.size());
@@ -235,7 +235,7 @@ CATCH_TEST_CASE("cuda attend equals its cpu twin") {
     const std::size_t count = c.heads * c.queries * c.keys;
     Output<float> got(count), want(count);
     std::vector<double> workspace(1 << 20);
-    cpu::attend(in.p, want.data(), workspace.data());
+    cpu::attend(in.p, want.data(), workspace.data(), {});
     CATCH_REQUIRE(cuda::attend_workspace(in.p) <= workspace.size() * sizeof(double));
     CATCH_REQUIRE(cuda::attend(in.p, got.data(), workspace.data(), nullptr) == 0);
     CATCH_CHECK(got.intact());

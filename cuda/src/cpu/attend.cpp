@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
+#include "cpu/intrinsics.hpp"
 #include "cpu/row.hpp"
 #include "cpu/vector.hpp"
 
@@ -13,133 +16,196 @@ constexpr float kMasked = -HUGE_VALF;
 /// up for this much, so such keys are not counted as visible, as their weight of 0 is not when weights are given.
 constexpr float kAsGoodAsMasked = -1e4f;
 
-struct Row {
-  std::int32_t flags = 0;
+/// Scores of one slot, held while they become weights: at home in a core's cache.
+constexpr std::int64_t kScoresBytes = 256 << 10;
+constexpr std::int64_t kMostRows = 16;
+/// The rows that grow over the heads, of all slots together.
+constexpr std::int64_t kRowsBytes = 512 << 10;
+/// Multiplications that are worth a thread.
+constexpr std::int64_t kWork = 256 << 10;
+/// Keys scored at a time by the widest vectors.
+constexpr std::int64_t kMostWidth = 16;
+
+/// How the work is cut. Items are blocks of queries for one part of the heads; they are dealt to the slots in turn.
+/// Sums over heads are made per part: the parts follow from the call alone, so that no thread changes a result.
+struct AttendPlan {
+  AttendPlan(const AttendParams& p, std::int64_t threads)
+      : group(p.heads / p.kv_heads),
+        slots(std::clamp<std::int64_t>(p.heads * p.queries * p.keys * p.size / kWork, 1,
+                                       std::max<std::int64_t>(1, threads))),
+        parts(p.kv_heads),
+        chunk(p.queries) {
+    rows = std::clamp<std::int64_t>(kScoresBytes / (4 * std::max<std::int64_t>(1, padded(p.keys))), 1, kMostRows);
+    if (rows > 4) rows -= rows % 4;  // whole tiles
+    block = std::max<std::int64_t>(1, rows / group);
+    rows = std::min(rows, block * group);
+  }
+
+  AttendPlan(const AttendReduceParams& p, std::int64_t threads) : AttendPlan(p.scores, threads) {
+    const std::int64_t bytes = row_bytes(depth_of(p.by, p.scores.heads), p.to.cells);
+    const std::int64_t wanted = chunk <= 4 ? 16 : std::max<std::int64_t>(1, 8 / blocks(chunk));
+    parts = std::clamp<std::int64_t>(std::min(wanted, kRowsBytes / bytes), 1, parts);
+    chunk = std::min(chunk, std::max<std::int64_t>(1, kRowsBytes / (bytes * parts)));
+  }
+
+  std::int64_t blocks(std::int64_t queries) const { return (queries + block - 1) / block; }
+  /// The first of a part's heads of K.
+  std::int64_t head(std::int64_t part, std::int64_t kv_heads) const { return part * kv_heads / parts; }
+
+  std::int64_t group;  ///< heads that share a head of K
+  std::int64_t slots;
+  std::int64_t parts;  ///< of the heads
+  std::int64_t chunk;  ///< queries whose rows grow together
+  std::int64_t rows;   ///< scored together: queries times heads of a group
+  std::int64_t block;  ///< queries of an item
+};
+
+/// What the masks of all heads leave of a row.
+struct Seen {
+  std::int64_t end = 0;      ///< no key from here on is let through
   std::int64_t visible = 0;  ///< keys some head may see
 };
 
-struct Scratch {
-  float* q_hd;
-  float* k_d;
-  float* mask_k;
-  float* seen_k;  ///< per key the most permissive mask over heads
+/// Of one slot.
+struct AttendScratch {
+  AttendScratch(Pieces& pieces, const AttendParams& p, const AttendPlan& plan)
+      : scores_rk(pieces.take<float>(plan.rows * padded(p.keys))),
+        q_rd(pieces.take<float>(plan.rows * padded(p.size))),
+        k_kd(pieces.take<float>(p.k_stride_d == 1 ? 0 : kMostWidth * padded(p.size))),
+        mask_k(pieces.take<float>(p.mask_hqk == nullptr ? 0 : p.keys)) {}
 
-  Scratch(const AttendParams& p, float* at)
-      : q_hd(at), k_d(q_hd + p.heads * p.size), mask_k(k_d + p.size), seen_k(mask_k + p.keys) {}
-  static std::int64_t floats(const AttendParams& p) { return (p.heads + 1) * p.size + 2 * p.keys; }
+  float* scores_rk;
+  float* q_rd;
+  float* k_kd;
+  float* mask_k;
 };
 
-std::int64_t count_above(const float* x, std::int64_t count, float bound) {
-  std::int64_t above = 0;
-  for (std::int64_t i = 0; i < count; ++i) above += x[i] > bound;
-  return above;
+std::int64_t limit_of(const AttendParams& p, std::int64_t t) {
+  return p.causal ? std::min(p.keys, p.first_query + t + 1) : p.keys;
 }
 
-/// Softmax in place. Returns flags: non-finite rows become all NaN, rows without a finite score all 0.
-std::int32_t softmax(float* x, std::int64_t count) {
-  const float top = maximum(x, count);
-  if (top == kMasked && !std::isnan(sum(x, count))) {
-    std::fill_n(x, count, 0.0f);
-    return kRowFullyMasked;
-  }
-  for (std::int64_t i = 0; i < count; ++i) x[i] = exp_nonpositive(x[i] - top);
-  const double total = sum(x, count);
-  if (!std::isfinite(total)) {
-    std::fill_n(x, count, NAN);
-    return kRowNonFinite;
-  }
-  const float factor = static_cast<float>(1 / total);
-  for (std::int64_t i = 0; i < count; ++i) x[i] *= factor;
-  return 0;
+const void* mask_at(const AttendParams& p, std::int64_t h, std::int64_t t) {
+  return at(p.mask_hqk, p.mask_dtype, h * p.mask_stride_h + t * p.mask_stride_q);
 }
 
-/// Row `t` of the window for all heads; head h is written at out + h * stride_h. Keys no mask lets through are not
-/// read: what an unused part of a cache holds does not matter.
-Row attend_row(const AttendParams& p, std::int64_t t, float* out, std::int64_t stride_h, const Scratch& s) {
-  const std::int64_t limit = p.causal ? std::min(p.keys, p.first_query + t + 1) : p.keys;
-  const bool shared_mask = p.mask_hqk != nullptr && p.mask_stride_h == 0;
-  const std::int64_t group = p.heads / p.kv_heads;
-  const auto mask_row = [&](std::int64_t h) {
-    const void* from = at(p.mask_hqk, p.mask_dtype, h * p.mask_stride_h + t * p.mask_stride_q);
-    return as_floats(from, p.mask_dtype, p.mask_stride_k, limit, s.mask_k);
-  };
-  const float* mask_k = shared_mask ? mask_row(0) : nullptr;
+}  // namespace
+}  // namespace gaze::kernels::cpu
 
-  for (std::int64_t h = 0; h < p.heads; ++h) {
-    const void* from = at(p.q_hqd, p.dtype, h * p.q_stride_h + t * p.q_stride_q);
-    float* to = s.q_hd + h * p.size;
-    const float* q_d = as_floats(from, p.dtype, p.q_stride_d, p.size, to);
-    if (q_d != to) std::copy_n(q_d, p.size, to);
+#define GAZE_BODY "cpu/attend.inl"
+#include "cpu/each_isa.hpp"
+
+namespace gaze::kernels::cpu {
+namespace {
+
+/// The functions of one instruction set.
+struct Body {
+  decltype(&baseline::seen_of) seen_of;
+  decltype(&baseline::attend_slot) attend_slot;
+  decltype(&baseline::attend_reduce_slot) attend_reduce_slot;
+  decltype(&baseline::attend_reduce_end) attend_reduce_end;
+};
+
+Body body(Isa isa) {
+  switch (isa) {
+    case Isa::Avx512:
+      return {avx512::seen_of, avx512::attend_slot, avx512::attend_reduce_slot, avx512::attend_reduce_end};
+    case Isa::Avx2:
+      return {avx2::seen_of, avx2::attend_slot, avx2::attend_reduce_slot, avx2::attend_reduce_end};
+    default:
+      return {baseline::seen_of, baseline::attend_slot, baseline::attend_reduce_slot, baseline::attend_reduce_end};
   }
-  for (std::int64_t kv = 0; kv < p.kv_heads; ++kv) {
-    for (std::int64_t i = 0; i < limit; ++i) {
-      float* const score = out + kv * group * stride_h + i;
-      if (mask_k != nullptr && mask_k[i] == kMasked) {
-        for (std::int64_t g = 0; g < group; ++g) score[g * stride_h] = kMasked;
-        continue;
-      }
-      const void* from = at(p.k_hkd, p.dtype, kv * p.k_stride_h + i * p.k_stride_k);
-      const float* k_d = as_floats(from, p.dtype, p.k_stride_d, p.size, s.k_d);
-      for (std::int64_t g = 0; g < group; ++g) {
-        score[g * stride_h] = dot(s.q_hd + (kv * group + g) * p.size, k_d, p.size) * p.scale;
-      }
-    }
+}
+
+/// The workspace: what all slots share, then each slot's scratch.
+struct Memory {
+  Memory(void* workspace, const AttendParams& p, const AttendPlan& plan_)
+      : plan(plan_), pieces(workspace), seen_t(pieces.take<Seen>(p.mask_hqk == nullptr ? 0 : plan.chunk)) {}
+  AttendScratch scratch(const AttendParams& p, std::int64_t slot) const {
+    Pieces own = pieces;
+    for (std::int64_t before = 0; before < slot; ++before) AttendScratch(own, p, plan);
+    return AttendScratch(own, p, plan);
+  }
+  std::size_t bytes(const AttendParams& p) const {
+    Pieces all = pieces;
+    for (std::int64_t slot = 0; slot < plan.slots; ++slot) AttendScratch(all, p, plan);
+    return all.bytes();
   }
 
-  Row row;
-  bool any = false;
-  if (p.mask_hqk != nullptr) std::fill_n(s.seen_k, limit, kMasked);
-  for (std::int64_t h = 0; h < p.heads; ++h) {
-    float* const x = out + h * stride_h;
-    if (p.mask_hqk != nullptr) {
-      if (!shared_mask) mask_k = mask_row(h);
-      for (std::int64_t i = 0; i < limit; ++i) x[i] = mask_k[i] == kMasked ? kMasked : x[i] + mask_k[i];
-      for (std::int64_t i = 0; i < limit; ++i) s.seen_k[i] = mask_k[i] > s.seen_k[i] ? mask_k[i] : s.seen_k[i];
-    }
-    const std::int32_t flags = softmax(x, limit);
-    std::fill(x + limit, x + p.keys, flags == kRowNonFinite ? NAN : 0.0f);
-    any |= flags == 0;
-    row.flags |= flags & kRowNonFinite;
-  }
-  if (row.flags == 0 && !any) row.flags = kRowFullyMasked;
-  if (p.mask_hqk == nullptr) {
-    row.visible = limit;
-  } else {
-    row.visible = count_above(s.seen_k, limit, kAsGoodAsMasked);
-    if (row.visible == 0) row.visible = count_above(s.seen_k, limit, kMasked);
-  }
-  return row;
+  AttendPlan plan;
+  Pieces pieces;
+  Seen* seen_t;
+};
+
+/// What the masks leave of the first `queries` rows; null without a mask.
+const Seen* find_seen(const AttendParams& p, std::int64_t queries, const Memory& memory, const Parallel& parallel,
+                      const Body& body) {
+  if (p.mask_hqk == nullptr) return nullptr;
+  run(parallel, memory.plan.slots, [&](std::int64_t slot) {
+    const AttendScratch scratch = memory.scratch(p, slot);
+    for (std::int64_t t = slot; t < queries; t += memory.plan.slots) memory.seen_t[t] = body.seen_of(p, t, scratch);
+  });
+  return memory.seen_t;
+}
+
+GrowingRows growing_rows(Memory& memory, const AttendReduceParams& p) {
+  return GrowingRows(memory.pieces, memory.plan.parts * memory.plan.chunk, depth_of(p.by, p.scores.heads), p.to.cells);
+}
+
+/// The same call from query `first` on.
+AttendReduceParams from_query(const AttendReduceParams& p, std::int64_t first) {
+  AttendReduceParams rest = p;
+  AttendParams& scores = rest.scores;
+  scores.q_hqd = at(scores.q_hqd, scores.dtype, first * scores.q_stride_q);
+  if (scores.mask_hqk != nullptr)
+    scores.mask_hqk = at(scores.mask_hqk, scores.mask_dtype, first * scores.mask_stride_q);
+  scores.first_query += first;
+  rest.to.map_tc += first * p.to.cells;
+  rest.to.weight_t += first;
+  rest.to.mass_t += first;
+  rest.to.visible_t += first;
+  rest.to.calls_t += first;
+  rest.to.flags_t += first;
+  rest.to.rows_t += first;
+  return rest;
 }
 
 }  // namespace
 
-std::size_t attend_workspace(const AttendParams& p) {
-  return sizeof(float) * static_cast<std::size_t>(Scratch::floats(p));
+std::size_t attend_workspace(const AttendParams& p, std::int64_t threads) {
+  return Memory(nullptr, p, AttendPlan(p, threads)).bytes(p);
 }
 
-void attend(const AttendParams& p, float* out_hqk, void* workspace) {
-  const Scratch scratch(p, static_cast<float*>(workspace));
-  for (std::int64_t t = 0; t < p.queries; ++t) attend_row(p, t, out_hqk + t * p.keys, p.queries * p.keys, scratch);
+void attend(const AttendParams& p, float* out_hqk, void* workspace, const Parallel& parallel, Isa isa) {
+  const Body body = cpu::body(isa);
+  const Memory memory(workspace, p, AttendPlan(p, parallel.threads));
+  const Seen* seen_t = find_seen(p, p.queries, memory, parallel, body);
+  run(parallel, memory.plan.slots,
+      [&](std::int64_t slot) { body.attend_slot(p, memory.plan, seen_t, memory.scratch(p, slot), slot, out_hqk); });
 }
 
-std::size_t attend_reduce_workspace(const AttendReduceParams& p) {
-  const std::int64_t floats =
-      Scratch::floats(p.scores) + p.scores.heads * p.scores.keys + add_row_scratch(p.scores.heads, p.to.cells);
-  return sizeof(float) * static_cast<std::size_t>(floats);
+std::size_t attend_reduce_workspace(const AttendReduceParams& p, std::int64_t threads) {
+  Memory memory(nullptr, p.scores, AttendPlan(p, threads));
+  growing_rows(memory, p);
+  return memory.bytes(p.scores);
 }
 
-void attend_reduce(const AttendReduceParams& p, void* workspace) {
-  const AttendParams& scores = p.scores;
-  const Scratch scratch(scores, static_cast<float*>(workspace));
-  float* const row_hk = static_cast<float*>(workspace) + Scratch::floats(scores);
-  float* const add_scratch = row_hk + scores.heads * scores.keys;
-  for (std::int64_t t = 0; t < scores.queries; ++t) {
-    const Row row = attend_row(scores, t, row_hk, scores.keys, scratch);
-    if (row.flags != 0) {
-      add_flags(p.to, t, row.flags);
-    } else {
-      add_row(row_hk + p.first_key, scores.keys, scores.heads, row.visible, p.by, p.to, t, add_scratch);
-    }
+void attend_reduce(const AttendReduceParams& p, void* workspace, const Parallel& parallel, Isa isa) {
+  const Body body = cpu::body(isa);
+  Memory memory(workspace, p.scores, AttendPlan(p, parallel.threads));
+  const AttendPlan& plan = memory.plan;
+  const GrowingRows rows = growing_rows(memory, p);
+  for (std::int64_t t = 0; t < p.scores.queries; t += plan.chunk) {
+    const std::int64_t queries = std::min(plan.chunk, p.scores.queries - t);
+    const AttendReduceParams chunk = from_query(p, t);
+    std::fill_n(rows.sum_t, plan.parts * plan.chunk, RowSum());
+    const Seen* seen_t = find_seen(chunk.scores, queries, memory, parallel, body);
+    run(parallel, plan.slots, [&](std::int64_t slot) {
+      body.attend_reduce_slot(chunk, plan, queries, seen_t, memory.scratch(p.scores, slot), slot, rows);
+    });
+    const std::int64_t ends = queries > 1 ? plan.slots : 1;
+    run(parallel, ends, [&](std::int64_t slot) {
+      for (std::int64_t i = slot; i < queries; i += ends) body.attend_reduce_end(chunk, plan, i, seen_t, rows);
+    });
   }
 }
 

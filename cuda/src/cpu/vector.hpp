@@ -24,18 +24,6 @@ inline double sum(const float* x, std::int64_t count) {
   return total;
 }
 
-inline float dot(const float* a, const float* b, std::int64_t count) {
-  float lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::int64_t l = 0; l < kLanes; ++l) lanes[l] += a[i + l] * b[i + l];
-  }
-  float total = 0;
-  for (float lane : lanes) total += lane;
-  for (; i < count; ++i) total += a[i] * b[i];
-  return total;
-}
-
 /// Largest element; NaN is passed over; -infinity when there is none.
 inline float maximum(const float* x, std::int64_t count) {
   constexpr float kNone = -__builtin_huge_valf();
@@ -49,24 +37,6 @@ inline float maximum(const float* x, std::int64_t count) {
   for (float lane : lanes) best = lane > best ? lane : best;
   for (; i < count; ++i) best = x[i] > best ? x[i] : best;
   return best;
-}
-
-/// e^x for x <= 0 within 2 ulp; 0 below -87, where float has no normal number; NaN stays NaN.
-inline float exp_nonpositive(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: the sum's low bits are the rounded integer
-  const float shifted = x * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
-  float p = 1.0f / 5040;
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const float power = float_from_bits((bits_from_float(shifted) << 23) + 0x3f800000u);
-  return x < -87.0f ? 0.0f : p * power;
 }
 
 /// ln x for x > 0; any finite number for 0 and denormals, so that x ln x is 0 there.
@@ -100,15 +70,15 @@ inline double sum_x_log_x(const float* x, std::int64_t count) {
   return total;
 }
 
-/// Entropy of `x` divided by its sum, over its largest possible value: 0 (one element) to 1 (uniform).
+/// Entropy over its largest possible value for `count` > 1 elements: 0 (one of them has all) to 1 (uniform).
+double share_of_entropy(double entropy, std::int64_t count);
+
+/// That of `x` divided by its sum; 0 where there is nothing to share.
 double normalised_entropy(const float* x, std::int64_t count, double sum);
 
 inline const void* at(const void* base, DType dtype, std::int64_t index) {
   const std::int64_t bytes = dtype == DType::F32 ? 4 : dtype == DType::Bool ? 1 : 2;
   return static_cast<const char*>(base) + index * bytes;
 }
-
-/// `count` strided elements as contiguous floats: `from` itself where it is that already, else `scratch`.
-const float* as_floats(const void* from, DType dtype, std::int64_t stride, std::int64_t count, float* scratch);
 
 }  // namespace gaze::kernels::cpu

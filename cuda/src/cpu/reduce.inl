@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "cpu/vector.inl"
+
+#include "cpu/row.inl"
+
+/// What one pass over weights finds.
+struct Found {
+  double sum = 0;
+  double x_log_x = 0;
+  std::uint32_t nonzero = 0;
+};
+
+/// Sums weights, and marks those that are not 0 in `seen`, one word per vector.
+template <DType kType, bool kEntropy>
+inline Found scan(const typename Element<kType>::Type* x, std::int64_t count, std::uint16_t* seen) {
+  Sum sum, x_log_x;
+  Vec sum_now = {}, x_log_x_now = {};
+  std::uint32_t any = 0;
+  const auto put = [&](std::int64_t i, Vec weight) {
+    const std::uint32_t bits = nonzero(weight);
+    seen[i / kWidth] = static_cast<std::uint16_t>(seen[i / kWidth] | bits);
+    any |= bits;
+    sum_now += weight;
+    if (kEntropy) x_log_x_now += weight * log_positive(weight);
+  };
+  each_vector(
+      count, [&](std::int64_t i) { put(i, Element<kType>::full(x + i)); },
+      [&](std::int64_t i, std::int64_t left) { put(i, Element<kType>::some(x + i, left)); },
+      [&] {
+        sum.add(sum_now);
+        sum_now = Vec{};
+        if (kEntropy) {
+          x_log_x.add(x_log_x_now);
+          x_log_x_now = Vec{};
+        }
+      });
+  return {sum.total(), kEntropy ? x_log_x.total() : 0, any};
+}
+
+/// In double from the start, where floats were too small.
+template <DType kType>
+inline double exact_sum(const typename Element<kType>::Type* x, std::int64_t count) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += static_cast<double>(Element<kType>::one(x[i]));
+  return sum;
+}
+
+/// Row of head `h` at `row_k`.
+template <DType kType>
+inline void reduce_head(const ReduceParams& p, std::int64_t depth, std::int64_t h,
+                        const typename Element<kType>::Type* row_k, std::uint16_t* seen, const GrowingRow& to) {
+  const std::int64_t cells = p.to.cells, behind = p.first_key + cells;
+  const auto* slice_c = row_k + p.first_key;
+  const bool by_focus = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK;
+  const Found left = scan<kType, false>(row_k, p.first_key, seen);
+  seen += words(p.first_key);
+  const Found slice = by_focus ? scan<kType, true>(slice_c, cells, seen) : scan<kType, false>(slice_c, cells, seen);
+  seen += words(cells);
+  const Found right = scan<kType, false>(row_k + behind, p.keys - behind, seen);
+
+  double mass = slice.sum, total = left.sum + slice.sum + right.sum;
+  if (!std::isfinite(total)) {
+    mass = exact_sum<kType>(slice_c, cells);
+    total = exact_sum<kType>(row_k, p.keys);
+  }
+  if (!std::isfinite(total)) {
+    to.sum->flags |= kRowNonFinite;
+  } else if ((left.nonzero | slice.nonzero | right.nonzero) != 0) {
+    to.sum->any = true;
+    if (std::abs(total - 1) > static_cast<double>(p.sum_tolerance)) to.sum->flags |= kRowSum;
+  }
+  if (to.sum->flags != 0) return;
+  // The logarithm of a mass that is not positive is not used.
+  const double focus = by_focus ? focus_of(mass, std::log(mass) - slice.x_log_x / mass, cells) : 0;
+  take_head<kType>(p.by, depth, cells, {focus, h}, mass, slice_c, cells, 1, to);
+}
+
+template <DType kType>
+inline void reduce_rows(const ReduceParams& p, const ReduceScratch& scratch, std::int64_t first, std::int64_t last) {
+  const std::int64_t seen_words = row_words(p);
+  std::fill_n(scratch.seen, (last - first) * seen_words, std::uint16_t{0});
+  std::fill_n(scratch.rows.sum_t, last - first, RowSum());
+  // Head by head: a head's rows lie together.
+  for (std::int64_t h = 0; h < p.heads; ++h) {
+    for (std::int64_t t = first; t < last; ++t) {
+      const void* from = at(p.attn_hqk, kType, h * p.stride_h + t * p.stride_q);
+      std::uint16_t* const seen = scratch.seen + (t - first) * seen_words;
+      const GrowingRow row = scratch.rows[t - first];
+      if (p.stride_k == 1) {
+        reduce_head<kType>(p, scratch.rows.depth, h, static_cast<const typename Element<kType>::Type*>(from), seen,
+                           row);
+      } else {
+        decode<kType>(from, p.stride_k, p.keys, scratch.decoded_k);
+        reduce_head<DType::F32>(p, scratch.rows.depth, h, scratch.decoded_k, seen, row);
+      }
+    }
+  }
+  for (std::int64_t t = first; t < last; ++t) {
+    std::int64_t visible = 0;
+    const std::uint16_t* seen = scratch.seen + (t - first) * seen_words;
+    for (std::int64_t i = 0; i < seen_words; ++i) visible += __builtin_popcount(seen[i]);
+    add_row(p.by, p.heads, scratch.rows.depth, visible, scratch.rows[t - first], p.to, t);
+  }
+}
+
+inline void reduce_block(const ReduceParams& p, const ReduceScratch& scratch, std::int64_t first, std::int64_t last) {
+  with_weights(p.dtype, [&](auto type) { reduce_rows<decltype(type)::value>(p, scratch, first, last); });
+}
