@@ -3,6 +3,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -10,6 +11,7 @@
 #include <gaze/ops/blend.hpp>
 #include <gaze/ops/colour.hpp>
 #include <gaze/ops/normalise.hpp>
+#include <gaze/ops/overlay.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/ops/resample.hpp>
 
@@ -117,6 +119,7 @@ std::vector<double> everything(const Inputs& in, Accumulator& to) {
   at::Tensor picture = blend(colours, colours, value);
   contour(picture, value.gt(0.5));
   keep(picture);
+  keep(overlay(colours, normal.lift_tc, top_mass(normal.lift_tc), {0.5, 0, 0.1, 0}, {}));
   return out;
 }
 
@@ -215,6 +218,19 @@ CATCH_TEST_CASE("reduce and attend_reduce allocate nothing after the first call 
         }
       }
     }
+  }
+}
+
+CATCH_TEST_CASE("overlay_out allocates nothing after the first call of a size") {
+  for (const at::Device device : devices()) {
+    Random random(33);
+    const at::Tensor rgb = random.tensor({480, 640, 3}, at::kByte, 0, 255.99, device);
+    const at::Tensor value = random.tensor({24, 24}, at::kFloat, 0, 1, device);
+    const std::optional<at::Tensor> inside = value.gt(0.7);
+    at::Tensor out = at::empty_like(rgb);
+    const auto frame = [&] { overlay_out(rgb, value, inside, {24.0 / 600, -0.1, 24.0 / 400, -0.1}, {}, out); };
+    frame();
+    CATCH_CHECK(allocations_of(frame) == 0);
   }
 }
 
@@ -388,6 +404,39 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
        }),
        "gaze::blend: options.alpha_max: expected 0..1, got 1.5"},
       {error_of([&] { top_mass(value, 1.5); }), "gaze::top_mass: share: expected 0..1, got 1.5"},
+      {error_of([&] { overlay(value, value, none, {}, {}); }), "gaze::overlay: rgb_hwc: expected Byte, got Float"},
+      {error_of([&] { overlay(rgb.transpose(0, 1), value, none, {}, {}); }),
+       "gaze::overlay: rgb_hwc: expected a contiguous tensor, got strides [3, 15, 1]"},
+      {error_of([&] { overlay(rgb.narrow(0, 0, 0), value, none, {}, {}); }),
+       "gaze::overlay: rgb_hwc: expected [height, width, 3] with at least one pixel, got [0, 5, 3]"},
+      {error_of([&] { overlay_out(rgb, value, none, {}, {}, rgb); }),
+       "gaze::overlay: out_hwc: expected memory apart from rgb_hwc's, got an overlap"},
+      {error_of([&] {
+         at::Tensor out = at::empty({5, 4, 3}, bytes);
+         overlay_out(rgb, value, none, {}, {}, out);
+       }),
+       "gaze::overlay: out_hwc: expected shape [4, 5, 3], got [5, 4, 3]"},
+      {error_of([&] { overlay(rgb, value.t(), none, {}, {}); }),
+       "gaze::overlay: value_yx: expected a contiguous tensor, got strides [1, 5]"},
+      {error_of([&] { overlay(rgb, value[0], none, {}, {}); }),
+       "gaze::overlay: value_yx: expected [rows, cols] with at least one cell, got [5]"},
+      {error_of([&] { overlay(rgb, value, value, {}, {}); }), "gaze::overlay: inside_yx: expected Bool, got Float"},
+      {error_of([&] { overlay(rgb, value, value.narrow(0, 0, 3).gt(0), {}, {}); }),
+       "gaze::overlay: inside_yx: expected shape [4, 5], got [3, 5]"},
+      {error_of([&] {
+         overlay(rgb, value, none, {1, NAN, 1, 0}, {});
+       }),
+       "gaze::overlay: place: expected finite numbers, got 1, nan"},
+      {error_of([&] { overlay(rgb, value, none, {}, {.colormap = static_cast<Colormap>(6)}); }),
+       "gaze::overlay: colormap: expected a Colormap, got 6"},
+      {error_of([&] {
+         overlay(rgb, value, none, {}, {.blend = {0.5, -1}});
+       }),
+       "gaze::overlay: options.alpha_start: expected 0..1, got -1"},
+      {error_of([&] { overlay(rgb, value, none, {}, {.contour_pixels = 65}); }),
+       "gaze::overlay: options.contour_pixels: expected 1..64, got 65"},
+      {error_of([&] { overlay(rgb, value, none, {}, {.border_pixels = -1}); }),
+       "gaze::overlay: options.border_pixels: expected 0..64, got -1"},
       {error_of([&] { contour(rgb, value); }), "gaze::contour: inside_yx: expected Bool, got Float"},
       {error_of([&] { contour(rgb, value.gt(0), 0); }), "gaze::contour: width_pixels: expected 1..64, got 0"},
   };
@@ -409,7 +458,7 @@ CATCH_TEST_CASE("the ops are as safe by name as by their typed entries") {
   CATCH_CHECK(error_of([&] { call.call(value, 99); }).substr(0, 50) ==
               std::string("gaze::colour: colormap: expected a Colormap, got 99").substr(0, 50));
   for (const char* name : {"gaze::reduce_", "gaze::attend", "gaze::attend_reduce_", "gaze::normalise", "gaze::resample",
-                           "gaze::blend", "gaze::contour_"}) {
+                           "gaze::blend", "gaze::contour_", "gaze::overlay_out"}) {
     CATCH_CHECK(c10::Dispatcher::singleton().findSchema({name, ""}).has_value());
   }
 }

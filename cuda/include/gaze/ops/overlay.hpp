@@ -14,14 +14,14 @@ namespace gaze::ops {
 struct OverlayOptions {
   Interpolation interpolation = Interpolation::Bilinear;
   Colormap colormap = Colormap::Turbo;
-  BlendOptions blend;
+  BlendOptions blend = {};
   int64_t contour_pixels = 2;  ///< on either side of an edge of `inside_yx`, 1..64
   int64_t border_pixels = 0;   ///< width of the dashed border around what the model saw, where that is not all; 0: none
 };
 
 /// resample, colour, blend, contour and border at once: one read of the picture, one write of the frame.
 ///
-/// Colours and opacity come from a table of 512 levels of the value, so a channel may differ by 2 from the separate
+/// Colours and opacity come from a table of 512 levels of the value, so a channel may differ by 3 from the separate
 /// ops. Pixels outside the grid, and those whose value is at most blend.alpha_start, keep their base.
 /// @param rgb_hwc    uint8 [height, width, 3], contiguous
 /// @param value_yx   float32 [rows, cols], 0..1, contiguous; clamped; NaN counts as 0
