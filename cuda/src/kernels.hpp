@@ -58,7 +58,7 @@ struct AttendParams {
   DType mask_dtype = DType::Bool;
   std::int64_t mask_stride_h = 0, mask_stride_q = 0, mask_stride_k = 0;
   bool causal = false;
-  std::int64_t first_query = 0;  ///< of the window: decides what a causal row sees
+  std::int64_t first_query = 0;  ///< causal: row t of the window sees keys 0..first_query + t
   float scale = 1;
 };
 

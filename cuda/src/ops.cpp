@@ -6,6 +6,7 @@
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/eye.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/scatter.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/where.h>
@@ -30,10 +31,12 @@ void define_ops(torch::Library& m) {
       "int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, "
       "Tensor(e!) calls_t, Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
   m.def(
-      "attend(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int batch, int first_query, "
+      "attend(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int causal_offset, int batch, int "
+      "first_query, "
       "int queries) -> Tensor");
   m.def(
-      "attend_reduce_(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int batch, "
+      "attend_reduce_(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int causal_offset, int "
+      "batch, "
       "int first_query, int queries, int first_key, int first_token, int heads, int head, int k, int layers, "
       "Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, Tensor(e!) calls_t, "
       "Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
@@ -119,8 +122,8 @@ at::Tensor attend(const Scores& scores, const Window& window) {
   check_tensor("attend", "q_bhqd", scores.q_bhqd);
   const Quiet quiet;
   static const auto op = handle<AttendFn>("gaze::attend");
-  return op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, window.batch,
-                 window.first_query, window.queries);
+  return op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, scores.causal_offset,
+                 window.batch, window.first_query, window.queries);
 }
 
 void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options, Accumulator& to) {
@@ -128,10 +131,10 @@ void attend_reduce(const Scores& scores, const Window& window, const ReduceOptio
   check_like("attend_reduce", "accumulator.map_tc", to.map_tc, at::kFloat, scores.q_bhqd.device());
   const Quiet quiet;
   static const auto op = handle<AttendReduceFn>("gaze::attend_reduce_");
-  op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, window.batch, window.first_query,
-          window.queries, window.first_key, window.first_token, static_cast<int64_t>(options.heads), options.head,
-          options.k, static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t, to.visible_t, to.calls_t,
-          to.flags_t, to.rows_t);
+  op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, scores.causal_offset, window.batch,
+          window.first_query, window.queries, window.first_key, window.first_token, static_cast<int64_t>(options.heads),
+          options.head, options.k, static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t,
+          to.visible_t, to.calls_t, to.flags_t, to.rows_t);
 }
 
 void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& to) {
@@ -158,6 +161,36 @@ void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options
     shared.push_back(params);
   }
   launch();
+}
+
+void merge(Accumulator& to, const Accumulator& from, const ReduceOptions& options) {
+  check_tensor("merge", "to.map_tc", to.map_tc);
+  check_tensor("merge", "from.map_tc", from.map_tc);
+  check_sizes("merge", "from.map_tc", from.map_tc, to.map_tc.sizes());
+  const Quiet quiet;
+  const at::Device device = to.map_tc.device();
+  const at::Tensor map_tc = from.map_tc.to(device), weight_t = from.weight_t.to(device);
+  switch (options.layers) {
+    case LayerReduce::Max:
+      to.map_tc.copy_(at::maximum(to.map_tc, map_tc));
+      to.weight_t.copy_(at::maximum(to.weight_t, weight_t));
+      break;
+    case LayerReduce::Last: {
+      // Only one layer is captured then: rows are of the one or of the other.
+      const at::Tensor filled_t = from.rows_t.to(device).gt(0);
+      to.map_tc.copy_(at::where(filled_t.unsqueeze(1), map_tc, to.map_tc));
+      to.weight_t.copy_(at::where(filled_t, weight_t, to.weight_t));
+      break;
+    }
+    default:
+      to.map_tc.add_(map_tc);
+      to.weight_t.add_(weight_t);
+  }
+  to.mass_t.add_(from.mass_t.to(device));
+  to.visible_t.add_(from.visible_t.to(device));
+  to.calls_t.add_(from.calls_t.to(device));
+  to.rows_t.add_(from.rows_t.to(device));
+  to.flags_t.bitwise_or_(from.flags_t.to(device));
 }
 
 Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options) {

@@ -49,8 +49,10 @@ void reduce_cpu(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query,
 }
 
 at::Tensor attend_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
-                      bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries) {
-  const auto params = attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries});
+                      bool causal, std::optional<double> scale, int64_t causal_offset, int64_t batch,
+                      int64_t first_query, int64_t queries) {
+  const auto params =
+      attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale, causal_offset}, {batch, first_query, queries});
   at::Tensor out_hqk = at::empty({params.heads, params.queries, params.keys}, q_bhqd.options().dtype(at::kFloat));
   const kernels::cpu::Parallel threads = parallel();
   kernels::cpu::attend(params, out_hqk.data_ptr<float>(),
@@ -59,14 +61,15 @@ at::Tensor attend_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const 
 }
 
 void attend_reduce_cpu(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
-                       bool causal, std::optional<double> scale, int64_t batch, int64_t first_query, int64_t queries,
-                       int64_t first_key, int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers,
-                       at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
-                       at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
-  const auto params =
-      attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale}, {batch, first_query, queries, first_key, first_token},
-                           {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
-                           {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+                       bool causal, std::optional<double> scale, int64_t causal_offset, int64_t batch,
+                       int64_t first_query, int64_t queries, int64_t first_key, int64_t first_token, int64_t heads,
+                       int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t,
+                       at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t,
+                       at::Tensor& rows_t) {
+  const auto params = attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale, causal_offset},
+                                           {batch, first_query, queries, first_key, first_token},
+                                           {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                                           {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
   const kernels::cpu::Parallel threads = parallel();
   kernels::cpu::attend_reduce(params, workspace(kernels::cpu::attend_reduce_workspace(params, threads.threads)),
                               threads);

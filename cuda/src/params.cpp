@@ -202,7 +202,8 @@ kernels::AttendParams attend_params(const char* op, const Scores& scores, const 
   p.k_stride_k = k.stride(2);
   p.k_stride_d = k.stride(3);
   p.causal = scores.causal;
-  p.first_query = window.first_query;
+  GAZE_CHECK(scores.causal_offset >= 0, op, "causal_offset", "at least 0, got ", scores.causal_offset);
+  p.first_query = window.first_query + scores.causal_offset;
   const double scale = scores.scale.value_or(1 / std::sqrt(static_cast<double>(p.size)));
   GAZE_CHECK(std::isfinite(scale), op, "scale", "a finite number, got ", scale);
   p.scale = static_cast<float>(scale);

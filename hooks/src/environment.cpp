@@ -102,6 +102,13 @@ const std::vector<Variable>& variables() {
          o.queue_bytes = bytes;
          return true;
        }},
+      {"GAZE_DEFERRED_TOKENS", "0 or a whole number from 2 to 32",
+       [](const std::string& v, Options& o) {
+         int64_t tokens = 0;
+         if (!parse_number(v, tokens) || tokens == 1 || tokens < 0 || tokens > 32) return false;
+         o.deferred_tokens = tokens;
+         return true;
+       }},
       {"GAZE_LOG", "off, error, warn, info or debug",
        [](const std::string& v, Options& o) {
          if (v != "off" && v != "error" && v != "warn" && v != "info" && v != "debug") return false;

@@ -168,6 +168,8 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
   }
   if (options.max_tokens < 1)
     throw Error("options.max_tokens: expected at least 1, got " + std::to_string(options.max_tokens) + ".");
+  if (options.deferred_tokens < 0 || options.deferred_tokens == 1 || options.deferred_tokens > 32)
+    throw Error("options.deferred_tokens: expected 0 or 2 to 32, got " + std::to_string(options.deferred_tokens) + ".");
   if (find_sites(module).sites.empty()) {
     throw Error(
         "attach: expected a module with attention (softmax between two products, or scaled_dot_product_attention), "

@@ -7,6 +7,10 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/device.hpp>
+
 #include <algorithm>
 
 #include "instrument.hpp"
@@ -51,7 +55,7 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
     Row row;
     row.spec = std::move(spec);
     if (row.spec.id.empty()) row.spec.id = generated_id();
-    if (row.spec.image.tensor.defined()) {
+    if (row.spec.image.tensor.defined() && !refuse_while_capturing(row.spec.image.tensor.device())) {
       // The host may reuse its buffer as soon as begin() returns.
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
@@ -134,7 +138,7 @@ void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noex
   try {
     if (mode_ == Mode::Exact || method_ < 0 || recorder->image_argument(method_) != argument) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (failed_.load() || input.dim() != 4) return;
+    if (failed_.load() || input.dim() != 4 || refuse_while_capturing(input.device())) return;
     const c10::InferenceMode normal(false);
     const at::NoGradGuard no_grad;
     const int64_t batch = input.size(0);
@@ -154,14 +158,43 @@ void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noex
       picture.mean = recorder->profile.image->mean;
       picture.std = recorder->profile.image->std;
     }
-  } catch (const std::exception& error) {
-    fail(DropReason::HostBudget, std::string("picture: could not keep the model's input: ") + error.what());
   } catch (...) {
-    fail(DropReason::HookException, "picture: unknown exception");
+    fail_with_current_exception();
   }
 }
 
-bool RequestState::prepare(const at::Tensor& like, int64_t batch, int64_t keys) {
+bool RequestState::refuse_while_capturing(at::Device device) noexcept {
+  if (!ops::capturing(device)) return false;
+  fail(DropReason::StreamCapturing,
+       "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
+       "host "
+       "made it, without taps. Run one request outside of the graph to see its attention.");
+  return true;
+}
+
+void RequestState::fail_with_current_exception() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    fail(error.reason(), error.what());
+  } catch (const c10::OutOfMemoryError& error) {
+    fail(DropReason::CudaOom, error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    fail(DropReason::HostBudget, "capture: out of memory");
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    fail(text.find("expected the kernel to start") != std::string::npos || text.find("CUDA error") != std::string::npos
+             ? DropReason::CudaError
+             : DropReason::HookException,
+         text);
+  } catch (const std::exception& error) {
+    fail(DropReason::HookException, error.what());
+  } catch (...) {
+    fail(DropReason::HookException, "unknown exception in a tap");
+  }
+}
+
+bool RequestState::prepare(int64_t batch, int64_t keys) {
   if (automatic_ && batch > static_cast<int64_t>(rows_.size())) {
     const int64_t more = batch - static_cast<int64_t>(rows_.size());
     recorder->counters->begun(more);
@@ -193,25 +226,31 @@ bool RequestState::prepare(const at::Tensor& like, int64_t batch, int64_t keys) 
     first_cell_ = 0;
   }
   keys_ = keys;
-  for (auto& row : rows_) row.accumulator = ops::make_accumulator(recorder->options.max_tokens, cells_, like.device());
   prepared_ = true;
   return true;
 }
 
-template <class Reduce>
-void RequestState::push_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads, int64_t queries,
-                             int64_t keys, const Reduce& reduce) {
-  if (queries == 0 || batch == 0) return;
-  if (!prepared_ && !prepare(like, batch, keys)) return;
+ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
+  for (ops::Accumulator& each : row.accumulators) {
+    if (each.map_tc.device() == device) return each;
+  }
+  row.accumulators.push_back(ops::make_accumulator(recorder->options.max_tokens, cells_, device));
+  return row.accumulators.back();
+}
+
+std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch,
+                                                     int64_t queries, int64_t keys) {
+  if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
+  if (!prepared_ && !prepare(batch, keys)) return std::nullopt;
   if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + cells_) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
                                         std::to_string(rows_.size()) + " and at least " +
                                         std::to_string(first_cell_ + cells_) +
                                         " keys as in the request's first call, got batch " + std::to_string(batch) +
                                         " and " + std::to_string(keys) + " keys. Use one request per batch.");
-    return;
+    return std::nullopt;
   }
-  Progress& progress = progress_[static_cast<size_t>(site)];
+  const Progress& progress = progress_[static_cast<size_t>(site)];
   ops::Window window;
   const int64_t prompt = rows_.front().spec.prompt_tokens;
   window.first_query = queries - 1;
@@ -222,16 +261,35 @@ void RequestState::push_rows(int64_t site, const at::Tensor& like, int64_t batch
   const int64_t room = std::max<int64_t>(0, recorder->options.max_tokens - progress.tokens);
   tokens_dropped_ += std::max<int64_t>(0, window.queries - room);
   window.queries = std::min(window.queries, room);
-  if (window.queries > 0) {
-    for (int64_t b = 0; b < batch; ++b) {
-      window.batch = b;
-      reduce(window, rows_[static_cast<size_t>(b)].accumulator);
-    }
-  }
-  progress.tokens += window.queries;
+  return window;
+}
+
+void RequestState::count_call(int64_t site, int64_t heads, int64_t tokens) {
+  Progress& progress = progress_[static_cast<size_t>(site)];
+  progress.tokens += tokens;
   progress.heads = heads;
   ++progress.calls;
   ++taps_;
+}
+
+void RequestState::flush_kept() {
+  const auto batch = static_cast<int64_t>(rows_.size());
+  // Layers on one device share the pass.
+  while (!kept_order_.empty()) {
+    const at::Device device = progress_[static_cast<size_t>(kept_order_.front())].kept.device();
+    const auto here = std::stable_partition(kept_order_.begin(), kept_order_.end(), [&](int64_t site) {
+      return progress_[static_cast<size_t>(site)].kept.device() == device;
+    });
+    for (int64_t b = 0; b < batch; ++b) {
+      std::vector<ops::AttendCall> calls;
+      for (auto site = kept_order_.begin(); site != here; ++site) {
+        calls.push_back(progress_[static_cast<size_t>(*site)].kept.call(b, first_cell_));
+      }
+      ops::attend_reduce(calls, recorder->reduce, accumulator(rows_[static_cast<size_t>(b)], device));
+    }
+    for (auto site = kept_order_.begin(); site != here; ++site) progress_[static_cast<size_t>(*site)].kept.clear();
+    kept_order_.erase(kept_order_.begin(), here);
+  }
 }
 
 void RequestState::keep_exact(int64_t site, at::Tensor attn_bhqk) {
@@ -272,14 +330,16 @@ void RequestState::push(int64_t site, const at::Tensor& weights) noexcept {
       keep_exact(site, attn_bhqk.detach().clone());
       return;
     }
-    push_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2), attn_bhqk.size(3),
-              [&](const ops::Window& window, ops::Accumulator& into) {
-                ops::reduce(attn_bhqk, window, recorder->reduce, into);
-              });
-  } catch (const std::exception& error) {
-    fail(DropReason::HookException, error.what());
+    const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(2), attn_bhqk.size(3));
+    if (!window) return;
+    for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
+      ops::Window row = *window;
+      row.batch = b;
+      ops::reduce(attn_bhqk, row, recorder->reduce, accumulator(rows_[static_cast<size_t>(b)], attn_bhqk.device()));
+    }
+    count_call(site, attn_bhqk.size(1), window->queries);
   } catch (...) {
-    fail(DropReason::HookException, "unknown exception in a tap");
+    fail_with_current_exception();
   }
 }
 
@@ -308,14 +368,32 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       keep_exact(site, at::stack(rows));
       return;
     }
-    push_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2),
-              [&](const ops::Window& window, ops::Accumulator& into) {
-                ops::attend_reduce(whole, window, recorder->reduce, into);
-              });
-  } catch (const std::exception& error) {
-    fail(DropReason::HookException, error.what());
+    const auto window = wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(2), k_bhkd.size(2));
+    if (!window) return;
+    if (window->queries > 0) add_or_keep(site, whole, *window);
+    count_call(site, q_bhqd.size(1), window->queries);
   } catch (...) {
-    fail(DropReason::HookException, "unknown exception in a tap");
+    fail_with_current_exception();
+  }
+}
+
+void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window) {
+  const int64_t room = recorder->options.deferred_tokens;
+  KeptCall& kept = progress_[static_cast<size_t>(site)].kept;
+  if (room > 1) {
+    // A full site is the first to come round again: the others are full as well, and share its pass.
+    if (!kept.empty() && !kept.takes(scores)) flush_kept();
+    if (kept.takes(scores)) {
+      if (kept.empty()) kept_order_.push_back(site);
+      kept.keep(scores, window.first_token, room);
+      return;
+    }
+  }
+  for (int64_t b = 0; b < scores.q_bhqd.size(0); ++b) {
+    ops::Window row = window;
+    row.batch = b;
+    ops::attend_reduce(scores, row, recorder->reduce,
+                       accumulator(rows_[static_cast<size_t>(b)], scores.q_bhqd.device()));
   }
 }
 
@@ -386,11 +464,18 @@ AttentionRecord RequestState::make_record(Row& row) {
   } else {
     const c10::InferenceMode normal(false);
     const at::NoGradGuard no_grad;
-    const ops::Reduced reduced = ops::finish(row.accumulator, tokens, recorder->reduce);
+    ops::Accumulator& sums = row.accumulators.front();
+    for (size_t i = 1; i < row.accumulators.size(); ++i) ops::merge(sums, row.accumulators[i], recorder->reduce);
+    const ops::Reduced reduced = ops::finish(sums, tokens, recorder->reduce);
     record.map_tc = reduced.map_tc;
     record.mass_t = reduced.mass_t;
     record.visible_t = reduced.visible_t;
-    record.flags_t = row.accumulator.flags_t.slice(0, 0, tokens);
+    record.flags_t = sums.flags_t.slice(0, 0, tokens);
+    if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
+      const c10::impl::VirtualGuardImpl streams(device.type());
+      record.ready = std::make_shared<c10::Event>(device.type());
+      record.ready->record(streams.getStream(device));
+    }
   }
   return record;
 }
@@ -399,6 +484,16 @@ void RequestState::finish() noexcept {
   if (!open.exchange(false)) return;
   unbind();
   const std::lock_guard<std::mutex> lock(mutex_);
+  try {
+    if (!failed_.load()) {
+      for (const int64_t site : kept_order_) {
+        if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) break;
+      }
+    }
+    if (!failed_.load()) flush_kept();
+  } catch (...) {
+    fail_with_current_exception();
+  }
   recorder->counters->taps(taps_, tokens_dropped_);
   if (automatic_ && taps_ == 0 && !failed_.load()) {
     // A method without attention, an encoder say: nobody asked for a bundle of it.
@@ -408,6 +503,8 @@ void RequestState::finish() noexcept {
   for (auto& row : rows_) {
     try {
       recorder->worker->push(make_record(row));
+    } catch (const c10::OutOfMemoryError&) {
+      recorder->counters->dropped(DropReason::CudaOom);
     } catch (const std::bad_alloc&) {
       recorder->counters->dropped(DropReason::HostBudget);
     } catch (...) {

@@ -10,10 +10,12 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "kept_calls.hpp"
 #include "recorder.hpp"
 
 namespace gaze {
@@ -58,18 +60,32 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     int64_t calls = 0;
     int64_t tokens = 0;
     int64_t heads = 0;
+    KeptCall kept;
   };
   struct Row {
     RequestSpec spec;
-    ops::Accumulator accumulator;
+    std::vector<ops::Accumulator> accumulators;  // one per device the model's layers lie on
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
-  template <class Reduce>
-  void push_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads, int64_t queries, int64_t keys,
-                 const Reduce& reduce);
+  /// The rows of a call that are wanted, and the accumulator row of the first; nothing when none is or the call cannot
+  /// be used.
+  std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
+                                         int64_t keys);
+  /// After the call's rows were added or kept.
+  void count_call(int64_t site, int64_t heads, int64_t tokens);
+  ops::Accumulator& accumulator(Row& row, at::Device device);
+  /// Adds the rows now, or lets them wait for the next pass over the keys.
+  void add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window);
+  /// Adds what waits at all sites.
+  void flush_kept();
+  /// Ends the capture when the current stream of `device` records a CUDA graph: what is launched then would run at
+  /// every replay, and nothing may be allocated.
+  bool refuse_while_capturing(at::Device device) noexcept;
+  /// Ends the capture with what the exception that is being handled says.
+  void fail_with_current_exception() noexcept;
   void keep_exact(int64_t site, at::Tensor attn_bhqk);
-  bool prepare(const at::Tensor& like, int64_t batch, int64_t keys);
+  bool prepare(int64_t batch, int64_t keys);
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);
 
@@ -78,6 +94,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   std::mutex mutex_;  // forks of one request may reach two sites at once
   std::vector<Row> rows_;
   std::vector<Progress> progress_;
+  std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};
   bool prepared_ = false;

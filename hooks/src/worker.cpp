@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <gaze/ops/device.hpp>
 
 #include <atomic>
 
@@ -153,6 +154,7 @@ void Worker::consume(State& state, const AttentionRecord& record) {
 
 void Worker::run(const std::shared_ptr<State>& state) {
   be_modest();
+  ops::allow_calls_while_capturing();
   std::unique_lock<std::mutex> lock(state->mutex);
   while (true) {
     state->work.wait(lock, [&] { return state->stop || !state->queue.empty(); });

@@ -17,6 +17,7 @@ struct Scores {
   const std::optional<at::Tensor>& mask;
   bool causal = false;               ///< query i sees keys 0..i (top-left aligned, as scaled_dot_product_attention)
   std::optional<double> scale = {};  ///< default 1/sqrt(size)
+  int64_t causal_offset = 0;  ///< causal query i sees keys 0..causal_offset + i: for queries that were kept over steps
 };
 
 /// Rows of softmax(q k^T * scale + mask), accumulated in float32; a fully masked row is all zero.

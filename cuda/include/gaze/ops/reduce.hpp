@@ -76,6 +76,11 @@ GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device 
 GAZE_API void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
                      Accumulator& accumulator);
 
+/// Adds what `from` holds to `to`: the layers of one model that lie on two devices. Afterwards `from` may be freed.
+/// Cost: one copy of `from` between the devices, in the order of their current streams.
+/// @throws c10::Error when their sizes differ.
+GAZE_API void merge(Accumulator& to, const Accumulator& from, const ReduceOptions& options);
+
 /// Divides the sums: the map of the first `tokens` rows. Rows to which no layer added are zero.
 /// Cost: one pass over tokens x cells. Asynchronous on the current stream.
 GAZE_API Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options);

@@ -28,8 +28,9 @@ struct GAZE_API Options {
   ImageFormat format = ImageFormat::Png;  ///< GAZE_FORMAT: png, jpeg, webp
   Delivery delivery = Delivery::Frame;    ///< GAZE_DELIVERY: frame, map
   int64_t queue_bytes =
-      int64_t{64} << 20;     ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
-  std::string log = "warn";  ///< GAZE_LOG: off, error, warn, info, debug
+      int64_t{64} << 20;        ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
+  int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
+  std::string log = "warn";     ///< GAZE_LOG: off, error, warn, info, debug
 
   // Fields a host sets in code only.
   std::optional<Profile> profile_in_code;  ///< instead of a profile file

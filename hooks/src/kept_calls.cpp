@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#include "kept_calls.hpp"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+namespace gaze {
+
+bool KeptCall::takes(const ops::Scores& scores) const {
+  if (scores.causal || (scores.mask.has_value() && scores.mask->defined()) || scores.q_bhqd.size(2) != 1) return false;
+  if (count_ == 0) return true;
+  if (count_ == q_bhtd_.size(2)) return false;
+  const at::Tensor& q = scores.q_bhqd;
+  const at::Tensor& k = scores.k_bhkd;
+  const bool like = q.scalar_type() == q_bhtd_.scalar_type() && q.device() == q_bhtd_.device() &&
+                    q.size(0) == q_bhtd_.size(0) && q.size(1) == q_bhtd_.size(1) && q.size(3) == q_bhtd_.size(3) &&
+                    k.size(0) == k_bhkd_.size(0) && k.size(1) == k_bhkd_.size(1) && scores.scale == scale_;
+  if (!like) return false;
+  const bool same = k.size(2) == k_bhkd_.size(2) && k.const_data_ptr() == k_bhkd_.const_data_ptr() &&
+                    k.strides() == k_bhkd_.strides();
+  const bool grew = k.size(2) == k_bhkd_.size(2) + 1;
+  return count_ == 1 ? same || grew : grows_ ? grew : same;
+}
+
+void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const at::Tensor q = scores.q_bhqd.detach();
+  if (!q_bhtd_.defined() || q_bhtd_.scalar_type() != q.scalar_type() || q_bhtd_.device() != q.device() ||
+      q_bhtd_.size(0) != q.size(0) || q_bhtd_.size(1) != q.size(1) || q_bhtd_.size(3) != q.size(3)) {
+    q_bhtd_ = at::empty({q.size(0), q.size(1), room, q.size(3)}, q.options());
+  }
+  if (count_ == 0) {
+    first_token_ = token;
+    first_keys_ = scores.k_bhkd.size(2);
+    scale_ = scores.scale;
+  } else if (count_ == 1) {
+    grows_ = scores.k_bhkd.size(2) != first_keys_;
+  }
+  q_bhtd_.narrow(2, count_, 1).copy_(q);
+  k_bhkd_ = scores.k_bhkd.detach();
+  ++count_;
+  waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);
+}
+
+void KeptCall::clear() {
+  count_ = 0;
+  grows_ = false;
+  k_bhkd_.reset();
+}
+
+ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key) const {
+  // Token t saw first_keys_ + t keys of those that are there now.
+  const ops::Scores scores{waiting_bhtd_, k_bhkd_, no_mask_, grows_, scale_, grows_ ? first_keys_ - 1 : 0};
+  return {scores, {batch, 0, count_, first_key, first_token_}};
+}
+
+}  // namespace gaze

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Deferred capture: the queries of some tokens wait, then one pass over the keys serves them all. Knows no TorchScript.
+#pragma once
+
+#include <gaze/ops/attend.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace gaze {
+
+/// The waiting queries of one site: one row per token, with the keys of its latest call.
+class KeptCall {
+ public:
+  /// Whether the call can wait behind those that do: one query, no mask; keys that are the same memory as before, or
+  /// that grew by one since.
+  [[nodiscard]] bool takes(const ops::Scores& scores) const;
+  /// Copies the query; holds a reference to the keys until the next call or the flush. `room` tokens at most.
+  void keep(const ops::Scores& scores, int64_t token, int64_t room);
+  void clear();
+
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+  [[nodiscard]] int64_t count() const { return count_; }
+  [[nodiscard]] at::Device device() const { return k_bhkd_.device(); }
+  /// What waits, as one call; valid until the next keep or clear. `window`: of batch row `batch`.
+  [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key) const;
+
+ private:
+  at::Tensor q_bhtd_;  // room for all that may wait
+  at::Tensor waiting_bhtd_;
+  at::Tensor k_bhkd_;
+  std::optional<at::Tensor> no_mask_;
+  std::optional<double> scale_;
+  int64_t count_ = 0;
+  int64_t first_token_ = 0;
+  int64_t first_keys_ = 0;  // of the first token that waits
+  bool grows_ = false;
+};
+
+}  // namespace gaze
