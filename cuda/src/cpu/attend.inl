@@ -3,11 +3,12 @@
 
 #include "cpu/row.inl"
 
-/// Products of kRows queries with the `count` <= kWidth keys from `k` on, at out_rk, whole vectors.
+/// Products of kRows queries with the `count` <= kWidth keys from `k` on, at out_rk, whole vectors. Asks for what lies
+/// `ahead` of the keys.
 template <DType kType, int kRows>
 inline void score_tile(const float* q_rd, std::int64_t q_stride, const typename Element<kType>::Type* k,
-                       std::int64_t k_stride, std::int64_t count, std::int64_t size, float scale, float* out_rk,
-                       std::int64_t out_stride) {
+                       std::int64_t k_stride, std::int64_t ahead, std::int64_t count, std::int64_t size, float scale,
+                       float* out_rk, std::int64_t out_stride) {
   constexpr int kKeys = static_cast<int>(kWidth) / kRows;  // of one vector of results
   constexpr int kAtOnce = kKeys < 4 ? kKeys : 4;
   for (int c = 0; c < kWidth; c += kKeys) {
@@ -26,7 +27,10 @@ inline void score_tile(const float* q_rd, std::int64_t q_stride, const typename 
       Vec key[kAtOnce];
       std::int64_t d = 0;
       for (; d + kWidth <= size; d += kWidth) {
-        for (int j = 0; j < kAtOnce; ++j) key[j] = Element<kType>::full(k_d[j] + d);
+        for (int j = 0; j < kAtOnce; ++j) {
+          __builtin_prefetch(k_d[j] + d + ahead);
+          key[j] = Element<kType>::full(k_d[j] + d);
+        }
         add(d, key);
       }
       if (d < size) {
@@ -50,14 +54,17 @@ template <DType kType>
 inline void score_rows(const AttendParams& p, const AttendScratch& s, std::int64_t rows, const void* k_kd,
                        std::int64_t end) {
   const std::int64_t q_stride = padded(p.size), out_stride = padded(p.keys);
+  constexpr std::int64_t kBytesAhead = 8192;
+  const std::int64_t key_bytes = p.size * static_cast<std::int64_t>(sizeof(typename Element<kType>::Type));
+  const std::int64_t keys_ahead = std::max<std::int64_t>(1, kBytesAhead / key_bytes);
   for (std::int64_t i = 0; i < end; i += kWidth) {
     const std::int64_t count = std::min(kWidth, end - i);
-    const auto tiles = [&](auto type, const auto* k, std::int64_t k_stride) {
+    const auto tiles = [&](auto type, const auto* k, std::int64_t k_stride, std::int64_t ahead) {
       constexpr DType kRead = decltype(type)::value;
       std::int64_t r = 0;
       const auto tile = [&](auto of_rows) {
         constexpr int kRows = decltype(of_rows)::value;
-        score_tile<kRead, kRows>(s.q_rd + r * q_stride, q_stride, k, k_stride, count, p.size, p.scale,
+        score_tile<kRead, kRows>(s.q_rd + r * q_stride, q_stride, k, k_stride, ahead, count, p.size, p.scale,
                                  s.scores_rk + r * out_stride + i, out_stride);
         r += kRows;
       };
@@ -67,12 +74,12 @@ inline void score_rows(const AttendParams& p, const AttendScratch& s, std::int64
     };
     const auto* k = static_cast<const typename Element<kType>::Type*>(at(k_kd, kType, i * p.k_stride_k));
     if (p.k_stride_d == 1) {
-      tiles(std::integral_constant<DType, kType>(), k, p.k_stride_k);
+      tiles(std::integral_constant<DType, kType>(), k, p.k_stride_k, keys_ahead * p.k_stride_k);
     } else {
       for (std::int64_t j = 0; j < count; ++j) {
         decode<kType>(k + j * p.k_stride_k, p.k_stride_d, p.size, s.k_kd + j * q_stride);
       }
-      tiles(std::integral_constant<DType, DType::F32>(), static_cast<const float*>(s.k_kd), q_stride);
+      tiles(std::integral_constant<DType, DType::F32>(), static_cast<const float*>(s.k_kd), q_stride, 0);
     }
   }
 }
@@ -146,38 +153,32 @@ inline float masked_top(float* x, const float* mask_k, std::int64_t count) {
 /// Replaces scores by e^(score - top) and adds them up; with their logarithms if `x_log` is given.
 template <bool kLog>
 inline double exponentials(float* x, std::int64_t count, float top, double* x_log = nullptr) {
-  Sum total, total_log;
+  double total = 0, total_log = 0;
   Vec now = {}, now_log = {};
   const auto exponential = [&](Vec scores) {
     const Vec below = scores - top;
     const Vec weights = exp_nonpositive(below);
     if (kLog) now_log += weights * larger(below, splat(-88));  // 0 times -infinity is 0 here
+    now += weights;
     return weights;
   };
   each_vector(
-      count,
-      [&](std::int64_t i) {
-        const Vec weights = exponential(load(x + i));
-        now += weights;
-        store(x + i, weights);
-      },
+      count, [&](std::int64_t i) { store(x + i, exponential(load(x + i))); },
       [&](std::int64_t i, std::int64_t left) {
         Vec scores = splat(kMasked);
         std::memcpy(&scores, x + i, sizeof(float) * static_cast<std::size_t>(left));
-        const Vec weights = exponential(scores);
-        now += weights;
-        store_some(x + i, left, weights);
+        store_some(x + i, left, exponential(scores));
       },
       [&] {
-        total.add(now);
+        total += static_cast<double>(sum_of(now));
         now = Vec{};
         if (kLog) {
-          total_log.add(now_log);
+          total_log += static_cast<double>(sum_of(now_log));
           now_log = Vec{};
         }
       });
-  if (kLog) *x_log = total_log.total();
-  return total.total();
+  if (kLog) *x_log = total_log;
+  return total;
 }
 
 /// Scores 0..count-1 become weights times `total`; the slice are those from `first` to below `last`.
@@ -277,6 +278,7 @@ inline void attend_reduce_slot(const AttendReduceParams& p, const AttendPlan& pl
                                const Seen* seen_t, const AttendScratch& s, std::int64_t slot, const GrowingRows& rows) {
   const bool by_focus = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK;
   const std::int64_t cells = p.to.cells, behind = p.first_key + cells;
+  const double most_entropy = std::log(static_cast<double>(cells));
   each_block(
       p.scores, plan, slot, queries, [&](std::int64_t part, std::int64_t kv, std::int64_t first, std::int64_t last) {
         const auto of_row = [&](std::int64_t h, std::int64_t t, float* x, const float* mask_k, std::int64_t end) {
@@ -293,7 +295,7 @@ inline void attend_reduce_slot(const AttendReduceParams& p, const AttendPlan& pl
           const double mass = of.slice / of.total;
           // The unit of the weights does not matter to the entropy; what it is of no mass is not used.
           const double entropy = by_focus ? std::log(of.slice) - of.slice_x_log / of.slice : 0;
-          const double focus = by_focus ? focus_of(mass, entropy, cells) : 0;
+          const double focus = by_focus ? focus_of(mass, entropy, most_entropy) : 0;
           take_head<DType::F32>(p.by, rows.depth, cells, {focus, h}, mass, x + p.first_key,
                                 std::clamp<std::int64_t>(end - p.first_key, 0, cells), static_cast<float>(1 / of.total),
                                 row);

@@ -90,9 +90,9 @@ struct GrowingRows {
 };
 
 /// A head's focus: its mass on the medium times how unevenly that is spread. `entropy` is that of the renormalised
-/// slice. As a float: rounding must not decide which of two equal heads ranks first.
-inline double focus_of(double mass, double entropy, std::int64_t cells) {
-  const double evenness = cells > 1 && mass > 0 ? share_of_entropy(entropy, cells) : 0;
+/// slice, `most` that of a uniform one. As a float: rounding must not decide which of two equal heads ranks first.
+inline double focus_of(double mass, double entropy, double most) {
+  const double evenness = most > 0 && mass > 0 ? share_of_entropy(entropy, most) : 0;
   return static_cast<double>(static_cast<float>(mass * (1 - evenness)));
 }
 

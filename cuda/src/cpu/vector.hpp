@@ -70,8 +70,13 @@ inline double sum_x_log_x(const float* x, std::int64_t count) {
   return total;
 }
 
-/// Entropy over its largest possible value for `count` > 1 elements: 0 (one of them has all) to 1 (uniform).
-double share_of_entropy(double entropy, std::int64_t count);
+/// Entropy over its largest possible value: 0 (one element has all) to 1 (uniform).
+inline double share_of_entropy(double entropy, double most) {
+  constexpr double kResolution = 1e-6;
+  const double share = entropy / most;
+  // Nearer to a bound than float logarithms resolve is on it: rounding must not decide which uniform head counts most.
+  return share < kResolution ? 0 : share > 1 - kResolution ? 1 : share;
+}
 
 /// That of `x` divided by its sum; 0 where there is nothing to share.
 double normalised_entropy(const float* x, std::int64_t count, double sum);

@@ -174,21 +174,20 @@ inline Vec log_positive(Vec x) {
   return __builtin_convertvector(exponent, Vec) * 0.693147181f + log1p;
 }
 
-/// Sums over long rows: per lane in float over a few vectors, beyond that in double. It is not finite when an element
-/// is not; or when large ones do not fit in a float.
-constexpr std::int64_t kVectorsInFloat = 8;
+inline float sum_of(Vec x) {
+#if GAZE_ISA_AVX512
+  return _mm512_reduce_add_ps(x);
+#elif GAZE_ISA_AVX2
+  const __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)));
+#else
+  return (x[0] + x[2]) + (x[1] + x[3]);
+#endif
+}
 
-struct Sum {
-  double lanes[kWidth] = {};
-  void add(Vec x) {
-    for (std::int64_t l = 0; l < kWidth; ++l) lanes[l] += static_cast<double>(x[l]);
-  }
-  double total() const {
-    double sum = 0;
-    for (double lane : lanes) sum += lane;
-    return sum;
-  }
-};
+/// Rows are summed in float over so many vectors, beyond that in double.
+constexpr std::int64_t kVectorsInFloat = 8;
 
 /// Calls `full(i)` for every whole vector of `count` elements and `some(i, left)` for what is left; after every
 /// kVectorsInFloat and at the end, `flush()`.
