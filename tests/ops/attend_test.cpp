@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // attend and attend_reduce against float64 and against torch's own attention.
+#include <ATen/Parallel.h>
 #include <ATen/ops/_scaled_dot_product_attention_math.h>
 #include <ATen/ops/full.h>
 #include <gaze/ops/attend.hpp>
@@ -355,4 +356,36 @@ CATCH_TEST_CASE("attend reads no query, batch row or key outside of its window")
     CATCH_CHECK(values_of(attend({bad_q, bad_k, std::nullopt, true}, window)) ==
                 values_of(attend({q, k, std::nullopt, true}, window)));
   }
+}
+
+CATCH_TEST_CASE("threads change no bit of attend_reduce and reduce, within torch's parallel regions as well") {
+  Random random(19);
+  const Problem problem{random.tensor({1, 20, 40, 64}, at::kFloat, -1, 1),
+                        random.tensor({1, 20, 700, 64}, at::kFloat, -1, 1), std::nullopt};
+  const Window window{0, 0, 40, 100};
+  const at::Tensor weights = attend(problem.scores(), window).unsqueeze(0);
+  const auto results = [&] {
+    Accumulator recomputed = make_accumulator(40, 600, at::kCPU), reduced = make_accumulator(40, 600, at::kCPU);
+    attend_reduce(problem.scores(), window, {}, recomputed);
+    reduce(weights, window, {}, reduced);
+    std::vector<double> all = values_of(recomputed.map_tc);
+    for (const at::Tensor& x : {recomputed.mass_t, reduced.map_tc, reduced.mass_t}) {
+      for (double value : values_of(x)) all.push_back(value);
+    }
+    return all;
+  };
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const std::vector<double> want = results();
+  for (const int count : {2, 3}) {
+    at::set_num_threads(count);
+    CATCH_CAPTURE(count);
+    CATCH_CHECK(results() == want);
+    std::vector<std::vector<double>> inside(2);
+    at::parallel_for(0, 2, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) inside[static_cast<size_t>(i)] = results();
+    });
+    CATCH_CHECK(inside == std::vector<std::vector<double>>(2, want));
+  }
+  at::set_num_threads(threads);
 }
