@@ -238,7 +238,7 @@ inline void score_block(const AttendParams& p, const AttendPlan& plan, const See
   }
 }
 
-/// Calls of(kv, first, last) for the queries below `queries` and heads of K that are the slot's.
+/// Calls of(part, kv, first, last) for the heads of K and the queries below `queries` that are the slot's.
 template <typename Of>
 inline void each_block(const AttendParams& p, const AttendPlan& plan, std::int64_t slot, std::int64_t queries,
                        Of&& of) {
