@@ -2,14 +2,20 @@
 #include "analysis.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
+
+#include "arrival.hpp"
+#include "hottest.hpp"
 
 namespace gaze {
 namespace {
@@ -33,28 +39,26 @@ void check_shapes(const AttentionRecord& record) {
   check_row("flags_t", record.flags_t);
 }
 
-void check_rows(const AttentionRecord& record, const at::Tensor& flags_t) {
-  const auto* flags = flags_t.const_data_ptr<int32_t>();
-  for (int64_t t = 0; t < flags_t.size(0); ++t) {
-    if ((flags[t] & ops::kRowNonFinite) != 0) {
+void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
+  for (size_t t = 0; t < flags_t.size(); ++t) {
+    if ((flags_t[t] & ops::kRowNonFinite) != 0) {
       throw Error("attention: expected finite weights, got NaN or infinity in the row of token " + std::to_string(t) +
                       ". Check the model's input and precision; no overlay is drawn from broken weights.",
                   DropReason::NonFinite);
     }
-    if ((flags[t] & ops::kRowSum) != 0) {
+    if ((flags_t[t] & ops::kRowSum) != 0) {
       throw Error("attention: expected rows that sum to 1, got another sum in the row of token " + std::to_string(t) +
                       ". Select a site whose tensor is the softmax over keys (gaze sites).",
                   DropReason::RowSum);
     }
   }
-  if (!at::isfinite(record.map_tc).all().item<bool>() || !at::isfinite(record.mass_t).all().item<bool>()) {
+  if (!finite) {
     throw Error("attention: expected a finite map, got NaN or infinity. Check the model's input and precision.",
                 DropReason::NonFinite);
   }
 }
 
-void check_record(const AttentionRecord& record, const at::Tensor& flags_t) {
-  check_rows(record, flags_t);
+void check_facts(const AttentionRecord& record) {
   const int64_t tokens = record.map_tc.size(0);
   if (static_cast<int64_t>(record.labels.size()) > tokens) {
     throw Error("labels: expected at most " + std::to_string(tokens) + " (one per captured token), got " +
@@ -71,6 +75,10 @@ void check_record(const AttentionRecord& record, const at::Tensor& flags_t) {
   if (record.keys > 0) check_keys(record.geometry, record.keys, false);
 }
 
+at::Tensor finite(const AttentionRecord& record) {
+  return at::isfinite(record.map_tc).all().logical_and(at::isfinite(record.mass_t).all());
+}
+
 std::vector<Word> find_words(const AttentionRecord& record) {
   if (!record.labels.empty()) return merge_words(record.labels);
   std::vector<Word> words;
@@ -78,85 +86,104 @@ std::vector<Word> find_words(const AttentionRecord& record) {
   return words;
 }
 
-at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Word>& words) {
-  if (words.empty()) return rows_tc.narrow(0, 0, 0);
+// The mean over words, then each word. An answer without words (special tokens only) is summarised over its tokens.
+at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Finding>& words) {
+  if (words.empty()) return rows_tc.mean(0, true);
   std::vector<at::Tensor> merged;
-  for (const Word& word : words) merged.push_back(rows_tc.narrow(0, word.first, word.count).mean(0));
-  return at::stack(merged);
+  for (const Finding& finding : words) {
+    merged.push_back(rows_tc.narrow(0, finding.word.first, finding.word.count).mean(0));
+  }
+  const at::Tensor rows_wc = at::stack(merged);
+  return at::cat({rows_wc.mean(0, true), rows_wc});
 }
 
 // 0..1 of each row's own minimum and maximum; a constant row is 0.
-at::Tensor min_max(const at::Tensor& shown_wc) {
-  const at::Tensor low = shown_wc.amin({1}, true);
-  const at::Tensor width = shown_wc.amax({1}, true) - low;
-  return at::where(width > 0, (shown_wc - low) / width, at::zeros_like(shown_wc));
+at::Tensor min_max(const at::Tensor& shown_lc) {
+  const at::Tensor low = shown_lc.amin({1}, true);
+  const at::Tensor width = shown_lc.amax({1}, true) - low;
+  return at::where(width > 0, (shown_lc - low) / width, at::zeros_like(shown_lc));
 }
 
-// The figures of raw maps, by the rules of ops::normalise.
-void describe(const at::Tensor& lift_wc, std::vector<Finding*> findings) {
-  const at::Tensor visible_w = at::ones({lift_wc.size(0)}, lift_wc.options());
-  const ops::Normalised figures = ops::normalise(lift_wc, visible_w, {.subtract_sinks = false});
-  const at::Tensor max_lift_w = figures.max_lift_t.cpu();
-  const at::Tensor entropy_w = figures.entropy_t.cpu();
-  const at::Tensor diffuse_w = figures.diffuse_t.cpu();
-  for (size_t w = 0; w < findings.size(); ++w) {
-    findings[w]->max_lift = max_lift_w.const_data_ptr<float>()[w];
-    findings[w]->entropy = entropy_w.const_data_ptr<float>()[w];
-    findings[w]->diffuse = diffuse_w.const_data_ptr<bool>()[w];
-  }
+// The words share the request's range. Their mean, which looks at different places, is low everywhere: it has its own.
+at::Tensor values(const Analysis& analysis, const at::Tensor& peak_l, const at::Tensor& range_max, bool per_map) {
+  if (per_map) return min_max(analysis.shown_lc);
+  const at::Tensor peak = peak_l.narrow(0, 0, 1);
+  const at::Tensor summary_range = at::where(peak > 0, peak, at::ones_like(peak));
+  const at::Tensor range_l = at::cat({summary_range, range_max.expand({peak_l.size(0) - 1})});
+  return (analysis.shown_lc / range_l.unsqueeze(1)).clamp(0, 1);
 }
 
-void describe_words(const AttentionRecord& record, const at::Tensor& flags_t, Analysis& analysis) {
-  const at::Tensor mass_t = record.mass_t.to(at::kCPU, at::kFloat).contiguous();
-  std::vector<Finding*> findings;
-  for (Finding& finding : analysis.words) {
-    for (int64_t t = finding.word.first; t < finding.word.first + finding.word.count; ++t) {
-      finding.mass += mass_t.const_data_ptr<float>()[t] / static_cast<double>(finding.word.count);
-      finding.flags |= flags_t.const_data_ptr<int32_t>()[t];
+// Reads what `analyse` packed, in the same order.
+class Figures {
+ public:
+  explicit Figures(const at::Tensor& host) : host_(host), next_(host_.const_data_ptr<double>()) {}
+  const double* take(size_t count) { return std::exchange(next_, next_ + count); }
+
+ private:
+  at::Tensor host_;
+  const double* next_;
+};
+
+template <typename Value>
+void take_tokens(Figures& figures, size_t tokens, std::vector<Value>& values) {
+  const double* row = figures.take(tokens);
+  values.assign(row, row + tokens);
+}
+
+void describe_words(const TokenFacts& tokens, std::vector<Finding>& words) {
+  for (Finding& finding : words) {
+    for (int64_t i = finding.word.first; i < finding.word.first + finding.word.count; ++i) {
+      const auto t = static_cast<size_t>(i);
+      finding.mass += tokens.mass[t] / static_cast<double>(finding.word.count);
+      finding.flags |= tokens.flags[t];
     }
-    findings.push_back(&finding);
-  }
-  describe(analysis.lift_wc, findings);
-}
-
-void set_values(const ops::NormaliseOptions& options, Analysis& analysis) {
-  const at::Tensor peak_w = analysis.shown_wc.amax({1}).cpu();
-  analysis.value_wc =
-      options.per_map_min_max ? min_max(analysis.shown_wc) : (analysis.shown_wc / analysis.range_max_lift).clamp(0, 1);
-  for (size_t w = 0; w < analysis.words.size(); ++w) {
-    Finding& finding = analysis.words[w];
-    finding.range_max_lift = options.per_map_min_max ? peak_w.const_data_ptr<float>()[w] : analysis.range_max_lift;
   }
 }
 
-// The mean over words that look at different places is low everywhere, so it has a range of its own.
-// An answer without words (special tokens only) is summarised over its tokens.
-void summarise(const ops::Normalised& tokens, const ops::NormaliseOptions& options, Analysis& analysis) {
-  const bool has_words = !analysis.words.empty();
+void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysis& analysis) {
+  std::vector<Finding*> findings = {&analysis.summary};
+  for (Finding& finding : analysis.words) findings.push_back(&finding);
+  const size_t maps = findings.size();
+  const double* max_lift_l = figures.take(maps);
+  const double* entropy_l = figures.take(maps);
+  const double* diffuse_l = figures.take(maps);
+  for (size_t l = 0; l < maps; ++l) {
+    findings[l]->max_lift = max_lift_l[l];
+    findings[l]->entropy = entropy_l[l];
+    findings[l]->diffuse = diffuse_l[l] != 0;
+    findings[l]->range_max_lift = per_map ? peak_l[l] : analysis.range_max_lift;
+  }
+  analysis.summary.range_max_lift = peak_l[0] > 0 ? peak_l[0] : 1;
+}
+
+void describe_hot(const double* hot_l, const Placement& placement, Analysis& analysis) {
+  const auto pixel = [&](double hot) -> std::optional<Pixel> {
+    if (hot < 0) return std::nullopt;
+    const auto index = static_cast<int64_t>(hot);
+    return Pixel{index % placement.width, index / placement.width};
+  };
+  analysis.summary.hot = pixel(*hot_l);
+  for (Finding& finding : analysis.words) finding.hot = pixel(*++hot_l);
+}
+
+void summarise(size_t tokens, Analysis& analysis) {
   Finding& summary = analysis.summary;
-  analysis.lift_c = (has_words ? analysis.lift_wc : tokens.lift_tc).mean(0);
-  analysis.shown_c = (has_words ? analysis.shown_wc : tokens.shown_tc).mean(0);
-  describe(analysis.lift_c.unsqueeze(0), {&summary});
-  if (has_words) {
-    // Focused words that differ make a wide mean; that is not what "diffuse" says.
-    summary.diffuse =
-        std::all_of(analysis.words.begin(), analysis.words.end(), [](const Finding& f) { return f.diffuse; });
-    for (const Finding& finding : analysis.words) {
-      summary.mass += finding.mass / static_cast<double>(analysis.words.size());
-      summary.flags |= finding.flags;
-    }
-  } else {
-    summary.mass = analysis.mass_t.mean().item<double>();
+  const std::vector<Finding>& words = analysis.words;
+  if (words.empty()) {
+    for (size_t t = 0; t < tokens; ++t) summary.mass += analysis.tokens.mass[t] / static_cast<double>(tokens);
+    return;
   }
-  const auto peak = analysis.shown_c.max().item<double>();
-  summary.range_max_lift = peak > 0 ? peak : 1;
-  analysis.value_c = options.per_map_min_max ? min_max(analysis.shown_c.unsqueeze(0)).squeeze(0)
-                                             : analysis.shown_c / summary.range_max_lift;
+  // Focused words that differ make a wide mean; that is not what "diffuse" says.
+  summary.diffuse = std::all_of(words.begin(), words.end(), [](const Finding& f) { return f.diffuse; });
+  for (const Finding& finding : words) {
+    summary.mass += finding.mass / static_cast<double>(words.size());
+    summary.flags |= finding.flags;
+  }
 }
 
 }  // namespace
 
-Analysis analyse(const AttentionRecord& record) {
+void check_record(const AttentionRecord& record, const ops::Route& route) {
   if (!record.error.empty()) throw Error(record.error, record.error_reason);
   if (!record.map_tc.defined() || record.map_tc.size(0) == 0) {
     throw Error(
@@ -165,28 +192,91 @@ Analysis analyse(const AttentionRecord& record) {
         DropReason::NoAttention);
   }
   check_shapes(record);
-  const at::Tensor flags_t = record.flags_t.to(at::kCPU, at::kInt).contiguous();
-  check_record(record, flags_t);
+  try {
+    check_facts(record);
+  } catch (const Error&) {
+    // Broken weights are the graver fault, and cost a transfer to see.
+    Figures figures(fetch(pack({record.flags_t, finite(record)}), route, ops::Cargo::Figures));
+    std::vector<int32_t> flags_t;
+    take_tokens(figures, static_cast<size_t>(record.map_tc.size(0)), flags_t);
+    check_rows(flags_t, *figures.take(1) != 0);
+    throw;
+  }
+}
 
-  std::vector<Word> words = find_words(record);
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas) {
+  check_record(record, route);
   const int64_t tokens = record.labels.empty() ? record.map_tc.size(0) : static_cast<int64_t>(record.labels.size());
+  const ops::NormaliseOptions& options = record.style.normalise;
   Analysis analysis;
+  for (Word& word : find_words(record)) analysis.words.emplace_back().word = std::move(word);
+
+  // Enqueued on the device ...
   analysis.map_tc = record.map_tc.narrow(0, 0, tokens).to(at::kFloat).contiguous();
   analysis.mass_t = record.mass_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
   const at::Tensor visible_t = record.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
-  const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, record.style.normalise);
+  const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
   analysis.lift_tc = normalised.lift_tc;
-  analysis.range_max_lift = normalised.range_max.item<double>();
   analysis.sinks_subtracted = normalised.sinks_subtracted;
-  analysis.lift_wc = merge_rows(normalised.lift_tc, words);
-  analysis.shown_wc = merge_rows(normalised.shown_tc, words);
-  for (Word& word : words) analysis.words.push_back({.word = std::move(word)});
-  if (!analysis.words.empty()) {
-    describe_words(record, flags_t, analysis);
-    set_values(record.style.normalise, analysis);
+  analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
+  analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
+  // The figures of raw maps, by the rules of ops::normalise.
+  const at::Tensor once_l = at::ones({analysis.lift_lc.size(0)}, analysis.lift_lc.options());
+  const ops::Normalised raw = ops::normalise(analysis.lift_lc, once_l, {.subtract_sinks = false});
+  const at::Tensor peak_l = analysis.shown_lc.amax({1});
+  analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
+  std::vector<at::Tensor> parts = {record.mass_t,  record.visible_t,     record.flags_t,
+                                   finite(record), normalised.range_max, peak_l,
+                                   raw.max_lift_t, raw.entropy_t,        raw.diffuse_t};
+  if (canvas != nullptr) {
+    parts.push_back(hottest(analysis.shown_lc, canvas->placement, record.style.interpolation, route));
+    if (canvas->base.range.defined()) parts.push_back(canvas->base.range);
+    if (record.style.contour) analysis.inside_lc = ops::top_mass(analysis.shown_lc, record.style.contour_share);
   }
-  summarise(normalised, record.style.normalise, analysis);
+
+  // ... and back in one transfer.
+  Figures figures(fetch(pack(parts), route, ops::Cargo::Figures));
+  const auto captured = static_cast<size_t>(record.map_tc.size(0));
+  take_tokens(figures, captured, analysis.tokens.mass);
+  take_tokens(figures, captured, analysis.tokens.visible);
+  take_tokens(figures, captured, analysis.tokens.flags);
+  check_rows(analysis.tokens.flags, *figures.take(1) != 0);
+  analysis.range_max_lift = *figures.take(1);
+  const size_t maps = 1 + analysis.words.size();
+  const double* peaks = figures.take(maps);
+  describe_words(analysis.tokens, analysis.words);
+  describe_maps(figures, peaks, options.per_map_min_max, analysis);
+  summarise(static_cast<size_t>(tokens), analysis);
+  if (canvas != nullptr) {
+    describe_hot(figures.take(maps), canvas->placement, analysis);
+    if (canvas->base.range.defined()) check_range(figures.take(kRangeFigures));
+  }
   return analysis;
+}
+
+Layer word_layer(const Analysis& analysis, size_t word) {
+  const auto row = static_cast<int64_t>(word) + 1;
+  return {analysis.value_lc[row], analysis.inside_lc.defined() ? analysis.inside_lc[row] : at::Tensor(),
+          analysis.words[word].diffuse};
+}
+
+Layer summary_layer(const Analysis& analysis) {
+  return {analysis.value_lc[0], analysis.inside_lc.defined() ? analysis.inside_lc[0] : at::Tensor(),
+          analysis.summary.diffuse};
+}
+
+Overlay describe(const Finding& finding) {
+  constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
+  Overlay overlay;
+  overlay.word = finding.word;
+  overlay.mass = finding.mass;
+  overlay.max_lift = finding.max_lift;
+  overlay.entropy = finding.entropy;
+  overlay.diffuse = finding.diffuse;
+  overlay.range_max_lift = finding.range_max_lift;
+  overlay.hot_x = finding.hot ? static_cast<double>(finding.hot->x) : kNowhere;
+  overlay.hot_y = finding.hot ? static_cast<double>(finding.hot->y) : kNowhere;
+  return overlay;
 }
 
 }  // namespace gaze

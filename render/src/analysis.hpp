@@ -3,12 +3,22 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <gaze/ops/transfer.hpp>
+#include <gaze/render/overlay.hpp>
 #include <gaze/render/record.hpp>
 #include <gaze/render/words.hpp>
 
+#include <optional>
 #include <vector>
 
+#include "canvas.hpp"
+#include "token_facts.hpp"
+
 namespace gaze {
+
+struct Pixel {
+  int64_t x, y;
+};
 
 /// What is said about one map.
 struct Finding {
@@ -19,21 +29,37 @@ struct Finding {
   bool diffuse = false;
   double range_max_lift = 1;  ///< shown lift at the top of this map's colours
   int32_t flags = 0;          ///< ops::RowFlag bits of its tokens
+  std::optional<Pixel> hot;   ///< hottest pixel of the shown map; none without a picture
 };
 
 struct Analysis {
+  TokenFacts tokens;  ///< all that were captured
   std::vector<Finding> words;
   Finding summary;
   at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, raw
-  at::Tensor lift_wc, shown_wc, value_wc;  ///< per word; value is 0..1
-  at::Tensor lift_c, shown_c, value_c;     ///< mean over words
+  at::Tensor lift_lc, shown_lc, value_lc;  ///< row 0 is the mean over words, then each word; value is 0..1
+  at::Tensor inside_lc;                    ///< bool: what the contours enclose; undefined without contours or picture
   double range_max_lift = 1;
   bool sinks_subtracted = false;
+
+  [[nodiscard]] at::Tensor lift_wc() const { return lift_lc.narrow(0, 1, lift_lc.size(0) - 1); }
+  [[nodiscard]] at::Tensor shown_wc() const { return shown_lc.narrow(0, 1, shown_lc.size(0) - 1); }
 };
 
-/// Refuses what must not be drawn.
-/// @throws gaze::Error with the record's own error, NoAttention, ShapeMismatch, NonFinite, RowSum, Labels or
-/// GridMismatch
-Analysis analyse(const AttentionRecord& record);
+/// Refuses what must not be drawn, as far as it can be told without the device.
+/// @throws gaze::Error with the record's own error, NoAttention, ShapeMismatch, Labels or GridMismatch
+void check_record(const AttentionRecord& record, const ops::Route& route);
+
+/// Computes on the record's device, whose figures come back in one transfer of
+/// 8 (3 tokens + 2 + 5 (1 + words)) bytes, and 24 more for a picture whose range is to be checked.
+/// @param canvas  null: no hottest pixels, which makes 4 (1 + words), and no contours
+/// @throws gaze::Error as check_record, and NonFinite, RowSum or the picture's DecodeFailed
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas);
+
+Layer word_layer(const Analysis& analysis, size_t word);
+Layer summary_layer(const Analysis& analysis);
+
+/// All of an overlay but its picture.
+Overlay describe(const Finding& finding);
 
 }  // namespace gaze

@@ -4,14 +4,18 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <utility>
 
-#include "canvas.hpp"
+#include "analysis.hpp"
+#include "arrival.hpp"
 #include "files.hpp"
+#include "frames.hpp"
 #include "image_codec.hpp"
 #include "safetensors.hpp"
 #include "sheet.hpp"
+#include "side_stream.hpp"
 #include "sidecar.hpp"
 
 namespace gaze {
@@ -43,73 +47,112 @@ bool cannot_write(DropReason reason) {
   return reason == DropReason::OutDir || reason == DropReason::DiskFull || reason == DropReason::IoError;
 }
 
+// The record's numbers in host memory: the map by itself, the rest in one piece.
+AttentionRecord bring_back(const AttentionRecord& record, const ops::Route& route) {
+  if (!route.crosses) return record;
+  AttentionRecord host = record;
+  host.map_tc = fetch(record.map_tc, route, ops::Cargo::Map);
+  const at::Tensor figures = fetch(pack({record.mass_t, record.visible_t, record.flags_t}), route, ops::Cargo::Figures);
+  const at::Tensor rows_nt = figures.view({3, host.map_tc.size(0)});
+  host.mass_t = rows_nt[0];
+  host.visible_t = rows_nt[1];
+  host.flags_t = rows_nt[2];
+  return host;
+}
+
 // One request on its way to disk.
 class Writer {
  public:
   Writer(const BundleOptions& options, const AttentionRecord& record)
       : options_(options), record_(record), staged_(options.out_dir), sidecar_(record) {}
 
-  std::string publish_overlays() {
+  std::string publish_overlays(FrameRing& ring) {
     const auto start = std::chrono::steady_clock::now();
-    const Analysis analysis = analyse(record_);
-    sidecar_.measured = true;
-    sidecar_.range_max_lift = analysis.range_max_lift;
-    sidecar_.sinks_subtracted = analysis.sinks_subtracted;
-    const bool frames = options_.delivery == Delivery::Frame;
-    std::optional<Canvas> canvas;
-    if (frames || !record_.picture.empty()) {
-      canvas = make_canvas(record_);
-      sidecar_.width = canvas->placement.width;
-      sidecar_.height = canvas->placement.height;
+    const SideStream side(ring.stream(), record_);
+    check_record(record_, ring.route());
+    if (options_.delivery == Delivery::Frame) {
+      draw(ring);
+    } else {
+      tell(ring.route());
     }
-    if (frames) write_frames(analysis, *canvas);
-    measure_all(analysis, canvas);
-    if (!frames || options_.maps) write_maps(analysis);
     sidecar_.render_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     return publish();
   }
 
-  std::string publish_refusal(DropReason reason, const std::string& message) {
+  std::string publish_refusal(FrameRing& ring, DropReason reason, const std::string& message) {
     sidecar_.error_reason = name(reason);
     sidecar_.error_message = message.empty() ? "unknown failure" : message;
+    try {
+      const SideStream side(ring.stream(), record_);
+      sidecar_.tokens = token_facts(record_, ring.route());
+    } catch (const c10::Error&) {  // a device that failed must not hide that it did
+    }
     return publish();
   }
 
  private:
-  // One frame at a time: a long answer over a large photograph must not add up.
-  void write_frames(const Analysis& analysis, const Canvas& canvas) {
-    summary_file_ = std::string("overlay") + extension(options_.format);
-    write_frame(summary_file_, summary_layer(analysis), canvas);
-    if (!analysis.words.empty()) staged_.make_subdirectory("words");
-    for (size_t w = 0; w < analysis.words.size(); ++w) {
-      word_files_.push_back(word_file(w, analysis.words[w].word, options_.format));
-      write_frame(word_files_.back(), word_layer(analysis, w), canvas);
-    }
-    write(std::string("sheet") + extension(options_.format),
-          encode_image(draw_sheet(record_, analysis, canvas), options_.format));
-  }
-
-  void write_frame(const std::string& file, const Layer& layer, const Canvas& canvas) {
-    const at::Tensor rgb_hwc = paint(canvas.base_hwc, layer, canvas.placement, record_.style);
-    write(file, encode_image(rgb_hwc.cpu().contiguous(), options_.format));
-  }
-
-  void measure_all(const Analysis& analysis, const std::optional<Canvas>& canvas) {
-    const Placement placement = canvas ? canvas->placement : Placement{};
-    const auto measured = [&](const Finding& finding, const Layer& layer, std::string file) {
-      return Written{measure(finding, layer, placement, record_.style), finding.flags, std::move(file)};
+  // Everything stays on the device but the figures and finished frames.
+  void draw(FrameRing& ring) {
+    const ops::Route& route = ring.route();
+    const Canvas canvas = make_canvas(record_, route);
+    const Analysis analysis = analyse(record_, route, &canvas);
+    Frames frames(ring);
+    const at::Tensor base_hwc = ops::to_device(canvas.base.rgb_hwc, route, ops::Cargo::Picture);
+    const auto add = [&](const std::string& file, const Layer& layer) {
+      frames.add(
+          canvas.placement.height, canvas.placement.width,
+          [&](at::Tensor& rgb_hwc) { paint(base_hwc, layer, canvas.placement, record_.style, rgb_hwc); },
+          [this, file](const at::Tensor& rgb_hwc) { write(file, encode_image(rgb_hwc, options_.format)); });
     };
-    sidecar_.summary = measured(analysis.summary, summary_layer(analysis), summary_file_);
+    const std::string summary_file = std::string("overlay") + extension(options_.format);
+    add(summary_file, summary_layer(analysis));
+    if (!analysis.words.empty()) staged_.make_subdirectory("words");
+    std::vector<std::string> word_files;
     for (size_t w = 0; w < analysis.words.size(); ++w) {
-      sidecar_.words.push_back(
-          measured(analysis.words[w], word_layer(analysis, w), w < word_files_.size() ? word_files_[w] : ""));
+      word_files.push_back(word_file(w, analysis.words[w].word, options_.format));
+      add(word_files.back(), word_layer(analysis, w));
+    }
+    const at::Tensor sheet_hwc = draw_sheet(record_, analysis, canvas, frames);
+    write(std::string("sheet") + extension(options_.format), encode_image(sheet_hwc, options_.format));
+    note(analysis, &canvas, summary_file, word_files);
+    if (options_.maps) {
+      write_maps(route.crosses ? analyse(bring_back(record_, route), ops::Route(), nullptr) : analysis);
+    }
+  }
+
+  // Maps alone: they come back once, and all else is computed from them here.
+  void tell(const ops::Route& route) {
+    std::optional<Canvas> canvas;
+    if (!record_.picture.empty()) canvas = make_canvas(record_, route);
+    if (canvas && canvas->base.range.defined()) {
+      canvas->base.range = fetch(canvas->base.range, route, ops::Cargo::Figures);
+    }
+    const Canvas* known = canvas ? &*canvas : nullptr;
+    const Analysis analysis = analyse(bring_back(record_, route), ops::Route(), known);
+    note(analysis, known, "", std::vector<std::string>(analysis.words.size()));
+    write_maps(analysis);
+  }
+
+  void note(const Analysis& analysis, const Canvas* canvas, const std::string& summary_file,
+            const std::vector<std::string>& word_files) {
+    sidecar_.measured = true;
+    sidecar_.tokens = analysis.tokens;
+    sidecar_.range_max_lift = analysis.range_max_lift;
+    sidecar_.sinks_subtracted = analysis.sinks_subtracted;
+    if (canvas != nullptr) {
+      sidecar_.width = canvas->placement.width;
+      sidecar_.height = canvas->placement.height;
+    }
+    sidecar_.summary = {describe(analysis.summary), analysis.summary.flags, summary_file};
+    for (size_t w = 0; w < analysis.words.size(); ++w) {
+      sidecar_.words.push_back({describe(analysis.words[w]), analysis.words[w].flags, word_files[w]});
     }
   }
 
   void write_maps(const Analysis& analysis) {
     write("maps.safetensors", serialise_safetensors({{"map_tc", analysis.map_tc},
                                                      {"lift_tc", analysis.lift_tc},
-                                                     {"shown_wc", analysis.shown_wc},
+                                                     {"shown_wc", analysis.shown_wc()},
                                                      {"mass_t", analysis.mass_t}},
                                                     {{"gaze_maps", "1"}}));
   }
@@ -129,9 +172,14 @@ class Writer {
   const AttentionRecord& record_;
   files::StagedDirectory staged_;
   Sidecar sidecar_;
-  std::string summary_file_;
-  std::vector<std::string> word_files_;
 };
+
+DropReason reason_of(const c10::Error& error) {
+  const char* text = error.what_without_backtrace();
+  const bool device = std::strstr(text, "CUDA") != nullptr;
+  if (device && std::strstr(text, "out of memory") != nullptr) return DropReason::CudaOom;
+  return device && std::strstr(text, "CUDA error") != nullptr ? DropReason::CudaError : DropReason::RenderError;
+}
 
 // Runs `work`; what it throws comes out as gaze::Error.
 template <typename Work>
@@ -143,7 +191,7 @@ auto with_reason(Work work) {
   } catch (const std::bad_alloc&) {
     throw Error("rendering: not enough memory for the request's pictures.", DropReason::HostBudget);
   } catch (const c10::Error& error) {
-    throw Error(std::string("rendering: ") + error.what_without_backtrace(), DropReason::RenderError);
+    throw Error(std::string("rendering: ") + error.what_without_backtrace(), reason_of(error));
   } catch (const std::exception& error) {
     throw Error(std::string("rendering: ") + error.what(), DropReason::RenderError);
   }
@@ -153,14 +201,20 @@ auto with_reason(Work work) {
 
 struct BundleSink::Impl {
   BundleOptions options;
+  std::shared_ptr<FrameRing> ring;
   std::function<void(const std::string&, const std::string&)> published;
+
+  [[nodiscard]] std::shared_ptr<FrameRing> ring_for(const AttentionRecord& record) const {
+    return ring ? ring : FrameRing::of(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU));
+  }
 
   void announce(const AttentionRecord& record, const std::string& path) const {
     if (published) published(record.request_id, path);
   }
 };
 
-BundleSink::BundleSink(BundleOptions options) : impl_(std::make_unique<Impl>(Impl{std::move(options), {}})) {}
+BundleSink::BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring)
+    : impl_(std::make_unique<Impl>(Impl{std::move(options), std::move(ring), {}})) {}
 BundleSink::~BundleSink() = default;
 
 void BundleSink::on_published(std::function<void(const std::string&, const std::string&)> callback) {
@@ -168,12 +222,13 @@ void BundleSink::on_published(std::function<void(const std::string&, const std::
 }
 
 void BundleSink::consume(const AttentionRecord& record) {
+  const std::shared_ptr<FrameRing> ring = with_reason([&] { return impl_->ring_for(record); });
   std::string path;
   try {
-    path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(); });
+    path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(*ring); });
   } catch (const Error& error) {
     if (cannot_write(error.reason())) throw;
-    impl_->announce(record, Writer(impl_->options, record).publish_refusal(error.reason(), error.what()));
+    impl_->announce(record, Writer(impl_->options, record).publish_refusal(*ring, error.reason(), error.what()));
     throw;
   }
   impl_->announce(record, path);

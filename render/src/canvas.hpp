@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The steps of compose(), for writers that keep one frame at a time.
+// The picture of a record, and where the grid lies on it.
 #pragma once
 
-#include <gaze/render/overlay.hpp>
+#include <gaze/ops/transfer.hpp>
+#include <gaze/render/record.hpp>
 
-#include "analysis.hpp"
+#include "base_picture.hpp"
 #include "paint.hpp"
 
 namespace gaze {
 
 struct Canvas {
-  at::Tensor base_hwc;  ///< uint8 [height, width, 3] on the record's device
+  BasePicture base;  ///< on the record's device when the picture is a tensor there, else on the host
   Placement placement;
 };
 
-/// @throws gaze::Error (DecodeFailed, GridMismatch)
-Canvas make_canvas(const AttentionRecord& record);
-
-Layer word_layer(const Analysis& analysis, size_t word);
-Layer summary_layer(const Analysis& analysis);
-
-/// All of an overlay but its picture.
-Overlay measure(const Finding& finding, const Layer& layer, const Placement& placement, const Style& style);
+/// What is wrong with the record itself is said before what is wrong with its picture.
+/// @throws gaze::Error (DecodeFailed, GridMismatch; those of analyse)
+Canvas make_canvas(const AttentionRecord& record, const ops::Route& route);
 
 }  // namespace gaze

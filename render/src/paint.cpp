@@ -2,13 +2,14 @@
 #include "paint.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <gaze/ops/transfer.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <set>
-#include <utility>
-#include <vector>
+
+#include "axis.hpp"
 
 namespace gaze {
 namespace {
@@ -27,11 +28,9 @@ int64_t contour_width(const Placement& placement) {
 
 // White and dark dashes in turn show on any picture. `line` is a view [along, across, 3].
 void dash(const at::Tensor& line, int64_t length) {
-  const int64_t along = line.size(0);
-  at::Tensor pattern = at::empty({along, 1, 3}, at::kByte);
-  auto* out = pattern.mutable_data_ptr<uint8_t>();
-  for (int64_t i = 0; i < along; ++i) std::fill_n(out + 3 * i, 3, (i / length) % 2 == 0 ? uint8_t{245} : uint8_t{40});
-  line.copy_(pattern);
+  const at::Tensor index = at::arange(line.size(0), line.options().dtype(at::kLong));
+  const at::Tensor odd = index.div(length, "floor").remainder(2);
+  line.copy_((245 - 205 * odd).view({-1, 1, 1}));
 }
 
 // The dark outer edge of a contour may lie beyond what the model saw.
@@ -55,67 +54,6 @@ void draw_seen_border(at::Tensor& rgb_hwc, const Placement& placement) {
   if (seen.right < placement.width) dash(inside.narrow(1, inside.size(1) - width, width), length);
   if (seen.top > 0) dash(inside.narrow(0, 0, width).transpose(0, 1), length);
   if (seen.bottom < placement.height) dash(inside.narrow(0, inside.size(0) - width, width).transpose(0, 1), length);
-}
-
-// One axis of the grid over the pixels of a picture.
-struct Axis {
-  double scale, offset;
-  int64_t cells, pixels;
-
-  [[nodiscard]] double cell(int64_t pixel) const { return scale * (static_cast<double>(pixel) + 0.5) + offset; }
-  [[nodiscard]] double pixel(double cell) const { return (cell - offset) / scale - 0.5; }
-  [[nodiscard]] bool seen(int64_t pixel) const {
-    return pixel >= 0 && pixel < pixels && cell(pixel) >= 0 && cell(pixel) < static_cast<double>(cells);
-  }
-  // First seen pixel, and one past the last; equal when none is.
-  [[nodiscard]] std::pair<int64_t, int64_t> seen_range() const {
-    auto first = static_cast<int64_t>(std::clamp(std::floor(pixel(0)), 0.0, static_cast<double>(pixels)));
-    auto last = static_cast<int64_t>(
-        std::clamp(std::ceil(pixel(static_cast<double>(cells))), -1.0, static_cast<double>(pixels - 1)));
-    while (first < pixels && !seen(first)) ++first;
-    while (last >= first && !seen(last)) --last;
-    return {first, last + 1};
-  }
-};
-
-std::pair<Axis, Axis> axes(const Placement& placement) {
-  return {Axis{placement.affine.scale_x, placement.affine.offset_x, placement.cols, placement.width},
-          Axis{placement.affine.scale_y, placement.affine.offset_y, placement.rows, placement.height}};
-}
-
-// A sample position on one axis: value = (1 - t) map[low] + t map[high].
-struct Sample {
-  int64_t pixel, low, high;
-  double t;
-};
-
-// Between neighbouring cell centres the resampled value is monotonous along an axis, so its maximum lies beside a
-// centre or at the border of what is seen. Centres come first: a plateau towards the border must not win.
-std::vector<Sample> candidates(const Axis& axis, ops::Interpolation interpolation) {
-  std::vector<int64_t> pixels;
-  for (int64_t cell = 0; cell < axis.cells; ++cell) {
-    const double centre = axis.pixel(static_cast<double>(cell) + 0.5);
-    pixels.push_back(static_cast<int64_t>(std::floor(centre)));
-    pixels.push_back(static_cast<int64_t>(std::ceil(centre)));
-  }
-  const auto [first, end] = axis.seen_range();
-  pixels.push_back(first);
-  pixels.push_back(end - 1);
-  std::vector<Sample> samples;
-  std::set<int64_t> known;
-  for (const int64_t pixel : pixels) {
-    if (!axis.seen(pixel) || !known.insert(pixel).second) continue;
-    const double cell = axis.cell(pixel);
-    if (interpolation == ops::Interpolation::Exact) {
-      const auto low = static_cast<int64_t>(std::floor(cell));
-      samples.push_back({pixel, low, low, 0.0});
-    } else {
-      const double centred = std::clamp(cell - 0.5, 0.0, static_cast<double>(axis.cells - 1));
-      const auto low = static_cast<int64_t>(std::floor(centred));
-      samples.push_back({pixel, low, std::min(low + 1, axis.cells - 1), centred - static_cast<double>(low)});
-    }
-  }
-  return samples;
 }
 
 // 5 x 7 pixels per letter, one row of 5 bits each.
@@ -163,26 +101,30 @@ Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t
 }
 
 at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style) {
+  at::Tensor rgb_hwc = at::empty(base_hwc.sizes(), base_hwc.options());
+  paint(base_hwc, layer, placement, style, rgb_hwc);
+  return rgb_hwc;
+}
+
+void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style,
+           at::Tensor& out_hwc) {
   const int64_t rows = placement.rows;
   const int64_t cols = placement.cols;
-  at::Tensor rgb_hwc;
   if (layer.diffuse) {
-    rgb_hwc = base_hwc.clone();
+    out_hwc.copy_(base_hwc);
   } else {
     const at::Tensor value_yx = ops::resample(layer.value_c.view({rows, cols}), placement.affine, placement.height,
                                               placement.width, style.interpolation);
-    rgb_hwc = ops::blend(base_hwc, ops::colour(value_yx, style.colormap), value_yx, style.blend);
-    if (style.contour) {
-      const at::Tensor inside_c = ops::top_mass(layer.shown_c.unsqueeze(0), style.contour_share);
-      const at::Tensor inside_yx = ops::resample(inside_c.view({rows, cols}).to(at::kFloat), placement.affine,
+    out_hwc.copy_(ops::blend(base_hwc, ops::colour(value_yx, style.colormap), value_yx, style.blend));
+    if (layer.inside_c.defined()) {
+      const at::Tensor inside_yx = ops::resample(layer.inside_c.view({rows, cols}).to(at::kFloat), placement.affine,
                                                  placement.height, placement.width, ops::Interpolation::Exact);
-      ops::contour(rgb_hwc, inside_yx > 0.5, contour_width(placement));
-      restore_unseen(rgb_hwc, base_hwc, placement.seen());
+      ops::contour(out_hwc, inside_yx > 0.5, contour_width(placement));
+      restore_unseen(out_hwc, base_hwc, placement.seen());
     }
   }
-  draw_seen_border(rgb_hwc, placement);
-  if (layer.diffuse) stamp_diffuse(rgb_hwc);
-  return rgb_hwc;
+  draw_seen_border(out_hwc, placement);
+  if (layer.diffuse) stamp_diffuse(out_hwc);
 }
 
 void stamp_diffuse(at::Tensor& rgb_hwc) {
@@ -192,32 +134,12 @@ void stamp_diffuse(at::Tensor& rgb_hwc) {
   const int64_t dot = std::max<int64_t>(1, width / (6 * kStampWidth));
   const int64_t margin = 3 * dot;
   if (kStampWidth * dot + margin > width || kStampHeight * dot + margin > height) return;
-  const at::Tensor stamp_hwc = make_stamp().repeat_interleave(dot, 0).repeat_interleave(dot, 1);
+  const at::Tensor stamp_hwc = ops::to_device(make_stamp(), ops::route_to(rgb_hwc.device()), ops::Cargo::Table)
+                                   .repeat_interleave(dot, 0)
+                                   .repeat_interleave(dot, 1);
   rgb_hwc.narrow(0, height - margin - stamp_hwc.size(0), stamp_hwc.size(0))
       .narrow(1, margin, stamp_hwc.size(1))
       .copy_(stamp_hwc);
-}
-
-std::optional<Pixel> hottest(const at::Tensor& shown_c, const Placement& placement, ops::Interpolation interpolation) {
-  const at::Tensor map_c = shown_c.to(at::kCPU, at::kFloat).contiguous();
-  const auto* map = map_c.const_data_ptr<float>();
-  const auto [axis_x, axis_y] = axes(placement);
-  const std::vector<Sample> xs = candidates(axis_x, interpolation);
-  const std::vector<Sample> ys = candidates(axis_y, interpolation);
-  const auto mix = [](double low, double high, double t) { return low + (high - low) * t; };
-  std::optional<Pixel> best;
-  double best_value = 0;
-  for (const Sample& y : ys) {
-    const float* top = map + y.low * placement.cols;
-    const float* bottom = map + y.high * placement.cols;
-    for (const Sample& x : xs) {
-      const double value = mix(mix(top[x.low], top[x.high], x.t), mix(bottom[x.low], bottom[x.high], x.t), y.t);
-      if (value <= best_value) continue;
-      best_value = value;
-      best = Pixel{x.pixel, y.pixel};
-    }
-  }
-  return best;
 }
 
 }  // namespace gaze

@@ -6,13 +6,11 @@
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/style.hpp>
 
-#include <optional>
-
 namespace gaze {
 
 struct Layer {
-  at::Tensor value_c;  ///< float32 [cells], 0..1: what is coloured
-  at::Tensor shown_c;  ///< float32 [cells]: what the contour encloses
+  at::Tensor value_c;   ///< float32 [cells], 0..1: what is coloured
+  at::Tensor inside_c;  ///< bool [cells]: what the contour encloses; undefined: no contour
   bool diffuse = false;
 };
 
@@ -36,13 +34,11 @@ Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t
 /// A new picture: colours, contour, the border of what the model saw, and "DIFFUSE" where it is.
 at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style);
 
+/// As above into `out_hwc`, uint8 [height, width, 3], contiguous, on the base's device and not overlapping it.
+void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style,
+           at::Tensor& out_hwc);
+
 /// Puts "DIFFUSE" into the lower left corner; a picture too small for it stays as it is.
 void stamp_diffuse(at::Tensor& rgb_hwc);
-
-struct Pixel {
-  int64_t x, y;
-};
-/// The pixel with the highest resampled value; nullopt when nothing seen is above 0.
-std::optional<Pixel> hottest(const at::Tensor& shown_c, const Placement& placement, ops::Interpolation interpolation);
 
 }  // namespace gaze

@@ -2,11 +2,13 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/tensor.h>
-#include <gaze/render/picture.hpp>
+#include <ATen/ops/stack.h>
 
+#include <array>
 #include <cstdio>
 
+#include "arrival.hpp"
+#include "base_picture.hpp"
 #include "files.hpp"
 #include "image_codec.hpp"
 
@@ -58,47 +60,47 @@ at::Tensor undo_normalisation(const at::Tensor& hwc, const std::vector<float>& m
            std::to_string(mean.size()) + " and " + std::to_string(std.size()) +
            ". Give what the model's input was made with.");
   }
-  const auto row = [&](const std::vector<float>& values) { return at::tensor(values).to(hwc.device()); };
-  return hwc * row(std) + row(mean);
+  // Per channel, with the factors as arguments: a tensor of them would have to be brought to the device.
+  std::vector<at::Tensor> channels;
+  for (int64_t c = 0; c < hwc.size(2); ++c) {
+    const auto at = [c](const std::vector<float>& values) {
+      return values[values.size() == 1 ? 0 : static_cast<size_t>(c)];
+    };
+    channels.push_back(hwc.select(2, c) * at(std) + at(mean));
+  }
+  return at::stack(channels, 2);
 }
 
-at::Tensor to_bytes(const at::Tensor& unit) {
-  if (!at::isfinite(unit).all().item<bool>()) {
-    refuse(".tensor: expected finite values, got NaN or infinity. Give the picture before it went wrong.");
-  }
+at::Tensor range_of(const at::Tensor& unit) {
   const auto [low, high] = at::aminmax(unit);
-  const auto least = low.item<double>();
-  const auto greatest = high.item<double>();
-  if (least < -kRangeSlack || greatest > 1 + kRangeSlack) {
-    refuse(".tensor: expected floating values in 0..1, got " + number(least) + ".." + number(greatest) +
-           ". Divide by 255, or set mean and std when this is a model's input.");
-  }
-  return (unit * 255).round().clamp(0, 255).to(at::kByte);
+  return at::stack({at::isfinite(unit).all().to(at::kDouble), low.to(at::kDouble), high.to(at::kDouble)});
 }
 
-at::Tensor decode_tensor(const Picture& picture) {
+BasePicture decode_tensor(const Picture& picture) {
   const at::Tensor& tensor = picture.tensor;
   const bool normalised = !picture.mean.empty() || !picture.std.empty();
   at::Tensor hwc = to_hwc(tensor.detach());
+  at::Tensor range;
   if (tensor.is_floating_point()) {
     hwc = hwc.to(at::kFloat);
     if (normalised) hwc = undo_normalisation(hwc, picture.mean, picture.std);
-    hwc = to_bytes(hwc);
+    range = range_of(hwc);
+    hwc = (hwc * 255).round().clamp(0, 255).to(at::kByte);
   } else if (tensor.scalar_type() != at::kByte) {
     refuse(".tensor: expected uint8 or a floating type, got " + std::string(c10::toString(tensor.scalar_type())) +
            ". Convert it with to(torch::kByte).");
   } else if (normalised) {
     refuse(".tensor: expected a floating type where mean and std are set, got Byte. Leave them empty.");
   }
-  return hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous();
+  return {hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous(), range};
 }
 
-at::Tensor decode_any(const Picture& picture) {
+BasePicture decode_any(const Picture& picture) {
   if (picture.tensor.defined()) return decode_tensor(picture);
-  if (!picture.encoded.empty()) return decode_image(picture.encoded, picture.apply_exif, "picture");
+  if (!picture.encoded.empty()) return {decode_image(picture.encoded, picture.apply_exif, "picture"), {}};
   if (!picture.path.empty()) {
     const std::string bytes = files::read(picture.path, "picture", kMaxFileBytes);
-    return decode_image(bytes, picture.apply_exif, "picture '" + picture.path + "'");
+    return {decode_image(bytes, picture.apply_exif, "picture '" + picture.path + "'"), {}};
   }
   refuse(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
 }
@@ -111,8 +113,9 @@ Picture Picture::from_bytes(std::string bytes) {
   return picture;
 }
 
-at::Tensor decode(const Picture& picture) {
-  at::Tensor rgb_hwc = decode_any(picture);
+BasePicture decode_unchecked(const Picture& picture) {
+  BasePicture base = decode_any(picture);
+  const at::Tensor& rgb_hwc = base.rgb_hwc;
   const bool fits = (picture.expected_width <= 0 || rgb_hwc.size(1) == picture.expected_width) &&
                     (picture.expected_height <= 0 || rgb_hwc.size(0) == picture.expected_height);
   if (!fits) {
@@ -121,7 +124,27 @@ at::Tensor decode(const Picture& picture) {
            std::to_string(rgb_hwc.size(1)) + " x " + std::to_string(rgb_hwc.size(0)) +
            ". Give the picture the model saw, or correct the expected size.");
   }
-  return rgb_hwc;
+  return base;
+}
+
+void check_range(const double* range) {
+  const auto [finite, least, greatest] = std::array<double, kRangeFigures>{range[0], range[1], range[2]};
+  if (finite == 0) {
+    refuse(".tensor: expected finite values, got NaN or infinity. Give the picture before it went wrong.");
+  }
+  if (least < -kRangeSlack || greatest > 1 + kRangeSlack) {
+    refuse(".tensor: expected floating values in 0..1, got " + number(least) + ".." + number(greatest) +
+           ". Divide by 255, or set mean and std when this is a model's input.");
+  }
+}
+
+at::Tensor decode(const Picture& picture) {
+  const BasePicture base = decode_unchecked(picture);
+  if (base.range.defined()) {
+    const ops::Route route = ops::route_to(base.range.device());
+    check_range(fetch(base.range, route, ops::Cargo::Figures).const_data_ptr<double>());
+  }
+  return base.rgb_hwc;
 }
 
 }  // namespace gaze

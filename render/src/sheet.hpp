@@ -2,12 +2,14 @@
 // The contact sheet: everything about one request on one picture.
 #pragma once
 
-#include "canvas.hpp"
+#include "analysis.hpp"
+#include "frames.hpp"
 
 namespace gaze {
 
-/// uint8 [height, width, 3] on the CPU.
-/// @throws gaze::Error (RenderError) in a build without OpenCV
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas);
+/// uint8 [height, width, 3] on the CPU. Its pictures are drawn on the device in their small size, after and beside the
+/// frames that are on their way, all of which have been handed out when this returns.
+/// @throws gaze::Error (RenderError) in a build without OpenCV; what Frames::add throws
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames);
 
 }  // namespace gaze

@@ -3,7 +3,8 @@
 
 namespace gaze {
 
-at::Tensor draw_sheet(const AttentionRecord& /*record*/, const Analysis& /*analysis*/, const Canvas& /*canvas*/) {
+at::Tensor draw_sheet(const AttentionRecord& /*record*/, const Analysis& /*analysis*/, const Canvas& /*canvas*/,
+                      Frames& /*frames*/) {
   throw Error(
       "contact sheet: this build of Gaze has no OpenCV; rebuild with -DGAZE_WITH_OPENCV=ON, or ask for maps alone.",
       DropReason::RenderError);

@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <opencv2/imgproc.hpp>
 
 #include "ascii.hpp"
 #include "sheet.hpp"
 #include "sidecar.hpp"
 #include "text_opencv.hpp"
+#include "tile.hpp"
 
 namespace gaze {
 namespace {
@@ -44,27 +46,23 @@ std::string label(const Word& word) {
 struct Panel {
   std::string title;
   std::vector<std::string> captions;
-  at::Tensor rgb_hwc;
 };
 
-// The picture in the size of a panel: maps are drawn on it anew, so lines and colours stay crisp.
-struct Thumbnail {
-  at::Tensor base_hwc;
-  Placement placement;
-};
-
-Thumbnail make_thumbnail(const AttentionRecord& record, const Canvas& canvas) {
-  const at::Tensor base_hwc = canvas.base_hwc.cpu().contiguous();
-  const auto width = static_cast<double>(base_hwc.size(1));
-  const auto height = static_cast<double>(base_hwc.size(0));
+// Where a map lies on the picture in the size of a panel: it is drawn anew, so lines and colours stay crisp.
+Placement place_thumbnail(const AttentionRecord& record, const Placement& whole) {
+  const auto width = static_cast<double>(whole.width);
+  const auto height = static_cast<double>(whole.height);
   const double factor = std::min(kPanelWidth / width, kPanelMaxHeight / height);
   const auto side = [factor](double extent) { return std::max<int64_t>(1, std::llround(extent * factor)); };
-  Thumbnail thumbnail;
-  thumbnail.base_hwc = at::empty({side(height), side(width), 3}, at::kByte);
-  cv::Mat scaled = view(thumbnail.base_hwc);
-  cv::resize(view(base_hwc), scaled, scaled.size(), 0, 0, factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
-  thumbnail.placement = place_scaled(record.geometry, base_hwc.size(1), base_hwc.size(0), scaled.cols, scaled.rows);
-  return thumbnail;
+  return place_scaled(record.geometry, whole.width, whole.height, side(width), side(height));
+}
+
+at::Tensor scale_on_host(const at::Tensor& rgb_hwc, const Placement& thumbnail) {
+  at::Tensor scaled_hwc = at::empty({thumbnail.height, thumbnail.width, 3}, at::kByte);
+  cv::Mat scaled = view(scaled_hwc);
+  const bool shrinks = rgb_hwc.size(1) > kPanelWidth || rgb_hwc.size(0) > kPanelMaxHeight;
+  cv::resize(view(rgb_hwc), scaled, scaled.size(), 0, 0, shrinks ? cv::INTER_AREA : cv::INTER_CUBIC);
+  return scaled_hwc;
 }
 
 std::vector<std::string> captions(const Finding& finding, bool own_range) {
@@ -82,34 +80,25 @@ std::vector<std::string> captions(const Finding& finding, bool own_range) {
   return lines;
 }
 
-std::vector<Panel> make_panels(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas) {
-  const Thumbnail thumbnail = make_thumbnail(record, canvas);
-  const auto draw = [&](const Layer& layer) {
-    const Layer on_cpu{layer.value_c.cpu(), layer.shown_c.cpu(), layer.diffuse};
-    return paint(thumbnail.base_hwc, on_cpu, thumbnail.placement, record.style);
-  };
+std::vector<Panel> make_panels(const AttentionRecord& record, const Analysis& analysis, const Placement& whole) {
   std::vector<Panel> panels;
-  const at::Tensor& base_hwc = canvas.base_hwc;
-  panels.push_back({"picture",
-                    {std::to_string(base_hwc.size(1)) + " x " + std::to_string(base_hwc.size(0)) + " pixels"},
-                    thumbnail.base_hwc});
-  panels.push_back({"whole answer", captions(analysis.summary, true), draw(summary_layer(analysis))});
+  panels.push_back({"picture", {std::to_string(whole.width) + " x " + std::to_string(whole.height) + " pixels"}});
+  panels.push_back({"whole answer", captions(analysis.summary, true)});
   const bool own_range = record.style.normalise.per_map_min_max;
   for (size_t w = 0; w < std::min(analysis.words.size(), kMaxWords); ++w) {
-    const Finding& finding = analysis.words[w];
-    panels.push_back({label(finding.word), captions(finding, own_range), draw(word_layer(analysis, w))});
+    panels.push_back({label(analysis.words[w].word), captions(analysis.words[w], own_range)});
   }
   return panels;
 }
 
-void draw_panel(cv::Mat& sheet, const Panel& panel, int left, int top, int picture_height) {
+void draw_panel(cv::Mat& sheet, const Panel& panel, const at::Tensor& rgb_hwc, int left, int top) {
   const std::vector<std::string> title = text::wrap(panel.title, kTitle, kPanelWidth, 1);
   text::draw(sheet, title.front(), left, top + 20, kTitle);
-  const cv::Mat picture = view(panel.rgb_hwc);
+  const cv::Mat picture = view(rgb_hwc);
   const cv::Rect frame(left, top + kTitleHeight, picture.cols, picture.rows);
   picture.copyTo(sheet(frame));
   cv::rectangle(sheet, frame, kRule, 1);
-  int baseline = top + kTitleHeight + picture_height + kCaptionLine + 2;
+  int baseline = top + kTitleHeight + picture.rows + kCaptionLine + 2;
   for (const std::string& line : panel.captions) {
     text::draw(sheet, line, left, baseline, kNote);
     baseline += kCaptionLine;
@@ -226,15 +215,39 @@ std::vector<Line> footer_lines(const AttentionRecord& record, const Analysis& an
   return lines;
 }
 
+// Panel 0 is the picture, panel 1 the whole answer, then the words. `receive` gets each panel's pixels on the host.
+void draw_pictures(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas,
+                   const Placement& thumbnail, size_t panels, Frames& frames,
+                   const std::function<void(size_t panel, const at::Tensor& rgb_hwc)>& receive) {
+  const auto add = [&](size_t panel, const Frames::Draw& draw) {
+    frames.add(thumbnail.height, thumbnail.width, draw,
+               [receive, panel](const at::Tensor& rgb_hwc) { receive(panel, rgb_hwc); });
+  };
+  at::Tensor base_hwc;
+  if (canvas.base.rgb_hwc.is_cpu()) {
+    const at::Tensor scaled_hwc = scale_on_host(canvas.base.rgb_hwc, thumbnail);
+    receive(0, scaled_hwc);
+    base_hwc = ops::to_device(scaled_hwc, frames.route(), ops::Cargo::Picture);
+  } else {
+    base_hwc = scale_picture(canvas.base.rgb_hwc, thumbnail.height, thumbnail.width);
+    add(0, [&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(base_hwc); });
+  }
+  for (size_t panel = 1; panel < panels; ++panel) {
+    const Layer layer = panel == 1 ? summary_layer(analysis) : word_layer(analysis, panel - 2);
+    add(panel, [&](at::Tensor& rgb_hwc) { paint(base_hwc, layer, thumbnail, record.style, rgb_hwc); });
+  }
+  frames.finish();
+}
+
 }  // namespace
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas) {
-  const std::vector<Panel> panels = make_panels(record, analysis, canvas);
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames) {
+  const Placement thumbnail = place_thumbnail(record, canvas.placement);
+  const std::vector<Panel> panels = make_panels(record, analysis, canvas.placement);
   const int count = static_cast<int>(panels.size());
   const int columns = count > 12 ? 5 : std::clamp(count, 2, 4);
   const int rows = (count + columns - 1) / columns;
-  const int picture_height = static_cast<int>(panels.front().rgb_hwc.size(0));
-  const int panel_height = kTitleHeight + picture_height + kCaptionHeight;
+  const int panel_height = kTitleHeight + static_cast<int>(thumbnail.height) + kCaptionHeight;
   const int inner = columns * kPanelWidth + (columns - 1) * kGutter;
 
   const std::vector<Line> header = header_lines(record, inner);
@@ -251,10 +264,12 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   const int bar_top = kMargin + height_of(header) + 28;
   draw_bar(sheet, record, analysis, kMargin, bar_top, kPanelWidth);
   text::draw(sheet, describe_bar(record, analysis), kMargin, bar_top - 10, kNote);
-  for (int i = 0; i < count; ++i) {
-    draw_panel(sheet, panels[static_cast<size_t>(i)], kMargin + i % columns * (kPanelWidth + kGutter),
-               panels_top + i / columns * panel_height, picture_height);
-  }
+  draw_pictures(record, analysis, canvas, thumbnail, panels.size(), frames,
+                [&](size_t panel, const at::Tensor& rgb_hwc) {
+                  const int i = static_cast<int>(panel);
+                  draw_panel(sheet, panels[panel], rgb_hwc, kMargin + i % columns * (kPanelWidth + kGutter),
+                             panels_top + i / columns * panel_height);
+                });
   cv::line(sheet, {kMargin, footer_top}, {kMargin + inner, footer_top}, kRule, 1);
   draw_lines(sheet, footer, kMargin, footer_top + 10);
   return sheet_hwc;

@@ -29,21 +29,10 @@ ordered_json flag_names(int32_t flags) {
   return names;
 }
 
-// A row of the record as plain values; empty when it is missing or has another length.
-std::vector<float> row(const at::Tensor& tensor, int64_t tokens) {
-  if (!tensor.defined() || tensor.dim() != 1 || tensor.size(0) != tokens) return {};
-  const at::Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
-  const auto* data = values.const_data_ptr<float>();
-  return {data, data + tokens};
-}
-
-ordered_json token_list(const AttentionRecord& record) {
+ordered_json token_list(const AttentionRecord& record, const TokenFacts& facts) {
   const int64_t captured = record.map_tc.defined() && record.map_tc.dim() > 0 ? record.map_tc.size(0) : 0;
   const int64_t tokens = std::max(captured, static_cast<int64_t>(record.labels.size()));
-  const std::vector<float> mass = row(record.mass_t, captured);
-  const std::vector<float> visible = row(record.visible_t, captured);
-  const std::vector<float> flags = row(record.flags_t, captured);
-  const auto value = [](const std::vector<float>& values, size_t t) {
+  const auto value = [](const std::vector<double>& values, size_t t) {
     return t < values.size() ? finite(values[t]) : ordered_json(nullptr);
   };
   ordered_json list = ordered_json::array();
@@ -51,9 +40,9 @@ ordered_json token_list(const AttentionRecord& record) {
     list.push_back({{"index", t},
                     {"text", t < record.labels.size() ? ordered_json(record.labels[t]) : ordered_json(nullptr)},
                     {"id", t < record.token_ids.size() ? ordered_json(record.token_ids[t]) : ordered_json(nullptr)},
-                    {"mass", value(mass, t)},
-                    {"visible_keys", value(visible, t)},
-                    {"flags", flag_names(t < flags.size() ? static_cast<int32_t>(flags[t]) : 0)}});
+                    {"mass", value(facts.mass, t)},
+                    {"visible_keys", value(facts.visible, t)},
+                    {"flags", flag_names(t < facts.flags.size() ? facts.flags[t] : 0)}});
   }
   return list;
 }
@@ -161,7 +150,7 @@ std::string write_json(const Sidecar& sidecar) {
   root["style"] = style_facts(record.style);
   root["summary"] = sidecar.measured ? map_facts(sidecar.summary, sidecar.width > 0) : ordered_json(nullptr);
   root["words"] = word_list(sidecar);
-  root["tokens"] = token_list(record);
+  root["tokens"] = token_list(record, sidecar.tokens);
   root["tokens_dropped"] = record.tokens_dropped;
   root["drops"] = record.drops.empty() ? ordered_json::object() : ordered_json(record.drops);
   root["timings_ms"] = ordered_json::object();

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "token_facts.hpp"
+
 namespace gaze {
 
 /// A drawn or measured map and the file it went to (empty: none).
@@ -20,6 +22,7 @@ struct Sidecar {
   explicit Sidecar(const AttentionRecord& of) : record(of) {}
 
   const AttentionRecord& record;
+  TokenFacts tokens;
   std::vector<Written> words;
   Written summary;
   bool measured = false;          ///< words and summary are filled

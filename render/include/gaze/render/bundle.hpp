@@ -10,6 +10,8 @@
 
 namespace gaze {
 
+class FrameRing;
+
 enum class ImageFormat { Png, Jpeg, Webp };
 enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
 
@@ -26,7 +28,8 @@ struct BundleOptions {
 /// rethrown.
 class GAZE_API BundleSink : public Sink {
  public:
-  explicit BundleSink(BundleOptions options);
+  /// Frames come back through `ring`; without one, through that which all models on the record's device share.
+  explicit BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring = nullptr);
   ~BundleSink() override;
   void consume(const AttentionRecord& record) override;
   /// Called after each published bundle with the request id and its path (on the worker thread).

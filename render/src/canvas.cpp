@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "canvas.hpp"
+
+#include "analysis.hpp"
+#include "arrival.hpp"
+#include "frame_ring.hpp"
+#include "side_stream.hpp"
+
+namespace gaze {
+namespace {
+
+// A tensor on a third device, of a model that is spread over several, comes by way of the host.
+BasePicture decode_elsewhere(const AttentionRecord& record) {
+  const at::Device device = record.picture.tensor.device();
+  const ops::Route route = ops::route_to(device);
+  const SideStream side(FrameRing::of(device)->stream(), record);
+  return {fetch(decode(record.picture), route, ops::Cargo::Picture), {}};
+}
+
+BasePicture decode_for(const AttentionRecord& record) {
+  const at::Tensor& tensor = record.picture.tensor;
+  if (!tensor.defined() || tensor.device() == record.map_tc.device()) return decode_unchecked(record.picture);
+  return tensor.is_cpu() ? BasePicture{decode(record.picture), {}} : decode_elsewhere(record);
+}
+
+}  // namespace
+
+Canvas make_canvas(const AttentionRecord& record, const ops::Route& route) {
+  Canvas canvas;
+  try {
+    canvas.base = decode_for(record);
+  } catch (const Error&) {
+    analyse(record, route, nullptr);
+    throw;
+  }
+  const int64_t height = canvas.base.rgb_hwc.size(0);
+  const int64_t width = canvas.base.rgb_hwc.size(1);
+  canvas.placement = place_scaled(record.geometry, width, height, width, height);
+  return canvas;
+}
+
+}  // namespace gaze
