@@ -35,16 +35,19 @@ std::set<const void*> pinned;
 
 void enqueue(c10::StreamId stream, Job job) { streams[stream].push_back(std::move(job)); }
 
-/// The first job of every stream.
+bool run_first(c10::StreamId stream) {
+  std::deque<Job>& jobs = streams[stream];
+  if (jobs.empty() || !jobs.front()()) return false;
+  jobs.pop_front();
+  if (stream == 0) ++log().default_jobs;
+  return true;
+}
+
+/// The first job of every stream; the model's own stream is slow and comes last.
 bool step() {
   bool progress = false;
-  for (auto& [stream, jobs] : streams) {
-    if (jobs.empty() || !jobs.front()()) continue;
-    jobs.pop_front();
-    if (stream == 0) ++log().default_jobs;
-    progress = true;
-  }
-  return progress;
+  for (c10::StreamId stream = 1; stream <= last_stream; ++stream) progress = run_first(stream) || progress;
+  return progress || run_first(0);
 }
 
 struct Event {
