@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "paint.hpp"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+#include <gaze/ops/overlay.hpp>
 #include <gaze/ops/transfer.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
 
 #include "axis.hpp"
 
@@ -24,36 +26,6 @@ int64_t line_width(const Placement& placement) {
 int64_t contour_width(const Placement& placement) {
   const double cell = 1 / std::max(placement.affine.scale_x, placement.affine.scale_y);
   return std::clamp<int64_t>(static_cast<int64_t>(cell / 10), 1, line_width(placement));
-}
-
-// White and dark dashes in turn show on any picture. `line` is a view [along, across, 3].
-void dash(const at::Tensor& line, int64_t length) {
-  const at::Tensor index = at::arange(line.size(0), line.options().dtype(at::kLong));
-  const at::Tensor odd = index.div(length, "floor").remainder(2);
-  line.copy_((245 - 205 * odd).view({-1, 1, 1}));
-}
-
-// The dark outer edge of a contour may lie beyond what the model saw.
-void restore_unseen(at::Tensor& rgb_hwc, const at::Tensor& base_hwc, const Placement::Seen& seen) {
-  const auto restore = [&](int64_t axis, int64_t begin, int64_t end) {
-    if (begin < end) rgb_hwc.slice(axis, begin, end).copy_(base_hwc.slice(axis, begin, end));
-  };
-  restore(0, 0, seen.top);
-  restore(0, seen.bottom, rgb_hwc.size(0));
-  restore(1, 0, seen.left);
-  restore(1, seen.right, rgb_hwc.size(1));
-}
-
-void draw_seen_border(at::Tensor& rgb_hwc, const Placement& placement) {
-  const Placement::Seen seen = placement.seen();
-  const int64_t width = std::max<int64_t>(1, line_width(placement) / 2);
-  const int64_t length = 6 * width;
-  if (seen.right - seen.left < width || seen.bottom - seen.top < width) return;
-  const at::Tensor inside = rgb_hwc.slice(0, seen.top, seen.bottom).slice(1, seen.left, seen.right);
-  if (seen.left > 0) dash(inside.narrow(1, 0, width), length);
-  if (seen.right < placement.width) dash(inside.narrow(1, inside.size(1) - width, width), length);
-  if (seen.top > 0) dash(inside.narrow(0, 0, width).transpose(0, 1), length);
-  if (seen.bottom < placement.height) dash(inside.narrow(0, inside.size(0) - width, width).transpose(0, 1), length);
 }
 
 // 5 x 7 pixels per letter, one row of 5 bits each.
@@ -108,22 +80,14 @@ at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement
 
 void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style,
            at::Tensor& out_hwc) {
-  const int64_t rows = placement.rows;
-  const int64_t cols = placement.cols;
-  if (layer.diffuse) {
-    out_hwc.copy_(base_hwc);
-  } else {
-    const at::Tensor value_yx = ops::resample(layer.value_c.view({rows, cols}), placement.affine, placement.height,
-                                              placement.width, style.interpolation);
-    out_hwc.copy_(ops::blend(base_hwc, ops::colour(value_yx, style.colormap), value_yx, style.blend));
-    if (layer.inside_c.defined()) {
-      const at::Tensor inside_yx = ops::resample(layer.inside_c.view({rows, cols}).to(at::kFloat), placement.affine,
-                                                 placement.height, placement.width, ops::Interpolation::Exact);
-      ops::contour(out_hwc, inside_yx > 0.5, contour_width(placement));
-      restore_unseen(out_hwc, base_hwc, placement.seen());
-    }
-  }
-  draw_seen_border(out_hwc, placement);
+  const std::array<int64_t, 2> grid = {placement.rows, placement.cols};
+  ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
+  options.contour_pixels = contour_width(placement);
+  options.border_pixels = std::max<int64_t>(1, line_width(placement) / 2);
+  std::optional<at::Tensor> inside_yx;
+  if (layer.inside_c.defined() && !layer.diffuse) inside_yx = layer.inside_c.view(grid);
+  const at::Tensor value_c = layer.diffuse ? at::zeros_like(layer.value_c) : layer.value_c;
+  ops::overlay_out(base_hwc, value_c.view(grid), inside_yx, placement.affine, options, out_hwc);
   if (layer.diffuse) stamp_diffuse(out_hwc);
 }
 
@@ -134,12 +98,11 @@ void stamp_diffuse(at::Tensor& rgb_hwc) {
   const int64_t dot = std::max<int64_t>(1, width / (6 * kStampWidth));
   const int64_t margin = 3 * dot;
   if (kStampWidth * dot + margin > width || kStampHeight * dot + margin > height) return;
-  const at::Tensor stamp_hwc = ops::to_device(make_stamp(), ops::route_to(rgb_hwc.device()), ops::Cargo::Table)
-                                   .repeat_interleave(dot, 0)
-                                   .repeat_interleave(dot, 1);
-  rgb_hwc.narrow(0, height - margin - stamp_hwc.size(0), stamp_hwc.size(0))
-      .narrow(1, margin, stamp_hwc.size(1))
-      .copy_(stamp_hwc);
+  const at::Tensor stamp_hwc = ops::to_device(make_stamp(), ops::route_to(rgb_hwc.device()), ops::Cargo::Table);
+  const at::Tensor dots = stamp_hwc.view({kStampHeight, 1, kStampWidth, 1, 3});
+  rgb_hwc.narrow(0, height - margin - kStampHeight * dot, kStampHeight * dot)
+      .narrow(1, margin, kStampWidth * dot)
+      .copy_(dots.expand({-1, dot, -1, dot, -1}).reshape({kStampHeight * dot, kStampWidth * dot, 3}));
 }
 
 }  // namespace gaze

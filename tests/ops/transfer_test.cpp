@@ -3,6 +3,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <gaze/ops/transfer.hpp>
 
 #include <thread>
@@ -19,6 +20,13 @@ using gaze::ops::Traffic;
 
 const Route kHere{at::kCPU, false};
 const Route kApart{at::kCPU, true};
+
+/// Waits for what was enqueued: tests may, where the library polls.
+void settle(at::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  guard.synchronizeStream(guard.getStream(device));
+}
 
 bool equal(const Traffic& a, const Traffic& b) { return a.calls == b.calls && a.bytes == b.bytes; }
 
@@ -45,36 +53,45 @@ CATCH_TEST_CASE("transfer: where nothing crosses, tensors are handed through and
 
 CATCH_TEST_CASE("transfer: each way and each cargo is counted by itself, and the bytes arrive") {
   const at::Tensor source = at::randint(0, 256, {7, 9, 3}, at::kByte);
-  for (int i = 0; i < static_cast<int>(Cargo::kCount); ++i) {
-    const auto cargo = static_cast<Cargo>(i);
-    const Ledger before = gaze::ops::ledger();
-    const at::Tensor there = gaze::ops::to_device(source, kApart, cargo);
-    const Ledger between = gaze::ops::ledger();
-    CATCH_CHECK_FALSE(there.is_alias_of(source));
-    CATCH_CHECK(at::equal(there, source));
-    CATCH_CHECK(between.up(cargo).bytes - before.up(cargo).bytes == 7 * 9 * 3);
-    CATCH_CHECK(between.up(cargo).calls - before.up(cargo).calls == 1);
-    CATCH_CHECK(unchanged(before, between, cargo, true));
-    const at::Tensor back = gaze::ops::host_buffer(there.sizes(), at::kByte, kApart);
-    gaze::ops::to_host(there, back, kApart, cargo);
-    const Ledger after = gaze::ops::ledger();
-    CATCH_CHECK(at::equal(back, source));
-    CATCH_CHECK(after.back(cargo).bytes - between.back(cargo).bytes == 7 * 9 * 3);
-    CATCH_CHECK(after.back(cargo).calls - between.back(cargo).calls == 1);
-    CATCH_CHECK(unchanged(between, after, cargo, false));
+  for (const at::Device device : gaze::test::devices()) {
+    const Route route{device, true};
+    for (int i = 0; i < static_cast<int>(Cargo::kCount); ++i) {
+      const auto cargo = static_cast<Cargo>(i);
+      const Ledger before = gaze::ops::ledger();
+      const at::Tensor there = gaze::ops::to_device(source, route, cargo);
+      const Ledger between = gaze::ops::ledger();
+      CATCH_CHECK_FALSE(there.is_alias_of(source));
+      CATCH_CHECK(there.device() == device);
+      CATCH_CHECK(between.up(cargo).bytes - before.up(cargo).bytes == 7 * 9 * 3);
+      CATCH_CHECK(between.up(cargo).calls - before.up(cargo).calls == 1);
+      CATCH_CHECK(unchanged(before, between, cargo, true));
+      const at::Tensor back = gaze::ops::host_buffer(there.sizes(), at::kByte, route);
+      gaze::ops::to_host(there, back, route, cargo);
+      const Ledger after = gaze::ops::ledger();
+      settle(device);
+      CATCH_CHECK(at::equal(back, source));
+      CATCH_CHECK(back.is_pinned() == !device.is_cpu());
+      CATCH_CHECK(after.back(cargo).bytes - between.back(cargo).bytes == 7 * 9 * 3);
+      CATCH_CHECK(after.back(cargo).calls - between.back(cargo).calls == 1);
+      CATCH_CHECK(unchanged(between, after, cargo, false));
+    }
   }
 }
 
 CATCH_TEST_CASE("transfer: strided tensors cross as the bytes of their values") {
   const at::Tensor source = at::rand({6, 4}).t();
-  const Ledger before = gaze::ops::ledger();
-  const at::Tensor there = gaze::ops::to_device(source, kApart, Cargo::Table);
-  const at::Tensor part = there.slice(0, 0, 4, 2);
-  const at::Tensor back = gaze::ops::host_buffer(part.sizes(), at::kFloat, kApart);
-  gaze::ops::to_host(part, back, kApart, Cargo::Figures);
-  CATCH_CHECK(at::equal(back, source.slice(0, 0, 4, 2)));
-  CATCH_CHECK(gaze::ops::ledger().up(Cargo::Table).bytes - before.up(Cargo::Table).bytes == 6 * 4 * 4);
-  CATCH_CHECK(gaze::ops::ledger().back(Cargo::Figures).bytes - before.back(Cargo::Figures).bytes == 2 * 6 * 4);
+  for (const at::Device device : gaze::test::devices()) {
+    const Route route{device, true};
+    const Ledger before = gaze::ops::ledger();
+    const at::Tensor there = gaze::ops::to_device(source, route, Cargo::Table);
+    const at::Tensor part = there.slice(0, 0, 4, 2);
+    const at::Tensor back = gaze::ops::host_buffer(part.sizes(), at::kFloat, route);
+    gaze::ops::to_host(part, back, route, Cargo::Figures);
+    settle(device);
+    CATCH_CHECK(at::equal(back, source.slice(0, 0, 4, 2)));
+    CATCH_CHECK(gaze::ops::ledger().up(Cargo::Table).bytes - before.up(Cargo::Table).bytes == 6 * 4 * 4);
+    CATCH_CHECK(gaze::ops::ledger().back(Cargo::Figures).bytes - before.back(Cargo::Figures).bytes == 2 * 6 * 4);
+  }
 }
 
 CATCH_TEST_CASE("transfer: a destination that does not fit is refused and not counted") {

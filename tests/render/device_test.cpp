@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Bundles of records that live on the device under test, through the ring that its models share.
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/transfer.hpp>
+#include <gaze/render/bundle.hpp>
+#include <gaze/render/overlay.hpp>
+
+#include "records.hpp"
+#include "support/devices.hpp"
+
+namespace {
+
+using gaze::AttentionRecord;
+using gaze::ops::Cargo;
+using gaze::test::TempDir;
+
+/// As capture leaves a record: filled on the model's stream, with an event recorded there.
+AttentionRecord on(const AttentionRecord& record, at::Device device) {
+  AttentionRecord there = record;
+  for (at::Tensor* tensor : {&there.map_tc, &there.mass_t, &there.visible_t, &there.flags_t})
+    *tensor = tensor->to(device);
+  if (device.is_cpu()) return there;
+  there.ready = std::make_shared<c10::Event>(device.type());
+  there.ready->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  return there;
+}
+
+std::string publish(const std::string& out, const AttentionRecord& record) {
+  gaze::BundleOptions options;
+  options.out_dir = out;
+  gaze::BundleSink sink(options);
+  std::string published;
+  sink.on_published([&](const std::string&, const std::string& path) { published = path; });
+  sink.consume(record);
+  return published;
+}
+
+int64_t furthest(const std::string& one, const std::string& two) {
+  const at::Tensor difference = gaze::decode(one).to(at::kInt) - gaze::decode(two).to(at::kInt);
+  return difference.abs().max().item<int64_t>();
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("device: its bundle is the CPU's, and brings back finished frames and figures alone") {
+  for (const at::Device device : gaze::test::devices()) {
+    for (const bool own_input : {false, true}) {
+      CATCH_INFO("picture " << (own_input ? "on the device" : "on the host"));
+      const TempDir dir;
+      AttentionRecord record = gaze::test::planted(6, 10, {3, 17, 42, -1, 11}, 480, 720);
+      record.labels = {" go", "ld", " dog", " flat"};
+      AttentionRecord there = on(record, device);
+      if (own_input) {
+        record.picture = gaze::Picture(at::rand({3, 480, 720}));
+        there.picture = gaze::Picture(record.picture.tensor.to(device));
+        there = on(there, device);
+      }
+      const std::string wanted = publish(dir / "cpu", record);
+      const gaze::ops::Ledger before = gaze::ops::ledger();
+      const std::string found = publish(dir / "device", there);
+      const gaze::ops::Ledger after = gaze::ops::ledger();
+      for (const char* file : {"overlay.png", "words/01-gold.png", "words/02-dog.png", "words/03-flat.png"}) {
+        CATCH_INFO(file);
+        CATCH_CHECK(furthest(wanted + "/" + file, found + "/" + file) <= 2);
+      }
+      const auto back = [&](Cargo cargo) { return after.back(cargo).bytes - before.back(cargo).bytes; };
+      const bool crosses = !device.is_cpu();
+      const int64_t tiles = own_input && crosses ? 5 : 4;  // the picture's own, where the host has none
+      CATCH_CHECK(back(Cargo::Frame) == (crosses ? 4 * 480 * 720 * 3 + tiles * 240 * 360 * 3 : 0));
+      CATCH_CHECK(back(Cargo::Figures) == (crosses ? 8 * (3 * 5 + 2 + 5 * 4 + (own_input ? 3 : 0)) : 0));
+      CATCH_CHECK(back(Cargo::Map) + back(Cargo::Picture) + back(Cargo::Table) == 0);
+      const int64_t up = after.up(Cargo::Picture).bytes - before.up(Cargo::Picture).bytes;
+      CATCH_CHECK(up == (crosses && !own_input ? (480 * 720 + 240 * 360) * 3 : 0));
+    }
+  }
+}
