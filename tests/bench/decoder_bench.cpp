@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+// What capture costs a model: one layer of well-known shapes with random weights, many steps with capture on and off.
+#include <ATen/ATen.h>
+#include <torch/script.h>
+#include <gaze/gaze.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "harness.hpp"
+
+namespace gaze_bench {
+namespace {
+
+using torch::jit::Module;
+
+enum class Form { Sdpa, Softmax };
+
+/// How capture is switched on, and the most a step may then take of its time without.
+struct Mode {
+  const char* name;
+  double at_most;
+  void (*set)(gaze::Options& options);
+};
+const Mode kModes[] = {{"live", 1.03, [](gaze::Options&) {}}};
+
+class Swallow : public gaze::Sink {
+ public:
+  void consume(const gaze::AttentionRecord& /*record*/) override {}
+};
+
+at::TensorOptions options_of(at::ScalarType type) { return at::TensorOptions().device(settings().device).dtype(type); }
+
+at::Tensor random(at::IntArrayRef sizes, at::ScalarType type, double scale = 1) {
+  return at::empty(sizes, options_of(at::kFloat)).uniform_(-scale, scale).to(type);
+}
+
+void add_linear(Module& module, const char* name, int64_t out, int64_t in, at::ScalarType type) {
+  module.register_parameter(name, random({out, in}, type, 1 / std::sqrt(static_cast<double>(in))), false);
+}
+
+void add_norm(Module& module, const char* name, int64_t size, at::ScalarType type) {
+  module.register_parameter(name, at::ones({size}, options_of(type)), false);
+}
+
+const char* attention_source(Form form) {
+  return form == Form::Sdpa ? R"JIT(
+def attend(self, q, k, v):
+    return torch.scaled_dot_product_attention(q, k, v)
+)JIT"
+                            : R"JIT(
+def attend(self, q, k, v):
+    return torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * q.size(3) ** -0.5, -1), v)
+)JIT";
+}
+
+/// Projections are [size, size]; `from` is the size of the keys' own input, 0 when the caller projects them.
+Module attention(const char* name, int64_t size, int64_t heads, int64_t from, Form form, at::ScalarType type,
+                 const char* source) {
+  Module module(name);
+  module.register_attribute("heads", c10::IntType::get(), heads);
+  for (const char* weight : {"q", "out"}) add_linear(module, weight, size, size, type);
+  if (from > 0)
+    for (const char* weight : {"k", "v"}) add_linear(module, weight, size, from, type);
+  module.define(R"JIT(
+def split(self, x):
+    return x.view(x.size(0), x.size(1), self.heads, -1).transpose(1, 2)
+
+def join(self, x):
+    return torch.linear(x.transpose(1, 2).reshape(x.size(0), x.size(2), -1), self.out)
+)JIT");
+  module.define(attention_source(form));
+  module.define(source);
+  return module;
+}
+
+/// Keys and values of the step are put behind those of the steps before, as decoders do.
+constexpr const char* kCached = R"JIT(
+def forward(self, x, past_k, past_v) -> Tuple[Tensor, Tensor, Tensor]:
+    k = torch.cat([past_k, self.split(torch.linear(x, self.k))], 2)
+    v = torch.cat([past_v, self.split(torch.linear(x, self.v))], 2)
+    return self.join(self.attend(self.split(torch.linear(x, self.q)), k, v)), k, v
+)JIT";
+
+/// Keys and values of the other side were made once, before the first step.
+constexpr const char* kPrepared = R"JIT(
+def forward(self, x, k, v):
+    return self.join(self.attend(self.split(torch.linear(x, self.q)), k, v))
+)JIT";
+
+constexpr const char* kProjected = R"JIT(
+def forward(self, x, other):
+    k = self.split(torch.linear(other, self.k))
+    v = self.split(torch.linear(other, self.v))
+    return self.join(self.attend(self.split(torch.linear(x, self.q)), k, v))
+)JIT";
+
+/// A model's layer, the arguments of its first step, and what of its attention is wanted.
+struct Decoder {
+  Module module;
+  std::vector<c10::IValue> first;
+  bool grows = false;  ///< a step returns the cache for the next one as its second and third result
+  int64_t steps = 32;
+  std::string site;
+  gaze::Geometry geometry;
+  int64_t prompt_tokens = 0;
+  int64_t max_tokens = 256;
+};
+
+at::Tensor heads_of(int64_t heads, int64_t keys, int64_t size, at::ScalarType type) {
+  return random({1, heads, keys, size}, type);
+}
+
+/// RMS norm, attention over the cache, gated feed-forward; rotary embeddings left out.
+Decoder llava(Form form, at::ScalarType type) {
+  constexpr int64_t kSize = 4096, kHeads = 32, kHidden = 11008;
+  Module module("Llama");
+  for (const char* norm : {"norm1", "norm2"}) add_norm(module, norm, kSize, type);
+  for (const char* weight : {"gate", "up"}) add_linear(module, weight, kHidden, kSize, type);
+  add_linear(module, "down", kSize, kHidden, type);
+  module.register_module("self_attn", attention("SelfAttention", kSize, kHeads, kSize, form, type, kCached));
+  module.define(R"JIT(
+def forward(self, x, past_k, past_v) -> Tuple[Tensor, Tensor, Tensor]:
+    h, k, v = self.self_attn.forward(torch.rms_norm(x, [x.size(2)], self.norm1), past_k, past_v)
+    x = x + h
+    n = torch.rms_norm(x, [x.size(2)], self.norm2)
+    return x + torch.linear(torch.silu(torch.linear(n, self.gate)) * torch.linear(n, self.up), self.down), k, v
+)JIT");
+  Decoder decoder{module, {random({1, 1, kSize}, type)}, true, 32, "self_attn", {24, 24}};
+  decoder.geometry.first_key = 5;
+  for (int i = 0; i < 2; ++i) decoder.first.emplace_back(heads_of(kHeads, 624, kSize / kHeads, type));
+  return decoder;
+}
+
+/// Layer norms, self attention over the answer so far, cross attention over `keys`, feed-forward.
+Decoder with_memory(int64_t size, int64_t heads, int64_t keys, gaze::Geometry geometry, Form form,
+                    at::ScalarType type) {
+  Module module("Decoder");
+  for (const char* norm : {"norm1", "norm2", "norm3"}) add_norm(module, norm, size, type);
+  add_linear(module, "up", 4 * size, size, type);
+  add_linear(module, "down", size, 4 * size, type);
+  module.register_module("self_attn", attention("SelfAttention", size, heads, size, form, type, kCached));
+  module.register_module("cross_attn", attention("CrossAttention", size, heads, 0, form, type, kPrepared));
+  module.define(R"JIT(
+def forward(self, x, past_k, past_v, k, v) -> Tuple[Tensor, Tensor, Tensor]:
+    h, next_k, next_v = self.self_attn.forward(torch.layer_norm(x, [x.size(2)], self.norm1), past_k, past_v)
+    x = x + h
+    x = x + self.cross_attn.forward(torch.layer_norm(x, [x.size(2)], self.norm2), k, v)
+    n = torch.layer_norm(x, [x.size(2)], self.norm3)
+    return x + torch.linear(torch.gelu(torch.linear(n, self.up)), self.down), next_k, next_v
+)JIT");
+  Decoder decoder{module, {random({1, 1, size}, type)}, true, 32, "cross_attn", geometry};
+  for (int i = 0; i < 2; ++i) decoder.first.emplace_back(heads_of(heads, 4, size / heads, type));
+  for (int i = 0; i < 2; ++i) decoder.first.emplace_back(heads_of(heads, keys, size / heads, type));
+  return decoder;
+}
+
+Decoder whisper(Form form, at::ScalarType type) { return with_memory(1280, 20, 1500, {1, 1500}, form, type); }
+
+Decoder blip(Form form, at::ScalarType type) {
+  gaze::Geometry geometry{24, 24};
+  geometry.leading = 1;
+  return with_memory(768, 12, 577, geometry, form, type);
+}
+
+/// A transformer block of the UNet at 64 x 64: every query of one denoising step over the 77 words of the prompt.
+Decoder sdxl(Form form, at::ScalarType type) {
+  constexpr int64_t kSize = 640, kHeads = 10, kQueries = 4096, kWords = 77, kWordSize = 2048;
+  Module module("Block");
+  for (const char* norm : {"norm1", "norm2", "norm3"}) add_norm(module, norm, kSize, type);
+  add_linear(module, "gate", 4 * kSize, kSize, type);
+  add_linear(module, "up", 4 * kSize, kSize, type);
+  add_linear(module, "down", kSize, 4 * kSize, type);
+  module.register_module("attn1", attention("SelfAttention", kSize, kHeads, kSize, Form::Sdpa, type, kProjected));
+  module.register_module("attn2", attention("CrossAttention", kSize, kHeads, kWordSize, form, type, kProjected));
+  module.define(R"JIT(
+def forward(self, x, words):
+    n = torch.layer_norm(x, [x.size(2)], self.norm1)
+    x = x + self.attn1.forward(n, n)
+    x = x + self.attn2.forward(torch.layer_norm(x, [x.size(2)], self.norm2), words)
+    n = torch.layer_norm(x, [x.size(2)], self.norm3)
+    return x + torch.linear(torch.linear(n, self.up) * torch.gelu(torch.linear(n, self.gate)), self.down)
+)JIT");
+  Decoder decoder{module,  {random({1, kQueries, kSize}, type), random({1, kWords, kWordSize}, type)},
+                  false,   1,
+                  "attn2", {1, kWords}};
+  decoder.prompt_tokens = 1;
+  decoder.max_tokens = kQueries;
+  return decoder;
+}
+
+/// All steps of one answer. @return the last one's result
+at::Tensor answer(Decoder& decoder) {
+  const at::NoGradGuard no_grad;
+  std::vector<c10::IValue> arguments = decoder.first;
+  at::Tensor out;
+  for (int64_t step = 0; step < decoder.steps; ++step) {
+    const c10::IValue result = decoder.module.forward(arguments);
+    if (!decoder.grows) {
+      out = result.toTensor();
+      continue;
+    }
+    const auto& elements = result.toTupleRef().elements();
+    out = elements[0].toTensor();
+    arguments[1] = elements[1];
+    arguments[2] = elements[2];
+  }
+  synchronise();
+  return out;
+}
+
+/// A model with capture on, and its request.
+struct Captured {
+  Decoder decoder;
+  gaze::Gaze gaze;
+
+  at::Tensor answer() {
+    gaze::RequestSpec spec;
+    spec.geometry = decoder.geometry;
+    spec.prompt_tokens = decoder.prompt_tokens;
+    gaze::Request request = gaze.begin(std::move(spec));
+    at::Tensor out = gaze_bench::answer(decoder);
+    request.finish();
+    return out;
+  }
+};
+
+Subject decoder_subject(Decoder (*make)(Form, at::ScalarType), Form form, at::ScalarType type, const Mode& mode) {
+  const auto on = std::make_shared<Captured>();
+  const auto off = std::make_shared<Decoder>();
+  // Made twice: copies of a module share their type, which is what taps are placed in.
+  for (Decoder* decoder : {&on->decoder, off.get()}) {
+    at::manual_seed(1);
+    *decoder = make(form, type);
+    if (settings().smoke) decoder->steps = 1;
+  }
+  gaze::Options options;
+  options.capture = true;
+  options.read_environment = false;
+  options.sink = std::make_shared<Swallow>();
+  options.max_tokens = on->decoder.max_tokens;
+  gaze::Profile profile;
+  profile.sites = {on->decoder.site};
+  options.profile_in_code = profile;
+  mode.set(options);
+  on->gaze = gaze::attach(on->decoder.module, options);
+
+  Subject subject;
+  // The worker gets its record before the next run, as it would from a server between two answers.
+  const auto settle = [on] { on->gaze.flush(); };
+  subject.ours = {"capture on", [on] { on->answer(); }, settle, {}, on->decoder.steps};
+  subject.peers = {{"capture off", [off] { answer(*off); }, settle, {}, off->steps}};
+  subject.seconds = form == Form::Sdpa ? 40 : 10;
+  subject.check = [on, off]() -> std::string {
+    // The profiling executor replaces the graph after the first runs: compare what it settles on.
+    for (int warm = 0; warm < 2; ++warm) {
+      on->answer();
+      answer(*off);
+    }
+    const at::Tensor with = on->answer().to(at::kCPU).contiguous();
+    const at::Tensor without = answer(*off).to(at::kCPU).contiguous();
+    on->gaze.flush();
+    const gaze::Stats stats = on->gaze.stats();
+    if (std::memcmp(with.data_ptr(), without.data_ptr(), with.nbytes()) != 0) return "capture changed the output";
+    if (stats.written != 3) return "expected 3 records, got " + std::to_string(stats.written);
+    return "";
+  };
+  if (form == Form::Sdpa) subject.gates = {{Gate::Kind::ShareOfPeer, mode.at_most}};
+  return subject;
+}
+
+}  // namespace
+
+void add_decoder_lines() {
+  struct Model {
+    const char* name;
+    Decoder (*make)(Form, at::ScalarType);
+  };
+  for (const int threads : thread_counts()) {
+    for (const Model& model :
+         {Model{"LLaVA-1.5-7B layer, 640 keys", llava}, Model{"Whisper-large layer, 1500 keys", whisper},
+          Model{"BLIP-large layer, 577 keys", blip}, Model{"SDXL block, 4096 queries x 77 keys", sdxl}}) {
+      for (const auto form : {Form::Sdpa, Form::Softmax}) {
+        for (const Mode& mode : kModes) {
+          const auto type = settings().device.is_cpu() ? at::kFloat : at::kBFloat16;
+          const std::string title =
+              std::string("step, ") + model.name + ", " + (form == Form::Sdpa ? "SDPA, " : "softmax, ") + mode.name;
+          add(title, threads, [=] { return decoder_subject(model.make, form, type, mode); });
+        }
+      }
+    }
+  }
+}
+
+}  // namespace gaze_bench
