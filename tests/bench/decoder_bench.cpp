@@ -249,8 +249,8 @@ Subject decoder_subject(Decoder (*make)(Form, at::ScalarType), Form form, at::Sc
   Subject subject;
   // The worker gets its record before the next run, as it would from a server between two answers.
   const auto settle = [on] { on->gaze.flush(); };
-  subject.ours = {"capture on", [on] { on->answer(); }, settle, {}, on->decoder.steps};
-  subject.peers = {{"capture off", [off] { answer(*off); }, settle, {}, off->steps}};
+  subject.ours = {"capture on", [on] { on->answer(); }, settle, {}, on->decoder.steps, true};
+  subject.peers = {{"capture off", [off] { answer(*off); }, settle, {}, off->steps, true}};
   subject.seconds = form == Form::Sdpa ? 40 : 10;
   subject.check = [on, off]() -> std::string {
     // The profiling executor replaces the graph after the first runs: compare what it settles on.

@@ -31,7 +31,7 @@ std::mt19937& chance() {
 
 c10::Stream stream() { return c10::impl::VirtualGuardImpl(settings().device.type()).getStream(settings().device); }
 
-double cpu_ms(const Way& way) {
+double host_ms(const Way& way) {
   if (way.before) way.before();
   const auto begun = std::chrono::steady_clock::now();
   way.run();
@@ -57,7 +57,7 @@ double device_ms(const Way& way) {
   return begun.elapsedTime(ended) / kRuns / static_cast<double>(way.units);
 }
 
-double once_ms(const Way& way) { return settings().device.is_cpu() ? cpu_ms(way) : device_ms(way); }
+double once_ms(const Way& way) { return settings().device.is_cpu() || way.waits ? host_ms(way) : device_ms(way); }
 
 Way copy_of(int64_t bytes) {
   const auto options = at::TensorOptions().device(settings().device).dtype(at::kByte);

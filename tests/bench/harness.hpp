@@ -28,10 +28,11 @@ const Settings& settings();
 /// One way of doing the work.
 struct Way {
   std::string name;
-  std::function<void()> run;
+  std::function<void()> run = {};
   std::function<void()> before = {};     ///< not timed
   std::vector<double> measured_ms = {};  ///< instead of `run`: measured in another process
   int64_t units = 1;                     ///< pieces of work in one run; times are per piece
+  bool waits = false;                    ///< `run` waits for the device, so the host's clock tells its time
 };
 
 /// What a line must reach. Compared is the unfavourable end of the bootstrapped 90 % interval.
@@ -78,7 +79,9 @@ void synchronise();
 inline size_t buffer_sets() { return settings().device.is_cpu() ? 1 : 8; }
 
 /// Subjects, by the file they are in.
+void add_overlay_lines();
 void add_rows_lines();
 void add_decoder_lines();
+void add_files_lines();
 
 }  // namespace gaze_bench

@@ -74,8 +74,10 @@ int main(int argc, char** argv) {
   if (!take_flags(arguments)) return 2;
   const std::string load_before = load_average();
   thread_counts();  // before any line changes it
+  add_overlay_lines();
   add_rows_lines();
   add_decoder_lines();
+  add_files_lines();
   int others = static_cast<int>(arguments.size());
   benchmark::Initialize(&others, arguments.data());
   benchmark::RunSpecifiedBenchmarks();
