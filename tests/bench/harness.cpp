@@ -10,6 +10,7 @@
 #include <benchmark/benchmark.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/device.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -97,6 +98,7 @@ void run_line(benchmark::State& state, const std::string& name, int threads, con
   Line line{name, threads};
   try {
     if (settings().device.is_cuda() && !at::hasCUDA()) throw Skip("no CUDA device");
+    if (const std::string missing = gaze::ops::missing_for(settings().device); !missing.empty()) throw Skip(missing);
     at::set_num_threads(threads);
     cv::setNumThreads(threads);
     const Subject subject = make();
