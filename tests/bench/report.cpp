@@ -123,14 +123,24 @@ double Times::median() const { return middle(ms_); }
 Ratio ratio_of(const Times& above, const Times& below) {
   if (above.all().empty() || below.all().empty()) return {};
   std::mt19937 engine(1);
-  const auto resampled = [&](const Times& times) {
-    std::uniform_int_distribution<size_t> any(0, times.all().size() - 1);
-    std::vector<double> ms(times.all().size());
-    for (double& one : ms) one = times.all()[any(engine)];
+  const auto drawn = [&](size_t count) {
+    std::uniform_int_distribution<size_t> any(0, count - 1);
+    std::vector<size_t> rounds(count);
+    for (size_t& round : rounds) round = any(engine);
+    return rounds;
+  };
+  const auto resampled = [](const Times& times, const std::vector<size_t>& rounds) {
+    std::vector<double> ms;
+    for (const size_t round : rounds) ms.push_back(times.all()[round]);
     return middle(std::move(ms));
   };
   std::vector<double> ratios(1000);
-  for (double& ratio : ratios) ratio = resampled(above) / resampled(below);
+  for (double& ratio : ratios) {
+    // Two that ran in the same rounds saw the same weather: their rounds are drawn together.
+    const std::vector<size_t> rounds = drawn(above.all().size());
+    const bool together = above.all().size() == below.all().size();
+    ratio = resampled(above, rounds) / resampled(below, together ? rounds : drawn(below.all().size()));
+  }
   std::sort(ratios.begin(), ratios.end());
   return {above.median() / below.median(), ratios[50], ratios[949]};
 }
