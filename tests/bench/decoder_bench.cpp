@@ -23,7 +23,8 @@ struct Mode {
   double at_most;
   void (*set)(gaze::Options& options);
 };
-const Mode kModes[] = {{"live", 1.03, [](gaze::Options&) {}}};
+const Mode kModes[] = {{"live", 1.03, [](gaze::Options&) {}},
+                       {"deferred", 1.005, [](gaze::Options& options) { options.deferred_tokens = 32; }}};
 
 class Swallow : public gaze::Sink {
  public:

@@ -14,8 +14,8 @@ CATCH_TEST_CASE("the CUDA part loads beside the core and has a kernel for every 
   gaze::ops::register_ops();
   CATCH_REQUIRE(gaze::ops::missing_for(at::Device(at::kCUDA, 0)) == "");
   CATCH_CHECK(gaze::ops::missing_for(at::Device(at::kCPU)) == "");
-  for (const char* name : {"reduce_", "attend", "attend_reduce_", "normalise", "resample", "colour", "blend",
-                           "contour_", "overlay_out"}) {
+  for (const char* name :
+       {"reduce_", "attend", "attend_reduce_", "normalise", "resample", "colour", "blend", "contour_", "overlay_out"}) {
     CATCH_CAPTURE(name);
     const auto op = c10::Dispatcher::singleton().findSchemaOrThrow((std::string("gaze::") + name).c_str(), "");
     CATCH_CHECK(op.hasKernelForDispatchKey(c10::DispatchKey::CPU));

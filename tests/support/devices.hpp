@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where the tests of the operations run: the device that GAZE_TEST_DEVICE names, the processor unless it is set. CTest runs
-// every case of these programs once per device.
+// Where the tests of the operations run: the device that GAZE_TEST_DEVICE names, the processor unless it is set. CTest
+// runs every case of these programs once per device.
 #pragma once
 
 #include <ATen/Context.h>

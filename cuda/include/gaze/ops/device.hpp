@@ -2,7 +2,7 @@
 // What callers on a device must know beyond its tensors.
 #pragma once
 
-#include <c10/core/Device.h>
+#include <ATen/core/Tensor.h>
 #include <gaze/ops/api.hpp>
 
 #include <string>
