@@ -13,7 +13,7 @@ namespace gaze {
 /// @throws gaze::Error (DecodeFailed)
 at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what);
 
-/// @param rgb_hwc uint8 [height, width, 3] on the CPU
+/// @param rgb_hwc uint8 [height, width, 3] on the CPU, contiguous
 /// @throws gaze::Error (RenderError)
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format);
 

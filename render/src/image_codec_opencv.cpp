@@ -8,6 +8,7 @@
 
 #include "image_codec.hpp"
 #include "image_header.hpp"
+#include "png.hpp"
 
 namespace gaze {
 namespace {
@@ -48,15 +49,12 @@ at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::st
 }
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
-  const char* extension = ".png";
-  std::vector<int> parameters;  // PNG keeps OpenCV's defaults: any stated level switches its fast row filters off
-  if (format == ImageFormat::Jpeg) {
-    extension = ".jpg";
-    parameters = {cv::IMWRITE_JPEG_QUALITY, 92};
-  } else if (format == ImageFormat::Webp) {
-    extension = ".webp";
-    parameters = {cv::IMWRITE_WEBP_QUALITY, 92};
+  if (format == ImageFormat::Png) {
+    return encode_png(rgb_hwc.const_data_ptr<uint8_t>(), rgb_hwc.size(0), rgb_hwc.size(1));
   }
+  const bool jpeg = format == ImageFormat::Jpeg;
+  const char* extension = jpeg ? ".jpg" : ".webp";
+  const std::vector<int> parameters{jpeg ? cv::IMWRITE_JPEG_QUALITY : cv::IMWRITE_WEBP_QUALITY, 92};
   std::vector<unsigned char> bytes;
   try {
     cv::Mat bgr;

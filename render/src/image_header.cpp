@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "image_header.hpp"
 
-#include <array>
+#include "crc32.hpp"
 
 namespace gaze {
 namespace {
@@ -20,22 +20,6 @@ uint64_t little_endian(std::string_view bytes, size_t at, size_t count) {
   return value;
 }
 
-// CRC-32 of PNG chunks.
-uint32_t crc(std::string_view bytes) {
-  static const auto table = [] {
-    std::array<uint32_t, 256> entries{};
-    for (uint32_t i = 0; i < entries.size(); ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = (value & 1) != 0 ? 0xEDB88320U ^ value >> 1 : value >> 1;
-      entries[i] = value;
-    }
-    return entries;
-  }();
-  uint32_t value = 0xFFFFFFFFU;
-  for (const char byte : bytes) value = table[(value ^ static_cast<unsigned char>(byte)) & 255] ^ value >> 8;
-  return ~value;
-}
-
 // Checked here since libpng prints to the host's stderr when it finds damage.
 std::optional<ImageHeader> read_png(std::string_view bytes) {
   if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR") return std::nullopt;
@@ -44,7 +28,7 @@ std::optional<ImageHeader> read_png(std::string_view bytes) {
   for (size_t at = 8; at + 12 <= bytes.size();) {
     const uint64_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) break;
-    if (crc(bytes.substr(at + 4, length + 4)) != big_endian(bytes, at + 8 + length, 4)) break;
+    if (crc32(bytes.substr(at + 4, length + 4)) != big_endian(bytes, at + 8 + length, 4)) break;
     if (bytes.substr(at + 4, 4) == "IEND") {
       header.complete = true;
       break;

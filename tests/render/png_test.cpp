@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Our PNG files as another program reads them.
+#include "png.hpp"
+
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/test.hpp"
+
+namespace {
+
+/// Pictures are drawn and compared in OpenCV's order of channels, so that red and blue cannot be swapped unseen.
+using Pixel = std::function<cv::Vec3b(int x, int y)>;
+
+cv::Mat drawn(int width, int height, const Pixel& pixel) {
+  cv::Mat bgr(height, width, CV_8UC3);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) bgr.at<cv::Vec3b>(y, x) = pixel(x, y);
+  }
+  return bgr;
+}
+
+std::string encoded(const cv::Mat& bgr) {
+  cv::Mat rgb;
+  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+  return gaze::encode_png(rgb.data, rgb.rows, rgb.cols);
+}
+
+std::size_t opencv_size(const cv::Mat& bgr) {
+  std::vector<unsigned char> bytes;
+  CATCH_REQUIRE(cv::imencode(".png", bgr, bytes));
+  return bytes.size();
+}
+
+/// The size of the file, which must hold exactly these pixels.
+std::size_t round_trip(const cv::Mat& bgr) {
+  std::string file = encoded(bgr);
+  const cv::Mat read = cv::imdecode(cv::Mat(1, static_cast<int>(file.size()), CV_8UC1, file.data()),
+                                    cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  CATCH_REQUIRE(read.size() == bgr.size());
+  CATCH_CHECK(cv::norm(read, bgr, cv::NORM_INF) == 0);
+  return file.size();
+}
+
+uint8_t byte(double value) { return cv::saturate_cast<uint8_t>(value); }
+
+}  // namespace
+
+CATCH_TEST_CASE("png: OpenCV reads back every pixel, of pictures of every shape and kind") {
+  cv::RNG random(5);
+  const std::vector<std::pair<const char*, Pixel>> kinds = {
+      {"noise", [&](int, int) { return cv::Vec3b(byte(random(256)), byte(random(256)), byte(random(256))); }},
+      {"two values", [&](int, int) { return random(2) == 0 ? cv::Vec3b(0, 0, 0) : cv::Vec3b(255, 255, 255); }},
+      {"black", [](int, int) { return cv::Vec3b(0, 0, 0); }},
+      {"one colour", [](int, int) { return cv::Vec3b(200, 30, 255); }},
+      {"gray ramp", [](int x, int y) { return cv::Vec3b::all(static_cast<uint8_t>(x / 3 + y)); }},
+      {"stripes", [](int x, int) { return x / 7 % 2 == 0 ? cv::Vec3b(255, 0, 0) : cv::Vec3b(0, 128, 255); }},
+      {"rare dots", [&](int, int) { return cv::Vec3b::all(random(97) == 0 ? byte(random(256)) : 9); }}};
+  const std::vector<cv::Size> sizes = {{1, 1},  {1, 2},  {2, 1},    {3, 3},   {1, 517},   {517, 1},  {2, 300},
+                                       {86, 1}, {87, 5}, {257, 31}, {641, 9}, {640, 480}, {90000, 3}};
+  for (const auto& [kind, pixel] : kinds) {
+    for (const cv::Size size : sizes) {
+      CATCH_CAPTURE(kind, size.width, size.height);
+      round_trip(drawn(size.width, size.height, pixel));
+    }
+  }
+}
+
+CATCH_TEST_CASE("png: runs of zeros of every length, and every rare symbol, survive") {
+  // The first row is the difference from nothing, so zeros there are runs; the dots between them have all values.
+  for (int gap = 1; gap < 300; ++gap) {
+    CATCH_CAPTURE(gap);
+    round_trip(drawn(1200, 1, [&](int x, int) { return x % gap == 0 ? cv::Vec3b(9, byte(x % 256), 1) : cv::Vec3b(); }));
+  }
+  // Frequencies that halve make the longest codes there can be.
+  int left = 1 << 19, value = 0;
+  round_trip(drawn(1024, 512, [&](int, int) {
+    if (--left <= 1 << (18 - value) && value < 18) ++value;
+    return cv::Vec3b::all(static_cast<uint8_t>(value * 13));
+  }));
+}
+
+CATCH_TEST_CASE("png: a large picture of many blocks survives") {
+  cv::RNG random(6);
+  cv::Mat noise(270, 480, CV_8UC3), large;
+  random.fill(noise, cv::RNG::UNIFORM, 0, 256);
+  cv::resize(noise, large, {3840, 2160}, 0, 0, cv::INTER_CUBIC);
+  CATCH_CHECK(round_trip(large) < large.total() * 3);
+}
+
+CATCH_TEST_CASE("png: files are about as large as OpenCV's") {
+  cv::RNG random(7);
+  const cv::Mat photo = drawn(800, 600, [&](int x, int y) {  // soft shapes, sharp edges and a sensor's noise
+    const double shade = 120 + 60 * std::sin(x / 41.0) * std::cos(y / 33.0) + ((x / 90 + y / 70) % 2 == 0 ? 25 : 0);
+    return cv::Vec3b(byte(shade + random.gaussian(2)), byte(0.9 * shade + random.gaussian(2)),
+                     byte(1.1 * shade + random.gaussian(2)));
+  });
+  cv::Mat page(900, 1200, CV_8UC3, cv::Scalar::all(255));
+  for (int line = 0; line < 20; ++line) {
+    cv::putText(page, "Attention is evidence, not proof.", {40, 60 + 40 * line}, cv::FONT_HERSHEY_SIMPLEX, 1,
+                cv::Scalar(30, 30, 30), 2, cv::LINE_AA);
+  }
+  CATCH_CHECK(static_cast<double>(round_trip(photo)) < 1.1 * static_cast<double>(opencv_size(photo)));
+  CATCH_CHECK(static_cast<double>(round_trip(page)) < 1.25 * static_cast<double>(opencv_size(page)));
+}
