@@ -9,13 +9,13 @@
 namespace gaze {
 
 void Frames::add(int64_t height, int64_t width, const Draw& draw, Receive receive) {
-  // Without a copy to wait for, more than one frame at a time would only cost memory.
-  const int64_t most = ring_.route().crosses ? ring_.limits().in_flight : 1;
-  while (static_cast<int64_t>(flights_.size()) >= most) land();
+  while (static_cast<int64_t>(flights_.size()) >= ring_.limits().in_flight) land();
   FrameRing::Slot slot = take(height, width);
   draw(slot.frame());
   slot.submit();
   flights_.push_back({std::move(slot), std::move(receive)});
+  // Without a copy to wait for, more than one frame at a time would only cost memory.
+  if (!ring_.route().crosses) land();
 }
 
 void Frames::finish() {
