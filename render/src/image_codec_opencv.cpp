@@ -50,7 +50,8 @@ at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::st
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
   if (format == ImageFormat::Png) {
-    return encode_png(rgb_hwc.const_data_ptr<uint8_t>(), rgb_hwc.size(0), rgb_hwc.size(1));
+    const cv::Mat rgb = view(rgb_hwc);
+    return encode_png(rgb.data, rgb.rows, rgb.cols);
   }
   const bool jpeg = format == ImageFormat::Jpeg;
   const char* extension = jpeg ? ".jpg" : ".webp";

@@ -18,7 +18,7 @@
 namespace gaze::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPad = 128;  ///< floats that a vector loop may touch behind a row
+constexpr std::int64_t kPad = 256;  ///< floats that a vector loop may touch behind a row
 
 /// Seen columns [begin, end), counted from the first seen one, between the same two cells.
 struct Run {

@@ -170,7 +170,7 @@ static inline void blend_8(__m256i rgba, const std::uint8_t* base, std::uint8_t*
 /// One row: `count` pixels from `base` to `out`.
 static void blend_row(const Shades& shades, const float* above, const float* step, float share_y, std::int64_t count,
                       const std::uint8_t* base, std::uint8_t* out) {
-  constexpr std::int64_t kBlock = 128;
+  constexpr std::int64_t kBlock = 256;
   const __m256 share = _mm256_set1_ps(share_y);
   const __m256i last_hidden = _mm256_set1_epi16(static_cast<short>(shades.first_shown - 1));
   for (std::int64_t x = 0; x < count; x += kBlock) {
