@@ -38,6 +38,14 @@ const at::Tensor& no_frame() {
   return *frame;
 }
 
+/// Recorded on the current stream of `device`; null for the processor.
+std::shared_ptr<c10::Event> event_on(at::Device device) {
+  if (device.is_cpu()) return nullptr;
+  auto event = std::make_shared<c10::Event>(device.type());
+  event->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  return event;
+}
+
 std::string generated_id() {
   static std::atomic<uint64_t> count{0};
   return "call-" + std::to_string(count.fetch_add(1) + 1);
@@ -60,6 +68,7 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
       row.spec.image.tensor = row.spec.image.tensor.detach().clone();
+      row.picture_ready = event_on(row.spec.image.tensor.device());
     }
     rows_.push_back(std::move(row));
   }
@@ -152,9 +161,11 @@ void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noex
     }
     if (batch != static_cast<int64_t>(rows_.size())) return;
     for (int64_t b = 0; b < batch; ++b) {
-      Picture& picture = rows_[static_cast<size_t>(b)].spec.image;
+      Row& row = rows_[static_cast<size_t>(b)];
+      Picture& picture = row.spec.image;
       if (!picture.empty()) continue;
       picture.tensor = input[b].detach().clone();
+      row.picture_ready = event_on(input.device());
       picture.mean = recorder->profile.image->mean;
       picture.std = recorder->profile.image->std;
     }
@@ -472,9 +483,10 @@ AttentionRecord RequestState::make_record(Row& row) {
     record.visible_t = reduced.visible_t;
     record.flags_t = sums.flags_t.slice(0, 0, tokens);
     if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
-      const c10::impl::VirtualGuardImpl streams(device.type());
-      record.ready = std::make_shared<c10::Event>(device.type());
-      record.ready->record(streams.getStream(device));
+      if (row.picture_ready) {
+        row.picture_ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+      }
+      record.ready = event_on(device);
     }
   }
   return record;

@@ -64,6 +64,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   };
   struct Row {
     RequestSpec spec;
+    std::shared_ptr<c10::Event> picture_ready;   // of a copy on a device: streams may differ between begin and finish
     std::vector<ops::Accumulator> accumulators;  // one per device the model's layers lie on
     std::vector<std::string> labels;
     std::vector<int64_t> ids;

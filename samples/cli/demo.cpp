@@ -56,7 +56,8 @@ int demo(const DemoArguments& arguments) {
   const fs::path pictures = samples / "data" / "demo";
   const std::vector<Shot> shots = read_demo(pictures / "demo.json");
   const Stickers stickers = open_stickers((samples / "models" / "stickers" / "stickers_sdpa.pt").string());
-  Model model(stickers.model_path, at::kCPU);
+  const at::Device device = parse_device(arguments.device);
+  Model model(stickers.model_path, device);
 
   Options options = capture_options();
   options.profile_in_code = stickers.profile;
@@ -70,17 +71,17 @@ int demo(const DemoArguments& arguments) {
   size_t right = 0;
   for (const Shot& shot : shots) {
     const at::Tensor photo_hwc = decode(Picture((pictures / shot.file).string()));
-    const at::Tensor input_bchw = stickers.inputs({photo_hwc});
+    const at::Tensor input_bchw = stickers.inputs({photo_hwc}).to(device);
     std::printf("%s\n", printable(shot.file).c_str());
     for (const Question& question : shot.questions) {
       RequestSpec spec;
       spec.id = shot.file + ": " + question.prompt;
       spec.image = photo_hwc;
       spec.prompt = question.prompt;
-      const at::Tensor prompt_bt = row_of(stickers.prompt_ids(question.prompt));
+      const at::Tensor prompt_bt = row_of(stickers.prompt_ids(question.prompt)).to(device);
       Request request = gaze.begin(std::move(spec));
       const at::Tensor ids_bt = model.generate(input_bchw, prompt_bt, kMaxNew);
-      const at::Tensor ids_t = ids_bt[0].contiguous();
+      const at::Tensor ids_t = ids_bt[0].cpu().contiguous();
       request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()});
       request.finish();
       wait_for_bundles(gaze, *bundles);

@@ -35,6 +35,7 @@ std::function<int()> add_demo(CLI::App& app) {
   verb->add_option("--data", arguments->data_dir,
                    "Folder that holds models/ and data/ (default: what came with this program)")
       ->type_name("DIR");
+  add_device(*verb, arguments->device);
   verb->footer(
       "Prints, for each question: what was asked, what the model answered, the truth, and the folder with the\n"
       "overlays. Open sheet.png in it: the photograph once per word, warm where the model looked for that word.");

@@ -2,9 +2,11 @@
 #include "script.hpp"
 
 #include <ATen/Context.h>
+#include <dlfcn.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/csrc/jit/serialization/pickle.h>
+#include <gaze/ops/device.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -119,9 +121,21 @@ at::Device parse_device(const std::string& text) {
   }
   if (!device || (!device->is_cpu() && !device->is_cuda()))
     throw Refusal("--device: expected cpu, cuda or cuda:N, got \"" + text + "\".");
-  if (device->is_cuda() && !at::hasCUDA())
-    throw Refusal("--device: expected a device LibTorch finds here, got " + text +
-                  ", and it finds no CUDA device. Use --device cpu.");
+  if (device->is_cuda()) {
+    // Loaded when it is asked for: the program starts in half the time without, and runs where CUDA's libraries are
+    // missing.
+    const char* const missing = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr ? nullptr : dlerror();
+    const bool found =
+        missing == nullptr && at::hasCUDA() && device->index() < at::detail::getCUDAHooks().deviceCount();
+    if (!found) {
+      throw Refusal("--device: expected a device LibTorch finds here, got " + text +
+                    ", and it finds no such CUDA device" +
+                    (missing != nullptr ? std::string(" (") + missing + ")" : "") + ". Use --device cpu.");
+    }
+    if (const std::string problem = ops::missing_for(*device); !problem.empty())
+      throw Refusal("--device: expected a build with the CUDA part, got " + text +
+                    ", and it cannot be loaded: " + problem + ". Build with -DGAZE_CUDA=ON, or use --device cpu.");
+  }
   return *device;
 }
 

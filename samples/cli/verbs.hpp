@@ -11,6 +11,7 @@ namespace gaze::cli {
 struct DemoArguments {
   std::string out_dir;   ///< empty: GAZE_OUT_DIR, else ./overlays
   std::string data_dir;  ///< empty: the samples beside the program or in the source tree
+  std::string device = "cpu";
 };
 int demo(const DemoArguments& arguments);
 

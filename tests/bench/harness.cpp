@@ -17,7 +17,9 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#ifdef GAZE_WITH_OPENCV
 #include <opencv2/core.hpp>
+#endif
 #include <random>
 
 #include "report.hpp"
@@ -100,7 +102,9 @@ void run_line(benchmark::State& state, const std::string& name, int threads, con
     if (settings().device.is_cuda() && !at::hasCUDA()) throw Skip("no CUDA device");
     if (const std::string missing = gaze::ops::missing_for(settings().device); !missing.empty()) throw Skip(missing);
     at::set_num_threads(threads);
+#ifdef GAZE_WITH_OPENCV
     cv::setNumThreads(threads);
+#endif
     const Subject subject = make();
     const std::string wrong = subject.check ? subject.check() : "";
     if (!wrong.empty()) throw std::runtime_error("wrong result: " + wrong);

@@ -79,7 +79,9 @@ int main(int argc, char** argv) {
   add_overlay_lines();
   add_rows_lines();
   add_decoder_lines();
+#ifdef GAZE_WITH_OPENCV
   add_files_lines();
+#endif
   int others = static_cast<int>(arguments.size());
   benchmark::Initialize(&others, arguments.data());
   benchmark::RunSpecifiedBenchmarks();

@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "harness.hpp"
-#include "opencv_chain.hpp"
 #include "params.hpp"
+#ifdef GAZE_WITH_OPENCV
+#include "opencv_chain.hpp"
+#endif
 
 namespace gaze_bench {
 namespace {
@@ -70,15 +72,19 @@ Way torch_chain(const Frame& frame) {
           }};
 }
 
+#ifdef GAZE_WITH_OPENCV
 Way opencv_chain(const Frame& frame) {
   const auto chain = std::make_shared<OpenCvChain>(make_work(frame).rgb_hwc, at::rand({kGrid, kGrid}));
   return {"OpenCV", [chain] { chain->run(); }};
 }
+#endif
 
 Subject subject_of(const Frame& frame, Way ours) {
   Subject subject;
   subject.ours = std::move(ours);
+#ifdef GAZE_WITH_OPENCV
   if (settings().device.is_cpu()) subject.peers.push_back(opencv_chain(frame));
+#endif
   subject.peers.push_back(torch_chain(frame));
   subject.bytes = 2 * 3 * frame.height * frame.width;
   return subject;
@@ -132,7 +138,9 @@ Subject isa_subject(const Frame& frame, Isa isa) {
     draw();
     return compare(frame, work);
   };
+#ifdef GAZE_WITH_OPENCV
   subject.gates = {{Gate::Kind::FasterThan, isa == Isa::Avx512 ? 3.7 : 2.4}};
+#endif
   return subject;
 }
 

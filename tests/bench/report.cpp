@@ -8,7 +8,11 @@
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#ifdef GAZE_WITH_OPENCV
 #include <opencv2/core/version.hpp>
+#else
+#define CV_VERSION "none"
+#endif
 #include <random>
 #include <sstream>
 

@@ -339,3 +339,30 @@ CATCH_TEST_CASE("rollout matches float64 and keeps rows at 1") {
     }
   }
 }
+
+CATCH_TEST_CASE("merged sums of two accumulators are those of one that saw all layers") {
+  for (const at::Device device : devices()) {
+    for (const LayerReduce layers : {LayerReduce::Mean, LayerReduce::Max, LayerReduce::Weighted, LayerReduce::Last}) {
+      CATCH_CAPTURE(device.str(), static_cast<int>(layers));
+      Random random(3);
+      const ReduceOptions options{.layers = layers};
+      Accumulator all = make_accumulator(4, 20, device), one = make_accumulator(4, 20, device),
+                  two = make_accumulator(4, 20, device);
+      const int64_t count = layers == LayerReduce::Last ? 1 : 3;
+      for (int64_t layer = 0; layer < count; ++layer) {
+        at::Tensor attn = random.weights({1, 3, 4, 20}, at::kFloat, 0.1, device);
+        if (layer == 1) attn[0][1][2][5] = std::nan("");
+        reduce(attn, {0, 0, 4, 0, 0}, options, all);
+        reduce(attn, {0, 0, 4, 0, 0}, options, layer == 0 ? one : two);
+      }
+      merge(one, two, options);
+      CATCH_CHECK(differs(values_of(one.map_tc), values_of(all.map_tc), kSums) == "");
+      CATCH_CHECK(differs(values_of(one.weight_t), values_of(all.weight_t), kSums) == "");
+      CATCH_CHECK(differs(values_of(one.mass_t), values_of(all.mass_t), kSums) == "");
+      CATCH_CHECK(differs(values_of(one.visible_t), values_of(all.visible_t)) == "");
+      CATCH_CHECK(differs(values_of(one.calls_t), values_of(all.calls_t)) == "");
+      CATCH_CHECK(differs(values_of(one.rows_t), values_of(all.rows_t)) == "");
+      CATCH_CHECK(differs(values_of(one.flags_t), values_of(all.flags_t)) == "");
+    }
+  }
+}
