@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Frames drawn on the device under test come back through the ring: the processor's pixels, and not a byte more.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <c10/core/StreamGuard.h>
@@ -9,11 +12,7 @@
 #include "frames.hpp"
 #include "support/devices.hpp"
 
-namespace {
-
 using gaze::ops::Cargo;
-
-}  // namespace
 
 CATCH_TEST_CASE("frames: those of a device are the processor's, and what comes back is frames x H x W x 3") {
   for (const at::Device device : gaze::test::devices()) {
