@@ -138,15 +138,23 @@ Ratio ratio_of(const Times& above, const Times& below) {
     for (const size_t round : rounds) ms.push_back(times.all()[round]);
     return middle(std::move(ms));
   };
+  // Two that ran in the same rounds saw the same weather: they are compared round by round.
+  const bool together = above.all().size() == below.all().size();
+  Times paired;
+  if (together) {
+    std::vector<double> quotients;
+    for (size_t round = 0; round < above.all().size(); ++round)
+      quotients.push_back(above.all()[round] / below.all()[round]);
+    paired = Times(std::move(quotients));
+  }
   std::vector<double> ratios(1000);
   for (double& ratio : ratios) {
-    // Two that ran in the same rounds saw the same weather: their rounds are drawn together.
     const std::vector<size_t> rounds = drawn(above.all().size());
-    const bool together = above.all().size() == below.all().size();
-    ratio = resampled(above, rounds) / resampled(below, together ? rounds : drawn(below.all().size()));
+    ratio = together ? resampled(paired, rounds)
+                     : resampled(above, rounds) / resampled(below, drawn(below.all().size()));
   }
   std::sort(ratios.begin(), ratios.end());
-  return {above.median() / below.median(), ratios[50], ratios[949]};
+  return {together ? paired.median() : above.median() / below.median(), ratios[50], ratios[949]};
 }
 
 void report(Line line) {
