@@ -165,11 +165,13 @@ void register_cuda_ops() {
 }
 
 bool capturing_cuda(c10::DeviceIndex device) {
+  const bool clean = cudaPeekAtLastError() == cudaSuccess;
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  // What it returns is the host's business: an error of an earlier launch shows here too, and stays for the host to
-  // find.
-  (void)cudaStreamIsCapturing(c10::cuda::getCurrentCUDAStream(device).stream(), &status);
-  return status != cudaStreamCaptureStatusNone;
+  const cudaError_t error = cudaStreamIsCapturing(c10::cuda::getCurrentCUDAStream(device).stream(), &status);
+  // Asked of the default stream while another that it waits for records, it is an error: nothing may be launched then
+  // either. An error of the host's stays for the host to find.
+  if (error != cudaSuccess && clean) (void)cudaGetLastError();
+  return error != cudaSuccess || status != cudaStreamCaptureStatusNone;
 }
 
 void allow_calls_while_capturing_cuda() {

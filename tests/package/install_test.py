@@ -31,6 +31,8 @@ with tempfile.TemporaryDirectory() as folder:
     for header in (p for room in ("cuda", "render", "hooks") for p in (source / room / "include").rglob("*.hpp")):
         assert (prefix / "include" / header.relative_to(source / header.relative_to(source).parts[0] / "include")).exists(), header
     assert (prefix / "share/doc/Gaze/LICENSE").exists()
+    # The core looks for its CUDA part in its own folder.
+    assert any(Path(arguments.build).rglob("libgaze_cuda.so")) == any((p.parent / "libgaze_cuda.so").exists() for p in prefix.rglob("libgaze_ops.so"))
     # Nothing that was installed may look into the build tree.
     for library in prefix.rglob("*.so"):
         assert os.fsencode(arguments.build) not in library.read_bytes(), library

@@ -132,10 +132,12 @@ T* dynamic_shared() {
 }
 #endif
 
-/// Starts a kernel; its own error, of which no trace is left for the host to find.
+/// Starts a kernel. An error of its own leaves no trace for the host to find; one that was there before stays, and
+/// nothing is started.
 template <typename... Parameters, typename... Arguments>
 int start(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes, cudaStream_t stream,
           const Arguments&... arguments) {
+  if (const cudaError_t earlier = cudaPeekAtLastError()) return static_cast<int>(earlier);
   launch_kernel(kernel, grid, dim3(static_cast<unsigned>(threads)), shared_bytes, stream, arguments...);
   return static_cast<int>(cudaGetLastError());
 }
