@@ -150,8 +150,8 @@ Ratio ratio_of(const Times& above, const Times& below) {
   std::vector<double> ratios(1000);
   for (double& ratio : ratios) {
     const std::vector<size_t> rounds = drawn(above.all().size());
-    ratio = together ? resampled(paired, rounds)
-                     : resampled(above, rounds) / resampled(below, drawn(below.all().size()));
+    ratio =
+        together ? resampled(paired, rounds) : resampled(above, rounds) / resampled(below, drawn(below.all().size()));
   }
   std::sort(ratios.begin(), ratios.end());
   return {together ? paired.median() : above.median() / below.median(), ratios[50], ratios[949]};
