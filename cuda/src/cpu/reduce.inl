@@ -10,9 +10,15 @@ struct Found {
   std::uint32_t nonzero = 0;
 };
 
-/// Sums weights, and marks those that are not 0 in `seen`, one word per vector. Asks for what lies `ahead`.
-template <DType kType, bool kEntropy>
-inline Found scan(const typename Element<kType>::Type* x, std::int64_t count, std::int64_t ahead, std::uint16_t* seen) {
+/// What a scan does beside.
+enum class Beside { Nothing, Entropy, Add };
+
+/// Sums weights, and marks those that are not 0 in `seen`, one word per vector. Asks for what lies `ahead`. Add: adds
+/// them to `to_c` too, which is padded.
+template <DType kType, Beside kBeside>
+inline Found scan(const typename Element<kType>::Type* x, std::int64_t count, std::int64_t ahead, std::uint16_t* seen,
+                  float* to_c = nullptr) {
+  constexpr bool kEntropy = kBeside == Beside::Entropy;
   Found found;
   Vec sum = {}, x_log_x = {};
   const auto put = [&](std::int64_t i, Vec weight) {
@@ -22,6 +28,7 @@ inline Found scan(const typename Element<kType>::Type* x, std::int64_t count, st
     found.nonzero |= bits;
     sum += weight;
     if (kEntropy) x_log_x += weight * log_positive(weight);
+    if (kBeside == Beside::Add) store(to_c + i, load(to_c + i) + weight);
   };
   each_vector(
       count, [&](std::int64_t i) { put(i, Element<kType>::full(x + i)); },
@@ -55,12 +62,16 @@ inline void reduce_head(const ReduceParams& p, std::int64_t depth, double most_e
   // Rows that lie together are one stream, which the processor's own prefetching loses at every row's second reading.
   constexpr std::int64_t kAhead = 8192 / static_cast<std::int64_t>(sizeof(typename Element<kType>::Type));
   const std::int64_t ahead = p.stride_k == 1 && p.stride_q == p.keys ? kAhead : 0;
-  const Found left = scan<kType, false>(row_k, p.first_key, ahead, seen);
+  // The plain sum needs no figure of the head first: its row is read once. What a broken row adds is never used.
+  const bool plain = p.by.heads == HeadReduce::Mean;
+  if (plain && to.sum->taken == 0) std::fill_n(to.row_kc, padded(cells), 0.0f);
+  const Found left = scan<kType, Beside::Nothing>(row_k, p.first_key, ahead, seen);
   seen += words(p.first_key);
-  const Found slice =
-      by_focus ? scan<kType, true>(slice_c, cells, ahead, seen) : scan<kType, false>(slice_c, cells, ahead, seen);
+  const Found slice = plain      ? scan<kType, Beside::Add>(slice_c, cells, ahead, seen, to.row_kc)
+                      : by_focus ? scan<kType, Beside::Entropy>(slice_c, cells, ahead, seen)
+                                 : scan<kType, Beside::Nothing>(slice_c, cells, ahead, seen);
   seen += words(cells);
-  const Found right = scan<kType, false>(row_k + behind, p.keys - behind, ahead, seen);
+  const Found right = scan<kType, Beside::Nothing>(row_k + behind, p.keys - behind, ahead, seen);
 
   double mass = slice.sum, total = left.sum + slice.sum + right.sum;
   if (!std::isfinite(total)) {
@@ -74,6 +85,11 @@ inline void reduce_head(const ReduceParams& p, std::int64_t depth, double most_e
     if (std::abs(total - 1) > static_cast<double>(p.sum_tolerance)) to.sum->flags |= kRowSum;
   }
   if (to.sum->flags != 0) return;
+  if (plain) {
+    to.sum->mass += mass;
+    to.sum->taken += 1;
+    return;
+  }
   // The logarithm of a mass that is not positive is not used.
   const double focus = by_focus ? focus_of(mass, std::log(mass) - slice.x_log_x / mass, most_entropy) : 0;
   take_head<kType>(p.by, depth, cells, {focus, h}, mass, slice_c, cells, 1, to);
