@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check that needs a GPU, within nine minutes on 16 cores: builds without OpenCV and libsndfile, runs the tests on CUDA, runs them
+# Every check that needs a GPU, meant for nine minutes on 16 cores: builds without OpenCV and libsndfile, runs the tests on CUDA, runs them
 # again under compute-sanitizer, measures. Needs nvcc, CMake, Ninja, g++, a python3 with torch, and the headers of Catch2, nlohmann-json,
 # spdlog, OpenSSL and Google Benchmark: from the system, or from DIR, which `--pack` fills on a Debian 12 with a network.
 #

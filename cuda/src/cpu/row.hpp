@@ -20,7 +20,7 @@ struct RowSum {
   bool any = false;  ///< some head sees something
 };
 
-/// A head that TopK holds for now.
+/// One of the heads with the most focus among those seen, for TopK.
 struct Kept {
   double focus;
   std::int64_t head;
