@@ -32,11 +32,14 @@ mkdir -p "$out"
 out=$(realpath "$out")
 : >"$out/checks.md"
 failures=0
+deadline=540  # seconds of the whole run, whatever single limits would allow
 
 # check NAME SECONDS COMMAND...: runs it with a limit, keeps its output, and adds a row to the report.
 check() {
   local name=$1 limit=$2 begun=$SECONDS status
   shift 2
+  [ $((begun + limit)) -le $deadline ] || limit=$((deadline - begun))
+  [ "$limit" -gt 0 ] || limit=1
   timeout "$limit" "$@" >"$out/${name// /-}.log" 2>&1
   status=$?
   local verdict=passed

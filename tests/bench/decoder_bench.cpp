@@ -4,8 +4,11 @@
 #include <torch/script.h>
 #include <gaze/gaze.hpp>
 
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "harness.hpp"
@@ -214,11 +217,13 @@ at::Tensor answer(Decoder& decoder) {
 /// A model with capture on, and its request.
 struct Captured {
   Decoder decoder;
-  gaze::Gaze gaze;
+  gaze::Gaze gaze = {};
+  gaze::Picture picture = {};
 
   at::Tensor answer() {
     gaze::RequestSpec spec;
     spec.geometry = decoder.geometry;
+    spec.image = picture;
     spec.prompt_tokens = decoder.prompt_tokens;
     gaze::Request request = gaze.begin(std::move(spec));
     at::Tensor out = gaze_bench::answer(decoder);
@@ -226,6 +231,18 @@ struct Captured {
     return out;
   }
 };
+
+gaze::Options capturing(const Decoder& decoder, std::shared_ptr<gaze::Sink> sink) {
+  gaze::Options options;
+  options.capture = true;
+  options.read_environment = false;
+  options.sink = std::move(sink);
+  options.max_tokens = decoder.max_tokens;
+  gaze::Profile profile;
+  profile.sites = {decoder.site};
+  options.profile_in_code = profile;
+  return options;
+}
 
 /// Both read the same memory: where weights happen to lie changes a step by more than capture does.
 void share_weights(Module& with, const Module& without) {
@@ -244,14 +261,7 @@ Subject decoder_subject(Decoder (*make)(Form, at::ScalarType), Form form, at::Sc
   }
   share_weights(on->decoder.module, off->module);
   on->decoder.first = off->first;
-  gaze::Options options;
-  options.capture = true;
-  options.read_environment = false;
-  options.sink = std::make_shared<Swallow>();
-  options.max_tokens = on->decoder.max_tokens;
-  gaze::Profile profile;
-  profile.sites = {on->decoder.site};
-  options.profile_in_code = profile;
+  gaze::Options options = capturing(on->decoder, std::make_shared<Swallow>());
   mode.set(options);
   on->gaze = gaze::attach(on->decoder.module, options);
 
@@ -279,6 +289,61 @@ Subject decoder_subject(Decoder (*make)(Form, at::ScalarType), Form form, at::Sc
   return subject;
 }
 
+/// A captured model whose bundles go to a folder, which goes with it.
+struct Drawn : Captured {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("gaze_bench-" + std::to_string(::getpid()));
+  Drawn() = default;
+  Drawn(const Drawn&) = delete;
+  Drawn& operator=(const Drawn&) = delete;
+  ~Drawn() {
+    gaze.flush();
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+  }
+};
+
+/// Steps of one answer while the answer before is drawn, brought back and written, against those steps while it is not.
+Subject drawn_subject(Decoder (*make)(Form, at::ScalarType), at::ScalarType type) {
+  const auto drawn = std::make_shared<Drawn>();
+  const auto alone = std::make_shared<Captured>();
+  for (Captured* captured : {static_cast<Captured*>(drawn.get()), alone.get()}) {
+    at::manual_seed(1);
+    captured->decoder = make(Form::Sdpa, type);
+    if (settings().smoke) captured->decoder.steps = 1;
+    captured->picture = at::randint(256, {1080, 1920, 3}, options_of(at::kByte));
+  }
+  share_weights(alone->decoder.module, drawn->decoder.module);
+  alone->decoder.first = drawn->decoder.first;
+  gaze::BundleOptions bundles;
+  bundles.out_dir = drawn->folder.string();
+  drawn->gaze =
+      gaze::attach(drawn->decoder.module, capturing(drawn->decoder, std::make_shared<gaze::BundleSink>(bundles)));
+  alone->gaze = gaze::attach(alone->decoder.module, capturing(alone->decoder, std::make_shared<Swallow>()));
+
+  const auto way = [](const char* name, const std::shared_ptr<Captured>& captured) {
+    // What is timed begins as the worker gets the record of the answer before.
+    const auto hand_over = [captured] {
+      captured->gaze.flush();
+      captured->answer();
+    };
+    return Way{name, [captured] { captured->answer(); }, hand_over, {}, captured->decoder.steps, true};
+  };
+  Subject subject;
+  subject.ours = way("drawn beside it", drawn);
+  subject.peers = {way("capture alone", alone)};
+  subject.seconds = 40;
+  subject.check = [drawn]() -> std::string {
+    drawn->answer();
+    drawn->gaze.flush();
+    const gaze::Stats stats = drawn->gaze.stats();
+    return stats.written == 1 ? "" : "expected 1 bundle, got " + std::to_string(stats.written);
+  };
+  // A processor draws with what the model would have had.
+  if (!settings().device.is_cpu()) subject.gates = {{Gate::Kind::ShareOfPeer, 1.01}};
+  return subject;
+}
+
 }  // namespace
 
 void add_decoder_lines() {
@@ -291,13 +356,19 @@ void add_decoder_lines() {
          {Model{"LLaVA-1.5-7B layer, 640 keys", llava}, Model{"Whisper-large layer, 1500 keys", whisper},
           Model{"BLIP-large layer, 577 keys", blip}, Model{"SDXL block, 4096 queries x 77 keys", sdxl}}) {
       for (const auto form : {Form::Sdpa, Form::Softmax}) {
-        for (const Mode& mode : kModes) {
-          const auto type = settings().device.is_cpu() ? at::kFloat : at::kBFloat16;
-          const std::string title =
-              std::string("step, ") + model.name + ", " + (form == Form::Sdpa ? "SDPA, " : "softmax, ") + mode.name;
-          add(title, threads, [=] { return decoder_subject(model.make, form, type, mode); });
+        for (const auto type : {at::kBFloat16, at::kFloat}) {
+          if (type == at::kFloat && !settings().device.is_cpu()) continue;
+          for (const Mode& mode : kModes) {
+            const std::string title = std::string("step ") + (type == at::kFloat ? "fp32, " : "bf16, ") + model.name +
+                                      ", " + (form == Form::Sdpa ? "SDPA, " : "softmax, ") + mode.name;
+            add(title, threads, [=] { return decoder_subject(model.make, form, type, mode); });
+          }
         }
       }
+      if (model.make == sdxl) continue;  // 4096 pictures an answer
+      const auto type = settings().device.is_cpu() ? at::kFloat : at::kBFloat16;
+      add(std::string("step, ") + model.name + ", live, beside drawing", threads,
+          [=] { return drawn_subject(model.make, type); });
     }
   }
 }
