@@ -42,7 +42,7 @@ struct ReduceParams {
   std::int64_t heads = 0, queries = 0, keys = 0;  ///< queries: of the window
   std::int64_t stride_h = 0, stride_q = 0, stride_k = 0;
   std::int64_t first_key = 0;
-  float sum_tolerance = 0;
+  float sum_least = 1, sum_most = 1;  ///< of a row that is not all zero
   Reduction by;
   AccumulatorRows to;
 };

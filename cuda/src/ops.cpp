@@ -27,8 +27,9 @@ namespace {
 
 void define_ops(torch::Library& m) {
   m.def(
-      "reduce_(Tensor attn_bhqk, int batch, int first_query, int queries, int first_key, int first_token, int heads, "
-      "int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, "
+      "reduce_(Tensor attn_bhqk, int batch, int first_query, int queries, int first_key, int first_token, bool "
+      "partial, int heads, int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, "
+      "Tensor(d!) visible_t, "
       "Tensor(e!) calls_t, Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
   m.def(
       "attend(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int causal_offset, int batch, int "
@@ -114,8 +115,9 @@ void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptio
   const Quiet quiet;
   static const auto op = handle<ReduceFn>("gaze::reduce_");
   op.call(attn_bhqk, window.batch, window.first_query, window.queries, window.first_key, window.first_token,
-          static_cast<int64_t>(options.heads), options.head, options.k, static_cast<int64_t>(options.layers), to.map_tc,
-          to.weight_t, to.mass_t, to.visible_t, to.calls_t, to.flags_t, to.rows_t);
+          window.partial, static_cast<int64_t>(options.heads), options.head, options.k,
+          static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t, to.visible_t, to.calls_t, to.flags_t,
+          to.rows_t);
 }
 
 at::Tensor attend(const Scores& scores, const Window& window) {

@@ -38,10 +38,10 @@ kernels::cpu::Parallel parallel() {
 }
 
 void reduce_cpu(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,
-                int64_t first_token, int64_t heads, int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc,
-                at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t,
-                at::Tensor& flags_t, at::Tensor& rows_t) {
-  const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token},
+                int64_t first_token, bool partial, int64_t heads, int64_t head, int64_t k, int64_t layers,
+                at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
+                at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token, partial},
                                     {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                                     {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
   const kernels::cpu::Parallel threads = parallel();

@@ -168,7 +168,8 @@ kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const Window& w
   p.stride_q = attn_bhqk.stride(2);
   p.stride_k = attn_bhqk.stride(3);
   p.first_key = window.first_key;
-  p.sum_tolerance = sum_tolerance(p.dtype);
+  p.sum_least = window.partial ? 0 : 1 - sum_tolerance(p.dtype);
+  p.sum_most = 1 + sum_tolerance(p.dtype);
   p.by = reduction(op, options, p.heads);
   p.to = rows(op, accumulator, window, p.keys, attn_bhqk.device());
   return p;

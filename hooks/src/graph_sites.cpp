@@ -2,6 +2,7 @@
 #include "graph_sites.hpp"
 
 #include <torch/csrc/jit/ir/scope.h>
+#include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <gaze/render/status.hpp>
@@ -14,6 +15,10 @@
 #include <set>
 #include <unordered_set>
 
+#include "graph_attention.hpp"
+#include "graph_axes.hpp"
+#include "graph_walk.hpp"
+
 namespace gaze {
 namespace {
 
@@ -22,126 +27,24 @@ using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
-bool is_any(const Node* node, const std::vector<const char*>& kinds) {
-  const char* kind = node->kind().toQualString();
-  return std::any_of(kinds.begin(), kinds.end(), [kind](const char* k) { return std::string_view(k) == kind; });
-}
+/// A fused attention and where its arguments stand; -1: it has none.
+struct Fused {
+  std::string_view op;
+  int mask, causal, scale;
+};
+constexpr Fused kFused[] = {{"aten::scaled_dot_product_attention", 3, 5, 6},
+                            {"aten::_scaled_dot_product_attention_math", 3, 5, 7},
+                            {"aten::_scaled_dot_product_flash_attention_for_cpu", 5, 4, 6},
+                            {"aten::_scaled_dot_product_flash_attention", -1, 4, 6},
+                            {"aten::_scaled_dot_product_efficient_attention", 3, 6, 7},
+                            {"aten::_scaled_dot_product_cudnn_attention", 3, 6, 8},
+                            {"aten::_scaled_dot_product_fused_attention_overrideable", 3, 5, 7}};
 
-// Ops that carry a matrix of weights or scores on without mixing keys. Autocast's casts are among them.
-const std::vector<const char*> kCarries = {"aten::dropout",
-                                           "aten::dropout_",
-                                           "aten::feature_dropout",
-                                           "aten::to",
-                                           "aten::type_as",
-                                           "aten::float",
-                                           "aten::_autocast_to_reduced_precision",
-                                           "aten::_autocast_to_full_precision",
-                                           "prim::unchecked_cast",
-                                           "aten::masked_fill",
-                                           "aten::masked_fill_",
-                                           "aten::where",
-                                           "aten::mul",
-                                           "aten::mul_",
-                                           "aten::div",
-                                           "aten::div_",
-                                           "aten::add",
-                                           "aten::add_",
-                                           "aten::sub",
-                                           "aten::view",
-                                           "aten::reshape",
-                                           "aten::contiguous",
-                                           "aten::unsqueeze",
-                                           "aten::squeeze",
-                                           "aten::expand",
-                                           "aten::transpose",
-                                           "aten::permute",
-                                           "aten::clone",
-                                           "aten::detach",
-                                           "aten::nan_to_num",
-                                           "aten::slice",
-                                           "aten::clamp",
-                                           "aten::flatten",
-                                           "aten::unflatten",
-                                           "aten::movedim",
-                                           "aten::maximum",
-                                           "aten::max",
-                                           "aten::_softmax",
-                                           "gaze::tap"};
-const std::vector<const char*> kProducts = {"aten::matmul", "aten::bmm", "aten::baddbmm", "aten::einsum"};
-
-void each_node(Block* block, const std::function<void(Node*)>& visit) {
-  for (Node* node : block->nodes()) {
-    visit(node);
-    for (Block* inner : node->blocks()) each_node(inner, visit);
-    if (node->hasAttribute(torch::jit::attr::Subgraph)) each_node(node->g(torch::jit::attr::Subgraph)->block(), visit);
+const Fused* fused_of(const Node* node) {
+  for (const Fused& fused : kFused) {
+    if (is(node, fused.op)) return &fused;
   }
-}
-
-/// Which fork (or other node with a subgraph) a subgraph belongs to, so that values can be followed out of it.
-using Owners = std::unordered_map<const torch::jit::Graph*, Node*>;
-
-Owners owners_of(torch::jit::Graph& graph) {
-  Owners owners;
-  each_node(graph.block(), [&](Node* node) {
-    if (node->hasAttribute(torch::jit::attr::Subgraph)) owners[node->g(torch::jit::attr::Subgraph).get()] = node;
-  });
-  return owners;
-}
-
-/// The values a value comes from: through If, Loop and fork boundaries to the inputs of its node.
-std::vector<Value*> sources(Value* value, const Owners& owners) {
-  Node* node = value->node();
-  std::vector<Value*> result;
-  if (node->kind() == torch::jit::prim::Param) {
-    Node* owner = node->owningBlock()->owningNode();
-    if (owner == nullptr) {  // a graph's input: of a fork's body or of the method
-      const auto found = owners.find(node->owningGraph());
-      if (found != owners.end() && value->offset() < found->second->inputs().size()) {
-        result.push_back(found->second->input(value->offset()));
-      }
-    } else if (owner->kind() == torch::jit::prim::Loop && value->offset() >= 1) {
-      result.push_back(owner->input(value->offset() + 1));  // inputs: max trip, condition, carried values
-    }
-    return result;
-  }
-  if (node->kind() == torch::jit::prim::If || node->kind() == torch::jit::prim::Loop) {
-    for (Block* block : node->blocks()) {
-      const size_t at = value->offset() + (node->kind() == torch::jit::prim::Loop ? 1 : 0);
-      if (at < block->outputs().size()) result.push_back(block->outputs()[at]);
-    }
-    if (node->kind() == torch::jit::prim::Loop) result.push_back(node->input(value->offset() + 2));
-    return result;
-  }
-  const bool unpacks = node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack;
-  if (unpacks && value->offset() < node->input(0)->node()->inputs().size() &&
-      is_any(node->input(0)->node(), {"prim::TupleConstruct", "prim::ListConstruct"})) {
-    return {node->input(0)->node()->input(value->offset())};  // its own element, not the others'
-  }
-  for (Value* input : node->inputs()) result.push_back(input);
-  return result;
-}
-
-/// The uses of a value, through block returns to the outputs of the owning node.
-void each_use(Value* value, const std::function<void(Node*, size_t)>& visit) {
-  for (const auto& use : value->uses()) visit(use.user, use.offset);
-}
-
-/// Attribute path of a value read from the method's self, e.g. "layers.0.q.weight"; nullopt when it is none.
-std::optional<std::string> attribute_path(Value* value, const Owners& owners) {
-  std::string path;
-  while (value->node()->kind() == torch::jit::prim::GetAttr) {
-    const std::string name = value->node()->s(torch::jit::attr::name);
-    path = path.empty() ? name : name + "." + path;
-    value = value->node()->input(0);
-  }
-  if (path.empty() || value->node()->kind() != torch::jit::prim::Param) return std::nullopt;
-  const auto fork = owners.find(value->node()->owningGraph());
-  if (fork != owners.end() && value->offset() < fork->second->inputs().size()) {
-    const auto outer = attribute_path(fork->second->input(value->offset()), owners);
-    if (outer) return *outer + "." + path;
-    if (fork->second->input(value->offset())->type()->cast<c10::ClassType>() == nullptr) return std::nullopt;
-  }
-  return path;
+  return nullptr;
 }
 
 struct Projection {
@@ -246,6 +149,11 @@ StackName name_by_stack(const Module& self, Node* node) {
         resolved = false;
         break;
       }
+      // A bare function as a module, nn.Softmax say, is not what holds the attention.
+      if (found[0].second.children().size() == 0 && found[0].second.attributes(false).size() <= 2 &&
+          info->class_type()->name()->qualifiedName().find("torch.nn.modules") != std::string::npos) {
+        continue;
+      }
       path = path.empty() ? found[0].first : path + "." + found[0].first;
       module = found[0].second;
       result.inner.clear();
@@ -270,100 +178,150 @@ std::string source_of(const Node* node) {
   return "";
 }
 
-/// The product that made a value, through what only carries it on.
-Node* product_behind(Value* value, const Owners& owners) {
-  std::deque<Value*> queue{value};
-  std::unordered_set<Value*> seen{value};
-  while (!queue.empty()) {
-    Value* current = queue.front();
-    queue.pop_front();
-    Node* node = current->node();
-    if (is_any(node, kProducts)) return node;
-    const bool boundary = node->kind() == torch::jit::prim::If || node->kind() == torch::jit::prim::Loop ||
-                          node->kind() == torch::jit::prim::Param;
-    if (!boundary && !is_any(node, kCarries)) continue;
-    for (Value* next : sources(current, owners)) {
-      if (next->type()->isSubtypeOf(c10::TensorType::get()) && seen.insert(next).second) queue.push_back(next);
-    }
-  }
-  return nullptr;
-}
-
-/// True when a softmax result reaches a product through what only carries it on.
-bool reaches_product(Value* value) {
-  std::deque<Value*> queue{value};
-  std::unordered_set<Value*> seen{value};
-  bool reached = false;
-  const auto follow = [&](Value* next) {
-    if (seen.insert(next).second) queue.push_back(next);
-  };
-  while (!queue.empty() && !reached) {
-    Value* current = queue.front();
-    queue.pop_front();
-    each_use(current, [&](Node* user, size_t offset) {
-      if (is_any(user, kProducts)) {
-        reached = true;
-      } else if (user->kind() == torch::jit::prim::ListConstruct) {
-        for (const auto& use : user->output()->uses()) reached = reached || is_any(use.user, {"aten::einsum"});
-      } else if (user->kind() == torch::jit::prim::Return) {
-        Node* owner = user->owningBlock()->owningNode();
-        if (owner == nullptr) return;
-        const size_t skip = owner->kind() == torch::jit::prim::Loop ? 1 : 0;
-        if (offset >= skip && offset - skip < owner->outputs().size()) follow(owner->output(offset - skip));
-      } else if (is_any(user, kCarries)) {
-        for (Value* output : user->outputs()) follow(output);
-      }
-    });
-  }
-  return reached;
-}
-
-std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Module& self) {
-  if (const auto known = torch::jit::toIValue(value)) {
-    return known->isInt() ? std::optional<int64_t>(known->toInt()) : std::nullopt;
-  }
-  if (value->type()->kind() != c10::TypeKind::IntType) return std::nullopt;
-  const auto path = attribute_path(value, owners);
-  if (!path) return std::nullopt;
-  c10::IValue object = self._ivalue();
-  for (size_t start = 0; start <= path->size();) {
-    const size_t end = std::min(path->find('.', start), path->size());
-    const std::string name = path->substr(start, end - start);
-    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(name)) return std::nullopt;
-    object = object.toObject()->getAttr(name);
-    start = end + 1;
-  }
-  return object.isInt() ? std::optional<int64_t>(object.toInt()) : std::nullopt;
-}
-
-/// Number of heads from the reshape that splits the projected queries: [b, t, heads, d] later transposed, or [b, heads,
-/// t, d].
-int64_t heads_of(Value* q, const Owners& owners, const Module& self) {
+/// Queries or keys of [b, h, n, d]: their heads, from the reshape that splits the projection. 1 where nothing splits
+/// it, 0 where the graph does not say.
+int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, const Module& self) {
+  static const Kinds kKeeps = {"aten::dropout",
+                               "aten::to",
+                               "aten::type_as",
+                               "aten::float",
+                               "aten::mul",
+                               "aten::div",
+                               "aten::add",
+                               "aten::sub",
+                               "aten::neg",
+                               "aten::contiguous",
+                               "aten::clone",
+                               "aten::detach",
+                               "aten::select",
+                               "aten::slice",
+                               "aten::squeeze",
+                               "aten::unsqueeze",
+                               "aten::transpose",
+                               "aten::permute",
+                               "aten::movedim",
+                               "aten::expand",
+                               "aten::view",
+                               "aten::reshape",
+                               "aten::flatten",
+                               "aten::unflatten",
+                               "aten::cat",
+                               "aten::unbind",
+                               "aten::chunk",
+                               "aten::split",
+                               "aten::rms_norm",
+                               "aten::layer_norm",
+                               "aten::div_",
+                               "aten::mul_",
+                               "aten::_autocast_to_reduced_precision",
+                               "aten::_autocast_to_full_precision",
+                               "prim::ListConstruct",
+                               "prim::ListUnpack",
+                               "prim::unchecked_cast",
+                               "aten::repeat_interleave",
+                               "aten::split_with_sizes",
+                               "aten::pow",
+                               "aten::masked_fill"};
   bool swapped = false;
-  for (int step = 0; step < 12; ++step) {
-    Node* node = q->node();
+  for (int step = 0; step < 24; ++step) {
+    Node* node = value->node();
+    if (is_any(node, {"aten::linear", "aten::addmm", "aten::conv1d", "aten::conv2d", "aten::_convolution"})) return 1;
     if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
-    if (is_any(node, {"aten::view", "aten::reshape", "aten::unflatten"})) {
-      Node* list = node->inputs().back()->node();
-      if (list->kind() != torch::jit::prim::ListConstruct) {
-        const auto sizes = torch::jit::toIValue(node->inputs().back());
-        if (!sizes || !sizes->isIntList()) return 0;
-        const auto values = sizes->toIntVector();
-        return values.size() == 4 ? values[swapped ? 2 : 1] : 0;
-      }
-      if (list->inputs().size() == 4) {
-        const auto heads = constant_int(list->input(swapped ? 2 : 1), owners, self);
-        return heads && *heads > 0 ? *heads : 0;
-      }
-      if (list->inputs().size() == 2 && std::string_view(node->kind().toQualString()) == "aten::unflatten") {
-        const auto heads = constant_int(list->input(0), owners, self);
-        return heads && *heads > 0 ? *heads : 0;
+    if (is_any(node, {"aten::view", "aten::reshape", "aten::expand"})) {
+      const auto sizes = int_list(node->input(1), owners, self);
+      const auto size = [&](size_t at) { return sizes[at].value_or(0); };
+      if (sizes.size() == 5 && is(node, "aten::expand")) {  // keys repeated for the queries of their group
+        if (before_repetition && size(1) > 0) return size(1);
+      } else if (sizes.size() == 5) {
+        if (size(2) == 3 || size(2) == 2) return std::max<int64_t>(0, size(3));
+        if (size(3) == 3 || size(3) == 2) return std::max<int64_t>(0, size(2));
+        if (size(2) > 0 && size(3) > 0) return size(2) * size(3);
+      } else if (sizes.size() == 4 && !is(node, "aten::expand")) {
+        const int64_t heads = size(swapped ? 2 : 1);
+        const bool repeats = before_repetition && is(node->input(0)->node(), "aten::expand");
+        if (!repeats) return std::max<int64_t>(0, heads);
       }
     }
-    if (node->inputs().empty() || (!is_any(node, kCarries) && !is_any(node, {"aten::select"}))) return 0;
-    q = node->input(0);
+    if (is(node, "aten::unflatten")) {
+      const auto sizes = int_list(node->input(2), owners, self);
+      if (sizes.size() == 2) return std::max<int64_t>(0, sizes[0].value_or(0));
+    }
+    if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;
+    const auto next =
+        is_any(node, kKeeps) || node->kind() == torch::jit::prim::If ? sources(value, owners) : std::vector<Value*>();
+    if (next.empty()) return 0;
+    // Of a cache and what is new, the new part was projected here.
+    value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();
   }
   return 0;
+}
+
+/// Names of the tensor arguments of the method that a value depends on; sizes and types do not count.
+std::vector<std::string> arguments_behind(Value* value, const Owners& owners, const torch::jit::Graph& graph) {
+  static const Kinds kShapes = {"aten::size",  "aten::len",       "aten::dim",       "aten::zeros_like",
+                                "aten::zeros", "aten::ones_like", "aten::full_like", "aten::arange",
+                                "prim::dtype", "prim::device",    "aten::new_zeros", "aten::empty_like"};
+  std::set<size_t> found;
+  std::vector<Value*> stack{value};
+  std::unordered_set<Value*> seen{value};
+  while (!stack.empty()) {
+    Value* const current = stack.back();
+    stack.pop_back();
+    Node* const node = current->node();
+    if (node == const_cast<torch::jit::Graph&>(graph).param_node()) {
+      if (current->offset() > 0 && current->type()->kind() != c10::TypeKind::IntType) found.insert(current->offset());
+      continue;
+    }
+    if (is_any(node, kShapes)) continue;
+    for (Value* next : sources(current, owners)) {
+      if (seen.insert(next).second) stack.push_back(next);
+    }
+  }
+  std::vector<std::string> names;
+  for (const size_t at : found) {
+    std::string name = graph.inputs()[at]->debugName();
+    const size_t dot = name.find_last_not_of("0123456789");
+    if (dot != std::string::npos && dot + 1 < name.size() && name[dot] == '.') name.resize(dot);  // "x.1"
+    names.push_back(name);
+  }
+  return names;
+}
+
+/// Two values that the same ops make from the same values: a traced module adds positions once for q, once for k.
+bool same_value(Value* a, Value* b, int depth = 0) {
+  if (a == b) return true;
+  Node* const x = a->node();
+  Node* const y = b->node();
+  if (depth > 6 || x->kind() != y->kind() || a->offset() != b->offset() || x->inputs().size() != y->inputs().size()) {
+    return false;
+  }
+  if (x->kind() == torch::jit::prim::Constant) {
+    const auto left = torch::jit::toIValue(a);
+    const auto right = torch::jit::toIValue(b);
+    return left && right && !left->isTensor() && left->type()->kind() == right->type()->kind() && *left == *right;
+  }
+  if (x->kind() == torch::jit::prim::GetAttr && x->s(torch::jit::attr::name) != y->s(torch::jit::attr::name))
+    return false;
+  if (x->inputs().empty() || !x->blocks().empty()) return false;
+  for (size_t i = 0; i < x->inputs().size(); ++i) {
+    if (!same_value(x->input(i), y->input(i), depth + 1)) return false;
+  }
+  return true;
+}
+
+/// The module that holds the layers: what stands before the first number in the name.
+std::string tower_of(const std::string& name) {
+  size_t start = 0;
+  while (start <= name.size()) {
+    const size_t end = std::min(name.find('.', start), name.size());
+    const std::string part = name.substr(start, end - start);
+    if (part == "*" || (!part.empty() && part.find_first_not_of("0123456789") == std::string::npos)) {
+      const std::string before = start == 0 ? "" : name.substr(0, start - 1);
+      return parent_path(before);
+    }
+    start = end + 1;
+  }
+  return parent_path(parent_path(name));
 }
 
 bool exclusive(Node* a, Node* b) {
@@ -431,61 +389,135 @@ void inline_forks(torch::jit::Graph& graph) {
   });
 }
 
+namespace {
+
+/// What a node is to capture: the tap it takes, its queries and its keys.
+struct Recognised {
+  FoundSite site;
+  Value* q = nullptr;
+  Value* k = nullptr;
+  int64_t q_features = -1;
+};
+
+/// The argument `at` of a fused op, or a constant where it has none.
+TapInput argument(Node* node, int at, c10::IValue otherwise) {
+  if (at >= 0 && static_cast<size_t>(at) < node->inputs().size()) return node->input(static_cast<size_t>(at));
+  return otherwise;
+}
+
+std::optional<Recognised> recognise_fused(Node* node) {
+  Recognised found;
+  FoundSite& site = found.site;
+  site.node = node;
+  site.site.kind = "sdpa";
+  site.after = node;
+  if (const Fused* fused = fused_of(node)) {
+    site.passes = node->outputs()[0];
+    site.tap = "gaze::observe";
+    found.q = node->input(0);
+    found.k = node->input(1);
+    site.inputs = {node->input(0), node->input(1), argument(node, fused->mask, c10::IValue()),
+                   argument(node, fused->causal, c10::IValue(false)), argument(node, fused->scale, c10::IValue())};
+    return found;
+  }
+  if (is(node, "aten::_native_multi_head_attention")) {
+    site.passes = node->outputs()[0];
+    site.tap = "gaze::observe_packed";
+    found.q = node->input(0);
+    found.k = node->input(1);
+    site.inputs = {node->input(0), node->input(1), node->input(5),   node->input(6),
+                   node->input(4), node->input(9), node->input(12),  c10::IValue(false),
+                   c10::IValue(),  c10::IValue(),  c10::IValue(1e-5)};
+    return found;
+  }
+  if (is(node, "aten::_transformer_encoder_layer_fwd")) {
+    site.passes = node->outputs()[0];
+    site.tap = "gaze::observe_packed";
+    found.q = found.k = node->input(0);
+    site.inputs = {node->input(0),  node->input(0), node->input(3),  node->input(4),  node->input(2), node->input(18),
+                   node->input(19), node->input(8), node->input(10), node->input(11), node->input(9)};
+    return found;
+  }
+  return std::nullopt;
+}
+
+/// Attention by name that no tap knows.
+bool unknown_by_name(const Node* node) {
+  const std::string_view kind = node->kind().toQualString();
+  if (kind.rfind("prim::", 0) == 0 || kind.rfind("gaze::", 0) == 0 || node->inputs().size() < 3) return false;
+  return kind.find("attention") != std::string_view::npos || kind.find("attn") != std::string_view::npos;
+}
+
+}  // namespace
+
 std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& method, std::vector<Unknown>* unknown) {
   const Owners owners = owners_of(*method.graph);
   const std::string prefix = tree.prefix(method.type);
+  const Module& self = tree.instance(method.type);
+  const GraphAxes axes(*method.graph, owners, self);
   std::vector<FoundSite> found;
   std::vector<std::string> inner;  // parallel to found
   int64_t nameless = 0;
+  const auto not_understood = [&](const Node* node, std::string why) {
+    if (unknown != nullptr) unknown->push_back({node->kind().toQualString(), std::move(why), source_of(node)});
+  };
   each_node(method.graph->block(), [&](Node* node) {
-    const bool softmax = is_any(node, {"aten::softmax", "aten::_softmax", "aten::_safe_softmax"});
-    const bool sdpa = is_any(node, {"aten::scaled_dot_product_attention"});
-    if (!softmax && !sdpa) return;
-    FoundSite site;
-    site.node = node;
-    site.site.kind = sdpa ? "sdpa" : "softmax";
-    site.site.source = source_of(node);
-    Value* q = nullptr;
-    Value* k = nullptr;
-    if (sdpa) {
-      q = node->input(0);
-      k = node->input(1);
-    } else {
-      Node* scores = product_behind(node->input(0), owners);
-      const bool used = reaches_product(node->output());
-      if (scores == nullptr || !used) {
-        if (unknown != nullptr && (scores != nullptr || used)) {
-          unknown->push_back(
-              {node->kind().toQualString(),
-               scores == nullptr
-                   ? "a softmax that feeds a product, but no product of queries and keys was found behind it"
-                   : "a softmax over a product whose result reaches no product with values",
-               site.site.source});
-        }
+    auto recognised = recognise_fused(node);
+    bool partial = false;
+    if (!recognised) {
+      const WeightsAt at = weights_at(node, owners, axes);
+      if (const auto* refused = std::get_if<WeightsRefused>(&at)) {
+        if (refused->report) not_understood(node, refused->why);
         return;
       }
-      std::vector<Value*> operands;
-      for (Value* input : scores->inputs()) {
-        if (input->node()->kind() == torch::jit::prim::ListConstruct) {
-          for (Value* element : input->node()->inputs()) operands.push_back(element);
-        } else if (input->type()->isSubtypeOf(c10::TensorType::get())) {
-          operands.push_back(input);
-        }
+      const auto* weights = std::get_if<WeightsFound>(&at);
+      if (weights == nullptr) {
+        if (unknown_by_name(node)) not_understood(node, "an attention operator whose queries and keys are not known");
+        return;
       }
-      if (is_any(scores, {"aten::baddbmm"}) && operands.size() == 3) operands.erase(operands.begin());
-      if (operands.size() < 2) return;
-      q = operands[0];
-      k = operands[1];
+      recognised = Recognised{};
+      recognised->site.node = node;
+      recognised->site.site.kind = "softmax";
+      recognised->site.passes = weights->weights;
+      recognised->site.after = weights->after;
+      recognised->site.tap = "gaze::tap";
+      recognised->site.inputs = {c10::IValue(weights->query_axis), c10::IValue(weights->key_axis)};
+      recognised->q = weights->q;
+      recognised->k = weights->k;
+      recognised->q_features = weights->q_features;
+      partial = weights->partial;
     }
+    FoundSite& site = recognised->site;
+    site.site.source = source_of(node);
+    Value* const q = recognised->q;
+    Value* const k = recognised->k;
+    const bool packed = site.tap == std::string_view("gaze::observe_packed");
     const auto q_from = projection(q, owners);
     const auto k_from = projection(k, owners);
+    site.site.q_reads = arguments_behind(q, owners, *method.graph);
+    site.site.k_reads = arguments_behind(k, owners, *method.graph);
     site.site.relation = "unknown";
-    if (q_from && k_from && q_from->input != nullptr && k_from->input != nullptr) {
-      site.site.relation = q_from->input == k_from->input ? "self" : "cross";
+    if (packed) {
+      site.site.relation = same_value(q, k) ? "self" : "cross";
+    } else if (q_from && k_from && q_from->input != nullptr && k_from->input != nullptr) {
+      site.site.relation = same_value(q_from->input, k_from->input) ? "self" : "cross";
+    } else if (site.site.q_reads != site.site.k_reads) {
+      site.site.relation = "cross";
     }
-    site.site.heads = heads_of(q, owners, tree.instance(method.type));
+    if (packed) {
+      site.site.heads = axes.constant(std::get<Value*>(site.inputs[4])).value_or(0);
+      site.site.kv_heads = site.site.heads;
+    } else {
+      site.site.heads = heads_of(q, false, owners, self);
+      site.site.kv_heads = heads_of(k, true, owners, self);
+      site.site.channels = over_channels(q, recognised->q_features, owners, axes);
+    }
+    if (site.tap == std::string_view("gaze::tap")) {
+      site.inputs.emplace_back(c10::IValue(site.site.heads));
+      site.inputs.emplace_back(c10::IValue(partial));
+    }
 
-    const StackName stack = name_by_stack(tree.instance(method.type), node);
+    const StackName stack = name_by_stack(self, node);
     std::string chain;
     if (q_from && k_from) {
       chain = common_path(parent_path(q_from->owner), parent_path(k_from->owner));
@@ -493,6 +525,10 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
     }
     const bool in_fork = owners.count(node->owningGraph()) != 0;
     std::string name = stack.path && !stack.path->empty() && !in_fork ? *stack.path : chain;
+    if (packed) {  // a whole layer may be one operator: the projection's owner is the attention
+      const auto weight = attribute_path(std::get<Value*>(site.inputs[2]), owners);
+      if (weight) name = parent_path(*weight);
+    }
     name = join(prefix, name);
     if (name.empty() && !q_from)
       name = "attention" + std::to_string(nameless++) + (site.site.source.empty() ? "" : "@" + site.site.source);
@@ -517,10 +553,24 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
       site.site.name = name;
       while (taken.count(site.site.name) != 0) site.site.name = name + "#" + std::to_string(++ordinal);
     }
+    site.site.tower = tower_of(site.site.name);
     found.push_back(site);
     inner.push_back(stack.inner);
   });
   return found;
+}
+
+void propose(std::vector<Site>& sites) {
+  const auto any = [&](auto&& holds) {
+    return std::any_of(sites.begin(), sites.end(), [&](const Site& site) { return !site.channels && holds(site); });
+  };
+  const auto cross = [](const Site& site) { return site.relation == "cross"; };
+  const auto fused = [](const Site& site) { return site.k_reads.size() > 1; };
+  const bool any_cross = any(cross);
+  const bool any_fused = any(fused);
+  for (Site& site : sites) {
+    site.proposed = !site.channels && (any_cross ? cross(site) : any_fused ? fused(site) : true);
+  }
 }
 
 SiteReport find_sites(const Module& module) {
@@ -540,6 +590,7 @@ SiteReport find_sites(const Module& module) {
         auto graph = function->graph()->copy();
         torch::jit::Inline(*graph);
         inline_forks(*graph);
+        torch::jit::ConstantPropagation(graph);  // arms that are never taken, axes that are computed
         std::vector<Unknown> unknown;
         const std::string called = join(tree.prefix(type), method->name());
         for (auto& found : find_in_graph(tree, {type, method->name(), graph, root}, &unknown)) {
@@ -560,9 +611,7 @@ SiteReport find_sites(const Module& module) {
     throw Error(std::string("find_sites: expected a TorchScript module whose graphs can be inlined, got: ") +
                 error.what());
   }
-  const bool any_cross =
-      std::any_of(report.sites.begin(), report.sites.end(), [](const Site& s) { return s.relation == "cross"; });
-  for (auto& site : report.sites) site.proposed = any_cross ? site.relation == "cross" : true;
+  propose(report.sites);
   return report;
 }
 

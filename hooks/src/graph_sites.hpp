@@ -8,6 +8,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 namespace gaze {
@@ -20,10 +21,17 @@ struct MethodGraph {
   bool root = false;  ///< a method of the root module, the ones a host calls
 };
 
-/// One attention node of one graph.
+/// A value of the graph or a constant.
+using TapInput = std::variant<torch::jit::Value*, c10::IValue>;
+
+/// One attention of one graph, and the tap it takes.
 struct FoundSite {
-  Site site;  ///< `methods` empty
-  torch::jit::Node* node = nullptr;
+  Site site;                            ///< `methods` empty
+  torch::jit::Node* node = nullptr;     ///< the softmax or the fused op
+  torch::jit::Value* passes = nullptr;  ///< what the tap hands through
+  torch::jit::Node* after = nullptr;    ///< where the tap stands
+  const char* tap = "";                 ///< the tap's op
+  std::vector<TapInput> inputs;         ///< of the tap's op, between what it hands through and the site's id
 };
 
 /// The module tree: which instances a type has.

@@ -122,21 +122,20 @@ GraphFunction* replace(const Method& method) {
 
 Value* constant(Graph& graph, int64_t value) { return graph.insertConstant(value); }
 
-void place_tap(Graph& graph, Node* node, int64_t id) {
-  WithInsertPoint here(node->next());
-  Value* site = constant(graph, id);
-  std::vector<Value*> inputs{node->output()};
-  const bool sdpa = node->kind() == c10::Symbol::fromQualString("aten::scaled_dot_product_attention");
-  if (sdpa) {
-    inputs.push_back(node->input(0));                                 // q
-    inputs.push_back(node->input(1));                                 // k
-    for (size_t i = 3; i < 8; ++i) inputs.push_back(node->input(i));  // mask, p, causal, scale, gqa
+void place_tap(Graph& graph, const FoundSite& site, int64_t id) {
+  WithInsertPoint here(site.after->next());
+  std::vector<Value*> inputs{site.passes};
+  for (const TapInput& input : site.inputs) {
+    if (const auto* value = std::get_if<Value*>(&input)) {
+      inputs.push_back(*value);
+    } else {
+      inputs.push_back(graph.insertConstant(std::get<c10::IValue>(input)));
+    }
   }
-  inputs.push_back(site);
-  Node* tap =
-      graph.insertNode(graph.create(c10::Symbol::fromQualString(sdpa ? "gaze::observe" : "gaze::tap"), inputs, 1));
-  tap->output()->setType(node->output()->type());
-  node->output()->replaceAllUsesAfterNodeWith(tap, tap->output());
+  inputs.push_back(constant(graph, id));
+  Node* tap = graph.insertNode(graph.create(c10::Symbol::fromQualString(site.tap), inputs, 1));
+  tap->output()->setType(site.passes->type());
+  site.passes->replaceAllUsesAfterNodeWith(tap, tap->output());
 }
 
 /// Marks the beginning and the end of a call of a root method, and passes its tensors by, one of which may be the
@@ -253,7 +252,7 @@ Instrumented& instrument(torch::jit::Module& module) {
         if (std::find(names.begin(), names.end(), entry.method->name) == names.end())
           names.push_back(entry.method->name);
       }
-      place_tap(*site.node->owningGraph(), site.node, make_id(made->number, at->second));
+      place_tap(*site.after->owningGraph(), site, make_id(made->number, at->second));
     }
     if (entry.method->root) {
       const auto method =
@@ -263,6 +262,7 @@ Instrumented& instrument(torch::jit::Module& module) {
     entry.graph->lint();
   }
 
+  propose(made->sites);
   Instrumented* result = made.release();
   registry[number].store(result, std::memory_order_release);
   if (number == types.size()) types.emplace_back();

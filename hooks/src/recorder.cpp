@@ -44,9 +44,8 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
     }
   }
   if (profile.sites.empty()) {
-    const bool any_cross = std::any_of(sites.begin(), sites.end(), [](const Site& s) { return s.relation == "cross"; });
     for (size_t i = 0; i < sites.size(); ++i) {
-      if (!shared_type(sites[i]) && (!any_cross || sites[i].relation == "cross")) matched.push_back(i);
+      if (!shared_type(sites[i]) && sites[i].proposed) matched.push_back(i);
     }
   }
   std::sort(matched.begin(), matched.end());
@@ -76,7 +75,8 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   }
   const auto count = static_cast<int64_t>(matched.size());
   if (layers.last < 0) layers.last = count - 1;
-  if (layers.first < 0 || layers.first > layers.last || layers.last >= count) {
+  // Without any, exact weights can still be had; a request says that no selected site ran.
+  if (count > 0 && (layers.first < 0 || layers.first > layers.last || layers.last >= count)) {
     throw Error("layers: expected a range within the " + std::to_string(count) + " selected sites (0-" +
                 std::to_string(count - 1) + "), got " + std::to_string(layers.first) + "-" +
                 std::to_string(layers.last) + ". Change GAZE_LAYERS or the profile's layers.range.");

@@ -311,30 +311,37 @@ void RequestState::keep_exact(int64_t site, at::Tensor attn_bhqk) {
   exact.push_back(std::move(weights));
 }
 
-void RequestState::push(int64_t site, const at::Tensor& weights) noexcept {
+at::Tensor RequestState::arrange(const at::Tensor& weights, const WeightsLayout& layout) const {
+  at::Tensor attn = weights;
+  if (layout.query_axis == 0) {
+    attn = attn.movedim(layout.key_axis, -1).unsqueeze(-2);
+  } else if (layout.key_axis != -1 || layout.query_axis != -2) {
+    attn = attn.movedim({layout.query_axis, layout.key_axis}, {-2, -1});
+  }
+  if (attn.dim() == 2) return attn.unsqueeze(0).unsqueeze(0);
+  if (attn.dim() == 3) {  // batch and heads merged, or no heads
+    const auto rows = static_cast<int64_t>(mode_ == Mode::Exact ? 0 : rows_.size());
+    const int64_t outer = attn.size(0);
+    if (layout.heads > 0 && outer % layout.heads == 0) return attn.unflatten(0, {-1, layout.heads});
+    if (rows > 0 && outer % rows == 0) return attn.unflatten(0, {rows, -1});
+    return attn.unsqueeze(0);
+  }
+  return attn.dim() > 4 ? attn.flatten(1, -3) : attn;
+}
+
+void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept {
   try {
     if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
-    at::Tensor attn_bhqk = weights;
-    if (weights.dim() == 3) {  // batch and heads merged
-      const auto batch = static_cast<int64_t>(mode_ == Mode::Exact ? 1 : rows_.size());
-      if (weights.size(0) % std::max<int64_t>(batch, 1) == 0) {
-        attn_bhqk = weights.unflatten(0, {batch, weights.size(0) / std::max<int64_t>(batch, 1)});
-      }
+    if (weights.dim() < (layout.query_axis == 0 ? 1 : 2)) {
+      fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
+                                          ": expected weights with an axis of queries and one of keys, got " +
+                                          std::to_string(weights.dim()) + " dimensions of size " +
+                                          c10::str(weights.sizes()) + ". Leave the site out of the profile.");
+      return;
     }
-    if (attn_bhqk.dim() != 4) {
-      if (mode_ == Mode::Exact && weights.dim() == 2) {
-        attn_bhqk = weights.unsqueeze(0).unsqueeze(0);
-      } else {
-        fail(DropReason::ShapeMismatch,
-             recorder->instrumented.sites[static_cast<size_t>(site)].name +
-                 ": expected weights [batch, heads, queries, keys] or [batch * heads, queries, keys], got " +
-                 std::to_string(weights.dim()) + " dimensions of size " + c10::str(weights.sizes()) +
-                 ". Leave the site out of the profile.");
-        return;
-      }
-    }
+    const at::Tensor attn_bhqk = arrange(weights, layout);
     if (mode_ == Mode::Exact) {
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
@@ -346,6 +353,7 @@ void RequestState::push(int64_t site, const at::Tensor& weights) noexcept {
     for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
       ops::Window row = *window;
       row.batch = b;
+      row.partial = layout.partial;
       ops::reduce(attn_bhqk, row, recorder->reduce, accumulator(rows_[static_cast<size_t>(b)], attn_bhqk.device()));
     }
     count_call(site, attn_bhqk.size(1), window->queries);
@@ -363,14 +371,18 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
     at::Tensor k_bhkd = scores.k_bhkd;
     while (q_bhqd.dim() < 4) q_bhqd = q_bhqd.unsqueeze(0);
     while (k_bhkd.dim() < 4) k_bhkd = k_bhkd.unsqueeze(0);
-    if (q_bhqd.dim() != 4 || k_bhkd.dim() != 4) {
-      fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
-                                          ": expected queries and keys of at most 4 dimensions, got " +
-                                          c10::str(scores.q_bhqd.sizes()) + " and " + c10::str(scores.k_bhkd.sizes()) +
-                                          ". Leave the site out of the profile.");
-      return;
+    std::optional<at::Tensor> mask = scores.mask;
+    if (q_bhqd.dim() > 4) {  // all that stands before the heads is batch
+      std::vector<int64_t> outer(q_bhqd.sizes().begin(), q_bhqd.sizes().end() - 2);
+      if (mask && mask->defined() && mask->dim() > 4) {
+        outer.push_back(mask->size(-2));
+        outer.push_back(mask->size(-1));
+        mask = mask->expand(outer).flatten(0, -4);
+      }
+      q_bhqd = q_bhqd.flatten(0, -4);
+      k_bhkd = k_bhkd.flatten(0, -4);
     }
-    const ops::Scores whole{q_bhqd, k_bhkd, scores.mask, scores.causal, scores.scale};
+    const ops::Scores whole{q_bhqd, k_bhkd, mask, scores.causal, scores.scale};
     if (mode_ == Mode::Exact) {
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
@@ -383,6 +395,17 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
     if (!window) return;
     if (window->queries > 0) add_or_keep(site, whole, *window);
     count_call(site, q_bhqd.size(1), window->queries);
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
+void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
+  try {
+    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    const at::NoGradGuard no_grad;
+    const ProjectedScores scores = scores_of(packed);
+    push(site, ops::Scores{scores.q_bhqd, scores.k_bhkd, scores.mask});
   } catch (...) {
     fail_with_current_exception();
   }

@@ -16,9 +16,18 @@
 #include <vector>
 
 #include "kept_calls.hpp"
+#include "packed_attention.hpp"
 #include "recorder.hpp"
 
 namespace gaze {
+
+/// What the axes of tapped weights are. Axes count from the end.
+struct WeightsLayout {
+  int64_t query_axis = -2;  ///< 0: none, there is one query
+  int64_t key_axis = -1;
+  int64_t heads = 0;     ///< of an axis that merges batch and heads; 0: not known
+  bool partial = false;  ///< rows may sum to less than 1
+};
 
 struct RequestState : std::enable_shared_from_this<RequestState> {
   enum class Mode { Reduce, Exact };
@@ -37,8 +46,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
 
   /// Attention weights, or what they are recomputed from, of one call. Any failure ends the capture of this request
   /// only.
-  void push(int64_t site, const at::Tensor& weights) noexcept;
+  void push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept;
   void push(int64_t site, const ops::Scores& scores) noexcept;
+  void push(int64_t site, const PackedAttention& packed) noexcept;
   /// An argument of the running method; kept when it is the picture and the host gave none.
   void offer_picture(int64_t argument, const at::Tensor& input) noexcept;
 
@@ -86,6 +96,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Ends the capture with what the exception that is being handled says.
   void fail_with_current_exception() noexcept;
   void keep_exact(int64_t site, at::Tensor attn_bhqk);
+  /// Tapped weights as [batch, heads, queries, keys].
+  [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
   bool prepare(int64_t batch, int64_t keys);
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);

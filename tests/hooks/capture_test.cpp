@@ -71,13 +71,16 @@ CATCH_TEST_CASE("fused and materialised forms of one model give the same weights
   }
 }
 
-CATCH_TEST_CASE("a tap sees the weights before they are changed in place") {
+CATCH_TEST_CASE("a tap sees the weights as the values are multiplied with them, changed in place or not") {
   const auto inputs = hooks_test::inputs(1, 3, 40);
   torch::jit::Module module = load("inplace");
   gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()));
   const at::NoGradGuard no_grad;
   for (const auto& weights : gaze.capture_weights([&] { module.forward(inputs); })) {
-    CATCH_CHECK(worst(weights.attn_bhqk.sum(-1), at::ones({1})) < 1e-5);
+    // The model sets what is below 0.01 to 0 after its softmax; of 40 keys some are.
+    CATCH_CHECK_FALSE(weights.attn_bhqk.gt(0).logical_and(weights.attn_bhqk.lt(0.01)).any().item<bool>());
+    if (weights.attn_bhqk.size(3) == 40) CATCH_CHECK(weights.attn_bhqk.eq(0).any().item<bool>());
+    CATCH_CHECK(weights.attn_bhqk.sum(-1).le(1 + 1e-5).all().item<bool>());
   }
 }
 

@@ -65,6 +65,16 @@ CATCH_TEST_CASE("a softmax over classes is no site; one over similarities is rep
   CATCH_CHECK(report.unknown[0].source.find("make_models.py:") != std::string::npos);
 }
 
+CATCH_TEST_CASE("a softmax over another axis than the product with the values sums over is not understood") {
+  const auto report = gaze::find_sites(load("wrongaxis"));
+  CATCH_CHECK(report.sites.empty());
+  CATCH_REQUIRE(report.unknown.size() == 1);
+  CATCH_CHECK(report.unknown[0].why.find("another axis") != std::string::npos);
+  auto module = load("wrongaxis");
+  CATCH_CHECK_THROWS_AS(gaze::attach(module, hooks_test::options(std::make_shared<hooks_test::MemorySink>())),
+                        gaze::Error);
+}
+
 CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
   auto module = load("fork");
   const std::string before = module.get_method("forward").graph()->toString();

@@ -67,7 +67,8 @@ ReduceParams plain(const float* attn, std::int64_t heads, std::int64_t queries, 
   p.stride_h = queries * keys;
   p.stride_q = keys;
   p.stride_k = 1;
-  p.sum_tolerance = 1e-3f;
+  p.sum_least = 0.999f;
+  p.sum_most = 1.001f;
   return p;
 }
 

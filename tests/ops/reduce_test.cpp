@@ -283,6 +283,21 @@ CATCH_TEST_CASE("rows of half and bfloat16 weights may miss 1 by what rounding e
   }
 }
 
+CATCH_TEST_CASE("partial rows may sum to less than 1, not to more") {
+  for (const at::Device device : devices()) {
+    for (const auto& [weight, flag] : {std::pair<double, double>{0.25, 0}, {0.75, kRowSum}}) {
+      CATCH_CAPTURE(device.str(), weight);
+      const at::Tensor attn = tensor_of({0.5, weight, 0}, {1, 1, 1, 3}, at::kFloat, device);
+      Window window;
+      window.partial = true;
+      Accumulator to = make_accumulator(1, 3, device);
+      reduce(attn, window, {HeadReduce::Mean, 0, 1, LayerReduce::Mean}, to);
+      CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{flag});
+      if (flag == 0) CATCH_CHECK(values_of(to.map_tc) == std::vector<double>{0.5, weight, 0});
+    }
+  }
+}
+
 CATCH_TEST_CASE("denormal weights are weights") {
   for (const at::Device device : devices()) {
     for (const auto dtype : kWeightDtypes) {

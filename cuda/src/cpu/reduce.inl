@@ -82,7 +82,7 @@ inline void reduce_head(const ReduceParams& p, std::int64_t depth, double most_e
     to.sum->flags |= kRowNonFinite;
   } else if ((left.nonzero | slice.nonzero | right.nonzero) != 0) {
     to.sum->any = true;
-    if (std::abs(total - 1) > static_cast<double>(p.sum_tolerance)) to.sum->flags |= kRowSum;
+    if (total < static_cast<double>(p.sum_least) || total > static_cast<double>(p.sum_most)) to.sum->flags |= kRowSum;
   }
   if (to.sum->flags != 0) return;
   if (plain) {

@@ -7,9 +7,9 @@ namespace {
 constexpr int kMostThreads = 1024;
 
 /// Flags from what a head's row sums to. `any`: some weight of the head is not 0.
-__device__ std::int32_t flags_of(float total, bool any, float tolerance) {
+__device__ std::int32_t flags_of(float total, bool any, const ReduceParams& p) {
   if (!isfinite(total)) return kRowNonFinite;
-  return any && fabsf(total - 1) > tolerance ? kRowSum : 0;
+  return any && (total < p.sum_least || total > p.sum_most) ? kRowSum : 0;
 }
 
 /// Block (t, h): sums of a head. Block (t, heads): the row's visible keys.
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams
   }
   total = block_reduce(total, 0.0f, Sum{});
   any = __syncthreads_or(any ? 1 : 0) != 0;
-  HeadFigures head = {0, 0, flags_of(total, any, p.sum_tolerance), any ? 1 : 0};
+  HeadFigures head = {0, 0, flags_of(total, any, p), any ? 1 : 0};
   measure_head([&](std::int64_t c) { return element<T>(p.attn_hqk, from + (p.first_key + c) * p.stride_k); },
                p.to.cells, head);
   if (threadIdx.x == 0) figures.head_th[t * p.heads + h] = head;
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReducePar
   std::int32_t flags = 0;
   int any = 0;
   for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
-    flags |= flags_of(total_h[h], any_h[h] != 0, p.sum_tolerance);
+    flags |= flags_of(total_h[h], any_h[h] != 0, p);
     any |= any_h[h];
   }
   const bool non_finite = __syncthreads_or(flags & kRowNonFinite) != 0;

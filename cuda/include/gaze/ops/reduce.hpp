@@ -33,12 +33,14 @@ struct Window {
   int64_t queries = 1;      ///< number of wanted query rows
   int64_t first_key = 0;    ///< first key of the medium
   int64_t first_token = 0;  ///< accumulator row that receives `first_query`
+  bool partial = false;     ///< rows may sum to less than 1: a sink or a mask took its share after the softmax
 };
 
 /// What was found in an accumulated row; bits of `Accumulator::flags_t`.
 enum RowFlag : int32_t {
-  kRowNonFinite = 1,    ///< NaN or infinity among the weights
-  kRowSum = 2,          ///< a row that is not all zero does not sum to 1 (fp32 1e-3, fp16 5e-3, bf16 2e-2)
+  kRowNonFinite = 1,  ///< NaN or infinity among the weights
+  kRowSum =
+      2,  ///< a row that is not all zero does not sum to 1, a partial one to more (fp32 1e-3, fp16 5e-3, bf16 2e-2)
   kRowFullyMasked = 4,  ///< no visible key: contributes nothing
 };
 

@@ -16,11 +16,16 @@ namespace gaze {
 
 /// One attention call.
 struct Site {
-  std::string name;      ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
-  std::string kind;      ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
-  std::string relation;  ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
-  int64_t heads = 0;     ///< 0 when the graph does not say
-  std::string source;    ///< Python file:line as the file kept it
+  std::string name;       ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
+  std::string kind;       ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
+  std::string relation;   ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
+  std::string tower;      ///< the module that holds the layers, e.g. "vision_tower.encoder"; empty: the model itself
+  int64_t heads = 0;      ///< 0 when the graph does not say
+  int64_t kv_heads = 0;   ///< fewer than heads where groups of them share keys; 0 when the graph does not say
+  bool channels = false;  ///< compares channels, not positions: no key of it lies anywhere in the input
+  std::vector<std::string> q_reads;  ///< tensor arguments of the method that the queries depend on
+  std::vector<std::string> k_reads;  ///< as q_reads, of the keys
+  std::string source;                ///< Python file:line as the file kept it
   std::vector<std::string> methods;  ///< methods of the root module whose graph holds the site
   bool proposed = false;             ///< would make the overlay when no profile says otherwise
 };
@@ -36,6 +41,10 @@ struct SiteReport {
   std::vector<Site> sites;
   std::vector<Unknown> unknown;
 };
+
+/// Marks the sites that would make the overlay when no profile says otherwise: cross-attention where there is any, else
+/// self-attention whose keys come from several inputs, else all self-attention. Never what compares channels.
+GAZE_API void propose(std::vector<Site>& sites);
 
 /// Reads the module's graphs; changes nothing.
 /// @throws gaze::Error when the graphs cannot be read.

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Reading TorchScript graphs: nodes in order, where a value comes from, which parameter it is.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/ir.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace gaze {
+
+using Kinds = std::unordered_set<std::string_view>;
+
+inline bool is_any(const torch::jit::Node* node, const Kinds& kinds) {
+  return kinds.count(node->kind().toQualString()) != 0;
+}
+inline bool is(const torch::jit::Node* node, std::string_view kind) { return node->kind().toQualString() == kind; }
+inline bool is_tensor(const torch::jit::Value* value) { return value->type()->isSubtypeOf(c10::TensorType::get()); }
+
+/// Every node in the order of the graph, blocks and the bodies of forks included.
+void each_node(torch::jit::Block* block, const std::function<void(torch::jit::Node*)>& visit);
+
+/// Which fork (or other node with a subgraph) a subgraph belongs to, so that values can be followed out of it.
+using Owners = std::unordered_map<const torch::jit::Graph*, torch::jit::Node*>;
+Owners owners_of(torch::jit::Graph& graph);
+
+/// The values a value comes from: through If, Loop and fork boundaries, else the inputs of its node.
+std::vector<torch::jit::Value*> sources(torch::jit::Value* value, const Owners& owners);
+
+/// Attribute path of a value read from the method's self, e.g. "layers.0.q.weight"; nullopt when it is none.
+std::optional<std::string> attribute_path(torch::jit::Value* value, const Owners& owners);
+
+/// A parameter, buffer or constant tensor, at most reshaped or cast.
+bool is_parameter(torch::jit::Value* value, const Owners& owners);
+
+/// An integer the graph holds, or an attribute of `self` does.
+std::optional<int64_t> constant_int(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
+
+/// Elements of a list of integers; nullopt for those that are computed. Empty when the list itself is.
+std::vector<std::optional<int64_t>> int_list(torch::jit::Value* value, const Owners& owners,
+                                             const torch::jit::Module& self);
+
+}  // namespace gaze
