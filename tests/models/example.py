@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What an architecture's file hands over: a module with its inputs, in one of the forms attention can have."""
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 import torch
@@ -20,6 +20,7 @@ class Example:
     unused: tuple[str, ...] = ()         # patterns of modules that run in Python, while TorchScript drops their result
     repeats: bool = False                # the same attention over the same values runs more than once
     calls_expected: bool = True          # False: there is no attention in it, and nothing may be captured
+    computed: list[tuple[str, Tensor]] = field(default_factory=list)  # module and weights, where they cannot be recorded
 
 
 @dataclass

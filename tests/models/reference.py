@@ -64,6 +64,9 @@ class Recorder(TorchDispatchMode):
             call = Call(self.stack[-1], kept(result, dim), dim)
             self.calls.append(call)
             self.carried[id(result)] = (result, call)
+        elif op == "_scaled_dot_product_flash_attention_for_cpu":
+            weights = torch.ops.aten._scaled_dot_product_attention_math(*args[:3])[1]
+            self.calls.append(Call(self.stack[-1], kept(weights, weights.dim() - 1), weights.dim() - 1, used=True))
         elif op in {"bernoulli_", "bernoulli"} or any(id(a) in self.noise for a in args) and op in {"div_", "div"}:
             self.noise[id(result)] = result
         else:
@@ -90,8 +93,10 @@ def kept(weights: Tensor, dim: int) -> Tensor:
 
 def record(module: nn.Module, inputs: tuple, not_attention: tuple[str, ...]) -> tuple[list[dict], list[dict], object]:
     """The attention calls, the softmax calls that are none, and what the module returned."""
+    torch.backends.mha.set_fastpath_enabled(False)  # it would be one operator, which shows no weights
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Recorder(module) as recorder:
         output = module(*inputs)
+    torch.backends.mha.set_fastpath_enabled(True)
     attention, others = [], []
     for call in recorder.calls:
         declared = any(re.search(pattern, call.module) for pattern in not_attention)
