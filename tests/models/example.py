@@ -62,8 +62,8 @@ def tensors_of(value) -> list[Tensor]:
     return []
 
 
-def positional(model: nn.Module, inputs: dict, fixed: dict | None = None, **declared) -> Example:
-    reinitialise(model)
+def positional(model: nn.Module, inputs: dict, fixed: dict | None = None, gain: float = 1.7, **declared) -> Example:
+    reinitialise(model, gain=gain)
     return Example(Positional(model.eval(), tuple(inputs), fixed or {}), tuple(inputs.values()), **declared)
 
 

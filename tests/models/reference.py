@@ -78,6 +78,7 @@ class Recorder(TorchDispatchMode):
         for call in [self.carried[id(tensor)][1] for tensor in flat if id(tensor) in self.carried]:
             if op in PRODUCT:
                 call.used = True
+                self.settle(call, op, args)
             elif op in KEEPS or op in CHANGES:
                 drops = any(id(tensor) in self.noise for tensor in flat)
                 if op in CHANGES and not drops and result.dim() > call.dim:
@@ -85,6 +86,17 @@ class Recorder(TorchDispatchMode):
                 for tensor in result if isinstance(result, (list, tuple)) else (result,):
                     if isinstance(tensor, Tensor):
                         self.carried[id(tensor)] = (tensor, call)
+
+
+    def settle(self, call: Call, op: str, args: tuple) -> None:
+        """The keys are the dimension that the product sums over, whichever the softmax went over."""
+        left, right = args[1:3] if op == "baddbmm" else args[:2]
+        operand = left if id(left) in self.carried else right.transpose(-2, -1)
+        matrices = operand.dim() == 3 or call.weights.dim() == 2
+        if matrices and operand.numel() == call.weights.numel():
+            multiplied = kept(operand, operand.dim() - 1)
+            if not torch.equal(multiplied.flatten(), call.weights.flatten()):
+                call.weights = multiplied
 
 
 def kept(weights: Tensor, dim: int) -> Tensor:

@@ -424,3 +424,16 @@ class Grouped(nn.Module):
         v = self.v(memory).view(x.size(0), -1, 2, 1, 4).permute(0, 2, 3, 1, 4)
         weights = torch.softmax(q @ k.transpose(-2, -1), -1)
         return (weights @ v).permute(0, 3, 1, 2, 4).flatten(2)
+
+
+@own("own-slots")
+class Slots(nn.Module):
+    """Slot attention: queries compete for keys, then every query's row is normalised."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(D, D) for _ in range(3))
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        weights = torch.softmax(self.q(x) @ self.k(memory).transpose(1, 2) * 0.5, dim=1) + 1e-8
+        return (weights / weights.sum(-1, keepdim=True)) @ self.v(memory)

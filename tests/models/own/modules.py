@@ -51,7 +51,7 @@ class MultiheadSelfWeights(Multihead):
 @own("own-mha-masked", shapes=ONE)
 class MultiheadMasked(Multihead):
     def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.triu(torch.ones(x.size(1), x.size(1)), 1).bool()
+        hidden = torch.triu(torch.ones(x.size(1), x.size(1)), 1) > 0
         return self.attn(x, x, x, attn_mask=hidden, need_weights=False)[0]
 
 
