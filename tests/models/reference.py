@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Records what every attention call of a Python module multiplies its values with."""
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,30 @@ SOFTMAX = {"_softmax", "_safe_softmax"}
 PRODUCT = {"bmm", "baddbmm", "mm", "addmm", "mv", "dot"}
 # Ops that leave the weights as they are, and ops that change what the values are multiplied with.
 KEEPS = {"view", "_unsafe_view", "reshape", "expand", "permute", "transpose", "t", "unsqueeze", "squeeze", "clone", "_to_copy", "alias",
-         "detach", "contiguous", "native_dropout", "copy_", "_reshape_alias", "as_strided", "select", "unbind", "split", "split_with_sizes"}
+         "detach", "contiguous", "native_dropout", "copy_", "_reshape_alias", "as_strided", "constant_pad_nd", "select", "unbind", "split", "split_with_sizes"}
 CHANGES = {"slice", "masked_fill", "masked_fill_", "mul", "mul_", "div", "div_", "where", "add", "add_", "nan_to_num", "index", "cat",
-           "clamp", "zero_", "constant_pad_nd"}
+           "clamp", "zero_"}
 
 
 @dataclass
 class Call:
     module: str      # qualified path of the innermost module that is not a bare function such as nn.Softmax
-    weights: Tensor  # float32, keys last
+    softmax: Tensor  # what the softmax gave: float32, the dimension it went over last
     dim: int
-    used: bool = False
+    multiplied: list[Tensor] = field(default_factory=list)  # what each product took, keys last
+
+    def weights(self) -> Tensor:
+        """What the values are multiplied with; the softmax itself where products take pieces of it."""
+        if len({tuple(taken.shape) for taken in self.multiplied}) == 1:
+            return self.multiplied[0]
+        return self.softmax
+
+
+@dataclass
+class Carried:
+    tensor: Tensor   # held, so that its id stays its own
+    call: Call
+    weights: Tensor  # as they were after the last op that changed them
 
 
 class Recorder(TorchDispatchMode):
@@ -37,7 +50,7 @@ class Recorder(TorchDispatchMode):
             self.names[id(module)] = None if bare and name and type(module).__module__.startswith("torch.") else name
         self.stack: list[str] = [""]
         self.calls: list[Call] = []
-        self.carried: dict[int, tuple[Tensor, Call]] = {}
+        self.carried: dict[int, Carried] = {}
         self.noise: dict[int, Tensor] = {}
 
     def __enter__(self):
@@ -61,12 +74,12 @@ class Recorder(TorchDispatchMode):
         op = function.overloadpacket.__name__
         if op in SOFTMAX:
             dim = args[1] % result.dim()
-            call = Call(self.stack[-1], kept(result, dim), dim)
-            self.calls.append(call)
-            self.carried[id(result)] = (result, call)
+            weights = kept(result, dim)
+            self.calls.append(Call(self.stack[-1], weights, dim))
+            self.carried[id(result)] = Carried(result, self.calls[-1], weights)
         elif op == "_scaled_dot_product_flash_attention_for_cpu":
             weights = torch.ops.aten._scaled_dot_product_attention_math(*args[:3])[1]
-            self.calls.append(Call(self.stack[-1], kept(weights, weights.dim() - 1), weights.dim() - 1, used=True))
+            self.calls.append(Call(self.stack[-1], weights, weights.dim() - 1, [weights]))
         elif op in {"bernoulli_", "bernoulli"} or any(id(a) in self.noise for a in args) and op in {"div_", "div"}:
             self.noise[id(result)] = result
         else:
@@ -75,28 +88,28 @@ class Recorder(TorchDispatchMode):
 
     def carry(self, op: str, args: tuple, result) -> None:
         flat = [b for a in args for b in (a if isinstance(a, (list, tuple)) else (a,)) if isinstance(b, Tensor)]
-        for call in [self.carried[id(tensor)][1] for tensor in flat if id(tensor) in self.carried]:
+        for carried in [self.carried[id(tensor)] for tensor in flat if id(tensor) in self.carried]:
             if op in PRODUCT:
-                call.used = True
-                self.settle(call, op, args)
+                carried.call.multiplied.append(operand_of(carried, op, args))
             elif op in KEEPS or op in CHANGES:
                 drops = any(id(tensor) in self.noise for tensor in flat)
-                if op in CHANGES and not drops and result.dim() > call.dim:
-                    call.weights = kept(result, call.dim)
+                changed = op in CHANGES and not drops and result.dim() > carried.call.dim
+                weights = kept(result, carried.call.dim) if changed else carried.weights
                 for tensor in result if isinstance(result, (list, tuple)) else (result,):
                     if isinstance(tensor, Tensor):
-                        self.carried[id(tensor)] = (tensor, call)
+                        self.carried[id(tensor)] = Carried(tensor, carried.call, weights)
 
 
-    def settle(self, call: Call, op: str, args: tuple) -> None:
-        """The keys are the dimension that the product sums over, whichever the softmax went over."""
-        left, right = args[1:3] if op == "baddbmm" else args[:2]
-        operand = left if id(left) in self.carried else right.transpose(-2, -1)
-        matrices = operand.dim() == 3 or call.weights.dim() == 2
-        if matrices and operand.numel() == call.weights.numel():
-            multiplied = kept(operand, operand.dim() - 1)
-            if not torch.equal(multiplied.flatten(), call.weights.flatten()):
-                call.weights = multiplied
+def operand_of(carried: Carried, op: str, args: tuple) -> Tensor:
+    """The keys are the dimension that the product sums over, whichever the softmax went over."""
+    left, right = args[1:3] if op == "baddbmm" else args[:2]
+    operand = left if left is carried.tensor else right.transpose(-2, -1) if right.dim() > 1 else right
+    matrices = operand.dim() == 3 or carried.weights.dim() == 2
+    if matrices and operand.numel() == carried.weights.numel():
+        multiplied = kept(operand, operand.dim() - 1)
+        if not torch.equal(multiplied.flatten(), carried.weights.flatten()):
+            return multiplied
+    return carried.weights
 
 
 def kept(weights: Tensor, dim: int) -> Tensor:
@@ -112,5 +125,5 @@ def record(module: nn.Module, inputs: tuple, not_attention: tuple[str, ...]) -> 
     attention, others = [], []
     for call in recorder.calls:
         declared = any(re.search(pattern, call.module) for pattern in not_attention)
-        (attention if call.used and not declared else others).append({"module": call.module, "weights": call.weights})
+        (attention if call.multiplied and not declared else others).append({"module": call.module, "weights": call.weights()})
     return attention, others, output

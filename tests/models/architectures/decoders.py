@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Language models without a picture."""
 import torch
-from transformers import (BloomConfig, BloomForCausalLM, FalconConfig, FalconForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM,
+from transformers import (FalconConfig, FalconForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM,
                           Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, GptOssConfig, GptOssForCausalLM,
                           LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM, MptConfig,
                           MptForCausalLM, OPTConfig, OPTForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
@@ -97,12 +97,6 @@ def falcon(form):
 def falcon_alibi(form):
     config = FalconConfig(vocab_size=97, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, multi_query=False, alibi=True)
     return positional(FalconForCausalLM._from_config(config, attn_implementation=form), padded(left=False), FIXED)
-
-
-@architecture("bloom", ("eager",))
-def bloom(form):
-    config = BloomConfig(vocab_size=97, hidden_size=48, n_layer=2, n_head=4)
-    return positional(BloomForCausalLM._from_config(config, attn_implementation=form), padded(left=False), FIXED)
 
 
 @architecture("mpt", ("eager",))

@@ -41,7 +41,7 @@ def pix2struct(form):
     """Patches come flattened, with row and column in front."""
     text = dict(vocab_size=97, hidden_size=48, d_kv=12, d_ff=64, num_layers=2, num_heads=4, relative_attention_num_buckets=8,
                 relative_attention_max_distance=16)
-    vision = dict(hidden_size=48, patch_embed_hidden_size=48, d_ff=64, d_kv=12, num_hidden_layers=2, num_attention_heads=4, seq_len=64)
+    vision = dict(hidden_size=48, patch_embed_hidden_size=768, d_ff=64, d_kv=12, num_hidden_layers=2, num_attention_heads=4, seq_len=64)
     config = Pix2StructConfig(text_config=text, vision_config=vision)
     patches = torch.cat([torch.randint(1, 5, (2, 11, 2)).float(), torch.randn(2, 11, 768)], -1)
     mask = torch.ones(2, 11)

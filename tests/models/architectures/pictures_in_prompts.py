@@ -9,7 +9,7 @@ from transformers import (Gemma3Config, Gemma3ForConditionalGeneration, Idefics2
                           SmolVLMConfig, SmolVLMForConditionalGeneration)
 
 from architectures.llava import IMAGE, prompt
-from example import FORMS, HALF, architecture, positional
+from example import FORMS, HALF, Example, architecture, positional, reinitialise
 
 FIXED = {"use_cache": False, "return_dict": False}
 TEXT = dict(vocab_size=97, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -22,6 +22,21 @@ def built(kind, config, form):
     return kind._from_config(config, attn_implementation=form)
 
 
+class Rounding(torch.nn.Module):
+    """Sizes are tensors while tracing, and this model rounds sizes."""
+
+    def __init__(self, example: Example):
+        super().__init__()
+        self.body = example.module
+
+    def forward(self, input_ids, pixel_values):
+        torch.Tensor.__round__ = lambda size, digits=0: round(size.item(), digits)
+        try:
+            return self.body(input_ids, pixel_values)
+        finally:
+            del torch.Tensor.__round__
+
+
 @architecture("llava-next")
 def llava_next(form):
     """Two tiles beside the whole picture, and a column of line ends."""
@@ -29,9 +44,11 @@ def llava_next(form):
                              text_config=dict(model_type="llama", **TEXT), image_token_index=IMAGE, image_grid_pinpoints=[[24, 48], [48, 24]],
                              image_seq_length=9)
     ids = prompt(9 + 18 + 3)[:1]
-    return positional(built(LlavaNextForConditionalGeneration, config, form),
-                      {"input_ids": ids, "pixel_values": torch.randn(1, 3, 3, 24, 24)},
-                      FIXED | {"image_sizes": torch.tensor([[24, 48]])}, unused=(r"vision_tower.*layers\.2\.",))
+    example = positional(built(LlavaNextForConditionalGeneration, config, form),
+                         {"input_ids": ids, "pixel_values": torch.randn(1, 3, 3, 24, 24)},
+                         FIXED | {"image_sizes": torch.tensor([[24, 48]])}, unused=(r"vision_tower.*layers\.2\.",))
+    example.module = Rounding(example)
+    return example
 
 
 @architecture("llava-onevision-video")
@@ -86,23 +103,55 @@ def smolvlm(form):
                       {"input_ids": prompt(4), "pixel_values": torch.randn(2, 1, 3, 32, 32)}, FIXED)
 
 
-@architecture("gemma3", FORMS)
+class WithMasks(torch.nn.Module):
+    """Masks come ready made: the functions that make them cannot be traced."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, pixel_values, full, sliding):
+        return self.model(input_ids=input_ids, pixel_values=pixel_values, attention_mask={"full_attention": full, "sliding_attention": sliding},
+                          use_cache=False).logits
+
+
+class WithMask(WithMasks):
+    def forward(self, input_ids, pixel_values, mask):
+        return self.model(input_ids=input_ids, pixel_values=pixel_values, attention_mask=mask, use_cache=False).logits
+
+
+def masks(ids: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Causal, but pictures see themselves as a whole."""
+    place = torch.arange(ids.shape[1])
+    picture = (ids == IMAGE)[:, None, :, None] & (ids == IMAGE)[:, None, None, :]
+    causal = place[None] <= place[:, None]
+    shown = [causal | picture, causal & (place[None] > place[:, None] - window) | picture]
+    return tuple(torch.where(mask, 0.0, torch.finfo(torch.float32).min) for mask in shown)
+
+
+@architecture("gemma3")
 def gemma3(form):
     text = TEXT | dict(head_dim=12, sliding_window=4, query_pre_attn_scalar=12, layer_types=["sliding_attention", "full_attention"])
     config = Gemma3Config(text_config=text, vision_config=dict(vision_use_head=False, **VISION | dict(image_size=32)), mm_tokens_per_image=4,
                           image_token_index=IMAGE, boi_token_index=94, eoi_token_index=95)
     ids = prompt(4)
-    return positional(built(Gemma3ForConditionalGeneration, config, form),
-                      {"input_ids": ids, "pixel_values": torch.randn(2, 3, 32, 32), "token_type_ids": (ids == IMAGE).long()}, FIXED)
+    model = built(Gemma3ForConditionalGeneration, config, form).eval()
+    reinitialise(model)
+    return Example(WithMasks(model), (ids, torch.randn(2, 3, 32, 32), *masks(ids, 4)))
 
 
 @architecture("paligemma")
 def paligemma(form):
+    """A prefix that sees itself as a whole."""
     config = PaliGemmaConfig(vision_config=dict(vision_use_head=False, projection_dim=48, **VISION),
                              text_config=dict(model_type="gemma", head_dim=12, **TEXT), image_token_index=IMAGE, projection_dim=48, hidden_size=48)
     ids = prompt(9)
-    return positional(built(PaliGemmaForConditionalGeneration, config, form),
-                      {"input_ids": ids, "pixel_values": torch.randn(2, 3, 24, 24)}, FIXED)
+    shown = torch.zeros(2, 1, 13, 13)
+    shown[:, :, :11, 11:] = torch.finfo(torch.float32).min
+    shown[:, :, 11, 12] = torch.finfo(torch.float32).min
+    model = built(PaliGemmaForConditionalGeneration, config, form).eval()
+    reinitialise(model)
+    return Example(WithMask(model), (ids, torch.randn(2, 3, 24, 24), shown))
 
 
 @architecture("internvl")

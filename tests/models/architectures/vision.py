@@ -84,7 +84,7 @@ def pvt(form):
 
 @architecture("cvt", ("eager",))
 def cvt(form):
-    config = CvtConfig(patch_sizes=[7, 3], patch_stride=[4, 2], patch_padding=[2, 1], embed_dim=[16, 32], num_heads=[2, 4], depth=[1, 1],
+    config = CvtConfig(patch_sizes=[7, 3], patch_stride=[4, 2], patch_padding=[2, 1], embed_dim=[16, 32], num_heads=[2, 4], depth=[1, 2],
                        mlp_ratio=[2.0, 2.0], cls_token=[False, True], qkv_bias=[True, True], drop_path_rate=[0.0, 0.0],
                        attention_drop_rate=[0.0, 0.0], drop_rate=[0.0, 0.0], qkv_projection_method=["dw_bn", "dw_bn"], kernel_qkv=[3, 3],
                        padding_kv=[1, 1], stride_kv=[2, 2], padding_q=[1, 1], stride_q=[1, 1])
