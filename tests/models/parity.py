@@ -58,28 +58,30 @@ def last_line(finished: subprocess.CompletedProcess) -> str:
 
 def compare(captured: dict[str, Tensor], reference: dict, limit: float, result: Result) -> None:
     left = dict(captured)
-    for call in reference["attention"]:
-        if any(re.search(pattern, call["module"]) for pattern in reference["unused"]):
+    wanted = [call for call in reference["attention"] if not any(re.search(pattern, call["module"]) for pattern in reference["unused"])]
+    result.expected = len(wanted)
+    unmatched = []
+    for call in wanted:
+        named = {key for key in left if re.sub(r"(#\d+)+$", "", key) == call["module"]}
+        close = [(key not in named, worst, key) for key in left if (worst := difference(left[key], call["weights"])) <= limit]
+        if not close:
+            unmatched.append(call)
             continue
-        result.expected += 1
-        named = [key for key in left if re.sub(r"(#\d+)+$", "", key) == call["module"]]
-        ranked = sorted((difference(left[key], call["weights"]), key not in named, key) for key in left)
-        if not ranked or ranked[0][0] > limit:
-            near = sorted((difference(left[key], call["weights"]), key) for key in named)
-            shape = list(call["weights"].shape)
-            if near:
-                result.problems.append(f"wrong weights: {call['module']} {shape}: {near[0][1]} {list(left[near[0][1]].shape)} is off by {near[0][0]:.2g}")
-                del left[near[0][1]]
-            else:
-                result.problems.append(f"missing: {call['module']} {shape}")
-            continue
-        close = [entry for entry in ranked if entry[0] <= limit]
-        worst, other_name, key = min(close, key=lambda entry: (entry[1], entry[0]))
+        other_name, worst, key = min(close)
         if other_name:
             result.problems.append(f"name: {call['module']} is called {key}")
         result.matched += 1
         result.worst = max(result.worst, worst)
         del left[key]
+    for call in unmatched:
+        told = f"{call['module']} {list(call['weights'].shape)}"
+        near = sorted((difference(left[key], call["weights"]), key) for key in left if re.sub(r"(#\d+)+$", "", key) == call["module"])
+        if near:
+            worst, key = near[0]
+            result.problems.append(f"wrong weights: {told}: {key} {list(left[key].shape)} is off by {worst:.2g}")
+            del left[key]
+        else:
+            result.problems.append(f"missing: {told}")
     for key, weights in left.items():
         result.problems.append(f"captured, but no attention: {key} {list(weights.shape)}")
 
@@ -128,6 +130,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    subprocess.run([arguments.gaze, "--version"], check=True, stdout=subprocess.DEVNULL)
     stems = sorted(file.name.removesuffix(".reference.pt") for file in arguments.models.glob("*.reference.pt"))
     if arguments.only:
         stems = [stem for stem in stems if stem.rsplit(".", 1)[0] in arguments.only]

@@ -13,7 +13,8 @@ SOFTMAX = {"_softmax", "_safe_softmax"}
 PRODUCT = {"bmm", "baddbmm", "mm", "addmm", "mv", "dot"}
 # Ops that leave the weights as they are, and ops that change what the values are multiplied with.
 KEEPS = {"view", "_unsafe_view", "reshape", "expand", "permute", "transpose", "t", "unsqueeze", "squeeze", "clone", "_to_copy", "alias",
-         "detach", "contiguous", "native_dropout", "copy_", "_reshape_alias", "as_strided", "constant_pad_nd", "select", "unbind", "split", "split_with_sizes"}
+         "detach", "contiguous", "native_dropout", "copy_", "_reshape_alias", "select", "unbind", "split", "split_with_sizes"}
+SKEWS = {"as_strided", "constant_pad_nd"}
 CHANGES = {"slice", "masked_fill", "masked_fill_", "mul", "mul_", "div", "div_", "where", "add", "add_", "nan_to_num", "index", "cat",
            "clamp", "zero_"}
 
@@ -37,6 +38,7 @@ class Carried:
     tensor: Tensor   # held, so that its id stays its own
     call: Call
     weights: Tensor  # as they were after the last op that changed them
+    skewed: bool = False  # rows were shifted against each other: its dimensions are not queries and keys any more
 
 
 class Recorder(TorchDispatchMode):
@@ -91,13 +93,14 @@ class Recorder(TorchDispatchMode):
         for carried in [self.carried[id(tensor)] for tensor in flat if id(tensor) in self.carried]:
             if op in PRODUCT:
                 carried.call.multiplied.append(operand_of(carried, op, args))
-            elif op in KEEPS or op in CHANGES:
+            elif op in KEEPS | CHANGES | SKEWS:
                 drops = any(id(tensor) in self.noise for tensor in flat)
-                changed = op in CHANGES and not drops and result.dim() > carried.call.dim
+                changed = op in CHANGES and not drops and not carried.skewed and result.dim() > carried.call.dim
+                skewed = carried.skewed or op in SKEWS
                 weights = kept(result, carried.call.dim) if changed else carried.weights
                 for tensor in result if isinstance(result, (list, tuple)) else (result,):
                     if isinstance(tensor, Tensor):
-                        self.carried[id(tensor)] = Carried(tensor, carried.call, weights)
+                        self.carried[id(tensor)] = Carried(tensor, carried.call, weights, skewed)
 
 
 def operand_of(carried: Carried, op: str, args: tuple) -> Tensor:
@@ -105,7 +108,7 @@ def operand_of(carried: Carried, op: str, args: tuple) -> Tensor:
     left, right = args[1:3] if op == "baddbmm" else args[:2]
     operand = left if left is carried.tensor else right.transpose(-2, -1) if right.dim() > 1 else right
     matrices = operand.dim() == 3 or carried.weights.dim() == 2
-    if matrices and operand.numel() == carried.weights.numel():
+    if matrices and not carried.skewed and operand.numel() == carried.weights.numel():
         multiplied = kept(operand, operand.dim() - 1)
         if not torch.equal(multiplied.flatten(), carried.weights.flatten()):
             return multiplied

@@ -93,10 +93,10 @@ def falcon(form):
     return positional(FalconForCausalLM._from_config(config, attn_implementation=form), {"input_ids": ids()}, FIXED)
 
 
-@architecture("falcon-alibi")
+@architecture("falcon-alibi", ("eager",))
 def falcon_alibi(form):
     config = FalconConfig(vocab_size=97, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, multi_query=False, alibi=True)
-    return positional(FalconForCausalLM._from_config(config, attn_implementation=form), padded(left=False), FIXED)
+    return positional(FalconForCausalLM._from_config(config, attn_implementation=form), {"input_ids": ids()}, FIXED)
 
 
 @architecture("mpt", ("eager",))

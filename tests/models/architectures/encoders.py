@@ -45,8 +45,8 @@ def modernbert(form):
 @architecture("longformer", ("eager",))
 def longformer(form):
     config = LongformerConfig(**COMMON, attention_window=[4, 4], sep_token_id=2, bos_token_id=1, eos_token_id=2)
-    inputs = padded(12)
-    return positional(LongformerModel._from_config(config, attn_implementation=form), inputs, TUPLE)
+    # The recorded rows are [batch, queries, heads, offsets]; those of padding are zero in every head.
+    return positional(LongformerModel._from_config(config, attn_implementation=form), padded(12), TUPLE, repeats=True)
 
 
 @architecture("bigbird", ("eager",))
