@@ -16,7 +16,7 @@ class Example:
     module: nn.Module
     inputs: tuple
     scripted: bool = False
-    not_attention: tuple[str, ...] = ()  # patterns of modules whose softmax feeds a product, and yet is no attention
+    not_attention: tuple[str, ...] = ()  # patterns of MODULE#CALL: a softmax that feeds a product, yet is no attention
     unused: tuple[str, ...] = ()         # patterns of modules that run in Python, while TorchScript drops their result
     repeats: bool = False                # the same attention over the same values runs more than once
     calls_expected: bool = True          # False: there is no attention in it, and nothing may be captured

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Records what every attention call of a Python module multiplies its values with."""
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -125,8 +126,9 @@ def record(module: nn.Module, inputs: tuple, not_attention: tuple[str, ...]) -> 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Recorder(module) as recorder:
         output = module(*inputs)
     torch.backends.mha.set_fastpath_enabled(True)
-    attention, others = [], []
+    attention, others, seen = [], [], Counter()
     for call in recorder.calls:
-        declared = any(re.search(pattern, call.module) for pattern in not_attention)
+        seen[call.module] += 1
+        declared = any(re.search(pattern, f"{call.module}#{seen[call.module]}") for pattern in not_attention)
         (attention if call.multiplied and not declared else others).append({"module": call.module, "weights": call.weights()})
     return attention, others, output
