@@ -115,7 +115,7 @@ def instructblip(form):
 @architecture("grounding-dino", ("eager",))
 def grounding_dino(form):
     """One matrix of scores between picture and words, softmaxed in both directions."""
-    config = GroundingDinoConfig(backbone_config=resnet_two_stages(), text_config=dict(model_type="bert", **BERT), num_queries=6, encoder_layers=1,
+    config = GroundingDinoConfig(backbone_config=resnet_two_stages(), text_config=dict(model_type="bert", **BERT | dict(hidden_size=32, num_hidden_layers=1)), num_queries=6, encoder_layers=1,
                                  decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64,
                                  d_model=64, num_feature_levels=2, max_text_len=7)
     inputs = ids() | {"pixel_values": torch.randn(2, 3, 64, 96)}
@@ -131,7 +131,7 @@ def resnet_two_stages():
 
 @architecture("mask2former", ("eager",))
 def mask2former(form):
-    swin = SwinConfig(image_size=64, patch_size=4, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4], window_size=4, mlp_ratio=2.0,
+    swin = SwinConfig(image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4], window_size=4, mlp_ratio=2.0,
                       out_features=["stage1", "stage2", "stage3", "stage4"])
     config = Mask2FormerConfig(backbone_config=swin, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=32,
                                encoder_layers=1, decoder_layers=2, num_attention_heads=4, dim_feedforward=32, num_queries=5)

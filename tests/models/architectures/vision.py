@@ -99,7 +99,7 @@ def levit(form):
 
 @architecture("mobilevit", ("eager",))
 def mobilevit(form):
-    config = MobileViTConfig(image_size=64, hidden_sizes=[16, 24, 32], neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32], num_attention_heads=4)
+    config = MobileViTConfig(image_size=64, hidden_sizes=[16, 24, 32], neck_hidden_sizes=[8, 8, 8, 16, 16, 16, 24], num_attention_heads=4)
     return positional(MobileViTModel._from_config(config, attn_implementation=form), picture(64, 96), TUPLE, gain=6.0)
 
 
