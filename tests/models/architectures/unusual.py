@@ -25,8 +25,8 @@ def ids(length: int = 7, batch: int = 2) -> dict:
 @architecture("deepseek-v3")
 def deepseek_v3(form):
     """Keys and values from a small latent; keys are wider than values."""
-    config = DeepseekV3Config(**LLAMA, num_key_value_heads=4, moe_intermediate_size=32, n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2,
-                              kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=12, first_k_dense_replace=2)
+    config = DeepseekV3Config(**LLAMA, num_key_value_heads=4, moe_intermediate_size=32, n_routed_experts=4, n_group=1, topk_group=1,
+                              num_experts_per_tok=2, kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=12, first_k_dense_replace=2)
     return positional(DeepseekV3ForCausalLM._from_config(config, attn_implementation=form), ids(), FIXED)
 
 
@@ -57,7 +57,8 @@ def squeezebert(form):
 def convbert(form):
     """Beside the attention, a softmax makes convolution kernels, which multiply the values too."""
     config = ConvBertConfig(**BERT, embedding_size=48, conv_kernel_size=3)
-    return positional(ConvBertModel._from_config(config, attn_implementation=form), ids(), TUPLE, not_attention=(r"attention\.self#1$",))
+    return positional(ConvBertModel._from_config(config, attn_implementation=form), ids(), TUPLE,
+                      not_attention=(r"attention\.self#1$",))
 
 
 @architecture("funnel", ("eager",))
@@ -78,7 +79,8 @@ def prophetnet(form):
 @architecture("led", ("eager",))
 def led(form):
     config = LEDConfig(vocab_size=97, d_model=48, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4,
-                       encoder_ffn_dim=64, decoder_ffn_dim=64, attention_window=4, max_encoder_position_embeddings=32, max_decoder_position_embeddings=16)
+                       encoder_ffn_dim=64, decoder_ffn_dim=64, attention_window=4,
+                       max_encoder_position_embeddings=32, max_decoder_position_embeddings=16)
     return positional(LEDForConditionalGeneration._from_config(config, attn_implementation=form),
                       {"input_ids": ids(12)["input_ids"], "decoder_input_ids": ids(5)["input_ids"]}, FIXED)
 
@@ -115,8 +117,9 @@ def instructblip(form):
 @architecture("grounding-dino", ("eager",))
 def grounding_dino(form):
     """One matrix of scores between picture and words, softmaxed in both directions."""
-    config = GroundingDinoConfig(backbone_config=resnet_two_stages(), text_config=dict(model_type="bert", **BERT | dict(hidden_size=32, num_hidden_layers=1)), num_queries=6, encoder_layers=1,
-                                 decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64,
+    words = dict(model_type="bert", **BERT | dict(hidden_size=32, num_hidden_layers=1))
+    config = GroundingDinoConfig(backbone_config=resnet_two_stages(), text_config=words, num_queries=6, encoder_layers=1, decoder_layers=1,
+                                 encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64,
                                  d_model=64, num_feature_levels=2, max_text_len=7)
     inputs = ids() | {"pixel_values": torch.randn(2, 3, 64, 96)}
     return positional(GroundingDinoModel._from_config(config, attn_implementation=form),

@@ -106,7 +106,8 @@ def mobilevit(form):
 @architecture("hiera", ("eager",))
 def hiera(form):
     config = HieraConfig(embed_dim=16, image_size=[32, 48], patch_size=[7, 7], patch_stride=[4, 4], patch_padding=[3, 3], mlp_ratio=2.0,
-                         depths=[1, 1], num_heads=[1, 2], num_query_pool=1, query_stride=[2, 2], masked_unit_size=[4, 4], masked_unit_attention=[True, False])
+                         depths=[1, 1], num_heads=[1, 2], num_query_pool=1, query_stride=[2, 2], masked_unit_size=[4, 4],
+                         masked_unit_attention=[True, False])
     return positional(HieraModel._from_config(config, attn_implementation=form), picture(32, 48), TUPLE)
 
 
