@@ -371,6 +371,13 @@ class TalkingHeads(Attention):
         weights = self.after(scores.softmax(-1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return self.join(weights @ v)
 
+    @torch.jit.unused
+    def maps(self, x: Tensor, memory: Tensor) -> list[Tensor]:
+        with torch.no_grad():
+            scores = self.split(self.q(x)) @ self.split(self.k(memory)).transpose(-2, -1)
+            weights = self.before(scores.permute(0, 2, 3, 1)).softmax(2)
+            return [self.after(weights).permute(0, 3, 1, 2)]
+
 
 @own("own-weights-returned")
 class WeightsReturned(Attention):
