@@ -257,3 +257,240 @@ CATCH_TEST_CASE("layout: the impossible is refused by field") {
   CATCH_CHECK_THAT(refused(geometry), StartsWith("geometry.unpad: expected one grid in a letterbox, got it beside "
                                                  "another fit."));
 }
+
+CATCH_TEST_CASE("dynamic grid: rows and cols are the input's size divided by patch and merge, at any aspect ratio") {
+  Geometry geometry;
+  geometry.patch = 14;
+  geometry.merge = 2;
+  const Geometry wide = gaze::resolve(geometry, {.input_width = 140, .input_height = 84});
+  CATCH_CHECK(wide.rows == 3);
+  CATCH_CHECK(wide.cols == 5);
+  const Geometry tall = gaze::resolve(geometry, {.input_width = 28, .input_height = 196});
+  CATCH_CHECK(tall.rows == 7);
+  CATCH_CHECK(tall.cols == 1);
+  // What is resolved stays as it is, whatever else is known.
+  CATCH_CHECK(gaze::resolve(wide, {.input_width = 28, .input_height = 28}).cols == 5);
+  const Composition composition = gaze::compose(planted_keys(wide, {0, 4, 7, 14}));
+  const Layout drawn{"", wide, 3, 5, {}};
+  const int64_t cells[] = {0, 4, 7, 14};
+  for (size_t w = 0; w < 4; ++w) {
+    const gaze::Overlay& overlay = composition.words[w];
+    CATCH_CHECK(gaze::test::in_cell(drawn, cells[w], overlay.hot_x, overlay.hot_y, kWidth, kHeight));
+  }
+  geometry.tiles = {.rows = 3, .cols = 1};
+  CATCH_CHECK(gaze::resolve(geometry, {.input_width = 140, .input_height = 84}).rows == 1);
+}
+
+CATCH_TEST_CASE("dynamic grid: an input that does not divide, or is not known, is refused") {
+  Geometry geometry;
+  geometry.patch = 14;
+  geometry.merge = 2;
+  CATCH_CHECK(resolve_refusal(geometry, {.input_width = 150, .input_height = 84}) ==
+              "geometry.input_width: expected a multiple of 28 (patch 14 x merge 2), got 150. Give the size of the "
+              "model's input, which the picture was resized to.");
+  CATCH_CHECK_THAT(resolve_refusal(geometry),
+                   Catch::Matchers::StartsWith("geometry.input_width: expected the size of the model's input, from "
+                                               "which patch 14 makes rows and cols, got none."));
+  geometry.tiles = {.rows = 2, .cols = 1};
+  CATCH_CHECK_THAT(resolve_refusal(geometry, {.input_width = 140, .input_height = 84}),
+                   Catch::Matchers::StartsWith("geometry.input_height: expected a multiple of 56 (patch 14 x merge 2 x "
+                                               "2 tiles), got 84."));
+  geometry = grid_of(3, 6);
+  geometry.patch = 14;
+  geometry.merge = 2;
+  CATCH_CHECK(resolve_refusal(geometry, {.input_width = 140, .input_height = 84}) ==
+              "geometry.patch: expected an input of 168 x 84 pixels for these rows and cols, got 140 x 84. Leave rows "
+              "and cols out, or correct patch and merge.");
+  geometry.rows = geometry.cols = 0;
+  GAZE_REQUIRE_REFUSED(gaze::check(geometry), DropReason::GridMismatch, "Call gaze::resolve first.");
+}
+
+CATCH_TEST_CASE("unpad: rows on a letterbox's padding have no keys, and the others lie where they lay") {
+  // LLaVA-NeXT: 37 x 23 into 672 x 672 with patches of 14: 48 x 48 cells, int(23 * 48 / 37) = 29 rows, 9 cut at each
+  // side. The picture is 418 pixels high, from pixel 127 on.
+  Geometry geometry;
+  geometry.patch = 14;
+  geometry.fit = Fit::Letterbox;
+  geometry.input_width = geometry.input_height = 672;
+  geometry.unpad = true;
+  geometry.row_end = 1;
+  geometry.thumbnail = {.rows = 24, .cols = 24, .first = true};
+  geometry = gaze::resolve(geometry, {.picture_width = kWidth, .picture_height = kHeight});
+  CATCH_REQUIRE(geometry.rows == 30);
+  CATCH_REQUIRE(geometry.cols == 48);
+  CATCH_CHECK(geometry.cut_rows == 9);
+  CATCH_CHECK(geometry.span() == 576 + 30 * 49);
+  CATCH_CHECK(gaze::resolve(geometry, {}).rows == 30);
+  const std::vector<std::pair<int64_t, int64_t>> cells = {{0, 0}, {3, 40}, {15, 20}, {29, 47}};
+  std::vector<int64_t> hot;
+  for (const auto& [row, col] : cells) hot.push_back(576 + row * 49 + col);
+  hot.push_back(576 + 48);     // a row's end
+  hot.push_back(24 * 5 + 17);  // thumbnail: row 5, column 17
+  const Composition composition = gaze::compose(planted_keys(geometry, hot));
+  for (size_t i = 0; i < cells.size(); ++i) {
+    CATCH_INFO("cell " << cells[i].first << ", " << cells[i].second);
+    const gaze::Overlay& overlay = composition.words[i];
+    // The centre of the cell, in pixels of the picture.
+    const double x = (static_cast<double>(cells[i].second) + 0.5) * 14 * kWidth / 672 - 0.5;
+    const double y = ((static_cast<double>(cells[i].first) + 9.5) * 14 - 127) * kHeight / 418 - 0.5;
+    CATCH_CHECK(std::abs(overlay.hot_x - x) <= 0.6);
+    CATCH_CHECK(std::abs(overlay.hot_y - std::clamp(y, 0.0, kHeight - 1.0)) <= 0.6);
+  }
+  CATCH_CHECK(composition.words[4].max_lift < 1);
+  const gaze::Overlay& coarse = composition.words[5];
+  CATCH_CHECK(coarse.hot_x >= 17 * kWidth / 24.0 - 1);
+  CATCH_CHECK(coarse.hot_x <= 18 * kWidth / 24.0);
+  CATCH_CHECK(coarse.hot_y >= 5 * kHeight / 24.0 - 1);
+  CATCH_CHECK(coarse.hot_y <= 6 * kHeight / 24.0);
+  CATCH_CHECK(composition.words[0].mass ==
+              Approx(0.95 - 31 * 0.05 / static_cast<double>(geometry.span())).margin(1e-4));
+}
+
+CATCH_TEST_CASE("unpad: columns of a tall picture are cut, none of a square one") {
+  Geometry geometry = grid_of(48, 48);
+  geometry.fit = Fit::Letterbox;
+  geometry.input_width = geometry.input_height = 672;
+  geometry.unpad = true;
+  const Geometry tall = gaze::resolve(geometry, {.picture_width = 23, .picture_height = 37});
+  CATCH_CHECK(tall.rows == 48);
+  CATCH_CHECK(tall.cols == 30);
+  CATCH_CHECK(tall.cut_cols == 9);
+  CATCH_CHECK(gaze::resolve(geometry, {.picture_width = 50, .picture_height = 50}).cells() == 48 * 48);
+  CATCH_CHECK_THAT(resolve_refusal(geometry),
+                   Catch::Matchers::StartsWith("geometry: expected the size of the original picture"));
+  CATCH_CHECK(gaze::cell_at(tall, 23, 37, 0, 0) == 0);
+  CATCH_CHECK(gaze::cell_at(tall, 23, 37, 22, 36) == 47 * 30 + 29);
+}
+
+CATCH_TEST_CASE("video: one frame's keys, or their sum over time, are drawn on the frame") {
+  // 6 frames, two to a key frame, 2 x 3 cells each, one special key before each key frame.
+  Geometry geometry = grid_of(2, 3);
+  geometry.video = {.frames = 6, .temporal_merge = 2, .frame = 3, .leading = 1};
+  CATCH_REQUIRE(geometry.span() == 3 * 7);
+  const auto key = [](int64_t key_frame, int64_t cell) { return key_frame * 7 + 1 + cell; };
+  const Layout drawn{"", geometry, 2, 3, {}};
+  const auto hot = [&](const gaze::Overlay& overlay, int64_t cell) {
+    return gaze::test::in_cell(drawn, cell, overlay.hot_x, overlay.hot_y, kWidth, kHeight);
+  };
+  AttentionRecord record = planted_keys(geometry, {key(1, 5), key(0, 2), 7});
+  const Composition one = gaze::compose(record);
+  CATCH_CHECK(hot(one.words[0], 5));
+  CATCH_CHECK(one.words[0].max_lift == Approx(0.9 * 21));
+  for (const size_t elsewhere : {1, 2}) CATCH_CHECK(one.words[elsewhere].diffuse);
+  const double rest = 0.05 / 21;
+  CATCH_CHECK(one.words[0].mass == Approx(0.9 + 5 * rest));
+  CATCH_CHECK(one.words[1].mass == Approx(6 * rest));
+  // Frames 2 and 3 share the second key frame.
+  CATCH_REQUIRE(one.words[0].frame_mass.size() == 6);
+  for (const size_t frame : {0, 1, 4, 5}) CATCH_CHECK(one.words[0].frame_mass[frame] == Approx(3 * rest));
+  for (const size_t frame : {2, 3}) CATCH_CHECK(one.words[0].frame_mass[frame] == Approx((0.9 + 5 * rest) / 2));
+
+  geometry.video->frame = -1;
+  record.geometry = geometry;
+  const Composition sum = gaze::compose(record);
+  CATCH_CHECK(hot(sum.words[0], 5));
+  CATCH_CHECK(hot(sum.words[1], 2));
+  CATCH_CHECK(sum.words[2].diffuse);
+  CATCH_CHECK(sum.words[0].mass == Approx(0.9 + 17 * rest));
+  CATCH_CHECK(sum.words[1].frame_mass[0] == Approx((0.9 + 5 * rest) / 2));
+  const json root = request_json(record);
+  CATCH_CHECK(root.at("geometry").at("video").at("frames") == 6);
+  CATCH_CHECK(root.at("words").at(1).at("frame_mass").size() == 6);
+  CATCH_CHECK(root.at("words").at(1).at("frame_mass").at(1).get<double>() == Approx((0.9 + 5 * rest) / 2));
+  double frames = 0;
+  for (const json& mass : root.at("summary").at("frame_mass")) frames += mass.get<double>();
+  CATCH_CHECK(frames == Approx(root.at("summary").at("mass").get<double>()));
+  CATCH_CHECK(request_json(planted_keys(grid_of(2, 3), {0})).at("words").at(0).at("frame_mass").is_null());
+}
+
+CATCH_TEST_CASE("video: uniform attention is 1.0 on one frame and on the sum") {
+  Geometry geometry = grid_of(2, 3);
+  geometry.video = {.frames = 4, .temporal_merge = 2};
+  for (const int64_t frame : {-1, 0, 3}) {
+    geometry.video->frame = frame;
+    AttentionRecord record = planted_keys(geometry, {0});
+    record.map_tc.fill_(1.0 / 60);
+    record.mass_t = record.map_tc.sum(1);
+    record.visible_t = at::full({1}, 60, at::kFloat);
+    CATCH_CHECK(at::allclose(gaze::compose(record).lift_wc, at::ones({1, 6})));
+  }
+}
+
+CATCH_TEST_CASE("video: frames that do not fit are refused") {
+  const auto refused = [](const Geometry& geometry) {
+    const auto found = gaze::test::refusal([&] { gaze::check(geometry); });
+    return found ? found->text : std::string("accepted");
+  };
+  Geometry geometry = grid_of(2, 3);
+  geometry.video = {.frames = 5, .temporal_merge = 2};
+  CATCH_CHECK(
+      refused(geometry) ==
+      "geometry.video.frames: expected a multiple of temporal_merge (2), got 5. Count the frames the model got, "
+      "those it was padded with included.");
+  geometry.video = {.frames = 6, .temporal_merge = 2, .frame = 6};
+  CATCH_CHECK(refused(geometry) ==
+              "geometry.video.frame: expected -1 (the sum) or 0..5, got 6. Name a frame of the video.");
+  geometry.video->frame = 0;
+  CATCH_CHECK(keys_refusal(geometry, 17) ==
+              "geometry: expected 18 keys (3 key frames of (2 x 3 cells)), got 17. Correct rows and cols, or select "
+              "another site.");
+  geometry.tiles = gaze::Tiles();
+  CATCH_CHECK(refused(geometry) ==
+              "geometry.video: expected a grid of its own, got it beside tiles. Give one of them.");
+}
+
+CATCH_TEST_CASE("several pictures: the span of the one that is asked for is drawn") {
+  Geometry geometry = grid_of(2, 3);
+  geometry.leading = 1;
+  geometry.spans = {{3, 7}, {12, 7}};
+  geometry.pictures = 2;
+  geometry.picture = 1;
+  const Geometry second = gaze::resolve(geometry, {});
+  CATCH_CHECK(second.first_key == 12);
+  CATCH_CHECK(second.first_cell() == 13);
+  CATCH_CHECK(keys_refusal(second, 19, false) == "accepted");
+  CATCH_CHECK(keys_refusal(second, 18, false) ==
+              "geometry.spans[1]: expected keys within a row of 18, got 12..18. Count the prompt's keys again, or "
+              "select another site.");
+  geometry.picture = 0;
+  CATCH_CHECK(gaze::resolve(geometry, {}).first_key == 3);
+  // The other picture's span must lie in the row as well: the prompt is not the one that was described.
+  CATCH_CHECK_THAT(keys_refusal(gaze::resolve(geometry, {}), 18, false),
+                   Catch::Matchers::StartsWith("geometry.spans[1]: expected keys within a row of 18"));
+  geometry.spans[0].keys = 8;
+  CATCH_CHECK(keys_refusal(gaze::resolve(geometry, {}), 19, false) ==
+              "geometry.spans[0]: expected 7 keys (1 leading + 2 x 3 cells), got 8. Correct the span, or the rows and "
+              "cols of its picture.");
+}
+
+CATCH_TEST_CASE("several pictures: a wrong count, a missing choice and overlapping spans are refused") {
+  Geometry geometry = grid_of(2, 3);
+  geometry.spans = {{3, 6}, {12, 6}};
+  CATCH_CHECK(resolve_refusal(geometry) ==
+              "geometry.picture: expected which of 2 pictures the overlay is for, 0..1, got -1. Name one of them, and "
+              "give the request that picture.");
+  geometry.picture = 2;
+  CATCH_CHECK_THAT(
+      resolve_refusal(geometry),
+      Catch::Matchers::StartsWith("geometry.picture: expected which of 2 pictures the overlay is for, 0..1, "
+                                  "got 2."));
+  geometry.picture = 0;
+  geometry.pictures = 3;
+  CATCH_CHECK(resolve_refusal(geometry) ==
+              "geometry.spans: expected one for each of the prompt's 3 pictures, got 2. Say where the keys of every "
+              "picture begin.");
+  geometry.pictures = 0;
+  geometry.spans[1].first_key = 8;
+  CATCH_CHECK_THAT(resolve_refusal(geometry),
+                   Catch::Matchers::StartsWith("geometry.spans[1]: expected at least 1 key from key 9 on, got 6 from "
+                                               "8."));
+  geometry.spans.clear();
+  geometry.picture = 1;
+  CATCH_CHECK_THAT(resolve_refusal(geometry),
+                   Catch::Matchers::StartsWith("geometry.picture: expected 0 without spans, got 1."));
+  geometry.picture = 0;
+  geometry.pictures = 2;
+  CATCH_CHECK_THAT(resolve_refusal(geometry),
+                   Catch::Matchers::StartsWith("geometry.spans: expected one for each of the prompt's 2 pictures, got "
+                                               "0."));
+}
