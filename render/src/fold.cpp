@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <gaze/render/cell_keys.hpp>
 
@@ -21,14 +22,25 @@ at::Tensor table(const std::vector<double>& shares, int64_t cells, const ops::Ro
   return ops::to_device(share, route, ops::Cargo::Table);
 }
 
+// Of the second axis each index's values, shared out. One product at a time: for a matrix product cuBLAS would keep a
+// workspace on a stream that needs it for nothing else.
+at::Tensor share_out(const at::Tensor& coarse_tin, const at::Tensor& shares_ci) {
+  const int64_t cells = shares_ci.size(0);
+  at::Tensor fine_tcn = at::zeros({coarse_tin.size(0), cells, coarse_tin.size(2)}, coarse_tin.options());
+  for (int64_t i = 0; i < coarse_tin.size(1); ++i) {
+    fine_tcn.addcmul_(shares_ci.select(1, i).view({1, cells, 1}), coarse_tin.select(1, i).unsqueeze(1));
+  }
+  return fine_tcn;
+}
+
 // The weight of each thumbnail key, spread over the cells it covers.
 at::Tensor spread_thumbnail(const at::Tensor& map_tk, const CellKeys& keys, const ops::Route& route) {
   const int64_t tokens = map_tk.size(0);
   const at::Tensor thumbnail_tij =
       take(map_tk, keys.thumbnail_keys, route).view({tokens, keys.thumbnail_rows, keys.thumbnail_cols});
-  const at::Tensor rows = table(keys.row_shares, keys.rows, route);
-  const at::Tensor cols = table(keys.col_shares, keys.cols, route);
-  return rows.matmul(thumbnail_tij).matmul(cols.t()).reshape({tokens, keys.rows * keys.cols});
+  const at::Tensor rows_trj = share_out(thumbnail_tij, table(keys.row_shares, keys.rows, route));
+  const at::Tensor cells_tcr = share_out(rows_trj.transpose(1, 2), table(keys.col_shares, keys.cols, route));
+  return cells_tcr.transpose(1, 2).reshape({tokens, keys.rows * keys.cols});
 }
 
 }  // namespace

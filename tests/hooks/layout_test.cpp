@@ -119,6 +119,16 @@ CATCH_TEST_CASE("layouts: of several pictures in a prompt the one that is asked 
     CATCH_CHECK(gaze::test::in_cell(drawn, index == 0 ? 9 : 4, seen.hot_x, seen.hot_y, kWidth, kHeight));
     CATCH_CHECK(composition.words[static_cast<size_t>(1 - index)].max_lift < 1);
   }
+  // A picture that begins a longer row.
+  gaze::Geometry first = gaze::test::grid_of(3, 5);
+  const gaze::RequestSpec alone{.image = picture(), .geometry = first};
+  CATCH_CHECK(captured(std::nullopt, 40, {9}, alone).error.find("geometry: expected 15 keys (3 x 5 cells), got 40.") ==
+              0);
+  first.spans = {{0, 15}};
+  const gaze::AttentionRecord begun = captured(std::nullopt, 40, {9}, {.image = picture(), .geometry = first});
+  CATCH_REQUIRE(begun.error.empty());
+  const gaze::Overlay overlay = gaze::compose(begun).words.at(0);
+  CATCH_CHECK(gaze::test::in_cell(drawn, 9, overlay.hot_x, overlay.hot_y, kWidth, kHeight));
   geometry.pictures = 3;
   const gaze::AttentionRecord refused = captured(std::nullopt, 40, {3}, {.image = picture(), .geometry = geometry});
   CATCH_CHECK(refused.error_reason == gaze::DropReason::GridMismatch);
