@@ -80,9 +80,9 @@ struct GAZE_API Geometry {
   int64_t window_rows = 0, window_cols = 0;  ///< cells of a whole window, > 0 with CellOrder::Windows alone
   int64_t row_end = 0;                       ///< special keys after every row of cells; CellOrder::Rows alone
   bool last_row_end = true;                  ///< whether the last row of a grid has its row_end too
-  std::optional<Tiles> tiles;
-  std::optional<Thumbnail> thumbnail;
-  std::optional<Video> video;
+  std::optional<Tiles> tiles = {};
+  std::optional<Thumbnail> thumbnail = {};
+  std::optional<Video> video = {};
   /// Letterbox: whole rows or columns of cells that lie on the padding have no keys. `resolve` takes them off rows or
   /// cols, and says in cut_rows and cut_cols how many went at each side.
   bool unpad = false;
@@ -90,9 +90,9 @@ struct GAZE_API Geometry {
   /// The original picture, where keys depend on its size (unpad, a thumbnail beside a letterbox); by `resolve`.
   int64_t picture_width = 0, picture_height = 0;
 
-  std::vector<KeySpan> spans;  ///< every picture of the prompt, in order; first_key is then that of `picture`
-  int64_t picture = -1;        ///< which of the spans the overlay is for, from 0; -1: the only one
-  int64_t pictures = 0;        ///< how many pictures the prompt holds, to check the spans against; 0: not stated
+  std::vector<KeySpan> spans = {};  ///< every picture of the prompt, in order; first_key is then that of `picture`
+  int64_t picture = -1;             ///< which of the spans the overlay is for, from 0; -1: the only one
+  int64_t pictures = 0;             ///< how many pictures the prompt holds, to check the spans against; 0: not stated
 
   [[nodiscard]] int64_t grid_rows() const noexcept { return rows * (tiles ? tiles->rows : 1); }
   [[nodiscard]] int64_t grid_cols() const noexcept { return cols * (tiles ? tiles->cols : 1); }
