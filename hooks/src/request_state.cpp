@@ -162,6 +162,7 @@ void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noex
     if (batch != static_cast<int64_t>(rows_.size())) return;
     for (int64_t b = 0; b < batch; ++b) {
       Row& row = rows_[static_cast<size_t>(b)];
+      row.input = {input.size(3), input.size(2)};
       Picture& picture = row.spec.image;
       if (!picture.empty()) continue;
       picture.tensor = input[b].detach().clone();
@@ -205,6 +206,15 @@ void RequestState::fail_with_current_exception() noexcept {
   }
 }
 
+std::optional<Geometry> RequestState::resolved(const Row& row, int64_t keys) const {
+  const std::optional<Geometry>& stated = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
+  if (!stated) return std::nullopt;
+  const PictureSize picture = known_size(row.spec.image);
+  Geometry geometry = resolve(*stated, {row.input.width, row.input.height, picture.width, picture.height});
+  check_keys(geometry, keys, geometry.first_key == 0 && geometry.spans.empty());
+  return geometry;
+}
+
 bool RequestState::prepare(int64_t batch, int64_t keys) {
   if (automatic_ && batch > static_cast<int64_t>(rows_.size())) {
     const int64_t more = batch - static_cast<int64_t>(rows_.size());
@@ -221,20 +231,23 @@ bool RequestState::prepare(int64_t batch, int64_t keys) {
                                         ". Open the request with one spec per batch row.");
     return false;
   }
-  const auto& spec = rows_.front().spec;
-  const std::optional<Geometry> geometry = spec.geometry ? spec.geometry : recorder->profile.geometry;
-  if (geometry) {
-    try {
-      check_keys(*geometry, keys, geometry->first_key == 0);
-    } catch (const Error& error) {
-      fail(error.reason(), error.what());
-      return false;
-    }
-    cells_ = geometry->cells();
-    first_cell_ = geometry->first_cell();
-  } else {
-    cells_ = keys;
-    first_cell_ = 0;
+  try {
+    for (Row& row : rows_) row.geometry = resolved(row, keys);
+  } catch (const Error& error) {
+    fail(error.reason(), error.what());
+    return false;
+  }
+  const auto first_cell = [](const Row& row) { return row.geometry ? row.geometry->first_cell() : 0; };
+  const auto span = [keys](const Row& row) { return row.geometry ? row.geometry->span() : keys; };
+  first_cell_ = first_cell(rows_.front());
+  span_ = span(rows_.front());
+  for (const Row& row : rows_) {
+    if (first_cell(row) == first_cell_ && span(row) == span_) continue;
+    fail(DropReason::ShapeMismatch, "batch: expected the picture's keys at one place in all rows, got " +
+                                        std::to_string(span_) + " from " + std::to_string(first_cell_) + " and " +
+                                        std::to_string(span(row)) + " from " + std::to_string(first_cell(row)) +
+                                        ". Put pictures of different sizes into batches of their own.");
+    return false;
   }
   keys_ = keys;
   prepared_ = true;
@@ -245,7 +258,7 @@ ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
   for (ops::Accumulator& each : row.accumulators) {
     if (each.map_tc.device() == device) return each;
   }
-  row.accumulators.push_back(ops::make_accumulator(recorder->options.max_tokens, cells_, device));
+  row.accumulators.push_back(ops::make_accumulator(recorder->options.max_tokens, span_, device));
   return row.accumulators.back();
 }
 
@@ -253,10 +266,10 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
                                                      int64_t queries, int64_t keys) {
   if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
   if (!prepared_ && !prepare(batch, keys)) return std::nullopt;
-  if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + cells_) {
+  if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + span_) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
                                         std::to_string(rows_.size()) + " and at least " +
-                                        std::to_string(first_cell_ + cells_) +
+                                        std::to_string(first_cell_ + span_) +
                                         " keys as in the request's first call, got batch " + std::to_string(batch) +
                                         " and " + std::to_string(keys) + " keys. Use one request per batch.");
     return std::nullopt;
@@ -473,6 +486,7 @@ AttentionRecord RequestState::make_record(Row& row) {
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
   if (row.spec.geometry) record.geometry = *row.spec.geometry;
+  if (row.geometry) record.geometry = std::move(*row.geometry);
   record.picture = std::move(row.spec.image);
   record.keys = keys_;
   record.method = method_ >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method_)] : "";

@@ -74,6 +74,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   };
   struct Row {
     RequestSpec spec;
+    PictureSize input;                           // of the model's own input, where the profile names it
+    std::optional<Geometry> geometry;            // resolved
     std::shared_ptr<c10::Event> picture_ready;   // of a copy on a device: streams may differ between begin and finish
     std::vector<ops::Accumulator> accumulators;  // one per device the model's layers lie on
     std::vector<std::string> labels;
@@ -99,6 +101,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
   bool prepare(int64_t batch, int64_t keys);
+  /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
+  /// one.
+  std::optional<Geometry> resolved(const Row& row, int64_t keys) const;
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);
 
@@ -113,7 +118,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   bool prepared_ = false;
   int64_t method_ = -1;
   int64_t keys_ = 0;
-  int64_t cells_ = 0;
+  int64_t span_ = 0;  // keys from first_cell_ on that are accumulated
   int64_t first_cell_ = 0;
   int64_t taps_ = 0;
   int64_t tokens_dropped_ = 0;

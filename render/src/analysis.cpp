@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "arrival.hpp"
+#include "fold.hpp"
 #include "hottest.hpp"
 
 namespace gaze {
@@ -23,7 +24,7 @@ namespace {
 void check_shapes(const AttentionRecord& record) {
   const auto refuse = [](const std::string& text) { throw Error(text, DropReason::ShapeMismatch); };
   if (record.map_tc.dim() != 2) {
-    refuse("record.map_tc: expected [tokens, cells], got " + std::to_string(record.map_tc.dim()) + " dimensions.");
+    refuse("record.map_tc: expected [tokens, keys], got " + std::to_string(record.map_tc.dim()) + " dimensions.");
   }
   const int64_t tokens = record.map_tc.size(0);
   const auto check_row = [&](const char* field, const at::Tensor& tensor) {
@@ -66,10 +67,13 @@ void check_facts(const AttentionRecord& record) {
                 DropReason::Labels);
   }
   check(record.geometry);
-  if (record.map_tc.size(1) != record.geometry.cells()) {
-    throw Error("geometry: expected a map of " + std::to_string(record.geometry.rows) + " x " +
-                    std::to_string(record.geometry.cols) + " = " + std::to_string(record.geometry.cells()) +
-                    " cells, got " + std::to_string(record.map_tc.size(1)) + ". Correct rows and cols.",
+  if (record.map_tc.size(1) != record.geometry.span()) {
+    const bool cells_alone = record.geometry.span() == record.geometry.cells();
+    throw Error("geometry: expected a map of " + std::to_string(record.geometry.grid_rows()) + " x " +
+                    std::to_string(record.geometry.grid_cols()) +
+                    (cells_alone ? " = " : " cells, with what stands between ") +
+                    std::to_string(record.geometry.span()) + (cells_alone ? " cells, got " : " keys, got ") +
+                    std::to_string(record.map_tc.size(1)) + ". Correct rows and cols.",
                 DropReason::GridMismatch);
   }
   if (record.keys > 0) check_keys(record.geometry, record.keys, false);
@@ -156,6 +160,18 @@ void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysi
   analysis.summary.range_max_lift = peak_l[0] > 0 ? peak_l[0] : 1;
 }
 
+// A key frame's mass in equal parts on the frames that share it.
+void describe_frames(Figures& figures, const Video& video, Analysis& analysis) {
+  const auto describe = [&](Finding& finding) {
+    const double* mass_f = figures.take(static_cast<size_t>(video.key_frames()));
+    for (int64_t frame = 0; frame < video.frames; ++frame) {
+      finding.frame_mass.push_back(mass_f[frame / video.temporal_merge] / static_cast<double>(video.temporal_merge));
+    }
+  };
+  describe(analysis.summary);
+  for (Finding& finding : analysis.words) describe(finding);
+}
+
 void describe_hot(const double* hot_l, const Placement& placement, Analysis& analysis) {
   const auto pixel = [&](double hot) -> std::optional<Pixel> {
     if (hot < 0) return std::nullopt;
@@ -212,9 +228,13 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   for (Word& word : find_words(record)) analysis.words.emplace_back().word = std::move(word);
 
   // Enqueued on the device ...
-  analysis.map_tc = record.map_tc.narrow(0, 0, tokens).to(at::kFloat).contiguous();
-  analysis.mass_t = record.mass_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
-  const at::Tensor visible_t = record.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
+  const Folded folded = fold(record, route);
+  analysis.map_tc = folded.map_tc.narrow(0, 0, tokens).contiguous();
+  analysis.mass_t = folded.mass_t.narrow(0, 0, tokens).contiguous();
+  analysis.mass_is_exact = folded.mass_is_exact;
+  at::Tensor visible_t = record.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
+  // Uniform attention stays 1.0 where a cell shows more keys than one.
+  if (folded.keys_per_cell != 1) visible_t = visible_t / folded.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
   analysis.lift_tc = normalised.lift_tc;
   analysis.sinks_subtracted = normalised.sinks_subtracted;
@@ -225,9 +245,12 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   const ops::Normalised raw = ops::normalise(analysis.lift_lc, once_l, {.subtract_sinks = false});
   const at::Tensor peak_l = analysis.shown_lc.amax({1});
   analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
-  std::vector<at::Tensor> parts = {record.mass_t,  record.visible_t,     record.flags_t,
+  std::vector<at::Tensor> parts = {folded.mass_t,  record.visible_t,     record.flags_t,
                                    finite(record), normalised.range_max, peak_l,
                                    raw.max_lift_t, raw.entropy_t,        raw.diffuse_t};
+  if (folded.frame_mass_tf.defined()) {
+    parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
+  }
   if (canvas != nullptr) {
     parts.push_back(hottest(analysis.shown_lc, canvas->placement, record.style.interpolation, route));
     if (canvas->base.range.defined()) parts.push_back(canvas->base.range);
@@ -247,6 +270,7 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   describe_words(analysis.tokens, analysis.words);
   describe_maps(figures, peaks, options.per_map_min_max, analysis);
   summarise(static_cast<size_t>(tokens), analysis);
+  if (record.geometry.video) describe_frames(figures, *record.geometry.video, analysis);
   if (canvas != nullptr) {
     describe_hot(figures.take(maps), canvas->placement, analysis);
     if (canvas->base.range.defined()) check_range(figures.take(kRangeFigures));
@@ -270,6 +294,7 @@ Overlay describe(const Finding& finding) {
   Overlay overlay;
   overlay.word = finding.word;
   overlay.mass = finding.mass;
+  overlay.frame_mass = finding.frame_mass;
   overlay.max_lift = finding.max_lift;
   overlay.entropy = finding.entropy;
   overlay.diffuse = finding.diffuse;

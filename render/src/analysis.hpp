@@ -22,10 +22,11 @@ struct Pixel {
 
 /// What is said about one map.
 struct Finding {
-  Word word;            ///< empty text for the summary
-  double mass = 0;      ///< share of attention on the picture
-  double max_lift = 0;  ///< of the raw map
-  double entropy = 0;   ///< 0..1, of the raw map
+  Word word;                       ///< empty text for the summary
+  double mass = 0;                 ///< share of attention on the picture
+  std::vector<double> frame_mass;  ///< on each frame of a video
+  double max_lift = 0;             ///< of the raw map
+  double entropy = 0;              ///< 0..1, of the raw map
   bool diffuse = false;
   double range_max_lift = 1;  ///< shown lift at the top of this map's colours
   int32_t flags = 0;          ///< ops::RowFlag bits of its tokens
@@ -36,11 +37,12 @@ struct Analysis {
   TokenFacts tokens;  ///< all that were captured
   std::vector<Finding> words;
   Finding summary;
-  at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, raw
+  at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, over the cells, raw
   at::Tensor lift_lc, shown_lc, value_lc;  ///< row 0 is the mean over words, then each word; value is 0..1
   at::Tensor inside_lc;                    ///< bool: what the contours enclose; undefined without contours or picture
   double range_max_lift = 1;
   bool sinks_subtracted = false;
+  bool mass_is_exact = true;
 
   [[nodiscard]] at::Tensor lift_wc() const { return lift_lc.narrow(0, 1, lift_lc.size(0) - 1); }
   [[nodiscard]] at::Tensor shown_wc() const { return shown_lc.narrow(0, 1, shown_lc.size(0) - 1); }
@@ -51,7 +53,8 @@ struct Analysis {
 void check_record(const AttentionRecord& record, const ops::Route& route);
 
 /// Computes on the record's device, whose figures come back in one transfer of
-/// 8 (3 tokens + 2 + 5 (1 + words)) bytes, and 24 more for a picture whose range is to be checked.
+/// 8 (3 tokens + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and 8 (1 + words) for
+/// each key frame of a video.
 /// @param canvas  null: no hottest pixels, which makes 4 (1 + words), and no contours
 /// @throws gaze::Error as check_record, and NonFinite, RowSum or the picture's DecodeFailed
 Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas);

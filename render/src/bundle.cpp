@@ -139,6 +139,7 @@ class Writer {
     sidecar_.tokens = analysis.tokens;
     sidecar_.range_max_lift = analysis.range_max_lift;
     sidecar_.sinks_subtracted = analysis.sinks_subtracted;
+    sidecar_.mass_is_exact = analysis.mass_is_exact;
     if (canvas != nullptr) {
       sidecar_.width = canvas->placement.width;
       sidecar_.height = canvas->placement.height;

@@ -35,6 +35,13 @@ Canvas make_canvas(const AttentionRecord& record, const ops::Route& route) {
   }
   const int64_t height = canvas.base.rgb_hwc.size(0);
   const int64_t width = canvas.base.rgb_hwc.size(1);
+  const Geometry& geometry = record.geometry;
+  if (geometry.picture_width > 0 && (geometry.picture_width != width || geometry.picture_height != height)) {
+    throw Error("geometry: expected the picture of " + std::to_string(geometry.picture_width) + " x " +
+                    std::to_string(geometry.picture_height) + " pixels its keys were counted for, got " +
+                    std::to_string(width) + " x " + std::to_string(height) + ". Give the original picture.",
+                DropReason::GridMismatch);
+  }
   canvas.placement = place_scaled(record.geometry, width, height, width, height);
   return canvas;
 }

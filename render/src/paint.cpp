@@ -69,7 +69,7 @@ Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t
   ops::CellAffine affine = place(geometry, original_width, original_height);
   affine.scale_x *= static_cast<double>(original_width) / static_cast<double>(width);
   affine.scale_y *= static_cast<double>(original_height) / static_cast<double>(height);
-  return {geometry.rows, geometry.cols, affine, width, height};
+  return {geometry.grid_rows(), geometry.grid_cols(), affine, width, height};
 }
 
 at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style) {

@@ -113,6 +113,16 @@ Picture Picture::from_bytes(std::string bytes) {
   return picture;
 }
 
+PictureSize known_size(const Picture& picture) {
+  if (!picture.tensor.defined()) return {picture.expected_width, picture.expected_height};
+  try {
+    const at::Tensor hwc = to_hwc(picture.tensor.detach());
+    return {hwc.size(1), hwc.size(0)};
+  } catch (const Error&) {  // said when it is decoded
+    return {};
+  }
+}
+
 BasePicture decode_unchecked(const Picture& picture) {
   BasePicture base = decode_any(picture);
   const at::Tensor& rgb_hwc = base.rgb_hwc;

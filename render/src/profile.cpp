@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "files.hpp"
+#include "profile_geometry.hpp"
 
 namespace gaze {
 namespace {
@@ -16,79 +16,6 @@ using nlohmann::json;
 
 constexpr size_t kMaxProfileBytes = size_t{4} << 20;
 constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
-
-std::string show(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-// A value and where it stands, so that every error names its place.
-class Field {
- public:
-  Field(const json& value, std::string source, std::string path)
-      : value_(value), source_(std::move(source)), path_(std::move(path)) {}
-
-  [[noreturn]] void refuse(const std::string& expected) const { refuse(expected, show(value_)); }
-  [[noreturn]] void refuse(const std::string& expected, const std::string& got) const {
-    throw Error(source_ + ": " + (path_.empty() ? "the profile" : path_) + ": expected " + expected + ", got " + got +
-                ".");
-  }
-
-  /// Refuses fields that are not in the list.
-  void expect_object(std::initializer_list<const char*> allowed) const {
-    std::string list;
-    for (const char* name : allowed) list += (list.empty() ? "" : ", ") + std::string(name);
-    if (!value_.is_object()) refuse("an object with " + list);
-    for (const auto& [key, value] : value_.items()) {
-      if (std::find(allowed.begin(), allowed.end(), key) == allowed.end())
-        at(key).refuse("one of the fields " + list, "an unknown field");
-    }
-  }
-
-  [[nodiscard]] bool has(const char* key) const { return value_.contains(key); }
-  [[nodiscard]] Field at(const std::string& key) const {
-    return {value_.at(key), source_, path_.empty() ? key : path_ + "." + key};
-  }
-  [[nodiscard]] Field at(size_t index) const {
-    return {value_.at(index), source_, path_ + "[" + std::to_string(index) + "]"};
-  }
-  [[nodiscard]] const json& value() const { return value_; }
-  [[nodiscard]] size_t size() const { return value_.size(); }
-
-  [[nodiscard]] std::string text() const {
-    if (!value_.is_string()) refuse("a string");
-    return value_.get<std::string>();
-  }
-
-  [[nodiscard]] int64_t whole(int64_t least, int64_t greatest) const {
-    const std::string expected = "a whole number in " + std::to_string(least) + ".." + std::to_string(greatest);
-    if (!value_.is_number_integer()) refuse(expected);
-    if (value_.is_number_unsigned() && value_.get<uint64_t>() > static_cast<uint64_t>(greatest)) refuse(expected);
-    const auto number = value_.get<int64_t>();
-    if (number < least || number > greatest) refuse(expected);
-    return number;
-  }
-
-  /// The entry of a table of names.
-  template <typename Parse>
-  [[nodiscard]] auto choice(const std::string& allowed, Parse parse) const {
-    if (value_.is_string()) {
-      if (auto found = parse(value_.get<std::string>())) return *found;
-    }
-    refuse("one of " + allowed);
-  }
-
- private:
-  const json& value_;
-  std::string source_, path_;
-};
-
-constexpr int64_t kMaxCount = int64_t{1} << 24;
-
-void set_whole(const Field& parent, const char* key, int64_t least, int64_t& out) {
-  if (parent.has(key)) out = parent.at(key).whole(least, kMaxCount);
-}
 
 template <typename Enum>
 std::optional<Enum> pick(std::initializer_list<Enum> values, const std::string& text) {
@@ -185,52 +112,12 @@ void read_image(const Field& field, Profile& profile) {
                              std::to_string(image.std.size()));
     }
   }
+  set_whole(field, "width", 1, image.width);
+  set_whole(field, "height", 1, image.height);
   if (field.has("width") != field.has("height")) {
     field.refuse("width and height together", field.has("width") ? "width alone" : "height alone");
   }
-  set_whole(field, "width", 1, image.width);
-  set_whole(field, "height", 1, image.height);
   profile.image = std::move(image);
-}
-
-std::optional<Fit> parse_fit(const std::string& text) {
-  if (text == "resize") return Fit::Resize;
-  if (text == "centre_crop") return Fit::CentreCrop;
-  if (text == "letterbox") return Fit::Letterbox;
-  return std::nullopt;
-}
-
-void read_geometry(const Field& field, Profile& profile) {
-  field.expect_object({"kind", "rows", "cols", "leading", "trailing", "first_key", "fit", "input_width", "input_height",
-                       "resize_shorter"});
-  if (field.has("kind") && field.at("kind").value() != "grid") field.at("kind").refuse("grid");
-  Geometry geometry;
-  for (const char* required : {"rows", "cols"}) {
-    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
-  }
-  set_whole(field, "rows", 1, geometry.rows);
-  set_whole(field, "cols", 1, geometry.cols);
-  set_whole(field, "leading", 0, geometry.leading);
-  set_whole(field, "trailing", 0, geometry.trailing);
-  set_whole(field, "first_key", 0, geometry.first_key);
-  if (field.has("fit")) geometry.fit = field.at("fit").choice("resize, centre_crop, letterbox", parse_fit);
-  if (profile.image) {
-    geometry.input_width = profile.image->width;
-    geometry.input_height = profile.image->height;
-  }
-  set_whole(field, "input_width", 1, geometry.input_width);
-  set_whole(field, "input_height", 1, geometry.input_height);
-  set_whole(field, "resize_shorter", 0, geometry.resize_shorter);
-  if (geometry.fit != Fit::Resize && (geometry.input_width == 0 || geometry.input_height == 0)) {
-    field.refuse(
-        "input_width and input_height (or image.width and image.height) where fit is " + field.at("fit").text(),
-        "none");
-  }
-  if (geometry.fit != Fit::CentreCrop && geometry.resize_shorter != 0) {
-    field.at("resize_shorter").refuse("0 unless fit is centre_crop");
-  }
-  check(geometry);
-  profile.geometry = geometry;
 }
 
 // The parser keeps the last of two equal names silently; a profile with two is a mistake.
@@ -298,7 +185,7 @@ Profile read(const std::string& text, const std::string& source, const std::stri
   if (root.has("layers")) read_layers(root.at("layers"), profile);
   if (root.has("heads")) read_heads(root.at("heads"), profile);
   if (root.has("image")) read_image(root.at("image"), profile);
-  if (root.has("geometry")) read_geometry(root.at("geometry"), profile);
+  if (root.has("geometry")) profile.geometry = read_geometry(root.at("geometry"), profile.image);
   if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);
   return profile;
 }

@@ -65,12 +65,13 @@ at::Tensor scale_on_host(const at::Tensor& rgb_hwc, const Placement& thumbnail) 
   return scaled_hwc;
 }
 
-std::vector<std::string> captions(const Finding& finding, bool own_range) {
+std::vector<std::string> captions(const Finding& finding, bool own_range, bool exact_mass) {
   std::vector<std::string> lines;
   char line[96];
   std::snprintf(line, sizeof line, "peak %s uniform", times(finding.max_lift).c_str());
   lines.emplace_back(line);
-  std::snprintf(line, sizeof line, "%.0f%% of attention on the picture", 100 * finding.mass);
+  std::snprintf(line, sizeof line, "%s%.0f%% of attention on the picture", exact_mass ? "" : "about ",
+                100 * finding.mass);
   lines.emplace_back(line);
   if (finding.diffuse) {
     lines.emplace_back("diffuse: no clear focus, not coloured");
@@ -83,10 +84,10 @@ std::vector<std::string> captions(const Finding& finding, bool own_range) {
 std::vector<Panel> make_panels(const AttentionRecord& record, const Analysis& analysis, const Placement& whole) {
   std::vector<Panel> panels;
   panels.push_back({"picture", {std::to_string(whole.width) + " x " + std::to_string(whole.height) + " pixels"}});
-  panels.push_back({"whole answer", captions(analysis.summary, true)});
+  panels.push_back({"whole answer", captions(analysis.summary, true, analysis.mass_is_exact)});
   const bool own_range = record.style.normalise.per_map_min_max;
   for (size_t w = 0; w < std::min(analysis.words.size(), kMaxWords); ++w) {
-    panels.push_back({label(analysis.words[w].word), captions(analysis.words[w], own_range)});
+    panels.push_back({label(analysis.words[w].word), captions(analysis.words[w], own_range, analysis.mass_is_exact)});
   }
   return panels;
 }

@@ -3,6 +3,7 @@
 
 #include <gaze/render/profile.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -47,11 +48,19 @@ ordered_json token_list(const AttentionRecord& record, const TokenFacts& facts) 
   return list;
 }
 
+ordered_json frame_mass_list(const Overlay& overlay) {
+  if (overlay.frame_mass.empty()) return nullptr;
+  ordered_json list = ordered_json::array();
+  for (const double mass : overlay.frame_mass) list.push_back(finite(mass));
+  return list;
+}
+
 ordered_json map_facts(const Written& written, bool sized) {
   const Overlay& overlay = written.overlay;
   const bool hot = sized && std::isfinite(overlay.hot_x) && std::isfinite(overlay.hot_y);
   return {{"file", written.file.empty() ? ordered_json(nullptr) : ordered_json(written.file)},
           {"mass", finite(overlay.mass)},
+          {"frame_mass", frame_mass_list(overlay)},
           {"max_lift", finite(overlay.max_lift)},
           {"entropy", finite(overlay.entropy)},
           {"diffuse", overlay.diffuse},
@@ -79,17 +88,69 @@ ordered_json site_list(const AttentionRecord& record) {
   return list;
 }
 
+const char* kind_name(const Geometry& geometry) { return geometry.video ? "video" : geometry.tiles ? "tiles" : "grid"; }
+
+const char* order_name(CellOrder order) {
+  return order == CellOrder::Columns ? "columns" : order == CellOrder::Windows ? "windows" : "rows";
+}
+
+// What the geometry does not have is left out of its facts.
+void add_parts(const Geometry& geometry, ordered_json& facts) {
+  if (geometry.tiles) {
+    const Tiles& tiles = *geometry.tiles;
+    facts["tiles"] = {{"rows", tiles.rows},
+                      {"cols", tiles.cols},
+                      {"leading", tiles.leading},
+                      {"trailing", tiles.trailing},
+                      {"row_end", tiles.row_end}};
+  }
+  if (geometry.thumbnail) {
+    const Thumbnail& thumbnail = *geometry.thumbnail;
+    facts["thumbnail"] = {{"rows", thumbnail.rows},
+                          {"cols", thumbnail.cols},
+                          {"at", thumbnail.first ? "first" : "last"},
+                          {"leading", thumbnail.leading},
+                          {"trailing", thumbnail.trailing}};
+  }
+  if (geometry.video) {
+    const Video& video = *geometry.video;
+    facts["video"] = {{"frames", video.frames},
+                      {"temporal_merge", video.temporal_merge},
+                      {"frame", video.frame},
+                      {"leading", video.leading},
+                      {"trailing", video.trailing}};
+  }
+  if (geometry.spans.empty()) return;
+  facts["spans"] = ordered_json::array();
+  for (const KeySpan& span : geometry.spans) {
+    facts["spans"].push_back({{"first_key", span.first_key}, {"keys", span.keys}});
+  }
+  facts["picture"] = std::max<int64_t>(geometry.picture, 0);
+}
+
 ordered_json geometry_facts(const Geometry& geometry) {
-  return {{"kind", "grid"},
-          {"rows", geometry.rows},
-          {"cols", geometry.cols},
-          {"leading", geometry.leading},
-          {"trailing", geometry.trailing},
-          {"first_key", geometry.first_key},
-          {"fit", fit_name(geometry.fit)},
-          {"input_width", geometry.input_width},
-          {"input_height", geometry.input_height},
-          {"resize_shorter", geometry.resize_shorter}};
+  ordered_json facts = {{"kind", kind_name(geometry)},
+                        {"rows", geometry.rows},
+                        {"cols", geometry.cols},
+                        {"leading", geometry.leading},
+                        {"trailing", geometry.trailing},
+                        {"first_key", geometry.first_key},
+                        {"fit", fit_name(geometry.fit)},
+                        {"input_width", geometry.input_width},
+                        {"input_height", geometry.input_height},
+                        {"resize_shorter", geometry.resize_shorter},
+                        {"patch", geometry.patch},
+                        {"merge", geometry.merge},
+                        {"order", order_name(geometry.order)},
+                        {"window_rows", geometry.window_rows},
+                        {"window_cols", geometry.window_cols},
+                        {"row_end", geometry.row_end},
+                        {"last_row_end", geometry.last_row_end},
+                        {"unpad", geometry.unpad},
+                        {"cut_rows", geometry.cut_rows},
+                        {"cut_cols", geometry.cut_cols}};
+  add_parts(geometry, facts);
+  return facts;
 }
 
 ordered_json style_facts(const Style& style) {
@@ -141,6 +202,7 @@ std::string write_json(const Sidecar& sidecar) {
   if (sidecar.width > 0) root["picture"] = {{"width", sidecar.width}, {"height", sidecar.height}};
   root["geometry"] = geometry_facts(record.geometry);
   root["keys"] = record.keys;
+  root["mass"] = {{"of", sidecar.measured ? "cells" : "span"}, {"exact", sidecar.mass_is_exact}};
   root["sites"] = site_list(record);
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};

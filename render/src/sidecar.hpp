@@ -29,6 +29,7 @@ struct Sidecar {
   int64_t width = 0, height = 0;  ///< of the original picture; 0 = unknown
   double range_max_lift = 1;
   bool sinks_subtracted = false;
+  bool mass_is_exact = true;  ///< false: the span's mass was divided as the map is
   double render_ms = 0;
   std::vector<std::string> files;
   std::string error_reason, error_message;  ///< set when nothing was drawn

@@ -75,3 +75,37 @@ CATCH_TEST_CASE("device: its bundle is the CPU's, and brings back finished frame
     }
   }
 }
+
+CATCH_TEST_CASE("device: keys become cells there as on the CPU, and nothing more comes back") {
+  for (const at::Device device : gaze::test::devices()) {
+    for (const bool video : {false, true}) {
+      CATCH_INFO((video ? "video" : "tiles and a thumbnail"));
+      gaze::Geometry geometry;
+      geometry.rows = 3;
+      geometry.cols = 5;
+      if (video) {
+        geometry.video = {.frames = 4, .temporal_merge = 2};
+      } else {
+        geometry.tiles = {.rows = 2, .cols = 1, .leading = 1};
+        geometry.thumbnail = {.rows = 2, .cols = 4, .leading = 1};
+      }
+      AttentionRecord record = gaze::test::planted(1, geometry.span(), {3, 17, 11}, 60, 100);
+      record.geometry = geometry;
+      record.keys = geometry.keys();
+      const gaze::Composition wanted = gaze::compose(record);
+      const gaze::ops::Ledger before = gaze::ops::ledger();
+      const gaze::Composition found = gaze::compose(on(record, device));
+      const gaze::ops::Ledger after = gaze::ops::ledger();
+      CATCH_CHECK(at::allclose(wanted.lift_wc, found.lift_wc.cpu(), 1e-5, 1e-5));
+      for (size_t w = 0; w < 3; ++w) {
+        CATCH_CHECK(found.words[w].mass == Approx(wanted.words[w].mass));
+        CATCH_CHECK(found.words[w].hot_x == wanted.words[w].hot_x);
+        CATCH_CHECK(found.words[w].hot_y == wanted.words[w].hot_y);
+        CATCH_CHECK(found.words[w].frame_mass.size() == wanted.words[w].frame_mass.size());
+      }
+      const int64_t figures = 3 * 3 + 2 + 5 * 4 + (video ? 4 * 2 : 0);
+      CATCH_CHECK(after.back(Cargo::Figures).bytes - before.back(Cargo::Figures).bytes ==
+                  (device.is_cpu() ? 0 : 8 * figures));
+    }
+  }
+}

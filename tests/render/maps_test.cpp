@@ -171,10 +171,10 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   const json root = sidecar(publish(maps_only(dir), record));
 
   const std::vector<std::string> fields = {
-      "gaze_request", "gaze_version", "request_id",     "prompt",         "answer",     "error", "model",
-      "method",       "profile",      "torch_version",  "picture",        "geometry",   "keys",  "sites",
-      "layers",       "heads",        "sinks",          "range_max_lift", "colormap",   "style", "summary",
-      "words",        "tokens",       "tokens_dropped", "drops",          "timings_ms", "files", "note"};
+      "gaze_request", "gaze_version",   "request_id", "prompt",   "answer",  "error", "model",  "method",
+      "profile",      "torch_version",  "picture",    "geometry", "keys",    "sites", "layers", "heads",
+      "sinks",        "range_max_lift", "colormap",   "style",    "summary", "words", "tokens", "tokens_dropped",
+      "drops",        "timings_ms",     "files",      "note",     "mass"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);
@@ -192,6 +192,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(root.at("geometry").at("fit") == "resize");
   CATCH_CHECK(root.at("sites").at(0) ==
               json({{"name", "decoder.layers.0.cross_attn"}, {"kind", "softmax"}, {"heads", 4}, {"calls", 3}}));
+  CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", true}}));
   CATCH_CHECK(root.at("layers") == json({{"chosen", "all 1 selected sites"}, {"reduce", "mean"}}));
   CATCH_CHECK(root.at("heads") == json({{"reduce", "weighted"}, {"head", 0}, {"k", 3}}));
   CATCH_CHECK(root.at("sinks") == json({{"requested", false}, {"subtracted", false}}));

@@ -179,3 +179,18 @@ CATCH_TEST_CASE("transfers: a ring that others hold drops the request and says s
   sink.consume(record);
   CATCH_CHECK(gaze::test::list(dir / "out").size() == 2);
 }
+
+CATCH_TEST_CASE("transfers: a layout of tiles brings back the same bytes, and takes up one number a cell") {
+  const TempDir dir;
+  const AttentionRecord grid = answer(60, 100);
+  AttentionRecord tiles = grid;
+  tiles.geometry.rows = 3;
+  tiles.geometry.cols = 5;
+  tiles.geometry.tiles = {.rows = 2, .cols = 2};
+  const Published plain = publish(into(dir), grid, true);
+  const Published apart = publish(into(dir), tiles, true);
+  CATCH_CHECK(apart.all_back() == plain.all_back());
+  CATCH_CHECK(apart.up(Cargo::Picture) == plain.up(Cargo::Picture));
+  CATCH_CHECK(apart.up(Cargo::Table) - plain.up(Cargo::Table) == 8 * 60);
+  check_equal(publish(into(dir), tiles, false).bundle, apart.bundle);
+}

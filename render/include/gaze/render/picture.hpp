@@ -31,6 +31,14 @@ struct GAZE_API Picture {
   [[nodiscard]] bool empty() const { return !tensor.defined() && path.empty() && encoded.empty(); }
 };
 
+struct PictureSize {
+  int64_t width = 0, height = 0;
+};
+
+/// What is known of a picture's size without reading a file: a tensor's, else the expected one; zeros when neither is
+/// there, or the tensor is no picture.
+GAZE_API PictureSize known_size(const Picture& picture);
+
 /// The picture as uint8 [height, width, 3] RGB, contiguous, on `device` (tensors) or the CPU (files).
 /// Tensors of 3 dimensions are HWC when the last extent is 1 or 3 and the first is not; CHW when the first is 1 or 3
 /// and the last is not; both: refused as ambiguous. Floating values outside 0..1 (by more than 1e-3, after mean/std) or

@@ -34,8 +34,8 @@ struct AttentionRecord {
   std::vector<std::string> labels;  ///< text of the captured tokens, in order; may be fewer than tokens
   std::vector<int64_t> token_ids;   ///< if the host gave them
 
-  at::Tensor map_tc;     ///< float32 [tokens, cells]; row t belongs to the step that predicted token t
-  at::Tensor mass_t;     ///< float32 [tokens]: share of attention on the medium
+  at::Tensor map_tc;     ///< float32 [tokens, geometry.span()]; row t belongs to the step that predicted token t
+  at::Tensor mass_t;     ///< float32 [tokens]: share of attention on the span, mean over heads and layers
   at::Tensor visible_t;  ///< float32 [tokens]
   at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
   int64_t keys = 0;      ///< keys per row at the first captured call
@@ -43,7 +43,7 @@ struct AttentionRecord {
   /// for it there. Null when no stream works on them.
   std::shared_ptr<c10::Event> ready;
 
-  Geometry geometry;
+  Geometry geometry;  ///< resolved
   Picture picture;
   Style style;
   ops::ReduceOptions reduce;
