@@ -63,9 +63,17 @@ std::optional<int64_t> GraphAxes::constant(Value* value) const {
   return result;
 }
 
+std::optional<int64_t> GraphAxes::hint(const Value* value) const {
+  const auto found = ranks_.find(value);
+  return found == ranks_.end() ? std::nullopt : std::optional<int64_t>(found->second);
+}
+
 std::optional<int64_t> GraphAxes::rank(Value* value) const {
   const auto [at, added] = known_.emplace(value, std::nullopt);  // within a loop the answer may depend on itself
-  if (!added) return at->second;
+  if (!added) {
+    if (!at->second) at->second = hint(value);
+    return at->second;
+  }
   ++depth_;
   const auto found = find_rank(value);
   --depth_;
@@ -73,10 +81,6 @@ std::optional<int64_t> GraphAxes::rank(Value* value) const {
 }
 
 std::optional<int64_t> GraphAxes::find_rank(Value* value) const {
-  const auto hint = [this](const Value* of) {
-    const auto found = ranks_.find(of);
-    return found == ranks_.end() ? std::nullopt : std::optional<int64_t>(found->second);
-  };
   if (const auto type = value->type()->cast<c10::TensorType>()) {
     if (const auto dim = type->dim()) return static_cast<int64_t>(*dim);
   }

@@ -41,6 +41,7 @@ class GraphAxes {
   [[nodiscard]] bool from_convolution(torch::jit::Value* value) const;
   void infer_backwards(torch::jit::Block* block);
   [[nodiscard]] std::optional<int64_t> find_rank(torch::jit::Value* value) const;
+  [[nodiscard]] std::optional<int64_t> hint(const torch::jit::Value* value) const;
   const Owners& owners_;
   const torch::jit::Module& self_;
   std::unordered_map<const torch::jit::Value*, int64_t> ranks_;  ///< that follow from what a value is used for

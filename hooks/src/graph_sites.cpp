@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <regex>
 #include <set>
 #include <unordered_set>
 
@@ -48,7 +49,8 @@ const Fused* fused_of(const Node* node) {
 }
 
 struct Projection {
-  std::string owner;       // module path of the nearest linear-like ancestor, without the leaf
+  std::string owner;       // module path of the nearest linear-like ancestor
+  bool leaf = false;       // it is a layer by itself, else a module with parameters such as in_proj_weight
   Value* input = nullptr;  // what it projects
 };
 
@@ -74,6 +76,7 @@ std::optional<Projection> projection(Value* value, const Owners& owners) {
         Projection found;
         const size_t dot = path->rfind('.');
         found.owner = dot == std::string::npos ? "" : path->substr(0, dot);
+        found.leaf = path->substr(dot + 1) == "weight";
         for (Value* other : node->inputs()) {
           if (other != input && other->type()->isSubtypeOf(c10::TensorType::get()) && !attribute_path(other, owners)) {
             found.input = other;
@@ -169,6 +172,15 @@ std::string source_of(const Node* node) {
   if (!range.source()) return "";
   const auto original = range.source()->findSourceRangeThatGenerated(range);
   const auto& known = original ? *original : range;
+  // A traced node holds the whole stack, innermost first, as "file.py(line): function": torch's own files say little.
+  static const std::regex kFrame(R"(([^\s(]+\.py)\((\d+)\): )");
+  const std::string stack = known.source() ? known.source()->text_str().str() : "";
+  for (auto frame = std::sregex_iterator(stack.begin(), stack.end(), kFrame); frame != std::sregex_iterator();
+       ++frame) {
+    const std::string path = (*frame)[1];
+    if (path.find("/torch/") != std::string::npos) continue;
+    return path.substr(path.rfind('/') + 1) + ":" + (*frame)[2].str();
+  }
   if (const auto location = known.file_line_col()) {
     std::string file = std::get<0>(*location);
     const size_t slash = file.rfind('/');
@@ -176,6 +188,26 @@ std::string source_of(const Node* node) {
     return file + ":" + std::to_string(std::get<1>(*location));
   }
   return "";
+}
+
+/// Rows of the matrix that projects a value, as many as it has features; 0 when it is not known.
+int64_t features_of(Value* value, const Owners& owners, const Module& self) {
+  for (int step = 0; step < 8; ++step) {
+    Node* node = value->node();
+    if (is_any(node, {"aten::linear", "aten::addmm"})) {
+      Value* weight = node->input(is(node, "aten::linear") ? 1 : 2);
+      const bool transposed = is(weight->node(), "aten::t");
+      const auto tensor = parameter(transposed ? weight->node()->input(0) : weight, owners, self);
+      if (!tensor.defined() || tensor.dim() != 2) return 0;
+      return tensor.size(is(node, "aten::addmm") && !transposed ? 1 : 0);
+    }
+    if (node->inputs().empty() || !is_any(node, {"aten::mul", "aten::view", "aten::reshape", "aten::to", "aten::clamp",
+                                                 "aten::_autocast_to_reduced_precision"})) {
+      return 0;
+    }
+    value = node->input(0);
+  }
+  return 0;
 }
 
 /// Queries or keys of [b, h, n, d]: their heads, from the reshape that splits the projection. 1 where nothing splits
@@ -239,7 +271,10 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
       } else if (sizes.size() == 4 && !is(node, "aten::expand")) {
         const int64_t heads = size(swapped ? 2 : 1);
         const bool repeats = before_repetition && is(node->input(0)->node(), "aten::expand");
-        if (!repeats) return std::max<int64_t>(0, heads);
+        if (!repeats && heads > 0) return heads;
+        if (!repeats && size(3) > 0) {
+          if (const int64_t features = features_of(node->input(0), owners, self)) return features / size(3);
+        }
       }
     }
     if (is(node, "aten::unflatten")) {
@@ -521,7 +556,7 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
     std::string chain;
     if (q_from && k_from) {
       chain = common_path(parent_path(q_from->owner), parent_path(k_from->owner));
-      if (q_from->owner == k_from->owner && !q_from->owner.empty()) chain = q_from->owner;  // in_proj_weight
+      if (q_from->owner == k_from->owner && !q_from->leaf) chain = q_from->owner;
     }
     const bool in_fork = owners.count(node->owningGraph()) != 0;
     std::string name = stack.path && !stack.path->empty() && !in_fork ? *stack.path : chain;

@@ -103,6 +103,30 @@ bool is_parameter(Value* value, const Owners& owners) {
   return value->node()->kind() == torch::jit::prim::Constant || attribute_path(value, owners).has_value();
 }
 
+namespace {
+
+/// None when the value is no attribute of `self`.
+c10::IValue attribute(Value* value, const Owners& owners, const Module& self) {
+  const auto path = attribute_path(value, owners);
+  if (!path) return {};
+  c10::IValue object = self._ivalue();
+  for (size_t start = 0; start <= path->size();) {
+    const size_t end = std::min(path->find('.', start), path->size());
+    const std::string name = path->substr(start, end - start);
+    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(name)) return {};
+    object = object.toObject()->getAttr(name);
+    start = end + 1;
+  }
+  return object;
+}
+
+}  // namespace
+
+at::Tensor parameter(Value* value, const Owners& owners, const Module& self) {
+  const c10::IValue object = attribute(value, owners, self);
+  return object.isTensor() ? object.toTensor() : at::Tensor();
+}
+
 std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Module& self) {
   while (is_any(value->node(), {"prim::unchecked_cast", "prim::unchecked_unwrap_optional"})) {
     value = value->node()->input(0);
@@ -111,16 +135,7 @@ std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Mo
     return known->isInt() ? std::optional<int64_t>(known->toInt()) : std::nullopt;
   }
   if (value->type()->kind() != c10::TypeKind::IntType) return std::nullopt;
-  const auto path = attribute_path(value, owners);
-  if (!path) return std::nullopt;
-  c10::IValue object = self._ivalue();
-  for (size_t start = 0; start <= path->size();) {
-    const size_t end = std::min(path->find('.', start), path->size());
-    const std::string name = path->substr(start, end - start);
-    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(name)) return std::nullopt;
-    object = object.toObject()->getAttr(name);
-    start = end + 1;
-  }
+  const c10::IValue object = attribute(value, owners, self);
   return object.isInt() ? std::optional<int64_t>(object.toInt()) : std::nullopt;
 }
 

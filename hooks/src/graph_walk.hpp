@@ -39,6 +39,9 @@ std::optional<std::string> attribute_path(torch::jit::Value* value, const Owners
 /// A parameter, buffer or constant tensor, at most reshaped or cast.
 bool is_parameter(torch::jit::Value* value, const Owners& owners);
 
+/// The tensor of `self` that a value is read from; undefined when it is none.
+at::Tensor parameter(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
+
 /// An integer the graph holds, or an attribute of `self` does.
 std::optional<int64_t> constant_int(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
 

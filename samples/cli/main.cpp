@@ -84,7 +84,9 @@ std::function<int()> add_run(CLI::App& app) {
           "--weights", arguments->weights,
           "Also write every attention call's exact weights, float32 [batch, heads, queries, keys], to this\n"
           "safetensors file: key <site>, or <site>#<call> for a site that ran several times. Needs no profile.\n"
-          "With a profile the method runs twice: once for the weights, once for the overlays")
+          "The method runs twice without capture first: the result must stay byte for byte the same. With a profile "
+          "it\n"
+          "runs once more for the overlays")
       ->type_name("FILE");
   add_device(*verb, arguments->device);
   verb->footer(

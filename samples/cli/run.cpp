@@ -43,7 +43,15 @@ std::vector<std::string> keys_of(const std::vector<ExactWeights>& calls) {
   return {};
 }
 
-void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments) {
+/// Two runs without capture, the second one to compare with. @return whether they agree
+bool run_without_capture(Call& call) {
+  call.run();
+  call.remember();
+  call.run();
+  return call.as_remembered();
+}
+
+void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments, bool same_without_capture) {
   const std::vector<ExactWeights> calls = gaze.capture_weights([&] { call.run(); });
   if (calls.empty())
     throw Refusal("--weights: expected the method " + arguments.method +
@@ -53,6 +61,15 @@ void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments) {
   for (size_t i = 0; i < calls.size(); ++i) tensors.emplace_back(keys[i], calls[i].attn_bhqk);
   write_safetensors(arguments.weights, tensors, {{"method", arguments.method}});
   std::printf("weights   %s (%zu attention calls)\n", printable(arguments.weights).c_str(), calls.size());
+  if (!same_without_capture) {
+    std::printf("unchanged not known: two runs without capture differ already\n");
+  } else if (call.as_remembered()) {
+    std::printf("unchanged the result is byte for byte that without capture\n");
+  } else {
+    throw Refusal("--weights: expected the result of " + arguments.method +
+                  " to be byte for byte that without capture, got another one. This is a defect of gaze: please report "
+                  "the model's architecture.");
+  }
 }
 
 /// One spec per row of the batch: as many as the picture argument has, else as many as pictures were given.
@@ -121,8 +138,9 @@ int run(const RunArguments& arguments) {
   options.profile_in_code = profile;
   const auto bundles = std::make_shared<Bundles>(options);
   options.sink = bundles;
+  const bool same_without_capture = arguments.weights.empty() || run_without_capture(call);
   Gaze gaze = attach(model.module(), options);
-  if (!arguments.weights.empty()) write_weights(gaze, call, arguments);
+  if (!arguments.weights.empty()) write_weights(gaze, call, arguments, same_without_capture);
   if (overlays) write_overlays(gaze, call, profile, arguments, *bundles);
   std::printf("returned  %s\n", call.summary().c_str());
   return 0;

@@ -8,6 +8,8 @@
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <gaze/ops/device.hpp>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -174,15 +176,27 @@ at::Tensor Model::generate(const at::Tensor& images_bchw, const at::Tensor& prom
 }
 
 struct Call::Impl {
-  std::optional<torch::jit::Method> method;
+  torch::jit::Module module;
+  std::string method;
   std::vector<IValue> arguments;
   IValue result;
+  std::vector<at::Tensor> remembered;
+  [[nodiscard]] std::vector<at::Tensor> tensors_of_result() const {
+    std::vector<at::Tensor> tensors;
+    result.visit([&](const IValue& value) {
+      if (value.isTensor() && value.toTensor().defined()) tensors.push_back(value.toTensor().cpu().contiguous());
+      return value.isTensor();
+    });
+    return tensors;
+  }
 };
 
 Call::Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device)
     : impl_(std::make_unique<Impl>()) {
-  impl_->method = model.module().find_method(method);
-  if (!impl_->method) throw Refusal("--method: expected one of " + model.methods() + ", got " + method + ".");
+  const auto found = model.module().find_method(method);
+  impl_->module = model.module();
+  impl_->method = method;
+  if (!found) throw Refusal("--method: expected one of " + model.methods() + ", got " + method + ".");
 
   static const std::string kFix = "Write the arguments with torch.save((image, tokens), \"inputs.pt\").";
   expect_file(inputs_file, "--inputs", kFix);
@@ -211,8 +225,8 @@ Call::Call(Model& model, const std::string& method, const std::string& inputs_fi
     in_order = {content};
   }
 
-  const auto& schema = impl_->method->function().getSchema().arguments();
-  const std::string expected = "--inputs: expected the arguments of " + signature(*impl_->method) + ", got ";
+  const auto& schema = found->function().getSchema().arguments();
+  const std::string expected = "--inputs: expected the arguments of " + signature(*found) + ", got ";
   if (in_order.size() + 1 > schema.size())
     throw Refusal(expected + std::to_string(in_order.size()) +
                   " values. Remove what is too much, or name another --method.");
@@ -242,13 +256,28 @@ Call::~Call() = default;
 void Call::run() {
   const at::NoGradGuard no_grad;
   try {
-    impl_->result = (*impl_->method)(impl_->arguments);
+    // Looked up every time: attaching to a module that ran gives it other functions.
+    impl_->result = impl_->module.get_method(impl_->method)(impl_->arguments);
   } catch (const std::exception& error) {
     std::string got;
     for (const IValue& argument : impl_->arguments) got += (got.empty() ? "" : ", ") + describe(argument);
-    throw Refusal(impl_->method->name() + ": expected the model to accept these inputs (" + got +
+    throw Refusal(impl_->method + ": expected the model to accept these inputs (" + got +
                   "), got an error from it: " + brief(error) + " Check the sizes in the file given with --inputs.");
   }
+}
+
+void Call::remember() {
+  impl_->remembered.clear();
+  for (const at::Tensor& tensor : impl_->tensors_of_result()) impl_->remembered.push_back(tensor.clone());
+}
+
+bool Call::as_remembered() const {
+  const std::vector<at::Tensor> now = impl_->tensors_of_result();
+  return std::equal(now.begin(), now.end(), impl_->remembered.begin(), impl_->remembered.end(),
+                    [](const at::Tensor& a, const at::Tensor& b) {
+                      return a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() &&
+                             (a.nbytes() == 0 || std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0);
+                    });
 }
 
 at::Tensor Call::tensor_argument(int64_t index) const {

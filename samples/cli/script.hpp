@@ -49,6 +49,10 @@ class Call {
   /// Runs the method, without gradients.
   /// @throws Refusal when the model itself throws.
   void run();
+  /// Keeps the last result to compare later ones with.
+  void remember();
+  /// Whether the last result is byte for byte the remembered one.
+  [[nodiscard]] bool as_remembered() const;
   /// Argument `index` (without self) when it is a tensor, else undefined.
   [[nodiscard]] at::Tensor tensor_argument(int64_t index) const;
   /// The last result when it is an int64 tensor [rows, n], else undefined.

@@ -19,6 +19,11 @@ nlohmann::ordered_json to_json(const std::string& model, const SiteReport& repor
   for (const Site& site : report.sites) {
     nlohmann::ordered_json entry = {{"name", site.name}, {"kind", site.kind}, {"relation", site.relation}};
     entry["heads"] = site.heads > 0 ? nlohmann::ordered_json(site.heads) : nlohmann::ordered_json(nullptr);
+    entry["kv_heads"] = site.kv_heads > 0 ? nlohmann::ordered_json(site.kv_heads) : nlohmann::ordered_json(nullptr);
+    entry["tower"] = site.tower;
+    entry["channels"] = site.channels;
+    entry["q_reads"] = site.q_reads;
+    entry["k_reads"] = site.k_reads;
     entry["methods"] = site.methods;
     entry["source"] = site.source;
     entry["proposed"] = site.proposed;
@@ -82,15 +87,32 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
+/// "8" or, where groups of heads share keys, "8/2".
+std::string heads_of(const Site& site) {
+  if (site.heads <= 0) return "?";
+  const bool grouped = site.kv_heads > 0 && site.kv_heads != site.heads;
+  return std::to_string(site.heads) + (grouped ? "/" + std::to_string(site.kv_heads) : "");
+}
+
+/// The arguments queries and keys are made of: "text <- image".
+std::string reads_of(const Site& site) {
+  const auto named = [](const std::vector<std::string>& names) { return names.empty() ? "parameters" : join(names); };
+  const std::string q = named(site.q_reads);
+  const std::string k = named(site.k_reads);
+  return printable(q == k ? q : q + " <- " + k);
+}
+
 void print(const std::string& model, const SiteReport& report) {
   std::vector<Line> lines;
   lay_out(tree_of(report.sites), 0, lines);
   size_t tree_width = 0;
   size_t methods_width = 0;
+  size_t reads_width = 0;
   for (const Line& line : lines) {
     if (line.site == nullptr) continue;
     tree_width = std::max(tree_width, line.tree.size());
     methods_width = std::max(methods_width, printable(join(line.site->methods)).size());
+    reads_width = std::max(reads_width, reads_of(*line.site).size());
   }
   std::printf("%s: %zu attention site%s\n\n", printable(model).c_str(), report.sites.size(),
               report.sites.size() == 1 ? "" : "s");
@@ -100,12 +122,16 @@ void print(const std::string& model, const SiteReport& report) {
       continue;
     }
     const Site& site = *line.site;
-    const std::string heads = site.heads > 0 ? std::to_string(site.heads) : "?";
-    std::printf("%-*s  %-7s  %-7s  %3s heads  %-*s  %s\n", static_cast<int>(tree_width), line.tree.c_str(),
-                site.kind.c_str(), site.relation.c_str(), heads.c_str(), static_cast<int>(methods_width),
+    std::printf("%-*s  %-7s  %-8s  %5s heads  %-*s  %-*s  %s\n", static_cast<int>(tree_width), line.tree.c_str(),
+                site.kind.c_str(), site.channels ? "channels" : site.relation.c_str(), heads_of(site).c_str(),
+                static_cast<int>(reads_width), reads_of(site).c_str(), static_cast<int>(methods_width),
                 printable(join(site.methods)).c_str(), printable(site.source).c_str());
   }
-  if (!report.sites.empty()) std::printf("\n* would make the overlay when no profile says otherwise\n");
+  const auto any = [&](auto&& holds) { return std::any_of(report.sites.begin(), report.sites.end(), holds); };
+  if (any([](const Site& site) { return site.proposed; }))
+    std::printf("\n* would make the overlay when no profile says otherwise\n");
+  if (any([](const Site& site) { return site.channels; }))
+    std::printf("channels: compares channels with one another, so no key of it lies anywhere in the input\n");
   if (report.sites.empty())
     std::printf(
         "No softmax between two matrix products and no scaled_dot_product_attention was found: there is nothing to "

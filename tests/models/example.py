@@ -18,6 +18,7 @@ class Example:
     scripted: bool = False
     not_attention: tuple[str, ...] = ()  # patterns of MODULE#CALL: a softmax that feeds a product, yet is no attention
     unused: tuple[str, ...] = ()         # patterns of modules that run in Python, while TorchScript drops their result
+    reported: tuple[str, ...] = ()       # patterns of modules whose attention gaze says it does not understand
     repeats: bool = False                # the same attention over the same values runs more than once
     calls_expected: bool = True          # False: there is no attention in it, and nothing may be captured
     computed: list[tuple[str, Tensor]] = field(default_factory=list)  # module and weights, where they cannot be recorded

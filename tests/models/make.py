@@ -83,7 +83,7 @@ def make(name: str, form: str, out: Path) -> str:
     stem = f"{name}.{form}"
     torch.jit.save(script, out / f"{stem}.pt")
     torch.save(example.inputs, out / f"{stem}.inputs.pt")
-    torch.save({"name": name, "form": form, "attention": calls, "others": others, "unused": example.unused,
+    torch.save({"name": name, "form": form, "attention": calls, "others": others, "unused": example.unused, "reported": example.reported,
                 "calls_expected": example.calls_expected}, out / f"{stem}.reference.pt")
     return f"{len(calls)} attention calls, {len(others)} other softmaxes, {(out / f'{stem}.pt').stat().st_size >> 10} KiB"
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """What gaze captures from the models of make.py equals the weights that Python recorded, call by call.
 
-Usage: parity.py --gaze PROGRAM --models DIR [--only NAME...] [--table FILE.md]
+Usage: parity.py --gaze PROGRAM --models DIR [--only NAME...] [--table FILE.md] [--jobs N]
 
-A model passes when every recorded attention call was captured with its weights and under its module's path, nothing else was captured,
+A model passes when every recorded attention call was captured with its weights and under its module's path, nothing else was captured, the output stayed byte for byte the same,
 and at least one call was compared (or none is declared to exist).
 """
 import argparse
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def last_line(finished: subprocess.CompletedProcess) -> str:
 
 def compare(captured: dict[str, Tensor], reference: dict, limit: float, result: Result) -> None:
     left = dict(captured)
-    wanted = [call for call in reference["attention"] if not any(re.search(pattern, call["module"]) for pattern in reference["unused"])]
+    wanted = [call for call in reference["attention"] if not any(re.search(pattern, call["module"]) for pattern in (*reference["unused"], *reference["reported"]))]
     result.expected = len(wanted)
     unmatched = []
     for call in wanted:
@@ -102,12 +103,16 @@ def check(program: str, models: Path, stem: str) -> Result:
         ran = subprocess.run([program, "run", models / f"{stem}.pt", "--inputs", models / f"{stem}.inputs.pt", "--weights", weights,
                               "--out", folder], capture_output=True, text=True)
         captured = load_file(weights) if ran.returncode == 0 and weights.exists() else {}
+    if ran.returncode == 0 and "byte for byte that without capture" not in ran.stdout:
+        result.problems.append("output: not seen to be that without capture")
     none_called = "to call attention, got none" in ran.stderr or "expected a module with attention" in ran.stderr
     if ran.returncode != 0 and not none_called:
         result.problems.append("gaze run: " + last_line(ran))
         return result
     compare(captured, reference, LIMITS["bf16" if "bf16" in form else "float32"], result)
-    if reference["calls_expected"] and result.matched == 0:
+    if reference["reported"] and not result.unknown:
+        result.problems.append("silent: attention that is not captured is not reported either")
+    if reference["calls_expected"] and not reference["reported"] and result.matched == 0:
         result.problems.append("no call was compared")
     if not reference["calls_expected"] and reference["attention"]:
         result.problems.append("declared to hold no attention, but some was recorded")
@@ -128,6 +133,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--only", nargs="+", metavar="NAME")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     subprocess.run([arguments.gaze, "--version"], check=True, stdout=subprocess.DEVNULL)
@@ -137,13 +143,14 @@ def main() -> None:
     if not stems:
         sys.exit(f"--models: expected what make.py wrote, found none of it in {arguments.models}")
     results = []
-    for stem in stems:
-        results.append(check(arguments.gaze, arguments.models, stem))
-        print(f"{stem}: {'ok' if not results[-1].problems else 'FAILED'} ({results[-1].matched} of {results[-1].expected} calls equal)", flush=True)
-        for line in results[-1].problems:
-            print("  " + line)
-        for line in results[-1].unknown:
-            print("  not understood: " + line)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for stem, result in zip(stems, pool.map(lambda stem: check(arguments.gaze, arguments.models, stem), stems)):
+            results.append(result)
+            print(f"{stem}: {'ok' if not result.problems else 'FAILED'} ({result.matched} of {result.expected} calls equal)", flush=True)
+            for line in result.problems:
+                print("  " + line)
+            for line in result.unknown:
+                print("  not understood: " + line)
     if arguments.table:
         arguments.table.write_text(table(results))
     failed = [r for r in results if r.problems]

@@ -46,7 +46,8 @@ def modernbert(form):
 def longformer(form):
     config = LongformerConfig(**COMMON, attention_window=[4, 4], sep_token_id=2, bos_token_id=1, eos_token_id=2)
     # The recorded rows are [batch, queries, heads, offsets]; those of padding are zero in every head.
-    return positional(LongformerModel._from_config(config, attn_implementation=form), padded(12), TUPLE, repeats=True)
+    return positional(LongformerModel._from_config(config, attn_implementation=form), padded(12), TUPLE, repeats=True,
+                      reported=(r"attention\.self$",))
 
 
 @architecture("bigbird", ("eager",))

@@ -82,7 +82,8 @@ def led(form):
                        encoder_ffn_dim=64, decoder_ffn_dim=64, attention_window=4,
                        max_encoder_position_embeddings=32, max_decoder_position_embeddings=16)
     return positional(LEDForConditionalGeneration._from_config(config, attn_implementation=form),
-                      {"input_ids": ids(12)["input_ids"], "decoder_input_ids": ids(5)["input_ids"]}, FIXED)
+                      {"input_ids": ids(12)["input_ids"], "decoder_input_ids": ids(5)["input_ids"]}, FIXED,
+                      reported=("longformer_self_attn",))
 
 
 @architecture("moonshine")

@@ -373,10 +373,10 @@ class TalkingHeads(Attention):
 
     @torch.jit.unused
     def maps(self, x: Tensor, memory: Tensor) -> list[Tensor]:
+        """The softmax: what a head attends to. Mixed, the numbers are no shares of anything."""
         with torch.no_grad():
             scores = self.split(self.q(x)) @ self.split(self.k(memory)).transpose(-2, -1)
-            weights = self.before(scores.permute(0, 2, 3, 1)).softmax(2)
-            return [self.after(weights).permute(0, 3, 1, 2)]
+            return [self.before(scores.permute(0, 2, 3, 1)).softmax(2).permute(0, 3, 1, 2)]
 
 
 @own("own-weights-returned")
