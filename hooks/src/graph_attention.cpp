@@ -540,9 +540,31 @@ size_t tapped_at(const std::vector<Understood>& ways, const Node* root) {
 
 }  // namespace
 
+namespace {
+
+/// Scores of queries and keys that reach a product with values by way of `node`, which is no softmax.
+WeightsAt without_softmax(Node* node, const Owners& owners, const GraphAxes& axes) {
+  static const Kinds kOthers = {"aten::sigmoid", "aten::relu", "aten::relu_", "aten::softplus", "aten::elu"};
+  if (!is_any(node, kOthers)) return {};
+  const std::vector<Path> paths = paths_to_products(node->output(), axes);
+  for (const Path& path : paths) {
+    for (const int64_t axis : {-1, -2}) {
+      Root root;
+      root.axis = axis;
+      Understood way;
+      if (!understand(path, root, owners, axes, way).empty()) continue;
+      if (!scores_behind(node->input(0), axis, owners, axes).found) continue;
+      return WeightsRefused{"scores of queries and keys that reach a product with values without a softmax", true};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 WeightsAt weights_at(Node* node, const Owners& owners, const GraphAxes& axes) {
   const auto root = root_of(node, axes);
-  if (!root) return {};
+  if (!root) return without_softmax(node, owners, axes);
   const std::vector<Path> paths = paths_to_products(node->output(), axes);
   std::vector<Understood> ways;
   std::string why;

@@ -379,6 +379,15 @@ class TalkingHeads(Attention):
             return [self.before(scores.permute(0, 2, 3, 1)).softmax(2).permute(0, 3, 1, 2)]
 
 
+@own("own-sigmoid", calls_expected=False, reported=("body",))
+class SigmoidAttention(Attention):
+    """Every key by itself: weights that sum to nothing in particular."""
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        q, k, v = self.split(self.q(x)), self.split(self.k(memory)), self.split(self.v(memory))
+        return self.join(torch.sigmoid(q @ k.transpose(-2, -1) * 0.5 - 1.0) @ v)
+
+
 @own("own-weights-returned")
 class WeightsReturned(Attention):
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
