@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#include "key_layout.hpp"
+
+#include <gaze/render/cell_keys.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+namespace gaze {
+namespace {
+
+constexpr double kSilent = 1e-12;   // relative squared change below which float32 rounding could make it
+constexpr double kContrast = 3;     // how much more its own strip changes a local key than a quiet one
+constexpr double kConnected = 0.6;  // share of what stands out that lies in one piece
+constexpr double kTail = 0.1;       // of the peak: where the piece ends
+constexpr double kOffCentre = 0.2;  // mean distance from the cells' centres, in cells; random centres have 0.25
+constexpr double kAgreement = 0.9;  // of the cells
+constexpr double kOccupied = 0.25;  // of the keys a cell's row would have if all had as many
+constexpr int64_t kMostRowEnds = 4;
+constexpr int64_t kMostSpecial = 4;
+constexpr int64_t kLargestWindow = 32;
+
+double quantile(std::vector<double> values, double at) {
+  if (values.empty()) return 0;
+  const auto nth = values.begin() + static_cast<std::ptrdiff_t>(at * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), nth, values.end());
+  return *nth;
+}
+
+struct Centre {
+  bool found = false;
+  double at = 0;     // pixels
+  double total = 0;  // energy over all strips
+};
+
+/// A key's place on one axis.
+std::vector<Centre> centres(const StripResponse& axis) {
+  const auto strips = static_cast<size_t>(axis.strips);
+  const size_t keys = axis.energy_ks.size() / strips;
+  std::vector<Centre> found(keys);
+  std::vector<double> share = axis.energy_ks;
+  std::vector<size_t> responding;
+  for (size_t k = 0; k < keys; ++k) {
+    const auto begin = share.begin() + static_cast<std::ptrdiff_t>(k * strips);
+    const auto end = begin + static_cast<std::ptrdiff_t>(strips);
+    found[k].total = std::accumulate(begin, end, 0.0);
+    if (found[k].total <= kSilent) continue;
+    responding.push_back(k);
+    std::for_each(begin, end, [&](double& value) { value /= found[k].total; });
+  }
+  // What a strip does to keys that do not lie on it.
+  std::vector<double> elsewhere(strips);
+  for (size_t s = 0; s < strips; ++s) {
+    std::vector<double> of_strip;
+    for (const size_t k : responding) of_strip.push_back(share[k * strips + s]);
+    elsewhere[s] = quantile(std::move(of_strip), 0.25);
+  }
+  for (const size_t k : responding) {
+    const std::vector<double> raw(share.begin() + static_cast<std::ptrdiff_t>(k * strips),
+                                  share.begin() + static_cast<std::ptrdiff_t>((k + 1) * strips));
+    std::vector<double> own(strips);
+    for (size_t s = 0; s < strips; ++s) own[s] = std::max(0.0, raw[s] - elsewhere[s]);
+    const double quiet = quantile(own, 0.25);
+    for (double& value : own) value = std::max(0.0, value - quiet);
+    const auto peak = static_cast<size_t>(std::max_element(own.begin(), own.end()) - own.begin());
+    if (own[peak] <= 0 || raw[peak] < kContrast * quantile(raw, 0.25)) continue;
+    size_t first = peak;
+    size_t last = peak;
+    while (first > 0 && own[first - 1] >= kTail * own[peak]) --first;
+    while (last + 1 < strips && own[last + 1] >= kTail * own[peak]) ++last;
+    double mass = 0;
+    double moment = 0;
+    for (size_t s = first; s <= last; ++s) {
+      const auto left = static_cast<double>(static_cast<int64_t>(s) * axis.strip);
+      const double right = std::min(left + static_cast<double>(axis.strip), static_cast<double>(axis.pixels));
+      mass += own[s];
+      moment += own[s] * (left + right) / 2;
+    }
+    const double all = std::accumulate(own.begin(), own.end(), 0.0);
+    if (mass < kConnected * all) continue;
+    found[k].found = true;
+    found[k].at = moment / mass;
+  }
+  return found;
+}
+
+/// How many cells of equal size centres make on an axis, each in the middle of one; 0: none do.
+int64_t count_cells(const std::vector<double>& at, int64_t pixels) {
+  int64_t best = 0;
+  double least = kOffCentre;
+  const auto most = static_cast<int64_t>(std::min<size_t>(at.size(), static_cast<size_t>(pixels)));
+  for (int64_t cells = 1; cells <= most; ++cells) {
+    std::vector<int64_t> members(static_cast<size_t>(cells));
+    double off = 0;
+    for (const double centre : at) {
+      const double place = centre * static_cast<double>(cells) / static_cast<double>(pixels);
+      const auto cell = std::clamp<int64_t>(static_cast<int64_t>(place), 0, cells - 1);
+      ++members[static_cast<size_t>(cell)];
+      off += std::abs(place - static_cast<double>(cell) - 0.5);
+    }
+    off /= static_cast<double>(at.size());
+    const double wanted = kOccupied * static_cast<double>(at.size()) / static_cast<double>(cells);
+    const bool occupied = std::all_of(members.begin(), members.end(),
+                                      [&](int64_t n) { return n > 0 && static_cast<double>(n) >= wanted; });
+    if (occupied && off < least) {
+      least = off;
+      best = cells;
+    }
+  }
+  return best;
+}
+
+struct Grid {
+  int64_t rows = 0, cols = 0;
+  std::vector<int64_t> cell_k;  // of every key, -1: none
+};
+
+/// The grid that keys [first, last) make.
+std::optional<Grid> find_grid(const std::vector<ProbedKey>& keys, size_t first, size_t last, int64_t width,
+                              int64_t height) {
+  std::vector<double> xs;
+  std::vector<double> ys;
+  for (size_t k = first; k < last; ++k) {
+    if (!keys[k].local) continue;
+    xs.push_back(keys[k].x);
+    ys.push_back(keys[k].y);
+  }
+  if (xs.empty()) return std::nullopt;
+  Grid grid{count_cells(ys, height), count_cells(xs, width), std::vector<int64_t>(keys.size(), -1)};
+  if (grid.rows * grid.cols < 2) return std::nullopt;
+  for (size_t k = first; k < last; ++k) {
+    if (!keys[k].local) continue;
+    const auto row = std::min<int64_t>(
+        static_cast<int64_t>(keys[k].y * static_cast<double>(grid.rows) / static_cast<double>(height)), grid.rows - 1);
+    const auto col = std::min<int64_t>(
+        static_cast<int64_t>(keys[k].x * static_cast<double>(grid.cols) / static_cast<double>(width)), grid.cols - 1);
+    grid.cell_k[k] = row * grid.cols + col;
+  }
+  return grid;
+}
+
+struct Fitted {
+  int64_t first = 0;  // key of the span's first place
+  double share = 0;   // of the cells that lie where the layout puts them
+};
+
+/// Where a layout's span begins, by the vote of the local keys.
+Fitted fit(const Grid& grid, const Geometry& geometry) {
+  const CellKeys layout = cell_keys(geometry);
+  std::map<int64_t, int64_t> votes;
+  for (size_t k = 0; k < grid.cell_k.size(); ++k) {
+    if (grid.cell_k[k] < 0) continue;
+    ++votes[static_cast<int64_t>(k) - layout.keys[static_cast<size_t>(grid.cell_k[k])]];
+  }
+  Fitted best;
+  for (const auto& [first, count] : votes) {
+    if (first < 0 || first + layout.span > static_cast<int64_t>(grid.cell_k.size())) continue;
+    const double share = static_cast<double>(count) / static_cast<double>(geometry.cells());
+    if (share > best.share) best = {first, share};
+  }
+  return best;
+}
+
+/// Layouts of a grid, the simplest first.
+template <typename Try>
+bool each_layout(const Grid& grid, Try&& accept) {
+  Geometry plain;
+  plain.rows = grid.rows;
+  plain.cols = grid.cols;
+  if (accept(plain)) return true;
+  Geometry other = plain;
+  other.order = CellOrder::Columns;
+  if (accept(other)) return true;
+  for (int64_t ends = 1; ends <= kMostRowEnds; ++ends) {
+    for (const bool last : {true, false}) {
+      other = plain;
+      other.row_end = ends;
+      other.last_row_end = last;
+      if (accept(other)) return true;
+    }
+  }
+  for (int64_t rows = 1; rows <= std::min(grid.rows, kLargestWindow); ++rows) {
+    for (int64_t cols = 1; cols <= std::min(grid.cols, kLargestWindow); ++cols) {
+      if (rows * cols == 1 || (rows == 1 && cols == grid.cols)) continue;
+      other = plain;
+      other.order = CellOrder::Windows;
+      other.window_rows = rows;
+      other.window_cols = cols;
+      if (accept(other)) return true;
+    }
+  }
+  for (int64_t rows = 1; rows <= grid.rows; ++rows) {
+    for (int64_t cols = 1; cols <= grid.cols; ++cols) {
+      if (rows * cols == 1 || grid.rows % rows != 0 || grid.cols % cols != 0) continue;
+      for (int64_t leading = 0; leading <= kMostSpecial; ++leading) {
+        for (int64_t trailing = 0; trailing <= kMostSpecial - leading; ++trailing) {
+          if (leading + trailing == 0) continue;
+          other = plain;
+          other.rows = grid.rows / rows;
+          other.cols = grid.cols / cols;
+          other.tiles = Tiles{rows, cols, leading, trailing, 0};
+          if (accept(other)) return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<ProbedKey> locate(const StripResponse& columns, const StripResponse& rows) {
+  const std::vector<Centre> xs = centres(columns);
+  const std::vector<Centre> ys = centres(rows);
+  const auto found = [](const std::vector<Centre>& all) {
+    return std::count_if(all.begin(), all.end(), [](const Centre& centre) { return centre.found; });
+  };
+  // A grid of one column or one row has keys that no axis but the other tells apart.
+  const bool one_column = found(ys) > 1 && 4 * found(xs) < found(ys);
+  const bool one_row = found(xs) > 1 && 4 * found(ys) < found(xs);
+  std::vector<ProbedKey> keys(xs.size());
+  for (size_t k = 0; k < keys.size(); ++k) {
+    ProbedKey& key = keys[k];
+    key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
+    key.responds = xs[k].total > kSilent || ys[k].total > kSilent;
+    key.local = (xs[k].found || one_column) && (ys[k].found || one_row);
+    if (!key.local) continue;
+    key.x = xs[k].found && !one_column ? xs[k].at : static_cast<double>(columns.pixels) / 2;
+    key.y = ys[k].found && !one_row ? ys[k].at : static_cast<double>(rows.pixels) / 2;
+  }
+  return keys;
+}
+
+std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, int64_t width, int64_t height, bool alone) {
+  const auto grid = find_grid(keys, 0, keys.size(), width, height);
+  if (!grid) return std::nullopt;
+  KeyLayout found;
+  const bool any = each_layout(*grid, [&](const Geometry& geometry) {
+    const Fitted fitted = fit(*grid, geometry);
+    if (fitted.share < kAgreement) return false;
+    found.geometry = geometry;
+    found.geometry.first_key = fitted.first;
+    found.local_share = fitted.share;
+    return true;
+  });
+  if (!any) return std::nullopt;
+  Geometry& geometry = found.geometry;
+  const int64_t after = static_cast<int64_t>(keys.size()) - geometry.first_key - geometry.span();
+  if (geometry.row_end > 0) found.anchored = alone && after == 0;
+  if (alone) {
+    geometry.leading = geometry.first_key;
+    geometry.trailing = after;
+    geometry.first_key = 0;
+  } else if (geometry.first_key == 0) {
+    geometry.spans = {{0, geometry.span()}};
+  }
+  return found;
+}
+
+double agreement(const std::vector<ProbedKey>& keys, const Geometry& geometry, int64_t width, int64_t height) {
+  const CellKeys layout = cell_keys(geometry);
+  int64_t right = 0;
+  for (int64_t cell = 0; cell < geometry.cells(); ++cell) {
+    const ProbedKey& key = keys[static_cast<size_t>(geometry.first_cell() + layout.keys[static_cast<size_t>(cell)])];
+    const auto inside = [](double at, int64_t index, int64_t cells, int64_t pixels) {
+      const double size = static_cast<double>(pixels) / static_cast<double>(cells);
+      return at >= static_cast<double>(index) * size - 0.5 && at <= static_cast<double>(index + 1) * size + 0.5;
+    };
+    right += static_cast<int64_t>(key.local && inside(key.x, cell % layout.cols, layout.cols, width) &&
+                                  inside(key.y, cell / layout.cols, layout.rows, height));
+  }
+  return static_cast<double>(right) / static_cast<double>(geometry.cells());
+}
+
+}  // namespace gaze

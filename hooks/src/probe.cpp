@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+// Runs an edited copy of a method's graph on perturbed pictures and watches its keys.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/randint.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <gaze/hooks/probe.hpp>
+#include <gaze/render/status.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "graph_sites.hpp"
+#include "graph_walk.hpp"
+#include "key_layout.hpp"
+#include "key_watch.hpp"
+#include "tap_ops.hpp"
+
+namespace gaze {
+namespace {
+
+using torch::jit::Graph;
+using torch::jit::Node;
+using torch::jit::Value;
+
+/// Hands the keys of a site to a watch, where they are made.
+void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
+  Node* const made = site.keys->node();
+  Graph& graph = *made->owningGraph();
+  const bool enters = made->kind() == torch::jit::prim::Param;
+  const torch::jit::WithInsertPoint here(enters ? *made->owningBlock()->nodes().begin() : made->next());
+  const std::vector<Value*> inputs{site.keys, graph.insertConstant(site.key_axis), graph.insertConstant(watch),
+                                   graph.insertConstant(index)};
+  Node* const tap = graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::keys"), inputs, 1));
+  tap->output()->setType(site.keys->type());
+  site.keys->replaceAllUsesAfterNodeWith(tap, tap->output());
+}
+
+/// What one site's keys did.
+struct Watched {
+  int64_t calls = 0;         // in the present run
+  at::Tensor base_km;        // float [keys, everything else]
+  at::Tensor square_k;       // double [keys], of the base
+  at::Tensor energy_k;       // double [keys], of the present run
+  std::string changed_size;  // keys of another run that cannot be compared
+};
+
+/// The method's graph with its keys watched, on a copy of its own: the module stays as it is.
+class WatchedMethod {
+ public:
+  WatchedMethod(const torch::jit::Module& module, const std::string& name, const std::vector<c10::IValue>& arguments)
+      : watch_([this](int64_t site, const at::Tensor& k, int64_t axis) { see(site, k, axis); }) {
+    const auto method = module.find_method(name);
+    auto* const function = method ? torch::jit::tryToGraphFunction(method->function()) : nullptr;
+    if (function == nullptr)
+      throw Error("probe: method: expected a method of the module, got \"" + name + "\". Name one of its own.");
+    stack_.emplace_back(module._ivalue());
+    stack_.insert(stack_.end(), arguments.begin(), arguments.end());
+    function->getSchema().checkAndNormalizeInputs(stack_, {});
+
+    const torch::jit::GraphOptimizerEnabledGuard optimise(true);
+    const auto graph = function->optimized_graph()->copy();
+    inline_forks(*graph);
+    each_node(graph->block(), [](Node* node) {
+      if (std::string_view(node->kind().toQualString()).rfind("gaze::", 0) == 0)
+        throw Error("probe: expected a module without taps, got one that is attached. Probe before attach.");
+    });
+    register_tap_ops();
+    std::map<std::string, size_t> index;
+    for (const FoundSite& found : find_in_graph(ModuleTree(module), {module.type(), name, graph, true}, nullptr)) {
+      const auto [at, added] = index.emplace(found.site.name, sites.size());
+      if (added) {
+        sites.push_back(found.site);
+        sites.back().methods = {name};
+      }
+      place_watch(found, watch_.id(), static_cast<int64_t>(at->second));
+    }
+    if (sites.empty())
+      throw Error("probe: expected a method that calls attention, got " + name +
+                  ", in whose graph none was found. `gaze sites MODEL.pt` says which methods do.");
+    propose(sites);
+    graph->lint();
+    watched.resize(sites.size());
+    executor_ = torch::jit::GraphExecutor(graph, name, torch::jit::ExecutorExecutionMode::SIMPLE);
+  }
+
+  /// With argument `at` replaced. The first run is the base of all others.
+  void run(size_t at, const at::Tensor& argument) {
+    const at::NoGradGuard no_grad;
+    for (Watched& each : watched) {
+      each.calls = 0;
+      each.energy_k = at::Tensor();
+    }
+    torch::jit::Stack stack = stack_;
+    stack[at + 1] = argument;
+    executor_.run(stack);
+  }
+
+  std::vector<Site> sites;
+  std::vector<Watched> watched;  // by site
+
+ private:
+  void see(int64_t site, const at::Tensor& k, int64_t axis) {
+    Watched& state = watched[static_cast<size_t>(site)];
+    if (state.calls++ > 0) return;
+    if (k.is_nested() || k.dim() < 2) {
+      state.changed_size = "are nested or of fewer than 2 dimensions";
+      return;
+    }
+    const at::Tensor k_km = k.detach().movedim(axis, 0).flatten(1).to(at::kFloat);
+    if (!state.base_km.defined()) {
+      state.base_km = k_km.clone();
+      state.square_k = state.base_km.square().sum({1}, false, at::kDouble).cpu();
+      return;
+    }
+    if (k_km.sizes() != state.base_km.sizes()) {
+      state.changed_size = "have other sizes in other runs";
+      return;
+    }
+    // NaN that stays NaN is no change.
+    state.energy_k = (k_km - state.base_km).square().nan_to_num(0).sum({1}, false, at::kDouble).cpu();
+  }
+
+  torch::jit::Stack stack_;
+  torch::jit::GraphExecutor executor_;
+  KeyWatch watch_;
+};
+
+void refuse_unsteady(const WatchedMethod& method) {
+  for (size_t i = 0; i < method.sites.size(); ++i) {
+    const at::Tensor& energy_k = method.watched[i].energy_k;
+    if (!energy_k.defined() || energy_k.max().item<double>() == 0) continue;
+    const auto moved = energy_k.gt(0).sum().item<int64_t>();
+    throw Error("probe: expected the same keys from two runs on the same input, got " + std::to_string(moved) + " of " +
+                std::to_string(energy_k.numel()) + " different ones at " + method.sites[i].name +
+                ". Put the module in evaluation mode, and take random crops and dropout out of it.");
+  }
+}
+
+int64_t strip_of(int64_t pixels, int64_t bands) {
+  const int64_t least = (pixels + bands - 1) / bands;
+  // Strips that divide the picture meet the borders of cells more often.
+  for (int64_t strip = least; strip <= 2 * least && 2 * strip <= pixels; ++strip) {
+    if (pixels % strip == 0) return strip;
+  }
+  return least;
+}
+
+std::string percent(double share) { return std::to_string(static_cast<int64_t>(share * 100)) + " %"; }
+
+std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
+
+std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
+  std::string text = std::to_string(geometry.grid_rows()) + " x " + std::to_string(geometry.grid_cols());
+  const int64_t cell_width = width / geometry.grid_cols();
+  const int64_t cell_height = height / geometry.grid_rows();
+  text += " cells of " + std::to_string(cell_width) + " x " + std::to_string(cell_height) + " pixels";
+  if (geometry.order == CellOrder::Columns) text += ", by columns";
+  if (geometry.order == CellOrder::Windows)
+    text += ", in windows of " + std::to_string(geometry.window_rows) + " x " + std::to_string(geometry.window_cols);
+  if (geometry.tiles) {
+    text += ", in " + std::to_string(geometry.tiles->rows) + " x " + std::to_string(geometry.tiles->cols) + " tiles";
+    if (geometry.tiles->leading > 0) text += " with " + std::to_string(geometry.tiles->leading) + " leading";
+    if (geometry.tiles->trailing > 0) text += " with " + std::to_string(geometry.tiles->trailing) + " trailing";
+  }
+  if (geometry.row_end > 0) {
+    text += ", " + count(geometry.row_end, "key") + " after each row";
+    if (!geometry.last_row_end) text += " but the last";
+  }
+  if (geometry.first_key > 0) text += ", from key " + std::to_string(geometry.first_key);
+  if (geometry.leading > 0) text += ", " + std::to_string(geometry.leading) + " leading";
+  if (geometry.trailing > 0) text += ", " + std::to_string(geometry.trailing) + " trailing";
+  return text;
+}
+
+void judge(ProbedSite& probed, const ProbeResult& result) {
+  const std::vector<ProbedKey>& keys = probed.keys;
+  probed.responding = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.responds; });
+  const int64_t local = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.local; });
+  if (probed.responding == 0) {
+    probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.image_argument);
+    return;
+  }
+  const auto layout = find_layout(keys, result.width, result.height, probed.site.k_reads.size() <= 1);
+  if (layout) {
+    probed.geometry = layout->geometry;
+    probed.anchored = layout->anchored;
+    probed.local_share = layout->local_share;
+    probed.verdict = describe(*probed.geometry, result.width, result.height) + ", " + percent(layout->local_share) +
+                     " of its keys local";
+    if (!layout->anchored)
+      probed.verdict += "; whether the last row has its end is not seen: it may belong to what follows";
+    return;
+  }
+  probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
+  const std::string of = std::to_string(probed.responding) + " responding keys of " + std::to_string(keys.size());
+  if (2 * local < probed.responding) {
+    const auto first =
+        std::find_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.responds && !key.local; });
+    probed.verdict = "key " + std::to_string(first - keys.begin()) + " is not local, as " +
+                     std::to_string(probed.responding - local) + " of " + of +
+                     ": a resampler, a pooling or much mixing sits between";
+  } else {
+    probed.verdict = std::to_string(local) + " of " + of +
+                     " are local, and their places make no grid: the cells may be narrower than a strip (" +
+                     std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " pixels)";
+  }
+}
+
+}  // namespace
+
+ProbeResult probe(const torch::jit::Module& module, const std::string& method,
+                  const std::vector<c10::IValue>& arguments, int64_t image_argument, const ProbeOptions& options) {
+  if (options.bands < 2 || options.bands > 4096)
+    throw Error("probe: bands: expected 2 to 4096, got " + std::to_string(options.bands) + ".");
+  if (!(options.strength > 0))
+    throw Error("probe: strength: expected more than 0, got " + std::to_string(options.strength) + ".");
+  if (image_argument < 0 || image_argument >= static_cast<int64_t>(arguments.size()))
+    throw Error("probe: image_argument: expected an index below " + std::to_string(arguments.size()) + ", got " +
+                std::to_string(image_argument) + ". Count the method's arguments from 0, without self.");
+  const auto at = static_cast<size_t>(image_argument);
+  const bool picture = arguments[at].isTensor() && arguments[at].toTensor().defined() &&
+                       arguments[at].toTensor().dim() == 4 && arguments[at].toTensor().is_floating_point() &&
+                       arguments[at].toTensor().size(2) > 1 && arguments[at].toTensor().size(3) > 1;
+  if (!picture) {
+    const std::string got =
+        arguments[at].isTensor() && arguments[at].toTensor().defined()
+            ? c10::str(arguments[at].toTensor().scalar_type(), " ", arguments[at].toTensor().sizes())
+            : arguments[at].tagKind();
+    throw Error("probe: argument " + std::to_string(image_argument) +
+                ": expected a picture, floating point [batch, channels, height, width], got " + got +
+                ". A list of patches or of frames cannot be perturbed region by region: probe a method that takes the "
+                "picture itself.");
+  }
+  const at::Tensor base_bchw = arguments[at].toTensor();
+
+  ProbeResult result;
+  result.method = method;
+  result.image_argument = image_argument;
+  result.width = base_bchw.size(3);
+  result.height = base_bchw.size(2);
+  result.strip_width = strip_of(result.width, options.bands);
+  result.strip_height = strip_of(result.height, options.bands);
+  StripResponse columns{
+      result.width, result.strip_width, (result.width + result.strip_width - 1) / result.strip_width, {}};
+  StripResponse rows{
+      result.height, result.strip_height, (result.height + result.strip_height - 1) / result.strip_height, {}};
+  result.runs = 2 + columns.strips + rows.strips;
+
+  WatchedMethod watched(module, method, arguments);
+  const auto begun = std::chrono::steady_clock::now();
+  int64_t done = 0;
+  const auto run = [&](const at::Tensor& input) {
+    watched.run(at, input);
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    if (options.progress) options.progress(++done, result.runs, result.seconds);
+  };
+  run(base_bchw);
+  run(base_bchw.clone());
+  refuse_unsteady(watched);
+
+  const double deviation = base_bchw.to(at::kDouble).std().item<double>();
+  auto generator = at::detail::createCPUGenerator(options.seed);
+  const at::Tensor noise_bchw =
+      (at::randint(0, 2, base_bchw.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul(2).sub(1))
+          .mul(options.strength * (deviation > 0 ? deviation : 1.0))
+          .to(base_bchw.options());
+  const size_t sites = watched.sites.size();
+  std::vector<StripResponse> columns_of(sites, columns);
+  std::vector<StripResponse> rows_of(sites, rows);
+  for (size_t i = 0; i < sites; ++i) {
+    const Watched& site = watched.watched[i];
+    const auto keys = static_cast<size_t>(site.base_km.defined() ? site.base_km.size(0) : 0);
+    columns_of[i].energy_ks.resize(keys * static_cast<size_t>(columns.strips));
+    rows_of[i].energy_ks.resize(keys * static_cast<size_t>(rows.strips));
+  }
+  for (const int64_t axis : {3, 2}) {
+    std::vector<StripResponse>& responses = axis == 3 ? columns_of : rows_of;
+    for (int64_t strip = 0; strip < responses.front().strips; ++strip) {
+      const int64_t first = strip * responses.front().strip;
+      const int64_t length = std::min(responses.front().strip, responses.front().pixels - first);
+      const at::Tensor input_bchw = base_bchw.clone();
+      input_bchw.narrow(axis, first, length).add_(noise_bchw.narrow(axis, first, length));
+      run(input_bchw);
+      for (size_t i = 0; i < sites; ++i) {
+        const Watched& site = watched.watched[i];
+        if (!site.energy_k.defined()) continue;
+        // A key that is zero, as a padded one, must not divide by it.
+        const at::Tensor change_k = site.energy_k / site.square_k.clamp_min(1e-20);
+        const double* const change = change_k.const_data_ptr<double>();
+        for (int64_t k = 0; k < change_k.numel(); ++k)
+          responses[i].energy_ks[static_cast<size_t>(k * responses[i].strips + strip)] = change[k];
+      }
+    }
+  }
+
+  for (size_t i = 0; i < sites; ++i) {
+    ProbedSite probed;
+    probed.site = watched.sites[i];
+    const Watched& site = watched.watched[i];
+    if (!site.base_km.defined()) {
+      probed.verdict = "did not run";
+    } else if (!site.changed_size.empty()) {
+      probed.verdict = "cannot be probed: its keys " + site.changed_size;
+    } else if (probed.site.channels) {
+      probed.verdict = "compares channels: no key of it lies anywhere in the picture";
+    } else {
+      probed.keys = locate(columns_of[i], rows_of[i]);
+      judge(probed, result);
+    }
+    result.sites.push_back(std::move(probed));
+  }
+  return result;
+}
+
+Profile proposed_profile(const ProbeResult& result) {
+  const ProbedSite* best = nullptr;
+  for (const ProbedSite& site : result.sites) {
+    if (site.site.proposed && site.geometry && (best == nullptr || site.local_share > best->local_share)) best = &site;
+  }
+  if (best == nullptr)
+    throw Error(
+        "probe: expected a geometry at one of the sites that would make the overlay, found none. The report "
+        "says why; name other sites in a profile of your own.");
+  Profile profile;
+  profile.name = "probed";
+  const Geometry& wanted = *best->geometry;
+  for (const ProbedSite& site : result.sites) {
+    if (!site.site.proposed || !site.geometry || site.keys.size() != best->keys.size()) continue;
+    const Geometry& geometry = *site.geometry;
+    if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
+        agreement(site.keys, wanted, result.width, result.height) >= 0.9)
+      profile.sites.push_back(site.site.name);
+  }
+  profile.image = ImageInput{{{result.method, result.image_argument}}, {}, {}, result.width, result.height};
+  profile.geometry = wanted;
+  return profile;
+}
+
+std::vector<std::string> differences(const ProbeResult& result, const Profile& profile) {
+  if (!profile.geometry)
+    throw Error(
+        "probe: profile: expected a geometry to verify, got a profile without. Leave the profile out to "
+        "measure one.");
+  const Geometry geometry = resolve(*profile.geometry, {result.width, result.height, 0, 0});
+  std::vector<std::string> found;
+  bool any = false;
+  for (const ProbedSite& site : result.sites) {
+    const bool selected =
+        profile.sites.empty()
+            ? site.site.proposed
+            : std::any_of(profile.sites.begin(), profile.sites.end(),
+                          [&](const std::string& pattern) { return glob_match(pattern, site.site.name); });
+    if (!selected) continue;
+    any = true;
+    const std::string measured = ". Measured: " + site.verdict + ".";
+    if (site.keys.empty()) {
+      found.push_back(site.site.name + ": " + site.verdict + ".");
+      continue;
+    }
+    try {
+      check_keys(geometry, static_cast<int64_t>(site.keys.size()), geometry.first_key == 0 && geometry.spans.empty());
+    } catch (const Error& error) {
+      found.push_back(site.site.name + ": " + error.what() + " Measured: " + site.verdict + ".");
+      continue;
+    }
+    const double share = agreement(site.keys, geometry, result.width, result.height);
+    if (share < 0.9)
+      found.push_back(site.site.name + ": expected the keys of " + describe(geometry, result.width, result.height) +
+                      " in their cells, got " + percent(share) + " there" + measured);
+  }
+  if (!any)
+    throw Error("probe: profile: expected a pattern of sites that " + result.method +
+                " calls, got none that matches. `gaze sites MODEL.pt` lists them.");
+  return found;
+}
+
+}  // namespace gaze
