@@ -86,6 +86,52 @@ std::vector<Centre> centres(const StripResponse& axis) {
   return found;
 }
 
+/// As `centres`, where cells of equal size are supposed: the one that changes the key most. Strips that lie on two
+/// cells count for both, by their part.
+std::vector<Centre> cell_centres(const StripResponse& axis, int64_t cells) {
+  const auto strips = static_cast<size_t>(axis.strips);
+  const size_t keys = axis.energy_ks.size() / strips;
+  const double size = static_cast<double>(axis.pixels) / static_cast<double>(cells);
+  const auto wide = static_cast<size_t>(cells);
+  std::vector<double> share(keys * wide);
+  std::vector<Centre> found(keys);
+  std::vector<size_t> responding;
+  for (size_t k = 0; k < keys; ++k) {
+    for (size_t s = 0; s < strips; ++s) {
+      const double energy = axis.energy_ks[k * strips + s];
+      const double left = static_cast<double>(static_cast<int64_t>(s) * axis.strip);
+      const double right = std::min(left + static_cast<double>(axis.strip), static_cast<double>(axis.pixels));
+      found[k].total += energy;
+      for (auto cell = static_cast<size_t>(left / size); cell < wide && static_cast<double>(cell) * size < right;
+           ++cell) {
+        const double begin = static_cast<double>(cell) * size;
+        const double part = (std::min(right, begin + size) - std::max(left, begin)) / (right - left);
+        share[k * wide + cell] += energy * std::max(0.0, part);
+      }
+    }
+    if (found[k].total <= kSilent) continue;
+    responding.push_back(k);
+    for (size_t cell = 0; cell < wide; ++cell) share[k * wide + cell] /= found[k].total;
+  }
+  std::vector<double> elsewhere(wide);
+  for (size_t cell = 0; cell < wide; ++cell) {
+    std::vector<double> of_cell;
+    for (const size_t k : responding) of_cell.push_back(share[k * wide + cell]);
+    elsewhere[cell] = quantile(std::move(of_cell), 0.5);
+  }
+  for (const size_t k : responding) {
+    size_t most = 0;
+    for (size_t cell = 1; cell < wide; ++cell) {
+      if (share[k * wide + cell] - elsewhere[cell] > share[k * wide + most] - elsewhere[most]) most = cell;
+    }
+    const std::vector<double> raw(share.begin() + static_cast<std::ptrdiff_t>(k * wide),
+                                  share.begin() + static_cast<std::ptrdiff_t>((k + 1) * wide));
+    found[k].at = (static_cast<double>(most) + 0.5) * size;
+    found[k].found = wide == 1 || raw[most] >= kContrast * quantile(raw, 0.25);
+  }
+  return found;
+}
+
 /// How many cells of equal size centres make on an axis, each in the middle of one; 0: none do.
 int64_t count_cells(const std::vector<double>& at, int64_t pixels) {
   int64_t best = 0;
@@ -113,59 +159,48 @@ int64_t count_cells(const std::vector<double>& at, int64_t pixels) {
 }
 
 struct Grid {
-  int64_t rows = 0, cols = 0;
+  GridSize size;
   std::vector<int64_t> cell_k;  // of every key, -1: none
 };
 
-/// The grid that keys [first, last) make.
-std::optional<Grid> find_grid(const std::vector<ProbedKey>& keys, size_t first, size_t last, int64_t width,
-                              int64_t height) {
-  std::vector<double> xs;
-  std::vector<double> ys;
-  for (size_t k = first; k < last; ++k) {
-    if (!keys[k].local) continue;
-    xs.push_back(keys[k].x);
-    ys.push_back(keys[k].y);
-  }
-  if (xs.empty()) return std::nullopt;
-  Grid grid{count_cells(ys, height), count_cells(xs, width), std::vector<int64_t>(keys.size(), -1)};
-  if (grid.rows * grid.cols < 2) return std::nullopt;
-  for (size_t k = first; k < last; ++k) {
-    if (!keys[k].local) continue;
-    const auto row = std::min<int64_t>(
-        static_cast<int64_t>(keys[k].y * static_cast<double>(grid.rows) / static_cast<double>(height)), grid.rows - 1);
-    const auto col = std::min<int64_t>(
-        static_cast<int64_t>(keys[k].x * static_cast<double>(grid.cols) / static_cast<double>(width)), grid.cols - 1);
-    grid.cell_k[k] = row * grid.cols + col;
+Grid grid_of(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height) {
+  Grid grid{size, std::vector<int64_t>(keys.size(), -1)};
+  const auto index = [](double at, int64_t cells, int64_t pixels) {
+    return std::clamp<int64_t>(static_cast<int64_t>(at * static_cast<double>(cells) / static_cast<double>(pixels)), 0,
+                               cells - 1);
+  };
+  for (size_t k = 0; k < keys.size(); ++k) {
+    if (keys[k].placed)
+      grid.cell_k[k] = index(keys[k].y, size.rows, height) * size.cols + index(keys[k].x, size.cols, width);
   }
   return grid;
 }
 
-struct Fitted {
-  int64_t first = 0;  // key of the span's first place
-  double share = 0;   // of the cells that lie where the layout puts them
-};
-
-/// Where a layout's span begins, by the vote of the local keys.
-Fitted fit(const Grid& grid, const Geometry& geometry) {
+/// Where a layout's span begins, by the vote of the placed keys; nothing where they do not agree.
+std::optional<int64_t> fit(const Grid& grid, const Geometry& geometry) {
   const CellKeys layout = cell_keys(geometry);
   std::map<int64_t, int64_t> votes;
   for (size_t k = 0; k < grid.cell_k.size(); ++k) {
     if (grid.cell_k[k] < 0) continue;
     ++votes[static_cast<int64_t>(k) - layout.keys[static_cast<size_t>(grid.cell_k[k])]];
   }
-  Fitted best;
-  for (const auto& [first, count] : votes) {
-    if (first < 0 || first + layout.span > static_cast<int64_t>(grid.cell_k.size())) continue;
-    const double share = static_cast<double>(count) / static_cast<double>(geometry.cells());
-    if (share > best.share) best = {first, share};
+  std::optional<int64_t> first;
+  int64_t most = 0;
+  for (const auto& [at, count] : votes) {
+    if (at < 0 || at + layout.span > static_cast<int64_t>(grid.cell_k.size()) || count <= most) continue;
+    most = count;
+    first = at;
   }
-  return best;
+  if (!first || 2 * most < geometry.cells()) return std::nullopt;
+  const auto placed = std::count_if(layout.keys.begin(), layout.keys.end(),
+                                    [&](int64_t key) { return grid.cell_k[static_cast<size_t>(*first + key)] >= 0; });
+  if (static_cast<double>(most) < kAgreement * static_cast<double>(placed)) return std::nullopt;
+  return first;
 }
 
 /// Layouts of a grid, the simplest first.
 template <typename Try>
-bool each_layout(const Grid& grid, Try&& accept) {
+bool each_layout(GridSize grid, Try&& accept) {
   Geometry plain;
   plain.rows = grid.rows;
   plain.cols = grid.cols;
@@ -225,7 +260,7 @@ std::vector<ProbedKey> locate(const StripResponse& columns, const StripResponse&
     ProbedKey& key = keys[k];
     key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
     key.responds = xs[k].total > kSilent || ys[k].total > kSilent;
-    key.local = (xs[k].found || one_column) && (ys[k].found || one_row);
+    key.placed = key.local = (xs[k].found || one_column) && (ys[k].found || one_row);
     if (!key.local) continue;
     key.x = xs[k].found && !one_column ? xs[k].at : static_cast<double>(columns.pixels) / 2;
     key.y = ys[k].found && !one_row ? ys[k].at : static_cast<double>(rows.pixels) / 2;
@@ -233,28 +268,64 @@ std::vector<ProbedKey> locate(const StripResponse& columns, const StripResponse&
   return keys;
 }
 
-std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, int64_t width, int64_t height, bool alone) {
-  const auto grid = find_grid(keys, 0, keys.size(), width, height);
-  if (!grid) return std::nullopt;
+std::vector<ProbedKey> locate_on(const StripResponse& columns, const StripResponse& rows, int64_t grid_rows,
+                                 int64_t grid_cols) {
+  const std::vector<Centre> xs = cell_centres(columns, grid_cols);
+  const std::vector<Centre> ys = cell_centres(rows, grid_rows);
+  std::vector<ProbedKey> keys(xs.size());
+  for (size_t k = 0; k < keys.size(); ++k) {
+    ProbedKey& key = keys[k];
+    key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
+    key.responds = xs[k].total > kSilent || ys[k].total > kSilent;
+    key.placed = key.responds;
+    key.local = xs[k].found && ys[k].found;
+    key.x = xs[k].at;
+    key.y = ys[k].at;
+  }
+  return keys;
+}
+
+std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t width, int64_t height) {
+  std::vector<double> xs;
+  std::vector<double> ys;
+  for (const ProbedKey& key : keys) {
+    if (!key.placed) continue;
+    xs.push_back(key.x);
+    ys.push_back(key.y);
+  }
+  if (xs.empty()) return std::nullopt;
+  const GridSize size{count_cells(ys, height), count_cells(xs, width)};
+  return size.rows * size.cols < 2 ? std::nullopt : std::optional<GridSize>(size);
+}
+
+std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height,
+                                     bool alone) {
+  const Grid grid = grid_of(keys, size, width, height);
   KeyLayout found;
-  const bool any = each_layout(*grid, [&](const Geometry& geometry) {
-    const Fitted fitted = fit(*grid, geometry);
-    if (fitted.share < kAgreement) return false;
-    found.geometry = geometry;
-    found.geometry.first_key = fitted.first;
-    found.local_share = fitted.share;
+  Geometry& geometry = found.geometry;
+  const bool any = each_layout(size, [&](const Geometry& tried) {
+    const auto first = fit(grid, tried);
+    if (!first) return false;
+    geometry = tried;
+    geometry.first_key = *first;
     return true;
   });
   if (!any) return std::nullopt;
-  Geometry& geometry = found.geometry;
+  const CellKeys layout = cell_keys(geometry);
+  int64_t local = 0;
+  for (size_t cell = 0; cell < layout.keys.size(); ++cell) {
+    const auto key = static_cast<size_t>(geometry.first_key + layout.keys[cell]);
+    local += static_cast<int64_t>(keys[key].local && grid.cell_k[key] == static_cast<int64_t>(cell));
+  }
+  found.local_share = static_cast<double>(local) / static_cast<double>(geometry.cells());
   const int64_t after = static_cast<int64_t>(keys.size()) - geometry.first_key - geometry.span();
-  if (geometry.row_end > 0) found.anchored = alone && after == 0;
+  if (geometry.row_end > 0 && geometry.last_row_end) found.anchored = alone && after == 0;
   if (alone) {
     geometry.leading = geometry.first_key;
     geometry.trailing = after;
     geometry.first_key = 0;
-  } else if (geometry.first_key == 0) {
-    geometry.spans = {{0, geometry.span()}};
+  } else if (geometry.first_key == 0 && after > 0) {
+    geometry.spans = {{0, geometry.span()}};  // without, first_key 0 says that the row is the picture's alone
   }
   return found;
 }
@@ -262,16 +333,18 @@ std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, int64_t
 double agreement(const std::vector<ProbedKey>& keys, const Geometry& geometry, int64_t width, int64_t height) {
   const CellKeys layout = cell_keys(geometry);
   int64_t right = 0;
+  int64_t placed = 0;
   for (int64_t cell = 0; cell < geometry.cells(); ++cell) {
     const ProbedKey& key = keys[static_cast<size_t>(geometry.first_cell() + layout.keys[static_cast<size_t>(cell)])];
     const auto inside = [](double at, int64_t index, int64_t cells, int64_t pixels) {
       const double size = static_cast<double>(pixels) / static_cast<double>(cells);
       return at >= static_cast<double>(index) * size - 0.5 && at <= static_cast<double>(index + 1) * size + 0.5;
     };
-    right += static_cast<int64_t>(key.local && inside(key.x, cell % layout.cols, layout.cols, width) &&
+    placed += static_cast<int64_t>(key.placed);
+    right += static_cast<int64_t>(key.placed && inside(key.x, cell % layout.cols, layout.cols, width) &&
                                   inside(key.y, cell / layout.cols, layout.rows, height));
   }
-  return static_cast<double>(right) / static_cast<double>(geometry.cells());
+  return 2 * placed < geometry.cells() ? 0 : static_cast<double>(right) / static_cast<double>(placed);
 }
 
 }  // namespace gaze

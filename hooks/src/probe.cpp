@@ -41,11 +41,11 @@ void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
 
 /// What one site's keys did.
 struct Watched {
-  int64_t calls = 0;         // in the present run
-  at::Tensor base_km;        // float [keys, everything else]
-  at::Tensor square_k;       // double [keys], of the base
-  at::Tensor energy_k;       // double [keys], of the present run
-  std::string changed_size;  // keys of another run that cannot be compared
+  int64_t calls = 0;    // in the present run
+  at::Tensor base_km;   // float [keys, everything else]
+  at::Tensor square_k;  // double [keys], of the base
+  at::Tensor energy_k;  // double [keys], of the present run
+  std::string problem;  // why its keys cannot be compared
 };
 
 /// The method's graph with its keys watched, on a copy of its own: the module stays as it is.
@@ -107,7 +107,7 @@ class WatchedMethod {
     Watched& state = watched[static_cast<size_t>(site)];
     if (state.calls++ > 0) return;
     if (k.is_nested() || k.dim() < 2) {
-      state.changed_size = "are nested or of fewer than 2 dimensions";
+      state.problem = "are nested or of fewer than 2 dimensions";
       return;
     }
     const at::Tensor k_km = k.detach().movedim(axis, 0).flatten(1).to(at::kFloat);
@@ -117,7 +117,7 @@ class WatchedMethod {
       return;
     }
     if (k_km.sizes() != state.base_km.sizes()) {
-      state.changed_size = "have other sizes in other runs";
+      state.problem = "have other sizes in other runs";
       return;
     }
     // NaN that stays NaN is no change.
@@ -149,6 +149,9 @@ int64_t strip_of(int64_t pixels, int64_t bands) {
   return least;
 }
 
+constexpr int64_t kMostMerged = 4;
+constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by chance
+
 std::string percent(double share) { return std::to_string(static_cast<int64_t>(share * 100)) + " %"; }
 
 std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
@@ -176,15 +179,34 @@ std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
   return text;
 }
 
-void judge(ProbedSite& probed, const ProbeResult& result) {
+/// The layout of one site's keys. Sites behind much mixing are tried on the grids of the others, and on those merged.
+std::optional<KeyLayout> layout_of(ProbedSite& probed, const StripResponse& columns, const StripResponse& rows,
+                                   const std::vector<GridSize>& others) {
+  const bool alone = probed.site.k_reads.size() <= 1;
+  if (const auto size = find_grid(probed.keys, columns.pixels, rows.pixels)) {
+    if (auto layout = find_layout(probed.keys, *size, columns.pixels, rows.pixels, alone)) return layout;
+  }
+  for (const GridSize& other : others) {
+    for (int64_t merge = 1; merge <= kMostMerged; ++merge) {
+      const GridSize size{other.rows / merge, other.cols / merge};
+      if (other.rows % merge != 0 || other.cols % merge != 0 || size.rows * size.cols < kFewestSupposed) continue;
+      auto keys = locate_on(columns, rows, size.rows, size.cols);
+      if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone)) {
+        probed.keys = std::move(keys);
+        return layout;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+void judge(ProbedSite& probed, const std::optional<KeyLayout>& layout, const ProbeResult& result) {
   const std::vector<ProbedKey>& keys = probed.keys;
-  probed.responding = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.responds; });
   const int64_t local = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.local; });
   if (probed.responding == 0) {
     probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.image_argument);
     return;
   }
-  const auto layout = find_layout(keys, result.width, result.height, probed.site.k_reads.size() <= 1);
   if (layout) {
     probed.geometry = layout->geometry;
     probed.anchored = layout->anchored;
@@ -205,7 +227,8 @@ void judge(ProbedSite& probed, const ProbeResult& result) {
                      ": a resampler, a pooling or much mixing sits between";
   } else {
     probed.verdict = std::to_string(local) + " of " + of +
-                     " are local, and their places make no grid: the cells may be narrower than a strip (" +
+                     " are local, and their places make no grid: too much mixing, tiles beside a thumbnail, or cells "
+                     "narrower than a strip (" +
                      std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " pixels)";
   }
 }
@@ -297,39 +320,57 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     }
   }
 
+  std::vector<GridSize> grids;
   for (size_t i = 0; i < sites; ++i) {
-    ProbedSite probed;
+    ProbedSite& probed = result.sites.emplace_back();
     probed.site = watched.sites[i];
     const Watched& site = watched.watched[i];
-    if (!site.base_km.defined()) {
+    if (!site.problem.empty()) {
+      probed.verdict = "cannot be probed: its keys " + site.problem;
+    } else if (!site.base_km.defined()) {
       probed.verdict = "did not run";
-    } else if (!site.changed_size.empty()) {
-      probed.verdict = "cannot be probed: its keys " + site.changed_size;
     } else if (probed.site.channels) {
       probed.verdict = "compares channels: no key of it lies anywhere in the picture";
     } else {
       probed.keys = locate(columns_of[i], rows_of[i]);
-      judge(probed, result);
+      probed.responding =
+          std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.responds; });
+      const auto size = find_grid(probed.keys, result.width, result.height);
+      if (size && find_layout(probed.keys, *size, result.width, result.height, true)) grids.push_back(*size);
     }
-    result.sites.push_back(std::move(probed));
+  }
+  std::sort(grids.begin(), grids.end(), [](GridSize a, GridSize b) {
+    return std::pair(a.rows * a.cols, a.rows) > std::pair(b.rows * b.cols, b.rows);
+  });
+  grids.erase(std::unique(grids.begin(), grids.end(),
+                          [](GridSize a, GridSize b) { return a.rows == b.rows && a.cols == b.cols; }),
+              grids.end());
+  for (size_t i = 0; i < sites; ++i) {
+    ProbedSite& probed = result.sites[i];
+    if (!probed.keys.empty()) judge(probed, layout_of(probed, columns_of[i], rows_of[i], grids), result);
   }
   return result;
 }
 
 Profile proposed_profile(const ProbeResult& result) {
+  const bool any_proposed = std::any_of(result.sites.begin(), result.sites.end(),
+                                        [](const ProbedSite& site) { return site.site.proposed && site.geometry; });
+  const auto considered = [&](const ProbedSite& site) {
+    return site.geometry && (site.site.proposed || !any_proposed);
+  };
   const ProbedSite* best = nullptr;
   for (const ProbedSite& site : result.sites) {
-    if (site.site.proposed && site.geometry && (best == nullptr || site.local_share > best->local_share)) best = &site;
+    if (considered(site) && (best == nullptr || site.local_share > best->local_share)) best = &site;
   }
   if (best == nullptr)
     throw Error(
-        "probe: expected a geometry at one of the sites that would make the overlay, found none. The report "
-        "says why; name other sites in a profile of your own.");
+        "probe: expected a site whose keys make a grid, found none. The report says why; state the geometry in a "
+        "profile of your own.");
   Profile profile;
   profile.name = "probed";
   const Geometry& wanted = *best->geometry;
   for (const ProbedSite& site : result.sites) {
-    if (!site.site.proposed || !site.geometry || site.keys.size() != best->keys.size()) continue;
+    if (!considered(site) || site.keys.size() != best->keys.size()) continue;
     const Geometry& geometry = *site.geometry;
     if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
         agreement(site.keys, wanted, result.width, result.height) >= 0.9)

@@ -28,7 +28,8 @@ struct ProbeOptions {
 /// What one key answered to. Pixels are those of the picture argument.
 struct ProbedKey {
   bool responds = false;  ///< changes when the picture does
-  bool local = false;     ///< changes most for one connected region
+  bool placed = false;    ///< changes more for one region than for others
+  bool local = false;     ///< changes mostly for that region
   double x = 0, y = 0;    ///< centre of that region in pixels, from the left and from the top
   double change = 0;      ///< mean squared change per run, relative to the key's square; 0 = never
 };
@@ -68,8 +69,9 @@ GAZE_API ProbeResult probe(const torch::jit::Module& module, const std::string& 
                            const ProbeOptions& options = {});
 
 /// A profile for the sites that would make the overlay: those of the proposed sites that have the geometry of the one
-/// with the largest local share. How the picture became the model's input is not measured: `fit` is Resize.
-/// @throws gaze::Error when no proposed site has a geometry.
+/// with the largest local share; of all sites where no proposed one has a geometry. How the picture became the model's
+/// input is not measured: `fit` is Resize.
+/// @throws gaze::Error when no site has a geometry.
 GAZE_API Profile proposed_profile(const ProbeResult& result);
 
 /// What a profile says against what was measured, one line each; empty: it is verified. Looks at the sites that the
