@@ -11,13 +11,14 @@
 namespace gaze {
 namespace {
 
-constexpr double kSilent = 1e-12;   // relative squared change below which float32 rounding could make it
-constexpr double kContrast = 3;     // how much more its own strip changes a local key than a quiet one
-constexpr double kConnected = 0.6;  // share of what stands out that lies in one piece
-constexpr double kTail = 0.1;       // of the peak: where the piece ends
-constexpr double kOffCentre = 0.2;  // mean distance from the cells' centres, in cells; random centres have 0.25
-constexpr double kAgreement = 0.9;  // of the cells
-constexpr double kOccupied = 0.25;  // of the keys a cell's row would have if all had as many
+constexpr double kContrast = 3;      // how much more its own strip changes a local key than a quiet one
+constexpr double kConnected = 0.6;   // share of what stands out that lies in one piece
+constexpr double kTail = 0.1;        // of the peak: where the piece ends
+constexpr double kWidest = 0.6;      // of the strips: a piece as wide is no place
+constexpr double kOffCentre = 0.2;   // mean distance from the cells' centres, in cells; random centres have 0.25
+constexpr double kAgreement = 0.9;   // of the cells
+constexpr double kOccupied = 0.25;   // of the keys a cell's row would have if all had as many
+constexpr int64_t kFewestVotes = 6;  // fewer agree by chance
 constexpr int64_t kMostRowEnds = 4;
 constexpr int64_t kMostSpecial = 4;
 constexpr int64_t kLargestWindow = 32;
@@ -27,6 +28,17 @@ double quantile(std::vector<double> values, double at) {
   const auto nth = values.begin() + static_cast<std::ptrdiff_t>(at * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), nth, values.end());
   return *nth;
+}
+
+/// The signs of a narrow strip can cancel out inside of a key's own region.
+std::vector<double> smoothed(const std::vector<double>& values) {
+  std::vector<double> result(values);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double before = i > 0 ? values[i - 1] : values[i];
+    const double after = i + 1 < values.size() ? values[i + 1] : values[i];
+    result[i] = (before + 2 * values[i] + after) / 4;
+  }
+  return result;
 }
 
 struct Centre {
@@ -46,7 +58,7 @@ std::vector<Centre> centres(const StripResponse& axis) {
     const auto begin = share.begin() + static_cast<std::ptrdiff_t>(k * strips);
     const auto end = begin + static_cast<std::ptrdiff_t>(strips);
     found[k].total = std::accumulate(begin, end, 0.0);
-    if (found[k].total <= kSilent) continue;
+    if (found[k].total <= 0) continue;
     responding.push_back(k);
     std::for_each(begin, end, [&](double& value) { value /= found[k].total; });
   }
@@ -62,6 +74,7 @@ std::vector<Centre> centres(const StripResponse& axis) {
                                   share.begin() + static_cast<std::ptrdiff_t>((k + 1) * strips));
     std::vector<double> own(strips);
     for (size_t s = 0; s < strips; ++s) own[s] = std::max(0.0, raw[s] - elsewhere[s]);
+    own = smoothed(own);
     const double quiet = quantile(own, 0.25);
     for (double& value : own) value = std::max(0.0, value - quiet);
     const auto peak = static_cast<size_t>(std::max_element(own.begin(), own.end()) - own.begin());
@@ -70,6 +83,7 @@ std::vector<Centre> centres(const StripResponse& axis) {
     size_t last = peak;
     while (first > 0 && own[first - 1] >= kTail * own[peak]) --first;
     while (last + 1 < strips && own[last + 1] >= kTail * own[peak]) ++last;
+    if (static_cast<double>(last + 1 - first) > kWidest * static_cast<double>(strips)) continue;
     double mass = 0;
     double moment = 0;
     for (size_t s = first; s <= last; ++s) {
@@ -109,7 +123,7 @@ std::vector<Centre> cell_centres(const StripResponse& axis, int64_t cells) {
         share[k * wide + cell] += energy * std::max(0.0, part);
       }
     }
-    if (found[k].total <= kSilent) continue;
+    if (found[k].total <= 0) continue;
     responding.push_back(k);
     for (size_t cell = 0; cell < wide; ++cell) share[k * wide + cell] /= found[k].total;
   }
@@ -177,7 +191,7 @@ Grid grid_of(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, i
 }
 
 /// Where a layout's span begins, by the vote of the placed keys; nothing where they do not agree.
-std::optional<int64_t> fit(const Grid& grid, const Geometry& geometry) {
+std::optional<int64_t> fit(const std::vector<ProbedKey>& keys, const Grid& grid, const Geometry& geometry, bool alone) {
   const CellKeys layout = cell_keys(geometry);
   std::map<int64_t, int64_t> votes;
   for (size_t k = 0; k < grid.cell_k.size(); ++k) {
@@ -191,11 +205,21 @@ std::optional<int64_t> fit(const Grid& grid, const Geometry& geometry) {
     most = count;
     first = at;
   }
-  if (!first || 2 * most < geometry.cells()) return std::nullopt;
-  const auto placed = std::count_if(layout.keys.begin(), layout.keys.end(),
-                                    [&](int64_t key) { return grid.cell_k[static_cast<size_t>(*first + key)] >= 0; });
-  if (static_cast<double>(most) < kAgreement * static_cast<double>(placed)) return std::nullopt;
-  return first;
+  if (!first || most < std::min(geometry.cells(), std::max(kFewestVotes, geometry.cells() / 2))) return std::nullopt;
+  // Keys that have a place, but not the one that the layout gives them, speak against it. Where text stands around the
+  // picture, only those between its cells do: text that follows has seen it.
+  std::vector<char> is_cell(grid.cell_k.size(), 0);
+  int64_t placed = 0;
+  for (const int64_t key : layout.keys) {
+    is_cell[static_cast<size_t>(*first + key)] = 1;
+    placed += static_cast<int64_t>(grid.cell_k[static_cast<size_t>(*first + key)] >= 0);
+  }
+  int64_t elsewhere = 0;
+  const size_t begin = alone ? 0 : static_cast<size_t>(*first);
+  const size_t end = alone ? keys.size() : static_cast<size_t>(*first + layout.span);
+  for (size_t k = begin; k < end; ++k) elsewhere += static_cast<int64_t>(keys[k].local && is_cell[k] == 0);
+  const auto against = static_cast<double>(placed - most + elsewhere);
+  return against <= (1 - kAgreement) * static_cast<double>(placed) ? first : std::nullopt;
 }
 
 /// Layouts of a grid, the simplest first.
@@ -259,7 +283,7 @@ std::vector<ProbedKey> locate(const StripResponse& columns, const StripResponse&
   for (size_t k = 0; k < keys.size(); ++k) {
     ProbedKey& key = keys[k];
     key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
-    key.responds = xs[k].total > kSilent || ys[k].total > kSilent;
+    key.responds = xs[k].total > 0 || ys[k].total > 0;
     key.placed = key.local = (xs[k].found || one_column) && (ys[k].found || one_row);
     if (!key.local) continue;
     key.x = xs[k].found && !one_column ? xs[k].at : static_cast<double>(columns.pixels) / 2;
@@ -276,7 +300,7 @@ std::vector<ProbedKey> locate_on(const StripResponse& columns, const StripRespon
   for (size_t k = 0; k < keys.size(); ++k) {
     ProbedKey& key = keys[k];
     key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
-    key.responds = xs[k].total > kSilent || ys[k].total > kSilent;
+    key.responds = xs[k].total > 0 || ys[k].total > 0;
     key.placed = key.responds;
     key.local = xs[k].found && ys[k].found;
     key.x = xs[k].at;
@@ -295,7 +319,8 @@ std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t wi
   }
   if (xs.empty()) return std::nullopt;
   const GridSize size{count_cells(ys, height), count_cells(xs, width)};
-  return size.rows * size.cols < 2 ? std::nullopt : std::optional<GridSize>(size);
+  const bool by_chance = size.rows * size.cols < (std::min(size.rows, size.cols) == 1 ? kFewestVotes : 4);
+  return by_chance ? std::nullopt : std::optional<GridSize>(size);
 }
 
 std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height,
@@ -304,7 +329,7 @@ std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSiz
   KeyLayout found;
   Geometry& geometry = found.geometry;
   const bool any = each_layout(size, [&](const Geometry& tried) {
-    const auto first = fit(grid, tried);
+    const auto first = fit(keys, grid, tried, alone);
     if (!first) return false;
     geometry = tried;
     geometry.first_key = *first;

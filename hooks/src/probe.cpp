@@ -45,6 +45,7 @@ struct Watched {
   at::Tensor base_km;   // float [keys, everything else]
   at::Tensor square_k;  // double [keys], of the base
   at::Tensor energy_k;  // double [keys], of the present run
+  int64_t groups = 1;   // of keys per picture: attention inside windows
   std::string problem;  // why its keys cannot be compared
 };
 
@@ -90,6 +91,7 @@ class WatchedMethod {
   /// With argument `at` replaced. The first run is the base of all others.
   void run(size_t at, const at::Tensor& argument) {
     const at::NoGradGuard no_grad;
+    batch_ = argument.size(0);
     for (Watched& each : watched) {
       each.calls = 0;
       each.energy_k = at::Tensor();
@@ -113,6 +115,9 @@ class WatchedMethod {
     const at::Tensor k_km = k.detach().movedim(axis, 0).flatten(1).to(at::kFloat);
     if (!state.base_km.defined()) {
       state.base_km = k_km.clone();
+      const int64_t heads = std::max(sites[static_cast<size_t>(site)].heads, sites[static_cast<size_t>(site)].kv_heads);
+      const int64_t outer = k.numel() / std::max<int64_t>(1, k.size(-1) * k.size(-2));
+      if (heads > 0 && outer % (heads * batch_) == 0) state.groups = outer / (heads * batch_);
       state.square_k = state.base_km.square().sum({1}, false, at::kDouble).cpu();
       return;
     }
@@ -125,6 +130,7 @@ class WatchedMethod {
   }
 
   torch::jit::Stack stack_;
+  int64_t batch_ = 1;
   torch::jit::GraphExecutor executor_;
   KeyWatch watch_;
 };
@@ -186,15 +192,27 @@ std::optional<KeyLayout> layout_of(ProbedSite& probed, const StripResponse& colu
   if (const auto size = find_grid(probed.keys, columns.pixels, rows.pixels)) {
     if (auto layout = find_layout(probed.keys, *size, columns.pixels, rows.pixels, alone)) return layout;
   }
+  std::vector<GridSize> supposed;
   for (const GridSize& other : others) {
     for (int64_t merge = 1; merge <= kMostMerged; ++merge) {
-      const GridSize size{other.rows / merge, other.cols / merge};
-      if (other.rows % merge != 0 || other.cols % merge != 0 || size.rows * size.cols < kFewestSupposed) continue;
-      auto keys = locate_on(columns, rows, size.rows, size.cols);
-      if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone)) {
-        probed.keys = std::move(keys);
-        return layout;
-      }
+      if (other.rows % merge == 0 && other.cols % merge == 0)
+        supposed.push_back({other.rows / merge, other.cols / merge});
+    }
+  }
+  // All keys as cells that are nearly square.
+  const auto count = static_cast<int64_t>(probed.keys.size());
+  for (int64_t grid_rows = 1; alone && grid_rows <= count; ++grid_rows) {
+    const int64_t grid_cols = count / grid_rows;
+    const bool square = rows.pixels * grid_cols <= 2 * columns.pixels * grid_rows &&
+                        columns.pixels * grid_rows <= 2 * rows.pixels * grid_cols;
+    if (count % grid_rows == 0 && square) supposed.push_back({grid_rows, grid_cols});
+  }
+  for (const GridSize& size : supposed) {
+    if (size.rows * size.cols < kFewestSupposed || size.rows * size.cols > count) continue;
+    auto keys = locate_on(columns, rows, size.rows, size.cols);
+    if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone)) {
+      probed.keys = std::move(keys);
+      return layout;
     }
   }
   return std::nullopt;
@@ -213,6 +231,7 @@ void judge(ProbedSite& probed, const std::optional<KeyLayout>& layout, const Pro
     probed.local_share = layout->local_share;
     probed.verdict = describe(*probed.geometry, result.width, result.height) + ", " + percent(layout->local_share) +
                      " of its keys local";
+    if (layout->local_share < 0.5) probed.verdict += ": most mix in much of the whole picture";
     if (!layout->anchored)
       probed.verdict += "; whether the last row has its end is not seen: it may belong to what follows";
     return;
@@ -233,6 +252,13 @@ void judge(ProbedSite& probed, const std::optional<KeyLayout>& layout, const Pro
   }
 }
 
+bool is_picture(const c10::IValue& value) {
+  if (!value.isTensor() || !value.toTensor().defined() || !value.toTensor().is_floating_point()) return false;
+  const at::Tensor& tensor = value.toTensor();
+  const bool one_each = tensor.dim() == 5 && tensor.size(1) == 1;
+  return (tensor.dim() == 4 || one_each) && tensor.size(-2) > 1 && tensor.size(-1) > 1;
+}
+
 }  // namespace
 
 ProbeResult probe(const torch::jit::Module& module, const std::string& method,
@@ -245,10 +271,7 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     throw Error("probe: image_argument: expected an index below " + std::to_string(arguments.size()) + ", got " +
                 std::to_string(image_argument) + ". Count the method's arguments from 0, without self.");
   const auto at = static_cast<size_t>(image_argument);
-  const bool picture = arguments[at].isTensor() && arguments[at].toTensor().defined() &&
-                       arguments[at].toTensor().dim() == 4 && arguments[at].toTensor().is_floating_point() &&
-                       arguments[at].toTensor().size(2) > 1 && arguments[at].toTensor().size(3) > 1;
-  if (!picture) {
+  if (!is_picture(arguments[at])) {
     const std::string got =
         arguments[at].isTensor() && arguments[at].toTensor().defined()
             ? c10::str(arguments[at].toTensor().scalar_type(), " ", arguments[at].toTensor().sizes())
@@ -263,8 +286,8 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   ProbeResult result;
   result.method = method;
   result.image_argument = image_argument;
-  result.width = base_bchw.size(3);
-  result.height = base_bchw.size(2);
+  result.width = base_bchw.size(-1);
+  result.height = base_bchw.size(-2);
   result.strip_width = strip_of(result.width, options.bands);
   result.strip_height = strip_of(result.height, options.bands);
   StripResponse columns{
@@ -300,8 +323,8 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     columns_of[i].energy_ks.resize(keys * static_cast<size_t>(columns.strips));
     rows_of[i].energy_ks.resize(keys * static_cast<size_t>(rows.strips));
   }
-  for (const int64_t axis : {3, 2}) {
-    std::vector<StripResponse>& responses = axis == 3 ? columns_of : rows_of;
+  for (const int64_t axis : {-1, -2}) {
+    std::vector<StripResponse>& responses = axis == -1 ? columns_of : rows_of;
     for (int64_t strip = 0; strip < responses.front().strips; ++strip) {
       const int64_t first = strip * responses.front().strip;
       const int64_t length = std::min(responses.front().strip, responses.front().pixels - first);
@@ -347,7 +370,12 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
               grids.end());
   for (size_t i = 0; i < sites; ++i) {
     ProbedSite& probed = result.sites[i];
-    if (!probed.keys.empty()) judge(probed, layout_of(probed, columns_of[i], rows_of[i], grids), result);
+    if (probed.keys.empty()) continue;
+    judge(probed, layout_of(probed, columns_of[i], rows_of[i], grids), result);
+    const int64_t groups = watched.watched[i].groups;
+    if (!probed.geometry && probed.responding > 0 && groups > 1)
+      probed.verdict += "; it attends inside " + std::to_string(groups) +
+                        " groups of keys per picture, windows say, and which group a key is in is not in its number";
   }
   return result;
 }

@@ -100,7 +100,7 @@ int probe(const ProbeArguments& arguments) {
       std::printf("verified: the geometry of %s\n", printable(arguments.profile).c_str());
   }
   if (!arguments.picture.empty())
-    write_probe_picture(arguments.picture, call.tensor_argument(arguments.image_argument)[0], result);
+    write_probe_picture(arguments.picture, call.tensor_argument(arguments.image_argument).flatten(0, -4)[0], result);
   if (!arguments.out.empty()) {
     write_profile(arguments.out, proposed_profile(result));
     if (!arguments.json)

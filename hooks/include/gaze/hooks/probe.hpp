@@ -61,7 +61,8 @@ struct ProbeResult {
 /// Cost: 2 + ceil(width / strip) + ceil(height / strip) runs of the method, at most 2 + 2 x bands; memory for the keys
 /// of the first call of every site, once.
 /// @param arguments       of the method, without self; defaults may be left out
-/// @param image_argument  index of the picture among them: floating point, [batch, channels, height, width]
+/// @param image_argument  index of the picture among them: floating point, [batch, channels, height, width] or
+///                        [batch, 1, channels, height, width]
 /// @throws gaze::Error    when an argument is not as stated, when two runs on the same input give different keys, and
 ///                        when the method's graph holds no attention; what the model throws passes through
 GAZE_API ProbeResult probe(const torch::jit::Module& module, const std::string& method,
