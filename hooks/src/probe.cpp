@@ -308,11 +308,13 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   run(base_bchw.clone());
   refuse_unsteady(watched);
 
-  const double deviation = base_bchw.to(at::kDouble).std().item<double>();
+  const double spread = base_bchw.to(at::kDouble).std().item<double>();
+  const double largest = base_bchw.abs().max().item<double>();
+  const double deviation = spread > 1e-6 * largest ? spread : 1.0;  // of a picture of one colour
   auto generator = at::detail::createCPUGenerator(options.seed);
   const at::Tensor noise_bchw =
       (at::randint(0, 2, base_bchw.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul(2).sub(1))
-          .mul(options.strength * (deviation > 0 ? deviation : 1.0))
+          .mul(options.strength * deviation)
           .to(base_bchw.options());
   const size_t sites = watched.sites.size();
   std::vector<StripResponse> columns_of(sites, columns);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <ATen/core/Tensor.h>
+#include <unistd.h>
 #include <gaze/hooks/probe.hpp>
 
 #include <algorithm>
@@ -52,14 +53,15 @@ void print(const ProbeResult& result) {
               static_cast<long long>(result.strip_width), static_cast<long long>(result.strip_height));
 }
 
-/// States the runs and their cost once they are known, then counts.
+/// States the runs and their cost once they are known, then counts; on a terminal only.
 class Announced {
  public:
   explicit Announced(std::string method) : method_(std::move(method)) {}
   void operator()(int64_t done, int64_t runs, double seconds) {
     if (done == 1) {
-      std::fprintf(stderr, "gaze: %lld runs of %s, about %.1f s\n", static_cast<long long>(runs), method_.c_str(),
-                   seconds * static_cast<double>(runs));
+      if (isatty(STDERR_FILENO) == 1)
+        std::fprintf(stderr, "gaze: %lld runs of %s, about %.1f s\n", static_cast<long long>(runs), method_.c_str(),
+                     seconds * static_cast<double>(runs));
       progress_ = std::make_shared<Progress>("run", runs);
     }
     progress_->show(done);
@@ -76,6 +78,7 @@ class Announced {
 int probe(const ProbeArguments& arguments) {
   if (!arguments.profile.empty() && !arguments.out.empty())
     throw Refusal("--out: expected without --profile, which verifies instead of measuring; got both. Give one.");
+  if (!arguments.picture.empty()) expect_pictures();
   const at::Device device = parse_device(arguments.device);
   Model model(arguments.model, device);
   const Call call(model, arguments.method, arguments.inputs, device);
@@ -104,7 +107,7 @@ int probe(const ProbeArguments& arguments) {
   if (!arguments.out.empty()) {
     write_profile(arguments.out, proposed_profile(result));
     if (!arguments.json)
-      std::printf("profile   %s (geometry.fit and image.mean, image.std are not measured: state them)\n",
+      std::printf("profile   %s (not measured: geometry.fit, image.mean, image.std)\n",
                   printable(arguments.out).c_str());
   }
   return wrong.empty() ? 0 : 1;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <utility>
 
 #include "console.hpp"
 
@@ -32,10 +33,15 @@ at::Tensor shown(const at::Tensor& input_chw) {
 
 }  // namespace
 
+void expect_pictures() {}
+
 void write_probe_picture(const std::string& path, const at::Tensor& input_chw, const ProbeResult& result) {
   const ProbedSite* best = nullptr;
   for (const ProbedSite& site : result.sites) {
-    if (site.geometry && (best == nullptr || site.local_share > best->local_share)) best = &site;
+    if (!site.geometry) continue;
+    if (best == nullptr ||
+        std::pair(site.site.proposed, site.local_share) > std::pair(best->site.proposed, best->local_share))
+      best = &site;
   }
   if (best == nullptr)
     throw Refusal("--picture: expected a site with a grid to draw, got none. Leave the flag out; the report says why.");

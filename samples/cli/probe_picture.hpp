@@ -9,9 +9,13 @@
 
 namespace gaze::cli {
 
-/// The input [channels, height, width], the cells of the site with the largest local share, and a line from the middle
+/// @throws Refusal when this build draws no pictures.
+void expect_pictures();
+
+/// The input [channels, height, width], the cells of the site with the largest local share, of those that
+/// would make the overlay where one has cells, and a line from the middle
 /// of each cell to the centre of its key's response.
-/// @throws Refusal when no site has a geometry, the file cannot be written, or this build draws no pictures.
+/// @throws Refusal when no site has a geometry, or the file cannot be written.
 void write_probe_picture(const std::string& path, const at::Tensor& input_chw, const ProbeResult& result);
 
 }  // namespace gaze::cli

@@ -34,7 +34,8 @@ struct ProbeArguments {
   std::string model, inputs;
   std::string method = "forward";
   int64_t image_argument = 0;
-  std::string profile, out, picture;
+  std::string profile;       ///< to verify; empty: measure
+  std::string out, picture;  ///< files to write; empty: none
   int64_t bands = 64;
   std::string device = "cpu";
   bool json = false;

@@ -14,8 +14,12 @@ int evaluate(const EvaluateArguments& /*arguments*/) {
   throw Refusal("evaluate: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
 }
 
-void write_probe_picture(const std::string& /*path*/, const at::Tensor& /*input_chw*/, const ProbeResult& /*result*/) {
+void expect_pictures() {
   throw Refusal("--picture: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
+}
+
+void write_probe_picture(const std::string& /*path*/, const at::Tensor& /*input_chw*/, const ProbeResult& /*result*/) {
+  expect_pictures();
 }
 
 }  // namespace gaze::cli
