@@ -222,9 +222,9 @@ std::optional<int64_t> fit(const std::vector<ProbedKey>& keys, const Grid& grid,
   return against <= (1 - kAgreement) * static_cast<double>(placed) ? first : std::nullopt;
 }
 
-/// Layouts of a grid, the simplest first.
+/// Layouts of a grid, the simplest first, until one is accepted.
 template <typename Try>
-bool each_layout(GridSize grid, Try&& accept) {
+bool each_layout(GridSize grid, Layouts layouts, Try&& accept) {
   Geometry plain;
   plain.rows = grid.rows;
   plain.cols = grid.cols;
@@ -240,6 +240,7 @@ bool each_layout(GridSize grid, Try&& accept) {
       if (accept(other)) return true;
     }
   }
+  if (layouts == Layouts::Lines) return false;
   for (int64_t rows = 1; rows <= std::min(grid.rows, kLargestWindow); ++rows) {
     for (int64_t cols = 1; cols <= std::min(grid.cols, kLargestWindow); ++cols) {
       if (rows * cols == 1 || (rows == 1 && cols == grid.cols)) continue;
@@ -324,11 +325,11 @@ std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t wi
 }
 
 std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height,
-                                     bool alone) {
+                                     bool alone, Layouts layouts) {
   const Grid grid = grid_of(keys, size, width, height);
   KeyLayout found;
   Geometry& geometry = found.geometry;
-  const bool any = each_layout(size, [&](const Geometry& tried) {
+  const bool any = each_layout(size, layouts, [&](const Geometry& tried) {
     const auto first = fit(keys, grid, tried, alone);
     if (!first) return false;
     geometry = tried;

@@ -39,11 +39,17 @@ struct GridSize {
 };
 std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t width, int64_t height);
 
+/// What `find_layout` tries. All takes about a second for thousands of keys that make none.
+enum class Layouts {
+  Lines,  ///< rows or columns, with or without row ends
+  All     ///< windows and tiles too
+};
+
 /// The simplest layout of a grid that nine tenths of the placed keys among its cells agree with, and at least half of
 /// all cells; or nothing.
 /// @param alone  the row holds this picture only: what is no cell is leading or trailing
 std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height,
-                                     bool alone);
+                                     bool alone, Layouts layouts);
 
 /// Of the cells of `geometry` whose key is placed: the share that lies inside its cell, half a pixel allowed. 0 where
 /// fewer than half of the cells' keys are placed.

@@ -190,7 +190,7 @@ std::optional<KeyLayout> layout_of(ProbedSite& probed, const StripResponse& colu
                                    const std::vector<GridSize>& others) {
   const bool alone = probed.site.k_reads.size() <= 1;
   if (const auto size = find_grid(probed.keys, columns.pixels, rows.pixels)) {
-    if (auto layout = find_layout(probed.keys, *size, columns.pixels, rows.pixels, alone)) return layout;
+    if (auto layout = find_layout(probed.keys, *size, columns.pixels, rows.pixels, alone, Layouts::All)) return layout;
   }
   std::vector<GridSize> supposed;
   for (const GridSize& other : others) {
@@ -210,7 +210,7 @@ std::optional<KeyLayout> layout_of(ProbedSite& probed, const StripResponse& colu
   for (const GridSize& size : supposed) {
     if (size.rows * size.cols < kFewestSupposed || size.rows * size.cols > count) continue;
     auto keys = locate_on(columns, rows, size.rows, size.cols);
-    if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone)) {
+    if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone, Layouts::Lines)) {
       probed.keys = std::move(keys);
       return layout;
     }
@@ -361,7 +361,8 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
       probed.responding =
           std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.responds; });
       const auto size = find_grid(probed.keys, result.width, result.height);
-      if (size && find_layout(probed.keys, *size, result.width, result.height, true)) grids.push_back(*size);
+      if (size && find_layout(probed.keys, *size, result.width, result.height, true, Layouts::Lines))
+        grids.push_back(*size);
     }
   }
   std::sort(grids.begin(), grids.end(), [](GridSize a, GridSize b) {

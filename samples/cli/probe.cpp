@@ -81,14 +81,21 @@ int probe(const ProbeArguments& arguments) {
   if (!arguments.picture.empty()) expect_pictures();
   const at::Device device = parse_device(arguments.device);
   Model model(arguments.model, device);
-  const Call call(model, arguments.method, arguments.inputs, device);
+  Call call(model, arguments.method, arguments.inputs, device);
   Profile stated;
   if (!arguments.profile.empty()) stated = read_profile(arguments.profile);
   ProbeOptions options;
   options.bands = arguments.bands;
   options.progress = Announced(arguments.method);
-  const ProbeResult result =
-      probe(model.module(), arguments.method, call.arguments(), arguments.image_argument, options);
+  ProbeResult result;
+  try {
+    result = probe(model.module(), arguments.method, call.arguments(), arguments.image_argument, options);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception&) {
+    call.run();  // where the model itself throws, this says it better
+    throw;
+  }
 
   std::vector<std::string> wrong;
   if (!arguments.profile.empty()) wrong = differences(result, stated);

@@ -419,6 +419,7 @@ def probe_refuses_what_it_cannot_measure():
     refused(*probed("--out", "found.json", "--profile", STICKERS / "profile.json"), says=("--out", "--profile"))
     refused(*probed()[:-1], "1", says=("argument 1", "[batch, channels, height, width]"))
     refused(*probed()[:-1], "7", says=("below 3, got 7",))
+    refused("probe", sdpa(), "--inputs", FILES / "wrong_size.pt", "--method", "generate", "--image-arg", "0", says=("generate", "error from it"))
     refused(*probed("--out", "missing/found.json"), says=("--out", "missing/found.json"))
     refused("probe", sdpa(), "--inputs", FILES / "encode.pt", "--method", "encode", "--image-arg", "0", says=("attention", "gaze sites"))
     refused("probe", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", "--image-arg", "0", says=("argument 0",))
