@@ -17,6 +17,7 @@
 #include "graph_walk.hpp"
 #include "key_layout.hpp"
 #include "key_watch.hpp"
+#include "probe_verdict.hpp"
 #include "tap_ops.hpp"
 
 namespace gaze {
@@ -155,103 +156,6 @@ int64_t strip_of(int64_t pixels, int64_t bands) {
   return least;
 }
 
-constexpr int64_t kMostMerged = 4;
-constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by chance
-
-std::string percent(double share) { return std::to_string(static_cast<int64_t>(share * 100)) + " %"; }
-
-std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
-
-std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
-  std::string text = std::to_string(geometry.grid_rows()) + " x " + std::to_string(geometry.grid_cols());
-  const int64_t cell_width = width / geometry.grid_cols();
-  const int64_t cell_height = height / geometry.grid_rows();
-  text += " cells of " + std::to_string(cell_width) + " x " + std::to_string(cell_height) + " pixels";
-  if (geometry.order == CellOrder::Columns) text += ", by columns";
-  if (geometry.order == CellOrder::Windows)
-    text += ", in windows of " + std::to_string(geometry.window_rows) + " x " + std::to_string(geometry.window_cols);
-  if (geometry.tiles) {
-    text += ", in " + std::to_string(geometry.tiles->rows) + " x " + std::to_string(geometry.tiles->cols) + " tiles";
-    if (geometry.tiles->leading > 0) text += " with " + std::to_string(geometry.tiles->leading) + " leading";
-    if (geometry.tiles->trailing > 0) text += " with " + std::to_string(geometry.tiles->trailing) + " trailing";
-  }
-  if (geometry.row_end > 0) {
-    text += ", " + count(geometry.row_end, "key") + " after each row";
-    if (!geometry.last_row_end) text += " but the last";
-  }
-  if (geometry.first_key > 0) text += ", from key " + std::to_string(geometry.first_key);
-  if (geometry.leading > 0) text += ", " + std::to_string(geometry.leading) + " leading";
-  if (geometry.trailing > 0) text += ", " + std::to_string(geometry.trailing) + " trailing";
-  return text;
-}
-
-/// The layout of one site's keys. Sites behind much mixing are tried on the grids of the others, and on those merged.
-std::optional<KeyLayout> layout_of(ProbedSite& probed, const StripResponse& columns, const StripResponse& rows,
-                                   const std::vector<GridSize>& others) {
-  const bool alone = probed.site.k_reads.size() <= 1;
-  if (const auto size = find_grid(probed.keys, columns.pixels, rows.pixels)) {
-    if (auto layout = find_layout(probed.keys, *size, columns.pixels, rows.pixels, alone, Layouts::All)) return layout;
-  }
-  std::vector<GridSize> supposed;
-  for (const GridSize& other : others) {
-    for (int64_t merge = 1; merge <= kMostMerged; ++merge) {
-      if (other.rows % merge == 0 && other.cols % merge == 0)
-        supposed.push_back({other.rows / merge, other.cols / merge});
-    }
-  }
-  // All keys as cells that are nearly square.
-  const auto count = static_cast<int64_t>(probed.keys.size());
-  for (int64_t grid_rows = 1; alone && grid_rows <= count; ++grid_rows) {
-    const int64_t grid_cols = count / grid_rows;
-    const bool square = rows.pixels * grid_cols <= 2 * columns.pixels * grid_rows &&
-                        columns.pixels * grid_rows <= 2 * rows.pixels * grid_cols;
-    if (count % grid_rows == 0 && square) supposed.push_back({grid_rows, grid_cols});
-  }
-  for (const GridSize& size : supposed) {
-    if (size.rows * size.cols < kFewestSupposed || size.rows * size.cols > count) continue;
-    auto keys = locate_on(columns, rows, size.rows, size.cols);
-    if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone, Layouts::Lines)) {
-      probed.keys = std::move(keys);
-      return layout;
-    }
-  }
-  return std::nullopt;
-}
-
-void judge(ProbedSite& probed, const std::optional<KeyLayout>& layout, const ProbeResult& result) {
-  const std::vector<ProbedKey>& keys = probed.keys;
-  const int64_t local = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.local; });
-  if (probed.responding == 0) {
-    probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.image_argument);
-    return;
-  }
-  if (layout) {
-    probed.geometry = layout->geometry;
-    probed.anchored = layout->anchored;
-    probed.local_share = layout->local_share;
-    probed.verdict = describe(*probed.geometry, result.width, result.height) + ", " + percent(layout->local_share) +
-                     " of its keys local";
-    if (layout->local_share < 0.5) probed.verdict += ": most mix in much of the whole picture";
-    if (!layout->anchored)
-      probed.verdict += "; whether the last row has its end is not seen: it may belong to what follows";
-    return;
-  }
-  probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
-  const std::string of = std::to_string(probed.responding) + " responding keys of " + std::to_string(keys.size());
-  if (2 * local < probed.responding) {
-    const auto first =
-        std::find_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.responds && !key.local; });
-    probed.verdict = "key " + std::to_string(first - keys.begin()) + " is not local, as " +
-                     std::to_string(probed.responding - local) + " of " + of +
-                     ": a resampler, a pooling or much mixing sits between";
-  } else {
-    probed.verdict = std::to_string(local) + " of " + of +
-                     " are local, and their places make no grid: too much mixing, tiles beside a thumbnail, or cells "
-                     "narrower than a strip (" +
-                     std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " pixels)";
-  }
-}
-
 bool is_picture(const c10::IValue& value) {
   if (!value.isTensor() || !value.toTensor().defined() || !value.toTensor().is_floating_point()) return false;
   const at::Tensor& tensor = value.toTensor();
@@ -345,7 +249,6 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     }
   }
 
-  std::vector<GridSize> grids;
   for (size_t i = 0; i < sites; ++i) {
     ProbedSite& probed = result.sites.emplace_back();
     probed.site = watched.sites[i];
@@ -358,96 +261,17 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
       probed.verdict = "compares channels: no key of it lies anywhere in the picture";
     } else {
       probed.keys = locate(columns_of[i], rows_of[i]);
-      probed.responding =
-          std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.responds; });
-      const auto size = find_grid(probed.keys, result.width, result.height);
-      if (size && find_layout(probed.keys, *size, result.width, result.height, true, Layouts::Lines))
-        grids.push_back(*size);
     }
   }
-  std::sort(grids.begin(), grids.end(), [](GridSize a, GridSize b) {
-    return std::pair(a.rows * a.cols, a.rows) > std::pair(b.rows * b.cols, b.rows);
-  });
-  grids.erase(std::unique(grids.begin(), grids.end(),
-                          [](GridSize a, GridSize b) { return a.rows == b.rows && a.cols == b.cols; }),
-              grids.end());
+  judge(result, columns_of, rows_of);
   for (size_t i = 0; i < sites; ++i) {
     ProbedSite& probed = result.sites[i];
-    if (probed.keys.empty()) continue;
-    judge(probed, layout_of(probed, columns_of[i], rows_of[i], grids), result);
     const int64_t groups = watched.watched[i].groups;
     if (!probed.geometry && probed.responding > 0 && groups > 1)
       probed.verdict += "; it attends inside " + std::to_string(groups) +
                         " groups of keys per picture, windows say, and which group a key is in is not in its number";
   }
   return result;
-}
-
-Profile proposed_profile(const ProbeResult& result) {
-  const bool any_proposed = std::any_of(result.sites.begin(), result.sites.end(),
-                                        [](const ProbedSite& site) { return site.site.proposed && site.geometry; });
-  const auto considered = [&](const ProbedSite& site) {
-    return site.geometry && (site.site.proposed || !any_proposed);
-  };
-  const ProbedSite* best = nullptr;
-  for (const ProbedSite& site : result.sites) {
-    if (considered(site) && (best == nullptr || site.local_share > best->local_share)) best = &site;
-  }
-  if (best == nullptr)
-    throw Error(
-        "probe: expected a site whose keys make a grid, found none. The report says why; state the geometry in a "
-        "profile of your own.");
-  Profile profile;
-  profile.name = "probed";
-  const Geometry& wanted = *best->geometry;
-  for (const ProbedSite& site : result.sites) {
-    if (!considered(site) || site.keys.size() != best->keys.size()) continue;
-    const Geometry& geometry = *site.geometry;
-    if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
-        agreement(site.keys, wanted, result.width, result.height) >= 0.9)
-      profile.sites.push_back(site.site.name);
-  }
-  profile.image = ImageInput{{{result.method, result.image_argument}}, {}, {}, result.width, result.height};
-  profile.geometry = wanted;
-  return profile;
-}
-
-std::vector<std::string> differences(const ProbeResult& result, const Profile& profile) {
-  if (!profile.geometry)
-    throw Error(
-        "probe: profile: expected a geometry to verify, got a profile without. Leave the profile out to "
-        "measure one.");
-  const Geometry geometry = resolve(*profile.geometry, {result.width, result.height, 0, 0});
-  std::vector<std::string> found;
-  bool any = false;
-  for (const ProbedSite& site : result.sites) {
-    const bool selected =
-        profile.sites.empty()
-            ? site.site.proposed
-            : std::any_of(profile.sites.begin(), profile.sites.end(),
-                          [&](const std::string& pattern) { return glob_match(pattern, site.site.name); });
-    if (!selected) continue;
-    any = true;
-    const std::string measured = ". Measured: " + site.verdict + ".";
-    if (site.keys.empty()) {
-      found.push_back(site.site.name + ": " + site.verdict + ".");
-      continue;
-    }
-    try {
-      check_keys(geometry, static_cast<int64_t>(site.keys.size()), geometry.first_key == 0 && geometry.spans.empty());
-    } catch (const Error& error) {
-      found.push_back(site.site.name + ": " + error.what() + " Measured: " + site.verdict + ".");
-      continue;
-    }
-    const double share = agreement(site.keys, geometry, result.width, result.height);
-    if (share < 0.9)
-      found.push_back(site.site.name + ": expected the keys of " + describe(geometry, result.width, result.height) +
-                      " in their cells, got " + percent(share) + " there" + measured);
-  }
-  if (!any)
-    throw Error("probe: profile: expected a pattern of sites that " + result.method +
-                " calls, got none that matches. `gaze sites MODEL.pt` lists them.");
-  return found;
 }
 
 }  // namespace gaze
