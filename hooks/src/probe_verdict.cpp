@@ -73,7 +73,8 @@ void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, cons
                      ": a resampler, a pooling or much mixing sits between";
   } else {
     probed.verdict = std::to_string(local) + " of " + of +
-                     " are local, and their places make no grid: too much mixing, tiles beside a thumbnail, or cells "
+                     " are local, and their places make no grid: text that has seen the picture, much mixing, tiles "
+                     "beside a thumbnail, or cells "
                      "narrower than a strip (" +
                      std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " pixels)";
   }

@@ -115,7 +115,7 @@ std::function<int()> add_probe(CLI::App& app) {
                    "Draw the picture argument with the cells that were found and the centres of their keys")
       ->type_name("FILE.png");
   verb->add_option("--bands", arguments->bands,
-                   "Most strips per axis. A cell must be wider than a strip; more strips are more runs")
+                   "Most strips per axis. A cell should be three strips wide or more; each strip is a run")
       ->type_name("B")
       ->check(CLI::Range(2, 4096))
       ->capture_default_str();

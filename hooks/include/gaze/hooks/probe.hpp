@@ -18,7 +18,7 @@ struct IValue;
 namespace gaze {
 
 struct ProbeOptions {
-  int64_t bands = 64;     ///< most strips to perturb per axis, 2 to 4096; a cell should be wider than a strip
+  int64_t bands = 64;     ///< most strips to perturb per axis, 2 to 4096; a cell should be 3 strips wide or more
   uint64_t seed = 1;      ///< of the perturbation's signs
   double strength = 1.0;  ///< of the perturbation, in standard deviations of the picture; > 0
   /// Called after every run: how many are done, how many there will be, seconds since the first began.
