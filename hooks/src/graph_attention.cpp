@@ -278,6 +278,7 @@ struct Scores {
   Value* q = nullptr;
   Value* k = nullptr;
   int64_t q_features = -1;
+  int64_t k_axis = -2;  ///< the axis of k that the keys lie along
   bool keys_are_parameters = false;
   bool found = false;
   bool compared = false;  ///< some product lies behind, understood or not
@@ -295,7 +296,7 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
   Scores scores;
   std::deque<At> queue{{value, key_axis ? Axis::known(*key_axis) : Axis(), Between::Nothing}};
   std::unordered_set<Value*> seen{value};
-  const auto take = [&](Value* q, Value* k, int64_t q_features) {
+  const auto take = [&](Value* q, Value* k, int64_t q_features, int64_t k_axis) {
     scores.compared = true;
     if (is_parameter(k, owners)) {
       scores.keys_are_parameters = true;
@@ -304,6 +305,7 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
     scores.q = q;
     scores.k = k;
     scores.q_features = q_features;
+    scores.k_axis = k_axis;
     return scores.found = true;
   };
   while (!queue.empty()) {
@@ -325,8 +327,8 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
       }
       // Where the axis was lost, scores are taken to be as most are.
       const int64_t key = at.key ? at.key.at : -1;
-      if (key == -1 && take(a, b, -1)) return scores;
-      if (key == -2 && take(b, a, -2)) return scores;
+      if (key == -1 && take(a, b, -1, -1)) return scores;
+      if (key == -2 && take(b, a, -2, -2)) return scores;
       continue;
     }
     if (is(node, "aten::linear") && !network) {
@@ -359,7 +361,8 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
           features = axis_of(of_q, letter).value_or(-1);
         }
       }
-      if (take(q, k, features)) return scores;
+      const auto keys = key_letter.empty() ? std::nullopt : axis_of(of_k, key_letter.front());
+      if (take(q, k, features, keys.value_or(-2))) return scores;
       continue;
     }
     if (const auto sum = summed_product(node, axes); sum && at.key && !network) {
@@ -375,7 +378,9 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
       };
       const bool a_is_query = in_a.state == Axis::State::New || widened(sum->a);
       const bool b_is_query = in_b.state == Axis::State::New || widened(sum->b);
-      if (a_is_query != b_is_query && take(a_is_query ? sum->a : sum->b, a_is_query ? sum->b : sum->a, *sum->axis)) {
+      const Axis in_k = a_is_query ? in_b : in_a;
+      if (a_is_query != b_is_query &&
+          take(a_is_query ? sum->a : sum->b, a_is_query ? sum->b : sum->a, *sum->axis, in_k ? in_k.at : inside.at)) {
         return scores;
       }
       continue;
@@ -388,7 +393,7 @@ Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners
       };
       const bool a = widened(node->input(0));
       const bool b = widened(node->input(1));
-      if (a != b && take(node->input(a ? 0 : 1), node->input(a ? 1 : 0), -1)) return scores;
+      if (a != b && take(node->input(a ? 0 : 1), node->input(a ? 1 : 0), -1, at.key.at)) return scores;
     }
     if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::embedding", "aten::layer_norm"})) continue;
     const bool reshapes = is_any(node, kReshapes) || is_any(node, {"prim::Param", "prim::If", "prim::Loop"}) ||
@@ -618,6 +623,7 @@ WeightsAt weights_at(Node* node, const Owners& owners, const GraphAxes& axes) {
   found.q = scores.q;
   found.k = scores.k;
   found.q_features = scores.q_features;
+  found.k_axis = scores.k_axis;
   return found;
 }
 

@@ -19,6 +19,7 @@ struct WeightsFound {
   torch::jit::Value* q = nullptr;
   torch::jit::Value* k = nullptr;
   int64_t q_features = -1;  ///< the axis of q that the scores sum over
+  int64_t k_axis = -2;      ///< the axis of k that the keys lie along
 };
 
 /// Why a softmax that touches a product is no attention, or none that is understood.

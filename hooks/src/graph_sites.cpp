@@ -520,12 +520,14 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
       recognised->q = weights->q;
       recognised->k = weights->k;
       recognised->q_features = weights->q_features;
+      recognised->site.key_axis = weights->k_axis;
       partial = weights->partial;
     }
     FoundSite& site = recognised->site;
     site.site.source = source_of(node);
     Value* const q = recognised->q;
     Value* const k = recognised->k;
+    site.keys = k;
     const bool packed = site.tap == std::string_view("gaze::observe_packed");
     const auto q_from = projection(q, owners);
     const auto k_from = projection(k, owners);

@@ -32,6 +32,8 @@ struct FoundSite {
   torch::jit::Node* after = nullptr;    ///< where the tap stands
   const char* tap = "";                 ///< the tap's op
   std::vector<TapInput> inputs;         ///< of the tap's op, between what it hands through and the site's id
+  torch::jit::Value* keys = nullptr;    ///< K, or what a packed operator projects to it
+  int64_t key_axis = -2;                ///< the axis of `keys` that the keys lie along, from the end
 };
 
 /// The module tree: which instances a type has.

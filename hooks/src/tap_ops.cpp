@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "instrument.hpp"
+#include "key_watch.hpp"
 #include "request_state.hpp"
 
 namespace gaze {
@@ -53,6 +54,12 @@ at::Tensor offer(const at::Tensor& input, const at::Tensor& /*frame*/, int64_t a
 
 void leave(const at::Tensor& frame) { RequestState::leave(frame); }
 
+/// In the graphs of a probe only.
+at::Tensor keys(const at::Tensor& k, int64_t key_axis, int64_t watch, int64_t site) {
+  KeyWatch::show(watch, site, k, key_axis);
+  return k;
+}
+
 }  // namespace
 
 void register_tap_ops() {
@@ -69,6 +76,7 @@ void register_tap_ops() {
         "Tensor? mask, int? mask_type, bool norm_first, Tensor? norm_weight, Tensor? norm_bias, float eps, int site) "
         "-> Tensor(a)");
     definitions->def("offer(Tensor(a) input, Tensor frame, int argument) -> Tensor(a)");
+    definitions->def("keys(Tensor(a) k, int key_axis, int watch, int site) -> Tensor(a)");
     // Conservative: without outputs or tensors to depend on they would be folded or deleted.
     definitions->def(torch::schema("enter(int method) -> Tensor", c10::AliasAnalysisKind::CONSERVATIVE));
     definitions->def(torch::schema("leave(Tensor frame) -> ()", c10::AliasAnalysisKind::CONSERVATIVE));
@@ -78,10 +86,11 @@ void register_tap_ops() {
     kernels->impl("observe", &observe);
     kernels->impl("observe_packed", &observe_packed);
     kernels->impl("offer", &offer);
+    kernels->impl("keys", &keys);
     kernels->impl("enter", &enter);
     kernels->impl("leave", &leave);
     auto* autograd = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::Autograd, __FILE__, __LINE__);
-    for (const char* name : {"tap", "observe", "observe_packed", "offer", "leave"})
+    for (const char* name : {"tap", "observe", "observe_packed", "offer", "keys", "leave"})
       autograd->impl(name, torch::CppFunction::makeFallthrough());
   });
 }

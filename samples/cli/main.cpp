@@ -96,6 +96,41 @@ std::function<int()> add_run(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? gaze::cli::run(*arguments) : -1; };
 }
 
+std::function<int()> add_probe(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::ProbeArguments>();
+  CLI::App* verb =
+      app.add_subcommand("probe", "Measure which keys stand for which part of the picture; write or verify a profile");
+  verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_option("--inputs", arguments->inputs, "The method's arguments, as for gaze run")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--image-arg", arguments->image_argument,
+                   "Which argument is the picture, counted from 0: floating point [batch, channels, height, width]")
+      ->type_name("N")
+      ->required();
+  verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
+  verb->add_option("--profile", arguments->profile,
+                   "Verify this profile's geometry instead. Exit 0: verified; 1: it differs")
+      ->type_name("P");
+  verb->add_option("--out", arguments->out, "Write a profile that gaze run accepts")->type_name("PROFILE");
+  verb->add_option("--picture", arguments->picture,
+                   "Draw the picture argument with the cells that were found and the centres of their keys")
+      ->type_name("FILE.png");
+  verb->add_option("--bands", arguments->bands,
+                   "Most strips per axis. A cell should be three strips wide or more; each strip is a run")
+      ->type_name("B")
+      ->check(CLI::Range(2, 4096))
+      ->capture_default_str();
+  add_device(*verb, arguments->device);
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Changes the picture strip by strip and watches which keys of each attention site change most. The method runs\n"
+      "twice, and once more per strip.\n"
+      "Example:\n"
+      "  gaze probe model.pt --inputs inputs.pt --image-arg 0 --out profile.json");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::probe(*arguments) : -1; };
+}
+
 std::function<int()> add_evaluate(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::EvaluateArguments>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measure the sample model: exact answers and the pointing game");
@@ -123,7 +158,8 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  const std::vector<std::function<int()>> verbs = {add_demo(app), add_sites(app), add_run(app), add_evaluate(app)};
+  const std::vector<std::function<int()>> verbs = {add_demo(app), add_sites(app), add_run(app), add_probe(app),
+                                                   add_evaluate(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

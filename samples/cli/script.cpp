@@ -280,6 +280,8 @@ bool Call::as_remembered() const {
                     });
 }
 
+const std::vector<IValue>& Call::arguments() const { return impl_->arguments; }
+
 at::Tensor Call::tensor_argument(int64_t index) const {
   if (index < 0 || index >= static_cast<int64_t>(impl_->arguments.size())) return {};
   const IValue& argument = impl_->arguments[static_cast<size_t>(index)];

@@ -13,6 +13,10 @@ namespace torch::jit {
 struct Module;
 }
 
+namespace c10 {
+struct IValue;
+}
+
 namespace gaze::cli {
 
 /// The device a person named.
@@ -53,6 +57,8 @@ class Call {
   void remember();
   /// Whether the last result is byte for byte the remembered one.
   [[nodiscard]] bool as_remembered() const;
+  /// In order, without self, defaults filled in.
+  [[nodiscard]] const std::vector<c10::IValue>& arguments() const;
   /// Argument `index` (without self) when it is a tensor, else undefined.
   [[nodiscard]] at::Tensor tensor_argument(int64_t index) const;
   /// The last result when it is an int64 tensor [rows, n], else undefined.

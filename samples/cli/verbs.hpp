@@ -30,6 +30,18 @@ struct RunArguments {
 };
 int run(const RunArguments& arguments);
 
+struct ProbeArguments {
+  std::string model, inputs;
+  std::string method = "forward";
+  int64_t image_argument = 0;
+  std::string profile;       ///< to verify; empty: measure
+  std::string out, picture;  ///< files to write; empty: none
+  int64_t bands = 64;
+  std::string device = "cpu";
+  bool json = false;
+};
+int probe(const ProbeArguments& arguments);
+
 struct EvaluateArguments {
   int64_t scenes = 500;
   uint64_t seed = 9'000'000;

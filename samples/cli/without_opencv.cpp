@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verbs that read and compose photographs, in a build without image files.
 #include "console.hpp"
+#include "probe_picture.hpp"
 #include "verbs.hpp"
 
 namespace gaze::cli {
@@ -11,6 +12,14 @@ int demo(const DemoArguments& /*arguments*/) {
 
 int evaluate(const EvaluateArguments& /*arguments*/) {
   throw Refusal("evaluate: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
+}
+
+void expect_pictures() {
+  throw Refusal("--picture: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
+}
+
+void write_probe_picture(const std::string& /*path*/, const at::Tensor& /*input_chw*/, const ProbeResult& /*result*/) {
+  expect_pictures();
 }
 
 }  // namespace gaze::cli

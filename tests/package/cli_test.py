@@ -102,7 +102,7 @@ def tiny_profile(**changes) -> Path:
 
 @case
 def help_for_every_verb():
-    for words in ((), ("demo",), ("sites",), ("run",), ("evaluate",)):
+    for words in ((), ("demo",), ("sites",), ("run",), ("probe",), ("evaluate",)):
         text = done_by(*words, "--help")
         expect("Usage: gaze" in text and len(text) > 200, words, text)
     expect(re.fullmatch(r"gaze \d+\.\d+\.\d+\n", done_by("--version")), "version")
@@ -359,9 +359,77 @@ def overlay_settings_from_the_environment():
 
 # ---- demo, evaluate
 
+# ---- probe
+
+def probed(*words) -> tuple:
+    return ("probe", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--image-arg", "0", *words)
+
+
+@case
+def probe_measures_what_the_profile_states():
+    for kind in ("softmax", "sdpa"):
+        words = ("probe", STICKERS / f"stickers_{kind}.pt", *probed()[2:])
+        report = json.loads(done_by(*words, "--json"))
+        expect(report["runs"] == 90 and report["strip"] == [4, 2], report["runs"], report["strip"])
+        sites = {site["name"]: site for site in report["sites"]}
+        expect(len(sites) == 6, sorted(sites))
+        for layer in range(3):
+            site = sites[f"decoder.layers.{layer}.cross_attn"]
+            expect(site["geometry"] == {"kind": "grid", "rows": 6, "cols": 10}, site["geometry"])
+            expect(site["keys"] == 60 and site["responding"] == 60 and site["local_share"] > 0.9, site["verdict"])
+        expect("does not see argument 0" in sites["decoder.layers.0.self_attn"]["verdict"], sites["decoder.layers.0.self_attn"]["verdict"])
+
+
+@case
+def probe_writes_a_profile_that_run_accepts():
+    text = done_by(*probed("--out", "found.json"))
+    expect("6 x 10 cells of 16 x 16 pixels" in text and "found.json" in text, text)
+    profile = json.loads(Path("found.json").read_text())
+    expect(profile["image"]["argument"] == {"generate": 0}, profile["image"])
+    expect(profile["geometry"] == {"kind": "grid", "rows": 6, "cols": 10}, profile["geometry"])
+    expect(profile["sites"]["match"] == [f"decoder.layers.{layer}.cross_attn" for layer in range(3)], profile["sites"])
+    done_by("run", alone(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", "found.json", "--image", photo(), "--out", "out")
+    expect(len(bundles("out")) == 1 and not request_of(bundles("out")[0]).get("error"), bundles("out"))
+
+
+@case
+def probe_verifies_a_profile():
+    expect("verified: " in done_by(*probed("--profile", STICKERS / "profile.json")), "the model's own profile")
+    profile = json.loads((STICKERS / "profile.json").read_text())
+    profile.pop("tokens")
+    for changes, says in (({"rows": 10, "cols": 6}, "10 x 6"), ({"leading": 1}, "expected 61 keys"), ({"order": "columns"}, "by columns")):
+        Path("wrong.json").write_text(json.dumps(profile | {"geometry": profile["geometry"] | changes}))
+        done = gaze(*probed("--profile", "wrong.json"))
+        expect(done.returncode == 1 and done.stderr == "", done.returncode, done.stderr)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("differs: ")]
+        expect(len(lines) == 3 and all(says in line and "6 x 10 cells" in line for line in lines), lines)
+
+
+@case
+def probe_draws_what_it_found():
+    done_by(*probed("--picture", "found.png"))
+    header = Path("found.png").read_bytes()[:24]
+    expect(header.startswith(b"\x89PNG") and struct.unpack(">II", header[16:24]) == (1120, 672), header)
+    refused(*probed("--picture", "missing/found.png"), says=("--picture", "missing/found.png"))
+    refused(*probed("--picture", "found.nothing"), says=("--picture", ".png"))
+
+
+@case
+def probe_refuses_what_it_cannot_measure():
+    refused(*probed("--out", "found.json", "--profile", STICKERS / "profile.json"), says=("--out", "--profile"))
+    refused(*probed()[:-1], "1", says=("argument 1", "[batch, channels, height, width]"))
+    refused(*probed()[:-1], "7", says=("below 3, got 7",))
+    refused("probe", sdpa(), "--inputs", FILES / "wrong_size.pt", "--method", "generate", "--image-arg", "0", says=("generate", "error from it"))
+    refused(*probed("--out", "missing/found.json"), says=("--out", "missing/found.json"))
+    refused("probe", sdpa(), "--inputs", FILES / "encode.pt", "--method", "encode", "--image-arg", "0", says=("attention", "gaze sites"))
+    refused("probe", FILES / "tiny.pt", "--inputs", FILES / "tiny_inputs.pt", "--image-arg", "0", says=("argument 0",))
+    for words in (("--bands", "1"), ("--image-arg", "first")):
+        expect(gaze(*probed(*words)).returncode == 2, words)
+
+
 @case
 def without_opencv_the_verbs_say_so():
-    for words in (("demo",), ("evaluate",)):
+    for words in (("demo",), ("evaluate",), probed("--picture", "found.png")):
         refused(*words, says=("GAZE_WITH_OPENCV=ON",))
 
 

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: MIT
+#include "key_layout.hpp"
+
+#include <gaze/render/cell_keys.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+namespace gaze {
+namespace {
+
+constexpr double kContrast = 3;      // how much more its own strip changes a local key than a quiet one
+constexpr double kConnected = 0.6;   // share of what stands out that lies in one piece
+constexpr double kTail = 0.1;        // of the peak: where the piece ends
+constexpr double kWidest = 0.6;      // of the strips: a piece as wide is no place
+constexpr double kOffCentre = 0.2;   // mean distance from the cells' centres, in cells; random centres have 0.25
+constexpr double kAgreement = 0.9;   // of the cells
+constexpr double kOccupied = 0.25;   // of the keys a cell's row would have if all had as many
+constexpr int64_t kFewestVotes = 6;  // fewer agree by chance
+constexpr int64_t kMostRowEnds = 4;
+constexpr int64_t kMostSpecial = 4;
+constexpr int64_t kLargestWindow = 32;
+
+double quantile(std::vector<double> values, double at) {
+  if (values.empty()) return 0;
+  const auto nth = values.begin() + static_cast<std::ptrdiff_t>(at * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), nth, values.end());
+  return *nth;
+}
+
+/// The signs of a narrow strip can cancel out inside of a key's own region.
+std::vector<double> smoothed(const std::vector<double>& values) {
+  std::vector<double> result(values);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double before = i > 0 ? values[i - 1] : values[i];
+    const double after = i + 1 < values.size() ? values[i + 1] : values[i];
+    result[i] = (before + 2 * values[i] + after) / 4;
+  }
+  return result;
+}
+
+struct Centre {
+  bool found = false;
+  double at = 0;     // pixels
+  double total = 0;  // energy over all strips
+};
+
+/// A key's place on one axis.
+std::vector<Centre> centres(const StripResponse& axis) {
+  const auto strips = static_cast<size_t>(axis.strips);
+  const size_t keys = axis.energy_ks.size() / strips;
+  std::vector<Centre> found(keys);
+  std::vector<double> share = axis.energy_ks;
+  std::vector<size_t> responding;
+  for (size_t k = 0; k < keys; ++k) {
+    const auto begin = share.begin() + static_cast<std::ptrdiff_t>(k * strips);
+    const auto end = begin + static_cast<std::ptrdiff_t>(strips);
+    found[k].total = std::accumulate(begin, end, 0.0);
+    if (found[k].total <= 0) continue;
+    responding.push_back(k);
+    std::for_each(begin, end, [&](double& value) { value /= found[k].total; });
+  }
+  // What a strip does to keys that do not lie on it.
+  std::vector<double> elsewhere(strips);
+  for (size_t s = 0; s < strips; ++s) {
+    std::vector<double> of_strip;
+    for (const size_t k : responding) of_strip.push_back(share[k * strips + s]);
+    elsewhere[s] = quantile(std::move(of_strip), 0.25);
+  }
+  for (const size_t k : responding) {
+    const std::vector<double> raw(share.begin() + static_cast<std::ptrdiff_t>(k * strips),
+                                  share.begin() + static_cast<std::ptrdiff_t>((k + 1) * strips));
+    std::vector<double> own(strips);
+    for (size_t s = 0; s < strips; ++s) own[s] = std::max(0.0, raw[s] - elsewhere[s]);
+    own = smoothed(own);
+    const double quiet = quantile(own, 0.25);
+    for (double& value : own) value = std::max(0.0, value - quiet);
+    const auto peak = static_cast<size_t>(std::max_element(own.begin(), own.end()) - own.begin());
+    if (own[peak] <= 0 || raw[peak] < kContrast * quantile(raw, 0.25)) continue;
+    size_t first = peak;
+    size_t last = peak;
+    while (first > 0 && own[first - 1] >= kTail * own[peak]) --first;
+    while (last + 1 < strips && own[last + 1] >= kTail * own[peak]) ++last;
+    if (static_cast<double>(last + 1 - first) > kWidest * static_cast<double>(strips)) continue;
+    double mass = 0;
+    double moment = 0;
+    for (size_t s = first; s <= last; ++s) {
+      const auto left = static_cast<double>(static_cast<int64_t>(s) * axis.strip);
+      const double right = std::min(left + static_cast<double>(axis.strip), static_cast<double>(axis.pixels));
+      mass += own[s];
+      moment += own[s] * (left + right) / 2;
+    }
+    const double all = std::accumulate(own.begin(), own.end(), 0.0);
+    if (mass < kConnected * all) continue;
+    found[k].found = true;
+    found[k].at = moment / mass;
+  }
+  return found;
+}
+
+/// As `centres`, where cells of equal size are supposed: the one that changes the key most. Strips that lie on two
+/// cells count for both, by their part.
+std::vector<Centre> cell_centres(const StripResponse& axis, int64_t cells) {
+  const auto strips = static_cast<size_t>(axis.strips);
+  const size_t keys = axis.energy_ks.size() / strips;
+  const double size = static_cast<double>(axis.pixels) / static_cast<double>(cells);
+  const auto wide = static_cast<size_t>(cells);
+  std::vector<double> share(keys * wide);
+  std::vector<Centre> found(keys);
+  std::vector<size_t> responding;
+  for (size_t k = 0; k < keys; ++k) {
+    for (size_t s = 0; s < strips; ++s) {
+      const double energy = axis.energy_ks[k * strips + s];
+      const double left = static_cast<double>(static_cast<int64_t>(s) * axis.strip);
+      const double right = std::min(left + static_cast<double>(axis.strip), static_cast<double>(axis.pixels));
+      found[k].total += energy;
+      for (auto cell = static_cast<size_t>(left / size); cell < wide && static_cast<double>(cell) * size < right;
+           ++cell) {
+        const double begin = static_cast<double>(cell) * size;
+        const double part = (std::min(right, begin + size) - std::max(left, begin)) / (right - left);
+        share[k * wide + cell] += energy * std::max(0.0, part);
+      }
+    }
+    if (found[k].total <= 0) continue;
+    responding.push_back(k);
+    for (size_t cell = 0; cell < wide; ++cell) share[k * wide + cell] /= found[k].total;
+  }
+  std::vector<double> elsewhere(wide);
+  for (size_t cell = 0; cell < wide; ++cell) {
+    std::vector<double> of_cell;
+    for (const size_t k : responding) of_cell.push_back(share[k * wide + cell]);
+    elsewhere[cell] = quantile(std::move(of_cell), 0.5);
+  }
+  for (const size_t k : responding) {
+    size_t most = 0;
+    for (size_t cell = 1; cell < wide; ++cell) {
+      if (share[k * wide + cell] - elsewhere[cell] > share[k * wide + most] - elsewhere[most]) most = cell;
+    }
+    const std::vector<double> raw(share.begin() + static_cast<std::ptrdiff_t>(k * wide),
+                                  share.begin() + static_cast<std::ptrdiff_t>((k + 1) * wide));
+    found[k].at = (static_cast<double>(most) + 0.5) * size;
+    found[k].found = wide == 1 || raw[most] >= kContrast * quantile(raw, 0.25);
+  }
+  return found;
+}
+
+/// How many cells of equal size centres make on an axis, each in the middle of one; 0: none do.
+int64_t count_cells(const std::vector<double>& at, int64_t pixels) {
+  int64_t best = 0;
+  double least = kOffCentre;
+  const auto most = static_cast<int64_t>(std::min<size_t>(at.size(), static_cast<size_t>(pixels)));
+  for (int64_t cells = 1; cells <= most; ++cells) {
+    std::vector<int64_t> members(static_cast<size_t>(cells));
+    double off = 0;
+    for (const double centre : at) {
+      const double place = centre * static_cast<double>(cells) / static_cast<double>(pixels);
+      const auto cell = std::clamp<int64_t>(static_cast<int64_t>(place), 0, cells - 1);
+      ++members[static_cast<size_t>(cell)];
+      off += std::abs(place - static_cast<double>(cell) - 0.5);
+    }
+    off /= static_cast<double>(at.size());
+    const double wanted = kOccupied * static_cast<double>(at.size()) / static_cast<double>(cells);
+    const bool occupied = std::all_of(members.begin(), members.end(),
+                                      [&](int64_t n) { return n > 0 && static_cast<double>(n) >= wanted; });
+    if (occupied && off < least) {
+      least = off;
+      best = cells;
+    }
+  }
+  return best;
+}
+
+struct Grid {
+  GridSize size;
+  std::vector<int64_t> cell_k;  // of every key, -1: none
+};
+
+Grid grid_of(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height) {
+  Grid grid{size, std::vector<int64_t>(keys.size(), -1)};
+  const auto index = [](double at, int64_t cells, int64_t pixels) {
+    return std::clamp<int64_t>(static_cast<int64_t>(at * static_cast<double>(cells) / static_cast<double>(pixels)), 0,
+                               cells - 1);
+  };
+  for (size_t k = 0; k < keys.size(); ++k) {
+    if (keys[k].placed)
+      grid.cell_k[k] = index(keys[k].y, size.rows, height) * size.cols + index(keys[k].x, size.cols, width);
+  }
+  return grid;
+}
+
+/// Where a layout's span begins, by the vote of the placed keys; nothing where they do not agree.
+std::optional<int64_t> fit(const std::vector<ProbedKey>& keys, const Grid& grid, const Geometry& geometry, bool alone) {
+  const CellKeys layout = cell_keys(geometry);
+  std::map<int64_t, int64_t> votes;
+  for (size_t k = 0; k < grid.cell_k.size(); ++k) {
+    if (grid.cell_k[k] < 0) continue;
+    ++votes[static_cast<int64_t>(k) - layout.keys[static_cast<size_t>(grid.cell_k[k])]];
+  }
+  std::optional<int64_t> first;
+  int64_t most = 0;
+  for (const auto& [at, count] : votes) {
+    if (at < 0 || at + layout.span > static_cast<int64_t>(grid.cell_k.size()) || count <= most) continue;
+    most = count;
+    first = at;
+  }
+  if (!first || most < std::min(geometry.cells(), std::max(kFewestVotes, geometry.cells() / 2))) return std::nullopt;
+  // Keys that have a place, but not the one that the layout gives them, speak against it. Where text stands around the
+  // picture, only those between its cells do: text that follows has seen it.
+  std::vector<char> is_cell(grid.cell_k.size(), 0);
+  int64_t placed = 0;
+  for (const int64_t key : layout.keys) {
+    is_cell[static_cast<size_t>(*first + key)] = 1;
+    placed += static_cast<int64_t>(grid.cell_k[static_cast<size_t>(*first + key)] >= 0);
+  }
+  int64_t elsewhere = 0;
+  const size_t begin = alone ? 0 : static_cast<size_t>(*first);
+  const size_t end = alone ? keys.size() : static_cast<size_t>(*first + layout.span);
+  for (size_t k = begin; k < end; ++k) elsewhere += static_cast<int64_t>(keys[k].local && is_cell[k] == 0);
+  const auto against = static_cast<double>(placed - most + elsewhere);
+  return against <= (1 - kAgreement) * static_cast<double>(placed) ? first : std::nullopt;
+}
+
+/// Layouts of a grid, the simplest first, until one is accepted.
+template <typename Try>
+bool each_layout(GridSize grid, Layouts layouts, Try&& accept) {
+  Geometry plain;
+  plain.rows = grid.rows;
+  plain.cols = grid.cols;
+  if (accept(plain)) return true;
+  Geometry other = plain;
+  other.order = CellOrder::Columns;
+  if (accept(other)) return true;
+  for (int64_t ends = 1; ends <= kMostRowEnds; ++ends) {
+    for (const bool last : {true, false}) {
+      other = plain;
+      other.row_end = ends;
+      other.last_row_end = last;
+      if (accept(other)) return true;
+    }
+  }
+  if (layouts == Layouts::Lines) return false;
+  for (int64_t rows = 1; rows <= std::min(grid.rows, kLargestWindow); ++rows) {
+    for (int64_t cols = 1; cols <= std::min(grid.cols, kLargestWindow); ++cols) {
+      if (rows * cols == 1 || (rows == 1 && cols == grid.cols)) continue;
+      other = plain;
+      other.order = CellOrder::Windows;
+      other.window_rows = rows;
+      other.window_cols = cols;
+      if (accept(other)) return true;
+    }
+  }
+  for (int64_t rows = 1; rows <= grid.rows; ++rows) {
+    for (int64_t cols = 1; cols <= grid.cols; ++cols) {
+      if (rows * cols == 1 || grid.rows % rows != 0 || grid.cols % cols != 0) continue;
+      for (int64_t leading = 0; leading <= kMostSpecial; ++leading) {
+        for (int64_t trailing = 0; trailing <= kMostSpecial - leading; ++trailing) {
+          if (leading + trailing == 0) continue;
+          other = plain;
+          other.rows = grid.rows / rows;
+          other.cols = grid.cols / cols;
+          other.tiles = Tiles{rows, cols, leading, trailing, 0};
+          if (accept(other)) return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<ProbedKey> locate(const StripResponse& columns, const StripResponse& rows) {
+  const std::vector<Centre> xs = centres(columns);
+  const std::vector<Centre> ys = centres(rows);
+  const auto found = [](const std::vector<Centre>& all) {
+    return std::count_if(all.begin(), all.end(), [](const Centre& centre) { return centre.found; });
+  };
+  // A grid of one column or one row has keys that no axis but the other tells apart.
+  const bool one_column = found(ys) > 1 && 4 * found(xs) < found(ys);
+  const bool one_row = found(xs) > 1 && 4 * found(ys) < found(xs);
+  std::vector<ProbedKey> keys(xs.size());
+  for (size_t k = 0; k < keys.size(); ++k) {
+    ProbedKey& key = keys[k];
+    key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
+    key.responds = xs[k].total > 0 || ys[k].total > 0;
+    key.placed = key.local = (xs[k].found || one_column) && (ys[k].found || one_row);
+    if (!key.local) continue;
+    key.x = xs[k].found && !one_column ? xs[k].at : static_cast<double>(columns.pixels) / 2;
+    key.y = ys[k].found && !one_row ? ys[k].at : static_cast<double>(rows.pixels) / 2;
+  }
+  return keys;
+}
+
+std::vector<ProbedKey> locate_on(const StripResponse& columns, const StripResponse& rows, int64_t grid_rows,
+                                 int64_t grid_cols) {
+  const std::vector<Centre> xs = cell_centres(columns, grid_cols);
+  const std::vector<Centre> ys = cell_centres(rows, grid_rows);
+  std::vector<ProbedKey> keys(xs.size());
+  for (size_t k = 0; k < keys.size(); ++k) {
+    ProbedKey& key = keys[k];
+    key.change = (xs[k].total + ys[k].total) / static_cast<double>(columns.strips + rows.strips);
+    key.responds = xs[k].total > 0 || ys[k].total > 0;
+    key.placed = key.responds;
+    key.local = xs[k].found && ys[k].found;
+    key.x = xs[k].at;
+    key.y = ys[k].at;
+  }
+  return keys;
+}
+
+std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t width, int64_t height) {
+  std::vector<double> xs;
+  std::vector<double> ys;
+  for (const ProbedKey& key : keys) {
+    if (!key.placed) continue;
+    xs.push_back(key.x);
+    ys.push_back(key.y);
+  }
+  if (xs.empty()) return std::nullopt;
+  const GridSize size{count_cells(ys, height), count_cells(xs, width)};
+  const bool by_chance = size.rows * size.cols < (std::min(size.rows, size.cols) == 1 ? kFewestVotes : 4);
+  return by_chance ? std::nullopt : std::optional<GridSize>(size);
+}
+
+std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSize size, int64_t width, int64_t height,
+                                     bool alone, Layouts layouts) {
+  const Grid grid = grid_of(keys, size, width, height);
+  KeyLayout found;
+  Geometry& geometry = found.geometry;
+  const bool any = each_layout(size, layouts, [&](const Geometry& tried) {
+    const auto first = fit(keys, grid, tried, alone);
+    if (!first) return false;
+    geometry = tried;
+    geometry.first_key = *first;
+    return true;
+  });
+  if (!any) return std::nullopt;
+  const CellKeys layout = cell_keys(geometry);
+  int64_t local = 0;
+  for (size_t cell = 0; cell < layout.keys.size(); ++cell) {
+    const auto key = static_cast<size_t>(geometry.first_key + layout.keys[cell]);
+    local += static_cast<int64_t>(keys[key].local && grid.cell_k[key] == static_cast<int64_t>(cell));
+  }
+  found.local_share = static_cast<double>(local) / static_cast<double>(geometry.cells());
+  const int64_t after = static_cast<int64_t>(keys.size()) - geometry.first_key - geometry.span();
+  if (geometry.row_end > 0 && geometry.last_row_end) found.anchored = alone && after == 0;
+  if (alone) {
+    geometry.leading = geometry.first_key;
+    geometry.trailing = after;
+    geometry.first_key = 0;
+  } else if (geometry.first_key == 0 && after > 0) {
+    geometry.spans = {{0, geometry.span()}};  // without, first_key 0 says that the row is the picture's alone
+  }
+  return found;
+}
+
+double agreement(const std::vector<ProbedKey>& keys, const Geometry& geometry, int64_t width, int64_t height) {
+  const CellKeys layout = cell_keys(geometry);
+  int64_t right = 0;
+  int64_t placed = 0;
+  for (int64_t cell = 0; cell < geometry.cells(); ++cell) {
+    const ProbedKey& key = keys[static_cast<size_t>(geometry.first_cell() + layout.keys[static_cast<size_t>(cell)])];
+    const auto inside = [](double at, int64_t index, int64_t cells, int64_t pixels) {
+      const double size = static_cast<double>(pixels) / static_cast<double>(cells);
+      return at >= static_cast<double>(index) * size - 0.5 && at <= static_cast<double>(index + 1) * size + 0.5;
+    };
+    placed += static_cast<int64_t>(key.placed);
+    right += static_cast<int64_t>(key.placed && inside(key.x, cell % layout.cols, layout.cols, width) &&
+                                  inside(key.y, cell / layout.cols, layout.rows, height));
+  }
+  return 2 * placed < geometry.cells() ? 0 : static_cast<double>(right) / static_cast<double>(placed);
+}
+
+}  // namespace gaze

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#include "key_watch.hpp"
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace gaze {
+namespace {
+
+// One lock for finding and calling: a watch cannot end while it is shown something.
+std::mutex mutex;
+
+std::map<int64_t, KeyWatch::See*>& watches() {
+  static auto* all = new std::map<int64_t, KeyWatch::See*>();
+  return *all;
+}
+
+}  // namespace
+
+KeyWatch::KeyWatch(See see) : see_(std::move(see)) {
+  static int64_t last = 0;
+  const std::lock_guard<std::mutex> lock(mutex);
+  id_ = ++last;
+  watches()[id_] = &see_;
+}
+
+KeyWatch::~KeyWatch() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  watches().erase(id_);
+}
+
+void KeyWatch::show(int64_t id, int64_t site, const at::Tensor& k, int64_t key_axis) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = watches().find(id);
+  if (found != watches().end()) (*found->second)(site, k, key_axis);
+}
+
+}  // namespace gaze

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include "profile_file.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "console.hpp"
+
+namespace gaze::cli {
+namespace {
+
+void add_if(nlohmann::ordered_json& json, const char* field, int64_t value, int64_t otherwise = 0) {
+  if (value != otherwise) json[field] = value;
+}
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const Geometry& geometry) {
+  nlohmann::ordered_json json = {
+      {"kind", geometry.tiles ? "tiles" : "grid"}, {"rows", geometry.rows}, {"cols", geometry.cols}};
+  add_if(json, "leading", geometry.leading);
+  add_if(json, "trailing", geometry.trailing);
+  add_if(json, "first_key", geometry.first_key);
+  if (geometry.order == CellOrder::Columns) json["order"] = "columns";
+  if (geometry.order == CellOrder::Windows) {
+    json["order"] = "windows";
+    json["window_rows"] = geometry.window_rows;
+    json["window_cols"] = geometry.window_cols;
+  }
+  add_if(json, "row_end", geometry.row_end);
+  if (!geometry.last_row_end) json["last_row_end"] = false;
+  if (geometry.tiles) {
+    json["tiles"] = {{"rows", geometry.tiles->rows}, {"cols", geometry.tiles->cols}};
+    add_if(json["tiles"], "leading", geometry.tiles->leading);
+    add_if(json["tiles"], "trailing", geometry.tiles->trailing);
+    add_if(json["tiles"], "row_end", geometry.tiles->row_end);
+  }
+  if (geometry.thumbnail) {
+    const Thumbnail& thumbnail = *geometry.thumbnail;
+    json["thumbnail"] = {
+        {"rows", thumbnail.rows}, {"cols", thumbnail.cols}, {"at", thumbnail.first ? "first" : "last"}};
+    add_if(json["thumbnail"], "leading", thumbnail.leading);
+    add_if(json["thumbnail"], "trailing", thumbnail.trailing);
+  }
+  for (const KeySpan& span : geometry.spans)
+    json["spans"].push_back({{"first_key", span.first_key}, {"keys", span.keys}});
+  return json;
+}
+
+void write_profile(const std::string& path, const Profile& profile) {
+  nlohmann::ordered_json json = {{"gaze_profile", 1}, {"name", profile.name}, {"sites", {{"match", profile.sites}}}};
+  if (profile.image) {
+    json["image"] = {{"argument", profile.image->argument},
+                     {"layout", "bchw"},
+                     {"width", profile.image->width},
+                     {"height", profile.image->height}};
+  }
+  if (profile.geometry) json["geometry"] = to_json(*profile.geometry);
+  std::ofstream file(path, std::ios::binary);
+  file << json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+  file.close();
+  if (!file) throw Refusal("--out: expected a file that can be written, got " + path + ". Check the folder.");
+}
+
+}  // namespace gaze::cli
