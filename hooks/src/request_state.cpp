@@ -479,6 +479,50 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
   }
 }
 
+void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load() || failed_.load()) return;
+    const auto count = static_cast<int64_t>(rows_.size());
+    const auto wrong = std::find_if(from.begin(), from.end(), [&](int64_t row) { return row < 0 || row >= count; });
+    if (from.empty() || wrong != from.end()) {
+      fail(DropReason::ShapeMismatch, "reorder: expected rows of the batch, 0.." + std::to_string(count - 1) +
+                                          ", at least one, got " + (from.empty() ? "none" : std::to_string(*wrong)) +
+                                          ". Name for each row the one it goes on from.");
+      return;
+    }
+    for (const Row& row : rows_) {
+      for (const ops::Accumulator& each : row.accumulators) {
+        if (refuse_while_capturing(each.map_tc.device())) return;
+      }
+    }
+    for (const int64_t site : kept_order_) {
+      if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) return;
+    }
+    flush_kept();
+    int64_t tokens = 0;
+    for (const Progress& progress : progress_) tokens = std::max(tokens, progress.tokens);
+    std::vector<RowAccumulators> accumulators;
+    for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
+    accumulators = gather_rows(std::move(accumulators), from, tokens);
+    std::vector<Row> rows;
+    for (size_t i = 0; i < from.size(); ++i) {
+      rows.push_back(rows_[static_cast<size_t>(from[i])]);
+      rows.back().accumulators = std::move(accumulators[i]);
+    }
+    rows_ = std::move(rows);
+    const int64_t more = static_cast<int64_t>(from.size()) - count;
+    if (more > 0) {
+      recorder->counters->begun(more);
+      recorder->counters->sampled(more);
+    } else if (more < 0) {
+      recorder->counters->dropped(DropReason::Superseded, -more);
+    }
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
 AttentionRecord RequestState::make_record(Row& row) {
   AttentionRecord record = recorder->blank_record();
   record.request_id = std::move(row.spec.id);

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "accumulator_rows.hpp"
 #include "kept_calls.hpp"
 #include "packed_attention.hpp"
 #include "recorder.hpp"
@@ -59,6 +60,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
 
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
+  void reorder(const std::vector<int64_t>& from) noexcept;
 
   std::shared_ptr<Recorder> recorder;
   std::vector<ExactWeights> exact;  ///< Mode::Exact
@@ -74,10 +76,10 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   };
   struct Row {
     RequestSpec spec;
-    PictureSize input;                           // of the model's own input, where the profile names it
-    std::optional<Geometry> geometry;            // resolved
-    std::shared_ptr<c10::Event> picture_ready;   // of a copy on a device: streams may differ between begin and finish
-    std::vector<ops::Accumulator> accumulators;  // one per device the model's layers lie on
+    PictureSize input;                          // of the model's own input, where the profile names it
+    std::optional<Geometry> geometry;           // resolved
+    std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
+    RowAccumulators accumulators;
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
