@@ -143,35 +143,48 @@ void RequestState::leave(const at::Tensor& frame) noexcept {
   if (frame.numel() == 1) static_cast<RequestState*>(frame.data_ptr())->finish();
 }
 
-void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noexcept {
+void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
   try {
-    if (mode_ == Mode::Exact || method_ < 0 || recorder->image_argument(method_) != argument) return;
+    if (mode_ == Mode::Exact || method_ < 0) return;
+    const bool picture = recorder->image_argument(method_) == argument;
+    const bool ids = recorder->ids_argument(method_) == argument;
+    if (!picture && !ids) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (failed_.load() || input.dim() != 4 || refuse_while_capturing(input.device())) return;
-    const c10::InferenceMode normal(false);
-    const at::NoGradGuard no_grad;
-    const int64_t batch = input.size(0);
-    if (automatic_ && !prepared_ && batch > static_cast<int64_t>(rows_.size())) {
-      recorder->counters->begun(batch - static_cast<int64_t>(rows_.size()));
-      recorder->counters->sampled(batch - static_cast<int64_t>(rows_.size()));
-      while (static_cast<int64_t>(rows_.size()) < batch) {
-        rows_.emplace_back();
-        rows_.back().spec.id = generated_id();
-      }
-    }
-    if (batch != static_cast<int64_t>(rows_.size())) return;
-    for (int64_t b = 0; b < batch; ++b) {
-      Row& row = rows_[static_cast<size_t>(b)];
-      row.input = {input.size(3), input.size(2)};
-      Picture& picture = row.spec.image;
-      if (!picture.empty()) continue;
-      picture.tensor = input[b].detach().clone();
-      row.picture_ready = event_on(input.device());
-      picture.mean = recorder->profile.image->mean;
-      picture.std = recorder->profile.image->std;
-    }
+    if (failed_.load()) return;
+    if (picture) take_picture(input);
+    if (ids && !prepared_) prompt_spans_.read(input, recorder->profile.spans->placeholder);
   } catch (...) {
     fail_with_current_exception();
+  }
+}
+
+void RequestState::take_picture(const at::Tensor& input) {
+  if (input.dim() != 4 || refuse_while_capturing(input.device())) return;
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const int64_t batch = input.size(0);
+  if (!prepared_) fit_batch(batch);
+  if (batch != static_cast<int64_t>(rows_.size())) return;
+  for (int64_t b = 0; b < batch; ++b) {
+    Row& row = rows_[static_cast<size_t>(b)];
+    row.input = {input.size(3), input.size(2)};
+    Picture& picture = row.spec.image;
+    if (!picture.empty()) continue;
+    picture.tensor = input[b].detach().clone();
+    row.picture_ready = event_on(input.device());
+    picture.mean = recorder->profile.image->mean;
+    picture.std = recorder->profile.image->std;
+  }
+}
+
+void RequestState::fit_batch(int64_t batch) {
+  const int64_t more = batch - static_cast<int64_t>(rows_.size());
+  if (!automatic_ || more <= 0) return;
+  recorder->counters->begun(more);
+  recorder->counters->sampled(more);
+  for (int64_t i = 0; i < more; ++i) {
+    rows_.emplace_back();
+    rows_.back().spec.id = generated_id();
   }
 }
 
@@ -206,25 +219,21 @@ void RequestState::fail_with_current_exception() noexcept {
   }
 }
 
-std::optional<Geometry> RequestState::resolved(const Row& row, int64_t keys) const {
-  const std::optional<Geometry>& stated = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
-  if (!stated) return std::nullopt;
+std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const {
+  const Row& row = rows_[index];
+  std::optional<Geometry> geometry = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
+  if (!geometry) return std::nullopt;
+  if (recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0) {
+    geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), geometry->pictures);
+  }
   const PictureSize picture = known_size(row.spec.image);
-  Geometry geometry = resolve(*stated, {row.input.width, row.input.height, picture.width, picture.height});
-  check_keys(geometry, keys, geometry.first_key == 0 && geometry.spans.empty());
+  geometry = resolve(*geometry, {row.input.width, row.input.height, picture.width, picture.height});
+  check_keys(*geometry, keys, geometry->first_key == 0 && geometry->spans.empty());
   return geometry;
 }
 
 bool RequestState::prepare(int64_t batch, int64_t keys) {
-  if (automatic_ && batch > static_cast<int64_t>(rows_.size())) {
-    const int64_t more = batch - static_cast<int64_t>(rows_.size());
-    recorder->counters->begun(more);
-    recorder->counters->sampled(more);
-    for (int64_t i = 0; i < more; ++i) {
-      rows_.emplace_back();
-      rows_.back().spec.id = generated_id();
-    }
-  }
+  fit_batch(batch);
   if (batch != static_cast<int64_t>(rows_.size())) {
     fail(DropReason::ShapeMismatch, "batch: expected " + std::to_string(rows_.size()) +
                                         " rows, one per request spec, got a batch of " + std::to_string(batch) +
@@ -232,7 +241,7 @@ bool RequestState::prepare(int64_t batch, int64_t keys) {
     return false;
   }
   try {
-    for (Row& row : rows_) row.geometry = resolved(row, keys);
+    for (size_t row = 0; row < rows_.size(); ++row) rows_[row].geometry = resolved(row, keys);
   } catch (const Error& error) {
     fail(error.reason(), error.what());
     return false;

@@ -18,6 +18,7 @@
 #include "accumulator_rows.hpp"
 #include "kept_calls.hpp"
 #include "packed_attention.hpp"
+#include "prompt_spans.hpp"
 #include "recorder.hpp"
 
 namespace gaze {
@@ -50,8 +51,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept;
   void push(int64_t site, const ops::Scores& scores) noexcept;
   void push(int64_t site, const PackedAttention& packed) noexcept;
-  /// An argument of the running method; kept when it is the picture and the host gave none.
-  void offer_picture(int64_t argument, const at::Tensor& input) noexcept;
+  /// An argument of the running method: kept when it is the picture and the host gave none, read when it is the
+  /// prompt's ids.
+  void offer(int64_t argument, const at::Tensor& input) noexcept;
 
   void bind();             ///< makes this the thread's current request
   void unbind() noexcept;  ///< on the thread that bound it; elsewhere it only becomes inert
@@ -83,6 +85,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
+  void take_picture(const at::Tensor& input);
+  /// An automatic request has as many rows as the call's batch.
+  void fit_batch(int64_t batch);
   /// The rows of a call that are wanted, and the accumulator row of the first; nothing when none is or the call cannot
   /// be used.
   std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
@@ -105,7 +110,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   bool prepare(int64_t batch, int64_t keys);
   /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
   /// one.
-  std::optional<Geometry> resolved(const Row& row, int64_t keys) const;
+  std::optional<Geometry> resolved(size_t row, int64_t keys) const;
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);
 
@@ -114,6 +119,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   std::mutex mutex_;  // forks of one request may reach two sites at once
   std::vector<Row> rows_;
   std::vector<Progress> progress_;
+  PromptSpans prompt_spans_;
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};

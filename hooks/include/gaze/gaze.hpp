@@ -27,10 +27,10 @@ struct RequestState;
 struct GAZE_API RequestSpec {
   std::string id = {};  ///< the host's name of the request; generated when empty
   Picture image = {};   ///< the original picture; when empty, the model's own input is used if the profile says where
-  std::string prompt = {};  ///< shown beside the overlays
-  int64_t prompt_tokens =
-      0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from prompt_tokens - 1
-          ///< on are kept. 0: the last row of the first call, then every row of one-token calls
+  std::string prompt = {};    ///< shown beside the overlays
+  int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
+                              ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
+                              ///< the first call, then every row of one-token calls
   std::optional<Geometry> geometry = {};  ///< instead of the profile's
 };
 
