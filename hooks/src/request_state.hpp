@@ -2,6 +2,7 @@
 // One open request: which rows of which calls are added to which accumulator. Knows no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <gaze/gaze.hpp>
 #include <gaze/ops/attend.hpp>
 #include <gaze/ops/reduce.hpp>
@@ -74,12 +75,15 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     int64_t calls = 0;
     int64_t tokens = 0;
     int64_t heads = 0;
+    int64_t keys = 0;   // of the latest call
+    bool grew = false;  // by one for each of its queries, as a cache does
     KeptCall kept;
   };
   struct Row {
     RequestSpec spec;
     PictureSize input;                          // of the model's own input, where the profile names it
     std::optional<Geometry> geometry;           // resolved
+    at::Tensor beyond;                          // bool []: the picture's row has other visible keys
     std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
     RowAccumulators accumulators;
     std::vector<std::string> labels;
@@ -88,15 +92,19 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void take_picture(const at::Tensor& input);
   /// An automatic request has as many rows as the call's batch.
   void fit_batch(int64_t batch);
+  /// Whether the call's last query of batch row `row` sees any key from `key` on: bool [] on the call's device;
+  /// undefined: it sees them all.
+  using SeesBeyond = c10::function_ref<at::Tensor(int64_t row, int64_t key)>;
   /// The rows of a call that are wanted, and the accumulator row of the first; nothing when none is or the call cannot
   /// be used.
   std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
-                                         int64_t keys);
+                                         int64_t keys, SeesBeyond beyond);
   /// After the call's rows were added or kept.
   void count_call(int64_t site, int64_t heads, int64_t tokens);
   ops::Accumulator& accumulator(Row& row, at::Device device);
   /// Adds the rows now, or lets them wait for the next pass over the keys.
   void add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window);
+  void fail_written_over(int64_t site) noexcept;
   /// Adds what waits at all sites.
   void flush_kept();
   /// Ends the capture when the current stream of `device` records a CUDA graph: what is launched then would run at
@@ -107,10 +115,14 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void keep_exact(int64_t site, at::Tensor attn_bhqk);
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
-  bool prepare(int64_t batch, int64_t keys);
+  bool prepare(int64_t batch, int64_t keys, SeesBeyond beyond);
   /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
   /// one.
   std::optional<Geometry> resolved(size_t row, int64_t keys) const;
+  /// A picture that has the row to itself may have keys beyond its own, of a cache of fixed size, while they are
+  /// masked. Read at once on the processor; on a device the row is flagged.
+  /// @throws gaze::Error (GridMismatch) when they are visible.
+  void check_alone(size_t row, int64_t keys, SeesBeyond beyond);
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);
 
