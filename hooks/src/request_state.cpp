@@ -155,7 +155,10 @@ void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (failed_.load()) return;
     if (picture) take_picture(input);
-    if (ids && !prepared_) prompt_spans_.read(input, recorder->profile.spans->placeholder);
+    if (ids && !prepared_) {
+      if (input.dim() == 2) fit_batch(input.size(0));
+      prompt_spans_.read(input, recorder->profile.spans->placeholder);
+    }
   } catch (...) {
     fail_with_current_exception();
   }

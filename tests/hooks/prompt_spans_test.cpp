@@ -192,6 +192,34 @@ CATCH_TEST_CASE(
   CATCH_CHECK(captured(sized(elsewhere), {.geometry = geometry}).error == "");
 }
 
+CATCH_TEST_CASE("prompt ids: calls without a request are read too, a batch's rows each by their own ids") {
+  torch::jit::Module module = decoder();
+  auto sink = std::make_shared<MemorySink>();
+  gaze::Options options = hooks_test::options(sink);
+  options.profile_in_code = profile();
+  gaze::Gaze gaze = gaze::attach(module, options);
+  const auto near = prompt({{2, 1}, {15, kPicture}, {2, 2}, {1, kRed}});
+  const auto far = prompt({{4, 1}, {15, kPicture}, {1, kRed}});
+  const at::Tensor image = image_with({8});
+  for (const auto& ids : {near, far}) module.get_method("prefill")({as_batch(ids), image});
+  module.get_method("prefill")({at::cat({as_batch(near), as_batch(near)}).to(at::kInt), image.repeat({2, 1, 1, 1})});
+  module.get_method("prefill")({at::cat({as_batch(near), as_batch(far)}), image.repeat({2, 1, 1, 1})});
+  CATCH_REQUIRE(gaze.flush());
+  const auto records = sink->records();
+  CATCH_REQUIRE(records.size() == 6);
+  const int64_t first_key[] = {2, 4, 2, 2};
+  for (size_t i = 0; i < 4; ++i) {
+    CATCH_CAPTURE(i);
+    CATCH_REQUIRE(records[i].error == "");
+    CATCH_CHECK(records[i].geometry.first_key == first_key[i]);
+    CATCH_CHECK(records[i].map_tc.argmax(1).item<int64_t>() == 8);
+  }
+  for (size_t i = 4; i < 6; ++i) {
+    CATCH_CHECK_THAT(records[i].error, Catch::Matchers::StartsWith("batch: expected the picture's keys at one place in "
+                                                                   "all rows, got 15 from 2 and 15 from 4."));
+  }
+}
+
 CATCH_TEST_CASE("prompt ids: an argument the model does not have is refused at set-up") {
   torch::jit::Module module = decoder();
   gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
