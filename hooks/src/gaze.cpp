@@ -70,6 +70,9 @@ void Request::label(std::vector<std::string> tokens, size_t row) noexcept {
 void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
   if (state_) state_->tokens(ids, row);
 }
+void Request::reorder(const std::vector<int64_t>& rows) noexcept {
+  if (state_) state_->reorder(rows);
+}
 void Request::finish() noexcept {
   if (state_) state_->finish();
 }

@@ -138,8 +138,8 @@ void place_tap(Graph& graph, const FoundSite& site, int64_t id) {
   site.passes->replaceAllUsesAfterNodeWith(tap, tap->output());
 }
 
-/// Marks the beginning and the end of a call of a root method, and passes its tensors by, one of which may be the
-/// picture.
+/// Marks the beginning and the end of a call of a root method, and passes its tensors by, of which one may be the
+/// picture and one the prompt's ids.
 void place_frame(Graph& graph, int64_t id) {
   WithInsertPoint here(*graph.block()->nodes().begin());
   Node* enter = graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::enter"), {constant(graph, id)}, 1));

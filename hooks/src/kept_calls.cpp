@@ -6,6 +6,11 @@
 #include <c10/core/InferenceMode.h>
 
 namespace gaze {
+namespace {
+
+int64_t version_of(const at::Tensor& tensor) { return tensor.is_inference() ? 0 : tensor._version(); }
+
+}  // namespace
 
 bool KeptCall::takes(const ops::Scores& scores) const {
   if (scores.causal || (scores.mask.has_value() && scores.mask->defined()) || scores.q_bhqd.size(2) != 1) return false;
@@ -17,8 +22,7 @@ bool KeptCall::takes(const ops::Scores& scores) const {
                     q.size(0) == q_bhtd_.size(0) && q.size(1) == q_bhtd_.size(1) && q.size(3) == q_bhtd_.size(3) &&
                     k.size(0) == k_bhkd_.size(0) && k.size(1) == k_bhkd_.size(1) && scores.scale == scale_;
   if (!like) return false;
-  const bool same = k.size(2) == k_bhkd_.size(2) && k.const_data_ptr() == k_bhkd_.const_data_ptr() &&
-                    k.strides() == k_bhkd_.strides();
+  const bool same = same_memory(k);
   const bool grew = k.size(2) == k_bhkd_.size(2) + 1;
   return count_ == 1 ? same || grew : grows_ ? grew : same;
 }
@@ -40,9 +44,22 @@ void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
   }
   q_bhtd_.narrow(2, count_, 1).copy_(q);
   k_bhkd_ = scores.k_bhkd.detach();
+  version_ = version_of(k_bhkd_);
   ++count_;
   waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);
 }
+
+bool KeptCall::same_memory(const at::Tensor& k_bhkd) const {
+  return k_bhkd.size(2) == k_bhkd_.size(2) && k_bhkd.const_data_ptr() == k_bhkd_.const_data_ptr() &&
+         k_bhkd.strides() == k_bhkd_.strides();
+}
+
+bool KeptCall::written_over(const ops::Scores& next) const {
+  return count_ > 0 && same_memory(next.k_bhkd) && version_of(k_bhkd_) != version_;
+}
+
+// What a cache that grows in one buffer writes lies behind the keys that wait.
+bool KeptCall::written_over() const { return count_ > 1 && !grows_ && version_of(k_bhkd_) != version_; }
 
 void KeptCall::clear() {
   count_ = 0;

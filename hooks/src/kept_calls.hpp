@@ -18,6 +18,10 @@ class KeptCall {
   /// Copies the query; holds a reference to the keys until the next call or the flush. `room` tokens at most.
   void keep(const ops::Scores& scores, int64_t token, int64_t room);
   void clear();
+  /// Whether the next call's keys are those that wait, written over since. Keys made in inference mode do not tell.
+  [[nodiscard]] bool written_over(const ops::Scores& next) const;
+  /// Whether keys that several tokens share were written over since the last of them. Nor here.
+  [[nodiscard]] bool written_over() const;
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] int64_t count() const { return count_; }
@@ -26,6 +30,8 @@ class KeptCall {
   [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key) const;
 
  private:
+  [[nodiscard]] bool same_memory(const at::Tensor& k_bhkd) const;
+
   at::Tensor q_bhtd_;  // room for all that may wait
   at::Tensor waiting_bhtd_;
   at::Tensor k_bhkd_;
@@ -34,6 +40,7 @@ class KeptCall {
   int64_t count_ = 0;
   int64_t first_token_ = 0;
   int64_t first_keys_ = 0;  // of the first token that waits
+  int64_t version_ = 0;     // of the keys' memory when they were kept
   bool grows_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "instrument.hpp"
@@ -23,6 +24,27 @@ std::string list_of(const std::vector<Site>& sites) {
     text += (listed == 1 ? "" : ", ") + site.name;
   }
   return text;
+}
+
+/// The stated argument of every root method, -1 where none is.
+std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::string, int64_t>& stated,
+                                  const Instrumented& instrumented) {
+  std::vector<int64_t> arguments(instrumented.methods.size(), -1);
+  for (const auto& [method, argument] : stated) {
+    const auto at = std::find(instrumented.methods.begin(), instrumented.methods.end(), method);
+    if (at == instrumented.methods.end()) {
+      throw Error("profile: " + field + method +
+                  ": expected a method of the model, got none of that name. Remove the entry or correct it.");
+    }
+    const auto index = static_cast<size_t>(at - instrumented.methods.begin());
+    if (argument < 0 || argument >= instrumented.arguments[index]) {
+      throw Error("profile: " + field + method + ": expected an index below " +
+                  std::to_string(instrumented.arguments[index]) + ", got " + std::to_string(argument) +
+                  ". Count the method's arguments from 0, without self.");
+    }
+    arguments[index] = argument;
+  }
+  return arguments;
 }
 
 }  // namespace
@@ -87,23 +109,11 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   layers_text = std::string(name(reduce.layers)) + " of sites " + std::to_string(layers.first) + "-" +
                 std::to_string(layers.last) + " of " + std::to_string(count);
 
-  image_arguments_.assign(instrumented.methods.size(), -1);
-  if (profile.image) {
-    for (const auto& [method, argument] : profile.image->argument) {
-      const auto at = std::find(instrumented.methods.begin(), instrumented.methods.end(), method);
-      if (at == instrumented.methods.end()) {
-        throw Error("profile: image.argument." + method +
-                    ": expected a method of the model, got none of that name. Remove the entry or correct it.");
-      }
-      const auto index = static_cast<size_t>(at - instrumented.methods.begin());
-      if (argument < 0 || argument >= instrumented.arguments[index]) {
-        throw Error("profile: image.argument." + method + ": expected an index below " +
-                    std::to_string(instrumented.arguments[index]) + ", got " + std::to_string(argument) +
-                    ". Count the method's arguments from 0, without self.");
-      }
-      image_arguments_[index] = argument;
-    }
-  }
+  image_arguments_ = arguments_of(
+      "image.argument.", profile.image ? profile.image->argument : std::map<std::string, int64_t>(), instrumented);
+  ids_arguments_ =
+      arguments_of("geometry.spans.argument.",
+                   profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);
   draws_ = std::random_device{}();
 }
 

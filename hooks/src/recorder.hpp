@@ -30,6 +30,10 @@ class Recorder {
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
     return image_arguments_[static_cast<size_t>(method)];
   }
+  /// Index of the prompt's token ids among a method's arguments, or -1.
+  [[nodiscard]] int64_t ids_argument(int64_t method) const noexcept {
+    return ids_arguments_[static_cast<size_t>(method)];
+  }
   /// Fields of a record that are the same for every request.
   [[nodiscard]] AttentionRecord blank_record() const;
 
@@ -44,7 +48,7 @@ class Recorder {
 
  private:
   std::vector<char> selected_;
-  std::vector<int64_t> image_arguments_;
+  std::vector<int64_t> image_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
 };
 

@@ -19,6 +19,9 @@
 namespace gaze {
 namespace {
 
+/// A score that is lowered as far counts as masked, as in attend_reduce.
+constexpr double kMasked = -1e4;
+
 /// A request in the thread-local information that torch carries into prim::fork.
 class Binding final : public c10::DebugInfoBase {
  public:
@@ -143,35 +146,51 @@ void RequestState::leave(const at::Tensor& frame) noexcept {
   if (frame.numel() == 1) static_cast<RequestState*>(frame.data_ptr())->finish();
 }
 
-void RequestState::offer_picture(int64_t argument, const at::Tensor& input) noexcept {
+void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
   try {
-    if (mode_ == Mode::Exact || method_ < 0 || recorder->image_argument(method_) != argument) return;
+    if (mode_ == Mode::Exact || method_ < 0) return;
+    const bool picture = recorder->image_argument(method_) == argument;
+    const bool ids = recorder->ids_argument(method_) == argument;
+    if (!picture && !ids) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (failed_.load() || input.dim() != 4 || refuse_while_capturing(input.device())) return;
-    const c10::InferenceMode normal(false);
-    const at::NoGradGuard no_grad;
-    const int64_t batch = input.size(0);
-    if (automatic_ && !prepared_ && batch > static_cast<int64_t>(rows_.size())) {
-      recorder->counters->begun(batch - static_cast<int64_t>(rows_.size()));
-      recorder->counters->sampled(batch - static_cast<int64_t>(rows_.size()));
-      while (static_cast<int64_t>(rows_.size()) < batch) {
-        rows_.emplace_back();
-        rows_.back().spec.id = generated_id();
-      }
-    }
-    if (batch != static_cast<int64_t>(rows_.size())) return;
-    for (int64_t b = 0; b < batch; ++b) {
-      Row& row = rows_[static_cast<size_t>(b)];
-      row.input = {input.size(3), input.size(2)};
-      Picture& picture = row.spec.image;
-      if (!picture.empty()) continue;
-      picture.tensor = input[b].detach().clone();
-      row.picture_ready = event_on(input.device());
-      picture.mean = recorder->profile.image->mean;
-      picture.std = recorder->profile.image->std;
+    if (failed_.load()) return;
+    if (picture) take_picture(input);
+    if (ids && !prepared_) {
+      if (input.dim() == 2) fit_batch(input.size(0));
+      prompt_spans_.read(input, recorder->profile.spans->placeholder);
     }
   } catch (...) {
     fail_with_current_exception();
+  }
+}
+
+void RequestState::take_picture(const at::Tensor& input) {
+  if (input.dim() != 4 || refuse_while_capturing(input.device())) return;
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const int64_t batch = input.size(0);
+  if (!prepared_) fit_batch(batch);
+  if (batch != static_cast<int64_t>(rows_.size())) return;
+  for (int64_t b = 0; b < batch; ++b) {
+    Row& row = rows_[static_cast<size_t>(b)];
+    row.input = {input.size(3), input.size(2)};
+    Picture& picture = row.spec.image;
+    if (!picture.empty()) continue;
+    picture.tensor = input[b].detach().clone();
+    row.picture_ready = event_on(input.device());
+    picture.mean = recorder->profile.image->mean;
+    picture.std = recorder->profile.image->std;
+  }
+}
+
+void RequestState::fit_batch(int64_t batch) {
+  const int64_t more = batch - static_cast<int64_t>(rows_.size());
+  if (!automatic_ || more <= 0) return;
+  recorder->counters->begun(more);
+  recorder->counters->sampled(more);
+  for (int64_t i = 0; i < more; ++i) {
+    rows_.emplace_back();
+    rows_.back().spec.id = generated_id();
   }
 }
 
@@ -206,25 +225,31 @@ void RequestState::fail_with_current_exception() noexcept {
   }
 }
 
-std::optional<Geometry> RequestState::resolved(const Row& row, int64_t keys) const {
-  const std::optional<Geometry>& stated = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
-  if (!stated) return std::nullopt;
+std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const {
+  const Row& row = rows_[index];
+  std::optional<Geometry> geometry = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
+  if (!geometry) return std::nullopt;
+  if (recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0) {
+    geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), geometry->pictures);
+  }
   const PictureSize picture = known_size(row.spec.image);
-  Geometry geometry = resolve(*stated, {row.input.width, row.input.height, picture.width, picture.height});
-  check_keys(geometry, keys, geometry.first_key == 0 && geometry.spans.empty());
+  geometry = resolve(*geometry, {row.input.width, row.input.height, picture.width, picture.height});
+  const bool alone = geometry->first_key == 0 && geometry->spans.empty();
+  check_keys(*geometry, keys, alone && keys < geometry->keys());
   return geometry;
 }
 
-bool RequestState::prepare(int64_t batch, int64_t keys) {
-  if (automatic_ && batch > static_cast<int64_t>(rows_.size())) {
-    const int64_t more = batch - static_cast<int64_t>(rows_.size());
-    recorder->counters->begun(more);
-    recorder->counters->sampled(more);
-    for (int64_t i = 0; i < more; ++i) {
-      rows_.emplace_back();
-      rows_.back().spec.id = generated_id();
-    }
-  }
+void RequestState::check_alone(size_t index, int64_t keys, SeesBeyond beyond) {
+  Row& row = rows_[index];
+  if (!row.geometry || row.geometry->first_key > 0 || !row.geometry->spans.empty() || row.geometry->keys() == keys)
+    return;
+  const at::Tensor seen = beyond(static_cast<int64_t>(index), row.geometry->keys());
+  if (!seen.defined() || (seen.device().is_cpu() && seen.item<bool>())) check_keys(*row.geometry, keys, true);
+  if (!seen.device().is_cpu()) row.beyond = seen;
+}
+
+bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
+  fit_batch(batch);
   if (batch != static_cast<int64_t>(rows_.size())) {
     fail(DropReason::ShapeMismatch, "batch: expected " + std::to_string(rows_.size()) +
                                         " rows, one per request spec, got a batch of " + std::to_string(batch) +
@@ -232,7 +257,10 @@ bool RequestState::prepare(int64_t batch, int64_t keys) {
     return false;
   }
   try {
-    for (Row& row : rows_) row.geometry = resolved(row, keys);
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      rows_[row].geometry = resolved(row, keys);
+      check_alone(row, keys, beyond);
+    }
   } catch (const Error& error) {
     fail(error.reason(), error.what());
     return false;
@@ -263,9 +291,9 @@ ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
 }
 
 std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch,
-                                                     int64_t queries, int64_t keys) {
+                                                     int64_t queries, int64_t keys, SeesBeyond beyond) {
   if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
-  if (!prepared_ && !prepare(batch, keys)) return std::nullopt;
+  if (!prepared_ && !prepare(batch, keys, beyond)) return std::nullopt;
   if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + span_) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
                                         std::to_string(rows_.size()) + " and at least " +
@@ -274,7 +302,17 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
                                         " and " + std::to_string(keys) + " keys. Use one request per batch.");
     return std::nullopt;
   }
-  const Progress& progress = progress_[static_cast<size_t>(site)];
+  Progress& progress = progress_[static_cast<size_t>(site)];
+  if (queries == 1 && progress.grew && keys == progress.keys) {
+    fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
+                                        ": expected keys that stay where they are, got a row that grew to " +
+                                        std::to_string(keys) +
+                                        " keys and no further: a cache that drops its oldest keys moves the "
+                                        "picture's. Finish the request before the cache is full.");
+    return std::nullopt;
+  }
+  progress.grew = progress.calls > 0 && keys == progress.keys + queries;
+  progress.keys = keys;
   ops::Window window;
   const int64_t prompt = rows_.front().spec.prompt_tokens;
   window.first_query = queries - 1;
@@ -296,7 +334,18 @@ void RequestState::count_call(int64_t site, int64_t heads, int64_t tokens) {
   ++taps_;
 }
 
+void RequestState::fail_written_over(int64_t site) noexcept {
+  fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
+                                      ": expected keys that stay as they are while tokens wait for them, got memory "
+                                      "that was written over. Set deferred_tokens to 0 for a cache that rolls or is "
+                                      "cleared before finish(), and call Request::reorder before it is gathered in "
+                                      "place.");
+}
+
 void RequestState::flush_kept() {
+  for (const int64_t site : kept_order_) {
+    if (progress_[static_cast<size_t>(site)].kept.written_over()) return fail_written_over(site);
+  }
   const auto batch = static_cast<int64_t>(rows_.size());
   // Layers on one device share the pass.
   while (!kept_order_.empty()) {
@@ -361,7 +410,10 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
       keep_exact(site, attn_bhqk.detach().clone());
       return;
     }
-    const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(2), attn_bhqk.size(3));
+    const auto beyond = [&](int64_t row, int64_t key) {
+      return attn_bhqk[row].select(1, -1).slice(1, key).ne(0).any();
+    };
+    const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(2), attn_bhqk.size(3), beyond);
     if (!window) return;
     for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
       ops::Window row = *window;
@@ -404,7 +456,14 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       keep_exact(site, at::stack(rows));
       return;
     }
-    const auto window = wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(2), k_bhkd.size(2));
+    const auto beyond = [&](int64_t row, int64_t key) {
+      if (!mask || !mask->defined()) return at::Tensor();
+      const at::Tensor mask_hk =
+          mask->expand({q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2)})[row].select(1, -1);
+      const at::Tensor rest = mask_hk.slice(1, key);
+      return rest.scalar_type() == at::kBool ? rest.any() : rest.gt(kMasked).any();
+    };
+    const auto window = wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(2), k_bhkd.size(2), beyond);
     if (!window) return;
     if (window->queries > 0) add_or_keep(site, whole, *window);
     count_call(site, q_bhqd.size(1), window->queries);
@@ -428,8 +487,12 @@ void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const op
   const int64_t room = recorder->options.deferred_tokens;
   KeptCall& kept = progress_[static_cast<size_t>(site)].kept;
   if (room > 1) {
+    if (kept.written_over(scores)) return fail_written_over(site);
     // A full site is the first to come round again: the others are full as well, and share its pass.
-    if (!kept.empty() && !kept.takes(scores)) flush_kept();
+    if (!kept.empty() && !kept.takes(scores)) {
+      flush_kept();
+      if (failed_.load()) return;
+    }
     if (kept.takes(scores)) {
       if (kept.empty()) kept_order_.push_back(site);
       kept.keep(scores, window.first_token, room);
@@ -479,6 +542,51 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
   }
 }
 
+void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load() || failed_.load()) return;
+    const auto count = static_cast<int64_t>(rows_.size());
+    const auto wrong = std::find_if(from.begin(), from.end(), [&](int64_t row) { return row < 0 || row >= count; });
+    if (from.empty() || wrong != from.end()) {
+      fail(DropReason::ShapeMismatch, "reorder: expected rows of the batch, 0.." + std::to_string(count - 1) +
+                                          ", at least one, got " + (from.empty() ? "none" : std::to_string(*wrong)) +
+                                          ". Name for each row the one it goes on from.");
+      return;
+    }
+    for (const Row& row : rows_) {
+      for (const ops::Accumulator& each : row.accumulators) {
+        if (refuse_while_capturing(each.map_tc.device())) return;
+      }
+    }
+    for (const int64_t site : kept_order_) {
+      if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) return;
+    }
+    flush_kept();
+    if (failed_.load()) return;
+    int64_t tokens = 0;
+    for (const Progress& progress : progress_) tokens = std::max(tokens, progress.tokens);
+    std::vector<RowAccumulators> accumulators;
+    for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
+    accumulators = gather_rows(std::move(accumulators), from, tokens);
+    std::vector<Row> rows;
+    for (size_t i = 0; i < from.size(); ++i) {
+      rows.push_back(rows_[static_cast<size_t>(from[i])]);
+      rows.back().accumulators = std::move(accumulators[i]);
+    }
+    rows_ = std::move(rows);
+    const int64_t more = static_cast<int64_t>(from.size()) - count;
+    if (more > 0) {
+      recorder->counters->begun(more);
+      recorder->counters->sampled(more);
+    } else if (more < 0) {
+      recorder->counters->dropped(DropReason::Superseded, -more);
+    }
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
 AttentionRecord RequestState::make_record(Row& row) {
   AttentionRecord record = recorder->blank_record();
   record.request_id = std::move(row.spec.id);
@@ -519,6 +627,10 @@ AttentionRecord RequestState::make_record(Row& row) {
     record.mass_t = reduced.mass_t;
     record.visible_t = reduced.visible_t;
     record.flags_t = sums.flags_t.slice(0, 0, tokens);
+    if (row.beyond.defined()) {
+      record.flags_t = record.flags_t.bitwise_or(
+          row.beyond.to(record.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
+    }
     if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
       if (row.picture_ready) {
         row.picture_ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));

@@ -2,6 +2,7 @@
 // One open request: which rows of which calls are added to which accumulator. Knows no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <gaze/gaze.hpp>
 #include <gaze/ops/attend.hpp>
 #include <gaze/ops/reduce.hpp>
@@ -15,8 +16,10 @@
 #include <thread>
 #include <vector>
 
+#include "accumulator_rows.hpp"
 #include "kept_calls.hpp"
 #include "packed_attention.hpp"
+#include "prompt_spans.hpp"
 #include "recorder.hpp"
 
 namespace gaze {
@@ -49,8 +52,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept;
   void push(int64_t site, const ops::Scores& scores) noexcept;
   void push(int64_t site, const PackedAttention& packed) noexcept;
-  /// An argument of the running method; kept when it is the picture and the host gave none.
-  void offer_picture(int64_t argument, const at::Tensor& input) noexcept;
+  /// An argument of the running method: kept when it is the picture and the host gave none, read when it is the
+  /// prompt's ids.
+  void offer(int64_t argument, const at::Tensor& input) noexcept;
 
   void bind();             ///< makes this the thread's current request
   void unbind() noexcept;  ///< on the thread that bound it; elsewhere it only becomes inert
@@ -59,6 +63,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
 
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
+  void reorder(const std::vector<int64_t>& from) noexcept;
 
   std::shared_ptr<Recorder> recorder;
   std::vector<ExactWeights> exact;  ///< Mode::Exact
@@ -70,26 +75,36 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     int64_t calls = 0;
     int64_t tokens = 0;
     int64_t heads = 0;
+    int64_t keys = 0;   // of the latest call
+    bool grew = false;  // by one for each of its queries, as a cache does
     KeptCall kept;
   };
   struct Row {
     RequestSpec spec;
-    PictureSize input;                           // of the model's own input, where the profile names it
-    std::optional<Geometry> geometry;            // resolved
-    std::shared_ptr<c10::Event> picture_ready;   // of a copy on a device: streams may differ between begin and finish
-    std::vector<ops::Accumulator> accumulators;  // one per device the model's layers lie on
+    PictureSize input;                          // of the model's own input, where the profile names it
+    std::optional<Geometry> geometry;           // resolved
+    at::Tensor beyond;                          // bool []: the picture's row has other visible keys
+    std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
+    RowAccumulators accumulators;
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
+  void take_picture(const at::Tensor& input);
+  /// An automatic request has as many rows as the call's batch.
+  void fit_batch(int64_t batch);
+  /// Whether the call's last query of batch row `row` sees any key from `key` on: bool [] on the call's device;
+  /// undefined: it sees them all.
+  using SeesBeyond = c10::function_ref<at::Tensor(int64_t row, int64_t key)>;
   /// The rows of a call that are wanted, and the accumulator row of the first; nothing when none is or the call cannot
   /// be used.
   std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
-                                         int64_t keys);
+                                         int64_t keys, SeesBeyond beyond);
   /// After the call's rows were added or kept.
   void count_call(int64_t site, int64_t heads, int64_t tokens);
   ops::Accumulator& accumulator(Row& row, at::Device device);
   /// Adds the rows now, or lets them wait for the next pass over the keys.
   void add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window);
+  void fail_written_over(int64_t site) noexcept;
   /// Adds what waits at all sites.
   void flush_kept();
   /// Ends the capture when the current stream of `device` records a CUDA graph: what is launched then would run at
@@ -100,10 +115,14 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void keep_exact(int64_t site, at::Tensor attn_bhqk);
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
-  bool prepare(int64_t batch, int64_t keys);
+  bool prepare(int64_t batch, int64_t keys, SeesBeyond beyond);
   /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
   /// one.
-  std::optional<Geometry> resolved(const Row& row, int64_t keys) const;
+  std::optional<Geometry> resolved(size_t row, int64_t keys) const;
+  /// A picture that has the row to itself may have keys beyond its own, of a cache of fixed size, while they are
+  /// masked. Read at once on the processor; on a device the row is flagged.
+  /// @throws gaze::Error (GridMismatch) when they are visible.
+  void check_alone(size_t row, int64_t keys, SeesBeyond beyond);
   void fail(DropReason reason, std::string text) noexcept;
   AttentionRecord make_record(Row& row);
 
@@ -112,6 +131,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   std::mutex mutex_;  // forks of one request may reach two sites at once
   std::vector<Row> rows_;
   std::vector<Progress> progress_;
+  PromptSpans prompt_spans_;
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};

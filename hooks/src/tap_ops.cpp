@@ -48,7 +48,7 @@ at::Tensor enter(int64_t method) { return RequestState::enter(instrumented_of(me
 
 at::Tensor offer(const at::Tensor& input, const at::Tensor& /*frame*/, int64_t argument) {
   if (RequestState* request = RequestState::current(instrumented_of(argument)))
-    request->offer_picture(index_of(argument), input);
+    request->offer(index_of(argument), input);
   return input;
 }
 

@@ -52,6 +52,13 @@ void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
                       ". Select a site whose tensor is the softmax over keys (gaze sites).",
                   DropReason::RowSum);
     }
+    if ((flags_t[t] & ops::kRowBeyond) != 0) {
+      throw Error(
+          "geometry: expected a row of the picture's keys alone, whatever else it holds masked, got visible keys "
+          "beyond them. Correct rows and cols, say in spans which keys are the picture's, or select another "
+          "site.",
+          DropReason::GridMismatch);
+    }
   }
   if (!finite) {
     throw Error("attention: expected a finite map, got NaN or infinity. Check the model's input and precision.",

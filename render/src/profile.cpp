@@ -88,18 +88,32 @@ std::vector<float> read_channels(const Field& field, bool positive) {
   return values;
 }
 
+std::map<std::string, int64_t> read_argument(const Field& argument) {
+  if (!argument.value().is_object() || argument.size() == 0) {
+    argument.refuse("an object of method names and argument indices, such as {\"forward\": 0}");
+  }
+  std::map<std::string, int64_t> indices;
+  for (const auto& [method, index] : argument.value().items()) indices[method] = argument.at(method).whole(0, 255);
+  return indices;
+}
+
+// A list is the geometry's own.
+void read_placeholder(const Field& field, Profile& profile) {
+  field.expect_object({"placeholder", "argument"});
+  PlaceholderSpans spans;
+  // Ids of pictures may be negative.
+  if (field.has("placeholder")) spans.placeholder = field.at("placeholder").whole(-kMaxCount, kMaxCount);
+  for (const char* required : {"placeholder", "argument"}) {
+    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
+  }
+  spans.argument = read_argument(field.at("argument"));
+  profile.spans = std::move(spans);
+}
+
 void read_image(const Field& field, Profile& profile) {
   field.expect_object({"argument", "layout", "mean", "std", "width", "height"});
   ImageInput image;
-  if (field.has("argument")) {
-    const Field argument = field.at("argument");
-    if (!argument.value().is_object() || argument.size() == 0) {
-      argument.refuse("an object of method names and argument indices, such as {\"forward\": 0}");
-    }
-    for (const auto& [method, index] : argument.value().items()) {
-      image.argument[method] = argument.at(method).whole(0, 255);
-    }
-  }
+  if (field.has("argument")) image.argument = read_argument(field.at("argument"));
   if (field.has("layout") && field.at("layout").value() != "bchw") field.at("layout").refuse("bchw");
   if (field.has("mean") != field.has("std")) {
     field.refuse("mean and std together", field.has("mean") ? "mean alone" : "std alone");
@@ -185,7 +199,14 @@ Profile read(const std::string& text, const std::string& source, const std::stri
   if (root.has("layers")) read_layers(root.at("layers"), profile);
   if (root.has("heads")) read_heads(root.at("heads"), profile);
   if (root.has("image")) read_image(root.at("image"), profile);
-  if (root.has("geometry")) profile.geometry = read_geometry(root.at("geometry"), profile.image);
+  if (root.has("geometry")) {
+    const Field geometry = root.at("geometry");
+    if (geometry.has("spans") && geometry.at("spans").value().is_object()) {
+      read_placeholder(geometry.at("spans"), profile);
+      if (geometry.has("first_key")) geometry.at("first_key").refuse("no first_key beside spans");
+    }
+    profile.geometry = read_geometry(geometry, profile.image);
+  }
   if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);
   return profile;
 }

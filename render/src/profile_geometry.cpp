@@ -101,8 +101,9 @@ void read_video(const Field& field, Geometry& geometry) {
 }
 
 void read_spans(const Field& field, Geometry& geometry) {
+  if (field.value().is_object()) return;  // found in each request: of the profile, not of the geometry
   if (!field.value().is_array() || field.size() == 0) {
-    field.refuse("a list of at least one object with first_key and keys");
+    field.refuse("a list of at least one object with first_key and keys, or an object with placeholder and argument");
   }
   for (size_t i = 0; i < field.size(); ++i) {
     const Field entry = field.at(i);
@@ -156,6 +157,10 @@ void check_as_far_as_known(const Field& field, const Geometry& geometry) {
     trial.video->frame = -1;
   }
   if (!trial.spans.empty() && trial.picture == -1) trial.picture = 0;
+  if (field.has("spans") && field.at("spans").value().is_object()) {
+    trial.picture = -1;
+    trial.pictures = 0;
+  }
   const Tiles tiles = trial.tiles.value_or(Tiles());
   PictureSizes sizes{trial.input_width, trial.input_height};
   if (trial.patch > 0 && sizes.input_width == 0) {

@@ -119,6 +119,16 @@ void use_picture(Geometry& geometry, const PictureSizes& sizes) {
 
 }  // namespace
 
+std::vector<KeySpan> spans_of(c10::ArrayRef<int64_t> ids, int64_t placeholder) {
+  std::vector<KeySpan> spans;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] != placeholder) continue;
+    if (i == 0 || ids[i - 1] != placeholder) spans.push_back({static_cast<int64_t>(i), 0});
+    ++spans.back().keys;
+  }
+  return spans;
+}
+
 Geometry resolve(Geometry geometry, const PictureSizes& sizes) {
   choose_span(geometry);
   if (geometry.patch > 0) compute_cells(geometry, sizes);

@@ -26,6 +26,7 @@ ordered_json flag_names(int32_t flags) {
   ordered_json names = ordered_json::array();
   if ((flags & ops::kRowNonFinite) != 0) names.push_back("non_finite");
   if ((flags & ops::kRowSum) != 0) names.push_back("row_sum");
+  if ((flags & ops::kRowBeyond) != 0) names.push_back("beyond");
   if ((flags & ops::kRowFullyMasked) != 0) names.push_back("fully_masked");
   return names;
 }

@@ -51,6 +51,8 @@ const char* name(DropReason reason) noexcept {
       return "cuda_error";
     case DropReason::StreamCapturing:
       return "stream_capturing";
+    case DropReason::Superseded:
+      return "superseded";
     case DropReason::Internal:
       return "internal";
     case DropReason::kCount:

@@ -192,6 +192,42 @@ CATCH_TEST_CASE("device: threads on streams of their own do not disturb each oth
   }
 }
 
+CATCH_TEST_CASE("device: a picture that has the row to itself may have masked keys behind it, and no visible ones") {
+  for (const at::Device device : gaze::test::devices()) {
+    for (const bool fused : {false, true}) {
+      for (const int64_t visible : {15, 16}) {
+        CATCH_CAPTURE(device.str(), fused, visible);
+        torch::jit::Module module("masked");
+        module.define(R"(
+          def fused(self, q, k, mask):
+              return torch.scaled_dot_product_attention(q, k, k, mask)
+          def plain(self, q, k, mask):
+              scores = torch.matmul(q, k.transpose(-2, -1)).masked_fill(mask.logical_not(), float("-inf"))
+              return torch.matmul(torch.softmax(scores, -1), k)
+        )");
+        auto sink = std::make_shared<MemorySink>();
+        gaze::Options options = hooks_test::options(sink, {"*"});
+        options.profile_in_code->geometry = gaze::Geometry{.rows = 3, .cols = 5};
+        gaze::Gaze gaze = gaze::attach(module, options);
+        gaze::Request request = gaze.begin({.image = photo()});
+        const at::Tensor mask = (at::arange(20) < visible).view({1, 1, 1, 20});
+        module.get_method(fused ? "fused" : "plain")(
+            {at::randn({1, 2, 1, 8}).to(device), at::randn({1, 2, 20, 8}).to(device), mask.to(device)});
+        request.finish();
+        CATCH_REQUIRE(gaze.flush());
+        CATCH_REQUIRE(sink->records().size() == 1);
+        std::string refused;
+        try {
+          (void)gaze::compose(sink->records()[0]);
+        } catch (const gaze::Error& error) {
+          refused = gaze::name(error.reason());
+        }
+        CATCH_CHECK(refused == (visible == 15 ? "" : "grid_mismatch"));
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("device: memory that cannot be had ends the capture and not the answer") {
   for (const at::Device device : gaze::test::devices()) {
     if (device.is_cpu()) {

@@ -463,6 +463,18 @@ CATCH_TEST_CASE("several pictures: the span of the one that is asked for is draw
               "cols of its picture.");
 }
 
+CATCH_TEST_CASE("several pictures: each run of the placeholder is one span") {
+  const auto spans = gaze::spans_of({7, 7, 1, 7, 2, 2, 7, 7, 7}, 7);
+  CATCH_REQUIRE(spans.size() == 3);
+  const int64_t want[3][2] = {{0, 2}, {3, 1}, {6, 3}};
+  for (size_t i = 0; i < 3; ++i) {
+    CATCH_CHECK(spans[i].first_key == want[i][0]);
+    CATCH_CHECK(spans[i].keys == want[i][1]);
+  }
+  CATCH_CHECK(gaze::spans_of({1, 2}, 7).empty());
+  CATCH_CHECK(gaze::spans_of({}, 7).empty());
+}
+
 CATCH_TEST_CASE("several pictures: a wrong count, a missing choice and overlapping spans are refused") {
   Geometry geometry = grid_of(2, 3);
   geometry.spans = {{3, 6}, {12, 6}};

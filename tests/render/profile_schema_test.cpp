@@ -158,6 +158,7 @@ void walk(const json& rule, const std::string& path, int64_t& objects, int64_t& 
       walk(entry, path.empty() ? field : path + "." + field, objects, choices);
     }
   }
+  for (const json& one : rule.value("oneOf", json::array())) walk(one, path, objects, choices);
   if (rule.contains("items") && rule.at("items").contains("properties")) {
     walk(rule.at("items"), path + "[0]", objects, choices);
   }
@@ -190,7 +191,7 @@ CATCH_TEST_CASE("profile schema: it names the fields and the choices of the pars
   int64_t objects = 0;
   int64_t choices = 0;
   walk(schema(), "", objects, choices);
-  CATCH_CHECK(objects == 11);
+  CATCH_CHECK(objects == 12);
   CATCH_CHECK(choices == 8);
 }
 
@@ -214,6 +215,8 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
       }
     }
   }
+  check("geometry.spans.placeholder",
+        fields.at("geometry").at("properties").at("spans").at("oneOf").at(1).at("properties").at("placeholder"));
   CATCH_CHECK(numbers == 34);
 }
 
@@ -259,6 +262,8 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"geometry", R"({"rows": 2, "cols": 3, "video": {"frame": -2}})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": []})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": [{"first_key": 2}]})"},
+      {"geometry", R"({"rows": 2, "cols": 3, "spans": {"placeholder": 5}})"},
+      {"geometry", R"({"rows": 2, "cols": 3, "spans": {"placeholder": 5, "argument": {}}})"},
       {"geometry", R"({"preset": "llava"})"},
       {"tokens", R"({"eos": -2})"},
   };

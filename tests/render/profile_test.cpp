@@ -227,3 +227,19 @@ CATCH_TEST_CASE("profile: head, layer and colour choices as people type them") {
   CATCH_CHECK(gaze::name(LayerReduce::Rollout) == std::string("rollout"));
   CATCH_CHECK(gaze::name(gaze::ops::Colormap::Diverging) == std::string("diverging"));
 }
+
+CATCH_TEST_CASE("profile: spans may be found by the prompt's placeholder, of the profile and not of the geometry") {
+  const Profile profile = gaze::parse_profile(with(R"("geometry": {"rows": 2, "cols": 3, "picture": 1, "pictures": 2,
+                           "spans": {"placeholder": -200, "argument": {"forward": 0, "prefill": 1}}})"));
+  CATCH_REQUIRE(profile.spans);
+  CATCH_CHECK(profile.spans->placeholder == -200);
+  CATCH_CHECK(profile.spans->argument == std::map<std::string, int64_t>{{"forward", 0}, {"prefill", 1}});
+  CATCH_REQUIRE(profile.geometry);
+  CATCH_CHECK(profile.geometry->spans.empty());
+  CATCH_CHECK(profile.geometry->picture == 1);
+  CATCH_CHECK(refused(with(R"("geometry": {"rows": 2, "cols": 3, "spans": {"argument": {"forward": 0}}})")) ==
+              "profile: geometry.spans: expected the field placeholder, got none.");
+  CATCH_CHECK(refused(with(R"("geometry": {"rows": 2, "cols": 3, "first_key": 4,
+                                           "spans": {"placeholder": 5, "argument": {"forward": 0}}})")) ==
+              "profile: geometry.first_key: expected no first_key beside spans, got 4.");
+}

@@ -27,10 +27,10 @@ struct RequestState;
 struct GAZE_API RequestSpec {
   std::string id = {};  ///< the host's name of the request; generated when empty
   Picture image = {};   ///< the original picture; when empty, the model's own input is used if the profile says where
-  std::string prompt = {};  ///< shown beside the overlays
-  int64_t prompt_tokens =
-      0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from prompt_tokens - 1
-          ///< on are kept. 0: the last row of the first call, then every row of one-token calls
+  std::string prompt = {};    ///< shown beside the overlays
+  int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
+                              ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
+                              ///< the first call, then every row of one-token calls
   std::optional<Geometry> geometry = {};  ///< instead of the profile's
 };
 
@@ -47,6 +47,13 @@ class GAZE_API Request {
   void label(std::vector<std::string> tokens, size_t row = 0) noexcept;
   /// Ids of the captured tokens; their text comes from the profile's vocabulary, ending at its end token.
   void tokens(const std::vector<int64_t>& ids, size_t row = 0) noexcept;
+  /// The batch's rows were gathered anew, as a beam search does after a step: row i goes on from what row rows[i] was,
+  /// its spec, labels and captured tokens included. Rows may be named twice or left out, and the batch may grow or
+  /// shrink: {0, 0, 0} after a prefill of one row, {best} before finish() to keep one answer. Rows the batch shrinks by
+  /// are counted as superseded. Call it before the gathered cache is written over the old one. A row out of range ends
+  /// the capture and says so. Cost: one copy of its tokens' maps for each row named again, on the models' current
+  /// streams; waits for nothing.
+  void reorder(const std::vector<int64_t>& rows) noexcept;
   /// Closes the request and hands it to the worker. Does not wait, does no I/O.
   void finish() noexcept;
   /// True while the request is being captured.

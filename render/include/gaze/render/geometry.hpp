@@ -107,6 +107,10 @@ struct GAZE_API Geometry {
   [[nodiscard]] int64_t first_cell() const noexcept { return first_key + leading; }
 };
 
+/// The runs of `placeholder` among the prompt's token ids, in order: one span for each picture, where every key of a
+/// picture has an id of its own. Pictures without another id between them are one run.
+GAZE_API std::vector<KeySpan> spans_of(c10::ArrayRef<int64_t> ids, int64_t placeholder);
+
 /// What a geometry may have to be computed from; 0 = not known.
 struct PictureSizes {
   int64_t input_width = 0, input_height = 0;      ///< pixels of the model's input

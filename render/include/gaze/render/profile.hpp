@@ -21,6 +21,12 @@ struct ImageInput {
   int64_t width = 0, height = 0;  ///< 0 = any
 };
 
+/// The prompt's own token ids say where its pictures are: each run of one id is the keys of one picture.
+struct PlaceholderSpans {
+  int64_t placeholder = 0;                  ///< the id that stands in the prompt once for every key of a picture
+  std::map<std::string, int64_t> argument;  ///< method -> index of the ids [batch, tokens] among the call's arguments
+};
+
 struct Profile {
   std::string name = "unnamed";
   std::vector<std::string> sites;        ///< glob patterns of site names, `*` matches within the whole name
@@ -30,6 +36,7 @@ struct Profile {
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
+  std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
   std::vector<std::string> vocabulary;  ///< text of token ids, read from the file the profile names
   int64_t eos = -1;
 };

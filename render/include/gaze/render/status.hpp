@@ -34,6 +34,7 @@ enum class DropReason {
   CudaOom,          ///< the device had no memory left for the capture
   CudaError,        ///< the CUDA runtime reported another failure
   StreamCapturing,  ///< the model's stream was being captured into a CUDA graph: a tap would run once, not per replay
+  Superseded,       ///< a batch row that Request::reorder left out: a beam the host gave up
   Internal,         ///< a bug in Gaze
   kCount
 };

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "accumulator_rows.hpp"
+
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <utility>
+
+namespace gaze {
+namespace {
+
+/// Tokens from `tokens` on are zero in both: rows of a batch advance together.
+void copy_tokens(const ops::Accumulator& from, int64_t tokens, ops::Accumulator& to) {
+  for (const auto field :
+       {&ops::Accumulator::map_tc, &ops::Accumulator::weight_t, &ops::Accumulator::mass_t, &ops::Accumulator::visible_t,
+        &ops::Accumulator::calls_t, &ops::Accumulator::flags_t, &ops::Accumulator::rows_t}) {
+    (to.*field).narrow(0, 0, tokens).copy_((from.*field).narrow(0, 0, tokens), /*non_blocking=*/true);
+  }
+}
+
+RowAccumulators like(const RowAccumulators& row) {
+  RowAccumulators made;
+  for (const ops::Accumulator& each : row) {
+    made.push_back(ops::make_accumulator(each.map_tc.size(0), each.map_tc.size(1), each.map_tc.device()));
+  }
+  return made;
+}
+
+}  // namespace
+
+std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,
+                                         int64_t tokens) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  std::vector<int64_t> taken_by(rows.size(), -1);  // the row of the result that takes the memory over
+  for (size_t i = 0; i < from.size(); ++i) {
+    int64_t& taken = taken_by[static_cast<size_t>(from[i])];
+    if (taken < 0) taken = static_cast<int64_t>(i);
+  }
+  std::vector<RowAccumulators> gathered(from.size());
+  std::vector<RowAccumulators> unused;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    RowAccumulators& to = taken_by[row] < 0 ? unused.emplace_back() : gathered[static_cast<size_t>(taken_by[row])];
+    to = std::move(rows[row]);
+  }
+  for (size_t i = 0; i < from.size(); ++i) {
+    const auto owner = static_cast<size_t>(taken_by[static_cast<size_t>(from[i])]);
+    if (owner == i) continue;
+    const RowAccumulators& source = gathered[owner];
+    if (unused.empty()) {
+      gathered[i] = like(source);
+    } else {
+      gathered[i] = std::move(unused.back());
+      unused.pop_back();
+    }
+    for (size_t device = 0; device < source.size(); ++device) {
+      copy_tokens(source[device], tokens, gathered[i][device]);
+    }
+  }
+  return gathered;
+}
+
+}  // namespace gaze

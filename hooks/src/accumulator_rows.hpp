@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// The accumulators of a batch whose rows are gathered anew. Knows no TorchScript.
+#pragma once
+
+#include <gaze/ops/reduce.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace gaze {
+
+/// One row's accumulators: one per device the model's layers lie on, in the same order for every row.
+using RowAccumulators = std::vector<ops::Accumulator>;
+
+/// Row i of the result holds what row from[i] of `rows` does; `rows` is not to be read afterwards. The first row that
+/// names another one takes its memory over, each further one gets a copy of the first `tokens` tokens, in the memory
+/// of a row that nobody names while there is one, else in its own. Asynchronous on each device's current stream.
+/// Precondition: every from[i] is a row. @throws c10::OutOfMemoryError; what `rows` held is then no longer whole.
+std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,
+                                         int64_t tokens);
+
+}  // namespace gaze
