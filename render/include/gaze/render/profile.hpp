@@ -37,7 +37,7 @@ struct Profile {
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
-  std::vector<std::string> vocabulary;  ///< text of token ids, read from the file the profile names
+  std::vector<std::string> vocabulary;    ///< text of token ids, read from the file the profile names
   int64_t eos = -1;
 };
 
