@@ -602,7 +602,13 @@ void propose(std::vector<Site>& sites) {
     return std::any_of(sites.begin(), sites.end(), [&](const Site& site) { return !site.channels && holds(site); });
   };
   const auto cross = [](const Site& site) { return site.relation == "cross"; };
-  const auto fused = [](const Site& site) { return site.k_reads.size() > 1; };
+  // Masks and positions say which keys there are, not what they hold.
+  const auto content = [](const std::string& name) {
+    return name.find("mask") == std::string::npos && name.find("position") == std::string::npos;
+  };
+  const auto fused = [&](const Site& site) {
+    return std::count_if(site.k_reads.begin(), site.k_reads.end(), content) > 1;
+  };
   const bool any_cross = any(cross);
   const bool any_fused = any(fused);
   for (Site& site : sites) {

@@ -75,6 +75,23 @@ CATCH_TEST_CASE("a softmax over another axis than the product with the values su
                         gaze::Error);
 }
 
+CATCH_TEST_CASE("a mask beside the tokens does not make a text tower the one that sees several inputs") {
+  torch::jit::Module module("Towers");
+  module.define(R"JIT(
+def forward(self, pixels, tokens, attention_mask):
+    x = pixels * 2.0
+    y = tokens * attention_mask
+    return torch.matmul(torch.softmax(torch.matmul(x, x.transpose(-2, -1)), -1), x), \
+        torch.matmul(torch.softmax(torch.matmul(y, y.transpose(-2, -1)), -1), y)
+)JIT");
+  const auto report = gaze::find_sites(module);
+  CATCH_REQUIRE(report.sites.size() == 2);
+  CATCH_CHECK(report.sites[0].k_reads == std::vector<std::string>{"pixels"});
+  CATCH_CHECK(report.sites[1].k_reads == std::vector<std::string>{"tokens", "attention_mask"});
+  CATCH_CHECK(report.sites[0].proposed);
+  CATCH_CHECK(report.sites[1].proposed);
+}
+
 CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
   auto module = load("fork");
   const std::string before = module.get_method("forward").graph()->toString();

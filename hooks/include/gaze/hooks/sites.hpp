@@ -43,7 +43,8 @@ struct SiteReport {
 };
 
 /// Marks the sites that would make the overlay when no profile says otherwise: cross-attention where there is any, else
-/// self-attention whose keys come from several inputs, else all self-attention. Never what compares channels.
+/// self-attention whose keys come from several inputs (masks and positions do not count), else all self-attention.
+/// Never what compares channels.
 GAZE_API void propose(std::vector<Site>& sites);
 
 /// Reads the module's graphs; changes nothing.
