@@ -523,7 +523,7 @@ bool deeper(const Value* value, const Node* node) {
 
 /// Where on the first path the weights are whole: after the last step that changes the numbers, before the first
 /// dropout, before heads or whole attentions are mixed, and before different products take different parts.
-size_t tapped_at(const std::vector<Understood>& ways, const Node* root) {
+size_t tapped_at(const std::vector<Understood>& ways, const Node* root, const GraphAxes& axes) {
   const std::vector<Value*>& values = ways.front().path->values;
   size_t common = values.size();
   for (const Understood& way : ways) {
@@ -531,13 +531,19 @@ size_t tapped_at(const std::vector<Understood>& ways, const Node* root) {
     while (same < common && same < way.path->values.size() && way.path->values[same] == values[same]) ++same;
     common = same;
   }
+  size_t mixed = common;
   size_t tapped = 0;
+  size_t normalised = 0;
   for (size_t i = 1; i < common; ++i) {
     Node* const step = values[i]->node();
     if (is_any(step, kDropouts) || is_any(step, kMixes)) break;
-    if (joins_attentions(step, values[i - 1], root)) return 0;  // what scaled them belongs to the mixing
+    if (joins_attentions(step, values[i - 1], root)) mixed = std::min(mixed, i);
     if (is_any(step, kChanges)) tapped = i;
+    const Axis key = ways.front().key_query[i].first;
+    if (key && divides_by_key_sum(step, key.at, axes)) normalised = i;
   }
+  // A mixture that is normalised again is the weights; of any other, what scaled its parts belongs to the mixing.
+  if (mixed < common && normalised < mixed) return 0;
   // An arm of a branch that changes them: what leaves the branch is there in every case.
   while (tapped + 1 < values.size() && deeper(values[tapped], root)) ++tapped;
   return tapped;
@@ -595,11 +601,16 @@ WeightsAt weights_at(Node* node, const Owners& owners, const GraphAxes& axes) {
   if (!scores.found) {
     if (scores.keys_are_parameters)
       return WeightsRefused{"its keys are parameters: a gate, a router or a table", false};
+    const std::vector<Value*>& values = way.path->values;
+    for (size_t i = tapped_at(ways, node, axes); i > 0; --i) {
+      if (joins_attentions(values[i]->node(), values[i - 1], node))
+        return WeightsRefused{"a table, mixed into the weights of another softmax, which are captured", false};
+    }
     return WeightsRefused{"a softmax that feeds a product, but no product of queries and keys was found behind it",
                           true};
   }
   const std::vector<Value*>& values = way.path->values;
-  const size_t tapped = tapped_at(ways, node);
+  const size_t tapped = tapped_at(ways, node, axes);
   WeightsFound found;
   found.weights = values[tapped];
   const auto [key, query] = way.key_query[tapped];

@@ -654,6 +654,11 @@ SiteReport find_sites(const Module& module) {
     throw Error(std::string("find_sites: expected a TorchScript module whose graphs can be inlined, got: ") +
                 error.what());
   }
+  // A helper that returns its weights is understood where it is called.
+  std::erase_if(report.unknown, [&](const Unknown& entry) {
+    return std::any_of(report.sites.begin(), report.sites.end(),
+                       [&](const Site& site) { return !entry.source.empty() && site.source == entry.source; });
+  });
   propose(report.sites);
   return report;
 }

@@ -247,6 +247,30 @@ class Renormalised(Attention):
         return self.join((weights / (weights.sum(-1, keepdim=True) + 1e-9)) @ v)
 
 
+@own("own-gated-mixture")
+class GatedMixture(Attention):
+    """Each head weighs what it sees against where it lies, and the mixture is normalised again (ConViT)."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(HEADS, 5, 7))
+        self.gate = nn.Parameter(torch.linspace(-1, 1, HEADS))
+
+    def mixture(self, x: Tensor, memory: Tensor) -> Tensor:
+        seen = torch.softmax(self.split(self.q(x)) @ self.split(self.k(memory)).transpose(-2, -1) * 0.5, -1)
+        gate = torch.sigmoid(self.gate.view(1, -1, 1, 1))
+        weights = (1.0 - gate) * seen + gate * torch.softmax(self.place, -1)
+        weights /= weights.sum(-1).unsqueeze(-1)
+        return weights
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        return self.join(self.mixture(x, memory) @ self.split(self.v(memory)))
+
+    @torch.jit.unused
+    def maps(self, x: Tensor, memory: Tensor) -> list[Tensor]:
+        return [self.mixture(x, memory)]
+
+
 @own("own-exp-and-sum")
 class ExpAndSum(Attention):
     """A softmax by hand."""
