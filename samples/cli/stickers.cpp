@@ -27,6 +27,8 @@ at::Tensor channels(const std::vector<float>& values) {
 
 std::vector<int64_t> Stickers::prompt_ids(const std::string& prompt) const {
   std::vector<int64_t> ids;
+  if (profile.spans && profile.geometry)  // early fusion: the picture's cells stand first
+    ids.assign(static_cast<size_t>(profile.geometry->rows * profile.geometry->cols), profile.spans->placeholder);
   std::istringstream text("<bos> " + prompt);
   for (std::string word; text >> word;) {
     const auto found = std::find(profile.vocabulary.begin(), profile.vocabulary.end(), word);

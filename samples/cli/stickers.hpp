@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The stickers model: its files, its prompts, its input.
+// The stickers models: their files, their prompts, their input.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,8 @@ struct Stickers {
   std::string profile_path;
   Profile profile;
 
-  /// Ids of "<bos> " + prompt. @throws Refusal for a word the model does not know.
+  /// Ids of "<bos> " + prompt, after those that stand for the picture where the model has such.
+  /// @throws Refusal for a word the model does not know.
   [[nodiscard]] std::vector<int64_t> prompt_ids(const std::string& prompt) const;
   /// Words of an answer up to the end token.
   [[nodiscard]] std::vector<std::string> words(const at::Tensor& ids_t) const;

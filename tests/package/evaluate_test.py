@@ -1,4 +1,4 @@
-"""The sample model answers and points as it must (evaluate.json says how well). Usage: evaluate_test.py --gaze PROGRAM --scenes N"""
+"""A sample model answers and points as it must (evaluate.json says how well). Usage: evaluate_test.py --gaze PROGRAM --model NAME --scenes N"""
 import argparse
 import json
 import subprocess
@@ -9,11 +9,13 @@ KEYS = ("scenes", "exact", "words", "pointing", "pointing_other", "pointing_raw_
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--gaze", required=True)
+parser.add_argument("--model", required=True, help="a folder of samples/models")
 parser.add_argument("--scenes", required=True)
 arguments = parser.parse_args()
-limits = json.loads((Path(__file__).parent / "evaluate.json").read_text())[arguments.scenes]
+limits = json.loads((Path(__file__).parent / "evaluate.json").read_text())[arguments.model][arguments.scenes]
+model = Path(__file__).parents[2] / "samples" / "models" / arguments.model / f"{arguments.model}_sdpa.pt"
 
-done = subprocess.run([arguments.gaze, "evaluate", "--scenes", arguments.scenes, "--json"], capture_output=True, text=True)
+done = subprocess.run([arguments.gaze, "evaluate", "--model", str(model), "--scenes", arguments.scenes, "--json"], capture_output=True, text=True)
 if done.returncode != 0:
     sys.exit(f"gaze evaluate: exit {done.returncode}: {done.stderr}")
 figures = json.loads(done.stdout)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Exact answers and the pointing game on scenes never trained on: python3 evaluate.py [--scenes 500] [--seed N] [--json]"""
+"""Exact answers and the pointing game on scenes never trained on: python3 evaluate.py [--reader NAME] [--scenes 500] [--seed N] [--json]"""
 import argparse
 import json
 import math
@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import early_fusion
 import model as m
 import scenes as sc
 
@@ -17,6 +18,7 @@ TEST_SEED = 9_000_000
 TOLERANCE_PX = 48.0  # half a cell
 MAX_NEW = 2 * sc.MAX_STICKERS + 1
 HERE = Path(__file__).resolve().parent
+READERS = {"stickers": m.StickerReader, "early_fusion": early_fusion.EarlyFusionReader}
 
 
 def describe_answer(colours: list[int], digits: list[int]) -> list[str]:
@@ -40,15 +42,29 @@ def questions(pool: sc.Scenes, first_seed: int) -> list[tuple[str | None, list[s
     return asked
 
 
-def cross_attention(model: m.StickerReader, image_bchw: Tensor, tokens_bt: Tensor) -> Tensor:
-    """Weights [layers, B, heads, T, 60] of one teacher-forced pass, recomputed from what each cross_attn was called with."""
+def full_prompt(model: nn.Module, prompt: list[int]) -> list[int]:
+    return early_fusion.with_picture(prompt) if isinstance(model, early_fusion.EarlyFusionReader) else prompt
+
+
+def picture_attention(model: nn.Module, image_bchw: Tensor, tokens_bt: Tensor) -> Tensor:
+    """Weights on the picture [layers, B, heads, T, 60] of one teacher-forced pass, recomputed from what each attention was called with."""
     rows = []
 
-    def note(attention: m.Attention, inputs: tuple) -> None:
+    def note_cross(attention: m.Attention, inputs: tuple, _) -> None:
         x_bqd, k_bhkc = inputs[0], inputs[1]
         rows.append(torch.softmax(attention.split(attention.q(x_bqd)) @ k_bhkc.transpose(2, 3) * attention.scale, dim=-1))
 
-    hooks = [layer.cross_attn.register_forward_pre_hook(note) for layer in model.decoder.layers]
+    def note_self(attention: early_fusion.Attention, inputs: tuple, outputs: tuple) -> None:
+        x_bqd, _, _, visible_qk = inputs
+        k_bhkc = outputs[1].repeat_interleave(early_fusion.HEADS // early_fusion.KV_HEADS, 1)
+        scores_bhqk = attention.split(attention.q(x_bqd)) @ k_bhkc.transpose(2, 3) * attention.head_width ** -0.5
+        attn_bhqk = torch.softmax(scores_bhqk.masked_fill(~visible_qk, float("-inf")), dim=-1)
+        rows.append(attn_bhqk[:, :, :, :early_fusion.CELLS])
+
+    if isinstance(model, early_fusion.EarlyFusionReader):
+        hooks = [layer.self_attn.register_forward_hook(note_self) for layer in model.decoder.layers]
+    else:
+        hooks = [layer.cross_attn.register_forward_hook(note_cross) for layer in model.decoder.layers]
     with torch.no_grad():
         model(image_bchw, tokens_bt)
     for hook in hooks:
@@ -56,9 +72,10 @@ def cross_attention(model: m.StickerReader, image_bchw: Tensor, tokens_bt: Tenso
     return torch.stack(rows)
 
 
-def reductions(attn_lhtk: Tensor) -> dict[str, Tensor]:
+def reductions(attn_lhtk: Tensor, per_head: bool) -> dict[str, Tensor]:
     """One request's answer rows [layers, heads, T, 60] -> name: maps [T, 60]."""
-    entropy_lht = -(attn_lhtk * attn_lhtk.clamp_min(1e-12).log()).sum(-1) / math.log(attn_lhtk.size(-1))
+    share_lhtk = attn_lhtk / attn_lhtk.sum(-1, keepdim=True).clamp_min(1e-12)
+    entropy_lht = -(share_lhtk * share_lhtk.clamp_min(1e-12).log()).sum(-1) / math.log(attn_lhtk.size(-1))
     focus_lht1 = (1 - entropy_lht).clamp_min(1e-6).unsqueeze(-1)
     weighted_ltk = (attn_lhtk * focus_lht1).sum(1) / focus_lht1.sum(1)
     maps = {
@@ -72,6 +89,10 @@ def reductions(attn_lhtk: Tensor) -> dict[str, Tensor]:
     }
     for layer in range(attn_lhtk.size(0)):
         maps[f"layer {layer}"] = attn_lhtk[layer].mean(0)
+    if per_head:
+        for layer in range(attn_lhtk.size(0)):
+            for head in range(attn_lhtk.size(1)):
+                maps[f"layer {layer} head {head}"] = attn_lhtk[layer, head]
     for name in ("raw mean", "weighted", "weighted late", "weighted all"):
         map_tk = maps[name]
         maps[name + " - sink"] = (map_tk - map_tk.mean(0)).clamp_min(0) if map_tk.size(0) >= 4 else map_tk
@@ -89,7 +110,7 @@ def points_at(map_k: Tensor, polygon_px: np.ndarray) -> bool:
     return cv2.pointPolygonTest(polygon_px.astype(np.float32), hottest_px(map_k), True) >= -TOLERANCE_PX
 
 
-def evaluate(model: m.StickerReader, composer: sc.Composer, count: int = 500, seed: int = TEST_SEED) -> dict:
+def evaluate(model: nn.Module, composer: sc.Composer, count: int = 500, seed: int = TEST_SEED, per_head: bool = False) -> dict:
     model.eval()
     pool = composer.compose(seed, count, held_out=True)
     image_nchw = m.normalise(torch.from_numpy(pool.inputs_nhwc))
@@ -98,15 +119,16 @@ def evaluate(model: m.StickerReader, composer: sc.Composer, count: int = 500, se
     hits: dict[str, dict[str, list[bool]]] = {"digit": {}, "colour": {}, "which": {}}
     for kind in exact:
         scene_ids = [i for i in range(count) if (asked[i][0] is None) == (kind == "describe")]
-        prompt_bt = torch.tensor([m.describe_prompt() if kind == "describe" else m.which_prompt(asked[i][0]) for i in scene_ids])
+        prompt_bt = torch.tensor([full_prompt(model, m.describe_prompt() if kind == "describe" else m.which_prompt(asked[i][0]))
+                                  for i in scene_ids])
         with torch.no_grad():
             answer_bt = model.generate(image_nchw[scene_ids], prompt_bt, MAX_NEW)
-        attn_lbhtk = cross_attention(model, image_nchw[scene_ids], torch.cat([prompt_bt, answer_bt], 1)[:, :m.MAX_TOKENS])
+        attn_lbhtk = picture_attention(model, image_nchw[scene_ids], torch.cat([prompt_bt, answer_bt], 1))
         for b, i in enumerate(scene_ids):
             words = [m.WORDS[token] for token in answer_bt[b].tolist() if token != m.PAD]
             exact[kind].append(words == asked[i][1] + ["<eos>"])
             first = prompt_bt.size(1) - 1  # the row that predicts the first answer word
-            maps = reductions(attn_lbhtk[:, b, :, first:first + len(words)])
+            maps = reductions(attn_lbhtk[:, b, :, first:first + len(words)], per_head)
             polygon_of = dict(zip([sc.COLOURS[c] for c in pool.colours(i)], pool.polygons_px(i)))
             named = asked[i][0]
             for t, word in enumerate(words):
@@ -137,13 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=TEST_SEED)
-    parser.add_argument("--weights", type=Path, default=HERE / "stickers_softmax.pt")
+    parser.add_argument("--reader", choices=READERS, default="stickers")
+    parser.add_argument("--weights", type=Path, help="default: the reader's committed weights")
+    parser.add_argument("--per-head", action="store_true", help="every head by itself too")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    model = m.StickerReader()
-    model.load_state_dict(torch.jit.load(str(arguments.weights), map_location="cpu").state_dict())
-    result = evaluate(model, sc.Composer(), arguments.scenes, arguments.seed)
+    model = READERS[arguments.reader]()
+    weights = arguments.weights or HERE.parent / arguments.reader / f"{arguments.reader}_softmax.pt"
+    model.load_state_dict(torch.jit.load(str(weights), map_location="cpu").state_dict())
+    result = evaluate(model, sc.Composer(), arguments.scenes, arguments.seed, arguments.per_head)
     print(json.dumps(result, indent=1) if arguments.json else show(result))
 
 

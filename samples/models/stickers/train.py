@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Trains the sticker reader from the committed data: python3 train.py
+"""Trains a sticker reader from the committed data: python3 train.py [--reader early_fusion]
 
 Stages: the encoder alone learns to name colour and digit cell by cell; then the decoder learns to answer from what the frozen stem
 sees; then both go on together on new scenes, at a low rate. Attention is never supervised: no loss sees an attention weight.
+The early-fusion reader begins with the trained encoder of the other one, so it skips the first stage.
 Interrupted runs go on from the last checkpoint; --fresh starts over.
 """
 import argparse
@@ -100,12 +101,15 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.composer = sc.Composer()
         torch.manual_seed(arguments.seed)
-        self.model = m.StickerReader().to(self.device)
+        self.model = evaluate.READERS[arguments.reader]().to(self.device)
+        if arguments.reader == "early_fusion":
+            seen = torch.jit.load(str(evaluate.HERE / "stickers_softmax.pt"), map_location=self.device).encoder
+            self.model.encoder.load_state_dict(seen.state_dict())
         # Heads that only the encoder's own lessons use; they are not exported.
         self.colour_head = nn.Linear(m.WIDTH, 1 + len(m.COLOURS)).to(self.device)
         self.digit_head = nn.Linear(m.WIDTH, len(m.DIGITS)).to(self.device)
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.checkpoint = sc.CACHE / f"{arguments.name}.pt"
+        self.checkpoint = sc.CACHE / f"{arguments.name or arguments.reader}.pt"
         self.noise_nchw = torch.randn(128, 3, sc.HEIGHT, sc.WIDTH, device=self.device)
         self.seconds = 0.0
 
@@ -207,7 +211,7 @@ class Trainer:
                 self.report(stage)
 
     def averaged(self) -> m.StickerReader:
-        model = m.StickerReader()
+        model = evaluate.READERS[self.arguments.reader]()
         model.load_state_dict({name: value.cpu() for name, value in self.average.items()})
         return model.eval()
 
@@ -248,7 +252,7 @@ class Trainer:
         state = self.load(self.checkpoint) if self.checkpoint.exists() and not arguments.fresh else None
         epochs = {"encoder": (arguments.encoder_epochs, 3e-3), "decoder": (arguments.epochs, arguments.rate),
                   "together": (1, arguments.rate / 4)}
-        first = 0 if state is None else STAGES.index(state["stage"])
+        first = STAGES.index(state["stage"]) if state is not None else 0 if arguments.reader == "stickers" else 1
         for stage in STAGES[first:]:
             last = stage == "together"
             if last or not hasattr(self, "pool"):
@@ -273,7 +277,8 @@ def main() -> None:
     parser.add_argument("--cell-weight", type=float, default=0.3, help="how much the encoder's own lessons count in the second stage")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--name", default="checkpoint", help="checkpoint name, to keep several runs apart")
+    parser.add_argument("--reader", choices=evaluate.READERS, default="stickers")
+    parser.add_argument("--name", help="checkpoint name, to keep several runs apart; default: the reader's")
     parser.add_argument("--fresh", action="store_true", help="ignore the checkpoint of an earlier run")
     parser.add_argument("--no-export", action="store_true", help="leave the committed weights and card alone")
     arguments = parser.parse_args()
@@ -282,11 +287,11 @@ def main() -> None:
     trainer.train()
     print(f"trained in {trainer.seconds / 60:.0f} minutes")
     if not arguments.no_export:
-        folder = Path(__file__).resolve().parent
-        export.write(trainer.averaged(), folder)
+        folder = evaluate.HERE.parent / arguments.reader
+        export.write(arguments.reader, trainer.averaged(), folder)
         result = evaluate.evaluate(trainer.averaged(), trainer.composer)
         print(evaluate.show(result))
-        export.write_card(folder, result, trainer.seconds / 60, arguments)
+        export.write_card(arguments.reader, folder, result, trainer.seconds / 60, arguments)
 
 
 if __name__ == "__main__":
