@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "cpu/isa.hpp"
+#include "half.hpp"
 
 namespace gaze::kernels {
 
@@ -22,6 +23,20 @@ struct Reduction {
   LayerReduce layers = LayerReduce::Mean;
   std::int64_t head = 0;
   std::int64_t k = 1;
+};
+
+/// As many heads as a window may choose, each below 256.
+constexpr std::int64_t kMostPicked = 64;
+
+/// Which heads of a tensor the heads of a call are.
+struct HeadPick {
+  bool some = false;  ///< false: all of them, in order
+  std::uint8_t head[kMostPicked] = {};
+
+  GAZE_HOST_DEVICE std::int64_t operator[](std::int64_t h) const { return some ? head[h] : h; }
+  /// What a row of `heads` heads counts beside those of other layers: 1, or its heads where they were picked, so that
+  /// every picked head of a model counts the same.
+  GAZE_HOST_DEVICE std::int64_t share(std::int64_t heads) const { return some ? heads : 1; }
 };
 
 /// The accumulator's rows from the window's first token on; contiguous.
@@ -40,6 +55,8 @@ struct ReduceParams {
   const void* attn_hqk = nullptr;  ///< at the window's batch row and first query
   DType dtype = DType::F32;
   std::int64_t heads = 0, queries = 0, keys = 0;  ///< queries: of the window
+  HeadPick pick;
+  std::int64_t all_heads = 0;  ///< with a pick: of the tensor; a key that none of them weighs is masked
   std::int64_t stride_h = 0, stride_q = 0, stride_k = 0;
   std::int64_t first_key = 0;
   float sum_least = 1, sum_most = 1;  ///< of a row that is not all zero
@@ -52,6 +69,8 @@ struct AttendParams {
   const void* k_hkd = nullptr;  ///< at the window's batch row
   DType dtype = DType::F32;
   std::int64_t heads = 0, kv_heads = 0, queries = 0, keys = 0, size = 0;
+  HeadPick q_pick, k_pick;     ///< some: every head has a head of K to itself
+  std::int64_t all_heads = 0;  ///< with a pick: of the mask; a key that some head may see is visible
   std::int64_t q_stride_h = 0, q_stride_q = 0, q_stride_d = 0;
   std::int64_t k_stride_h = 0, k_stride_k = 0, k_stride_d = 0;
   const void* mask_hqk = nullptr;  ///< null: none; at the window's batch row and first query; stride 0 broadcasts

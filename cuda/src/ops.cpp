@@ -28,7 +28,8 @@ namespace {
 void define_ops(torch::Library& m) {
   m.def(
       "reduce_(Tensor attn_bhqk, int batch, int first_query, int queries, int first_key, int first_token, bool "
-      "partial, int heads, int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, "
+      "partial, int[] chosen_heads, int heads, int head, int k, int layers, Tensor(a!) map_tc, Tensor(b!) weight_t, "
+      "Tensor(c!) mass_t, "
       "Tensor(d!) visible_t, "
       "Tensor(e!) calls_t, Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
   m.def(
@@ -38,7 +39,8 @@ void define_ops(torch::Library& m) {
   m.def(
       "attend_reduce_(Tensor q_bhqd, Tensor k_bhkd, Tensor? mask, bool causal, float? scale, int causal_offset, int "
       "batch, "
-      "int first_query, int queries, int first_key, int first_token, int heads, int head, int k, int layers, "
+      "int first_query, int queries, int first_key, int first_token, int[] chosen_heads, int heads, int head, int k, "
+      "int layers, "
       "Tensor(a!) map_tc, Tensor(b!) weight_t, Tensor(c!) mass_t, Tensor(d!) visible_t, Tensor(e!) calls_t, "
       "Tensor(f!) flags_t, Tensor(g!) rows_t) -> ()");
   m.def(
@@ -115,7 +117,7 @@ void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptio
   const Quiet quiet;
   static const auto op = handle<ReduceFn>("gaze::reduce_");
   op.call(attn_bhqk, window.batch, window.first_query, window.queries, window.first_key, window.first_token,
-          window.partial, static_cast<int64_t>(options.heads), options.head, options.k,
+          window.partial, window.heads, static_cast<int64_t>(options.heads), options.head, options.k,
           static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t, to.visible_t, to.calls_t, to.flags_t,
           to.rows_t);
 }
@@ -134,9 +136,9 @@ void attend_reduce(const Scores& scores, const Window& window, const ReduceOptio
   const Quiet quiet;
   static const auto op = handle<AttendReduceFn>("gaze::attend_reduce_");
   op.call(scores.q_bhqd, scores.k_bhkd, scores.mask, scores.causal, scores.scale, scores.causal_offset, window.batch,
-          window.first_query, window.queries, window.first_key, window.first_token, static_cast<int64_t>(options.heads),
-          options.head, options.k, static_cast<int64_t>(options.layers), to.map_tc, to.weight_t, to.mass_t,
-          to.visible_t, to.calls_t, to.flags_t, to.rows_t);
+          window.first_query, window.queries, window.first_key, window.first_token, window.heads,
+          static_cast<int64_t>(options.heads), options.head, options.k, static_cast<int64_t>(options.layers), to.map_tc,
+          to.weight_t, to.mass_t, to.visible_t, to.calls_t, to.flags_t, to.rows_t);
 }
 
 void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& to) {

@@ -50,12 +50,13 @@ void check_launch(const char* op, int error) {
 }
 
 void reduce_cuda(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,
-                 int64_t first_token, bool partial, int64_t heads, int64_t head, int64_t k, int64_t layers,
-                 at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
-                 at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
-  const auto params = reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token, partial},
-                                    {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
-                                    {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
+                 int64_t first_token, bool partial, at::IntArrayRef chosen_heads, int64_t heads, int64_t head,
+                 int64_t k, int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t,
+                 at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
+  const auto params =
+      reduce_params(attn_bhqk, {batch, first_query, queries, first_key, first_token, partial, chosen_heads},
+                    {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
+                    {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
   const On on(attn_bhqk);
   check_launch("reduce", kernels::cuda::reduce(params, workspace(on, kernels::cuda::reduce_workspace(params)), on));
 }
@@ -81,12 +82,12 @@ void attend_reduce_calls(c10::DeviceIndex device, const kernels::AttendReducePar
 
 void attend_reduce_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
                         bool causal, std::optional<double> scale, int64_t causal_offset, int64_t batch,
-                        int64_t first_query, int64_t queries, int64_t first_key, int64_t first_token, int64_t heads,
-                        int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t,
-                        at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t,
-                        at::Tensor& rows_t) {
+                        int64_t first_query, int64_t queries, int64_t first_key, int64_t first_token,
+                        at::IntArrayRef chosen_heads, int64_t heads, int64_t head, int64_t k, int64_t layers,
+                        at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
+                        at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t) {
   const auto params = attend_reduce_params({q_bhqd, k_bhkd, mask, causal, scale, causal_offset},
-                                           {batch, first_query, queries, first_key, first_token},
+                                           {batch, first_query, queries, first_key, first_token, false, chosen_heads},
                                            {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                                            {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
   const On on(q_bhqd);

@@ -67,6 +67,23 @@ kernels::Reduction reduction(const char* op, const ReduceOptions& options, int64
           options.head, options.k};
 }
 
+/// What `window` chooses of `heads` heads, the head of K of each being that by `group`.
+kernels::HeadPick pick(const char* op, const Window& window, int64_t heads, int64_t group) {
+  kernels::HeadPick picked;
+  const auto count = static_cast<int64_t>(window.heads.size());
+  GAZE_CHECK(count <= kernels::kMostPicked, op, "window.heads", "at most ", kernels::kMostPicked, ", got ", count);
+  int64_t least = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t head = window.heads[static_cast<size_t>(i)];
+    GAZE_CHECK(head >= least && head < std::min<int64_t>(heads, 256), op, "window.heads", "ascending heads in 0..",
+               std::min<int64_t>(heads, 256) - 1, ", got ", window.heads);
+    picked.head[i] = static_cast<uint8_t>(head / group);
+    least = head + 1;
+  }
+  picked.some = count > 0;
+  return picked;
+}
+
 /// The rows the window goes to.
 kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, const Window& window, int64_t keys,
                               at::Device device) {
@@ -170,6 +187,9 @@ kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const Window& w
   p.first_key = window.first_key;
   p.sum_least = window.partial ? 0 : 1 - sum_tolerance(p.dtype);
   p.sum_most = 1 + sum_tolerance(p.dtype);
+  p.all_heads = p.heads;
+  p.pick = pick(op, window, p.all_heads, 1);
+  if (p.pick.some) p.heads = static_cast<int64_t>(window.heads.size());
   p.by = reduction(op, options, p.heads);
   p.to = rows(op, accumulator, window, p.keys, attn_bhqk.device());
   return p;
@@ -237,6 +257,11 @@ kernels::AttendReduceParams attend_reduce_params(const Scores& scores, const Win
   kernels::AttendReduceParams p;
   p.scores = attend_params(op, scores, window);
   p.first_key = window.first_key;
+  kernels::AttendParams& a = p.scores;
+  a.all_heads = a.heads;
+  a.q_pick = pick(op, window, a.all_heads, 1);
+  a.k_pick = pick(op, window, a.all_heads, a.all_heads / a.kv_heads);
+  if (a.q_pick.some) a.heads = a.kv_heads = static_cast<int64_t>(window.heads.size());
   p.by = reduction(op, options, p.scores.heads);
   p.to = rows(op, accumulator, window, p.scores.keys, scores.q_bhqd.device());
   return p;

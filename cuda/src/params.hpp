@@ -18,18 +18,19 @@ namespace gaze::ops {
 
 /// Signatures of the ops, flattened as in their schemas; the backends' kernels and the typed entries share them.
 using ReduceFn = void(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries,
-                      int64_t first_key, int64_t first_token, bool partial, int64_t heads, int64_t head, int64_t k,
-                      int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t,
-                      at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t);
+                      int64_t first_key, int64_t first_token, bool partial, at::IntArrayRef chosen_heads, int64_t heads,
+                      int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t,
+                      at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t,
+                      at::Tensor& rows_t);
 using AttendFn = at::Tensor(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
                             bool causal, std::optional<double> scale, int64_t causal_offset, int64_t batch,
                             int64_t first_query, int64_t queries);
 using AttendReduceFn = void(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
                             bool causal, std::optional<double> scale, int64_t causal_offset, int64_t batch,
-                            int64_t first_query, int64_t queries, int64_t first_key, int64_t first_token, int64_t heads,
-                            int64_t head, int64_t k, int64_t layers, at::Tensor& map_tc, at::Tensor& weight_t,
-                            at::Tensor& mass_t, at::Tensor& visible_t, at::Tensor& calls_t, at::Tensor& flags_t,
-                            at::Tensor& rows_t);
+                            int64_t first_query, int64_t queries, int64_t first_key, int64_t first_token,
+                            at::IntArrayRef chosen_heads, int64_t heads, int64_t head, int64_t k, int64_t layers,
+                            at::Tensor& map_tc, at::Tensor& weight_t, at::Tensor& mass_t, at::Tensor& visible_t,
+                            at::Tensor& calls_t, at::Tensor& flags_t, at::Tensor& rows_t);
 using NormaliseFn = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>(
     const at::Tensor& map_tc, const at::Tensor& visible_t, bool subtract_sinks, double percentile,
     bool per_map_min_max);

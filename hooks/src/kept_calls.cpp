@@ -67,10 +67,10 @@ void KeptCall::clear() {
   k_bhkd_.reset();
 }
 
-ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key) const {
+ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) const {
   // Token t saw first_keys_ + t keys of those that are there now.
   const ops::Scores scores{waiting_bhtd_, k_bhkd_, no_mask_, grows_, scale_, grows_ ? first_keys_ - 1 : 0};
-  return {scores, {batch, 0, count_, first_key, first_token_}};
+  return {scores, {batch, 0, count_, first_key, first_token_, false, heads}};
 }
 
 }  // namespace gaze

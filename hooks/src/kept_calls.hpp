@@ -26,8 +26,9 @@ class KeptCall {
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] int64_t count() const { return count_; }
   [[nodiscard]] at::Device device() const { return k_bhkd_.device(); }
-  /// What waits, as one call; valid until the next keep or clear. `window`: of batch row `batch`.
-  [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key) const;
+  /// What waits, as one call of batch row `batch`, of which `heads` count (empty: all); valid until the next keep or
+  /// clear.
+  [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) const;
 
  private:
   [[nodiscard]] bool same_memory(const at::Tensor& k_bhkd) const;

@@ -72,8 +72,15 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   }
   std::sort(matched.begin(), matched.end());
 
+  const bool selects = !profile.selected_heads.empty();
   const HeadChoice heads = options.heads.value_or(
-      HeadChoice{profile.heads.value_or(ops::HeadReduce::Weighted), profile.head, profile.top_k});
+      HeadChoice{profile.heads.value_or(selects ? ops::HeadReduce::Mean : ops::HeadReduce::Weighted), profile.head,
+                 profile.top_k});
+  if (selects && heads.kind == ops::HeadReduce::One) {
+    throw Error(
+        "heads: expected mean, max, min, weighted or topk beside the profile's heads.select, got one. Change "
+        "GAZE_HEADS, or select that head.");
+  }
   reduce.heads = heads.kind;
   reduce.head = heads.head;
   reduce.k = heads.k;
@@ -88,7 +95,9 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
       layers.last = options.layers->last;
     }
   }
-  reduce.layers = layers.kind.value_or(ops::LayerReduce::Mean);
+  // Weighing the sites as well weighs every selected head alike, wherever it is.
+  const bool weighted = selects && heads.kind == ops::HeadReduce::Weighted;
+  reduce.layers = layers.kind.value_or(weighted ? ops::LayerReduce::Weighted : ops::LayerReduce::Mean);
   if (reduce.layers == ops::LayerReduce::Rollout) {
     throw Error(
         "layers: expected mean, max, last or weighted for a capture, got rollout, which needs every layer's full "
@@ -103,11 +112,22 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
                 std::to_string(count - 1) + "), got " + std::to_string(layers.first) + "-" +
                 std::to_string(layers.last) + ". Change GAZE_LAYERS or the profile's layers.range.");
   }
-  if (reduce.layers == ops::LayerReduce::Last) layers.first = layers.last;
   selected_.assign(sites.size(), 0);
+  heads_.resize(sites.size());
   for (int64_t i = layers.first; i <= layers.last; ++i) selected_[matched[static_cast<size_t>(i)]] = 1;
-  layers_text = std::string(name(reduce.layers)) + " of sites " + std::to_string(layers.first) + "-" +
-                std::to_string(layers.last) + " of " + std::to_string(count);
+  if (selects) select_heads(matched);
+  if (reduce.layers == ops::LayerReduce::Last) {
+    const auto last = std::find(selected_.rbegin(), selected_.rend(), 1);
+    std::fill(last == selected_.rend() ? last : last + 1, selected_.rend(), 0);
+    layers.first = layers.last;
+  }
+  layers_text = std::string(name(reduce.layers)) + " of ";
+  if (selects) {
+    layers_text += std::to_string(std::count(selected_.begin(), selected_.end(), 1)) + " sites with chosen heads";
+  } else {
+    layers_text +=
+        "sites " + std::to_string(layers.first) + "-" + std::to_string(layers.last) + " of " + std::to_string(count);
+  }
 
   image_arguments_ = arguments_of(
       "image.argument.", profile.image ? profile.image->argument : std::map<std::string, int64_t>(), instrumented);
@@ -115,6 +135,33 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
       arguments_of("geometry.spans.argument.",
                    profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);
   draws_ = std::random_device{}();
+}
+
+void Recorder::select_heads(const std::vector<size_t>& matched) {
+  const auto& sites = instrumented.sites;
+  std::vector<Site> allowed;
+  for (const size_t i : matched) {
+    if (selected_[i] != 0) allowed.push_back(sites[i]);
+  }
+  std::fill(selected_.begin(), selected_.end(), 0);
+  for (size_t n = 0; n < profile.selected_heads.size(); ++n) {
+    const SiteHeads& of = profile.selected_heads[n];
+    const std::string path = "profile: heads.select[" + std::to_string(n) + "].";
+    const auto named = [&](const Site& site) { return site.name == of.site; };
+    if (std::none_of(allowed.begin(), allowed.end(), named)) {
+      throw Error(path + "site: expected a site that sites.match and layers.range leave (" + list_of(allowed) +
+                  "), got \"" + of.site + "\". Write its whole name, as `gaze sites MODEL.pt` does.");
+    }
+    const auto site = static_cast<size_t>(std::find_if(sites.begin(), sites.end(), named) - sites.begin());
+    std::vector<int64_t> heads = of.heads;
+    std::sort(heads.begin(), heads.end());
+    if (sites[site].heads > 0 && heads.back() >= sites[site].heads) {
+      throw Error(path + "heads: expected heads of 0.." + std::to_string(sites[site].heads - 1) + " of " + of.site +
+                  ", got " + std::to_string(heads.back()) + ". Correct the list.");
+    }
+    selected_[site] = 1;
+    heads_[site] = std::move(heads);
+  }
 }
 
 Recorder::~Recorder() = default;

@@ -26,6 +26,10 @@ class Recorder {
 
   [[nodiscard]] bool sample() noexcept;
   [[nodiscard]] bool selected(int64_t site) const noexcept { return selected_[static_cast<size_t>(site)]; }
+  /// The heads of a selected site that count, ascending; empty: all.
+  [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept {
+    return heads_[static_cast<size_t>(site)];
+  }
   /// Index of the picture among a method's arguments, or -1.
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
     return image_arguments_[static_cast<size_t>(method)];
@@ -47,7 +51,10 @@ class Recorder {
   std::unique_ptr<Worker> worker;
 
  private:
+  void select_heads(const std::vector<size_t>& matched);
+
   std::vector<char> selected_;
+  std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
 };

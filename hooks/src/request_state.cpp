@@ -290,7 +290,7 @@ ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
   return row.accumulators.back();
 }
 
-std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch,
+std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads,
                                                      int64_t queries, int64_t keys, SeesBeyond beyond) {
   if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
   if (!prepared_ && !prepare(batch, keys, beyond)) return std::nullopt;
@@ -300,6 +300,14 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
                                         std::to_string(first_cell_ + span_) +
                                         " keys as in the request's first call, got batch " + std::to_string(batch) +
                                         " and " + std::to_string(keys) + " keys. Use one request per batch.");
+    return std::nullopt;
+  }
+  const std::vector<int64_t>& chosen = recorder->heads(site);
+  if (!chosen.empty() && chosen.back() >= heads) {
+    fail(DropReason::ShapeMismatch,
+         "profile: heads.select: " + recorder->instrumented.sites[static_cast<size_t>(site)].name +
+             ": expected heads of 0.." + std::to_string(heads - 1) + ", got " + std::to_string(chosen.back()) +
+             ". Correct the list.");
     return std::nullopt;
   }
   Progress& progress = progress_[static_cast<size_t>(site)];
@@ -323,6 +331,7 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
   const int64_t room = std::max<int64_t>(0, recorder->options.max_tokens - progress.tokens);
   tokens_dropped_ += std::max<int64_t>(0, window.queries - room);
   window.queries = std::min(window.queries, room);
+  window.heads = chosen;
   return window;
 }
 
@@ -356,7 +365,7 @@ void RequestState::flush_kept() {
     for (int64_t b = 0; b < batch; ++b) {
       std::vector<ops::AttendCall> calls;
       for (auto site = kept_order_.begin(); site != here; ++site) {
-        calls.push_back(progress_[static_cast<size_t>(*site)].kept.call(b, first_cell_));
+        calls.push_back(progress_[static_cast<size_t>(*site)].kept.call(b, first_cell_, recorder->heads(*site)));
       }
       ops::attend_reduce(calls, recorder->reduce, accumulator(rows_[static_cast<size_t>(b)], device));
     }
@@ -371,6 +380,19 @@ void RequestState::keep_exact(int64_t site, at::Tensor attn_bhqk) {
   weights.call = progress_[static_cast<size_t>(site)].calls++;
   weights.attn_bhqk = attn_bhqk.to(at::kCPU, at::kFloat).contiguous();
   exact.push_back(std::move(weights));
+}
+
+void RequestState::keep_heads(int64_t site, int64_t batch, const at::Tensor& attn_htk) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const at::Tensor span = attn_htk.detach().narrow(2, first_cell_, span_);
+  head_rows.push_back({site, batch, span.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous()});
+}
+
+std::vector<std::optional<Geometry>> RequestState::geometries() const {
+  std::vector<std::optional<Geometry>> all;
+  for (const Row& row : rows_) all.push_back(row.geometry);
+  return all;
 }
 
 at::Tensor RequestState::arrange(const at::Tensor& weights, const WeightsLayout& layout) const {
@@ -393,7 +415,7 @@ at::Tensor RequestState::arrange(const at::Tensor& weights, const WeightsLayout&
 
 void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
     if (weights.dim() < (layout.query_axis == 0 ? 1 : 2)) {
@@ -413,9 +435,14 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
     const auto beyond = [&](int64_t row, int64_t key) {
       return attn_bhqk[row].select(1, -1).slice(1, key).ne(0).any();
     };
-    const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(2), attn_bhqk.size(3), beyond);
+    const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2),
+                                    attn_bhqk.size(3), beyond);
     if (!window) return;
     for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
+      if (mode_ == Mode::Heads) {
+        keep_heads(site, b, attn_bhqk[b].narrow(1, window->first_query, window->queries));
+        continue;
+      }
       ops::Window row = *window;
       row.batch = b;
       row.partial = layout.partial;
@@ -429,7 +456,7 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
 
 void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
     at::Tensor q_bhqd = scores.q_bhqd;
@@ -463,7 +490,8 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       const at::Tensor rest = mask_hk.slice(1, key);
       return rest.scalar_type() == at::kBool ? rest.any() : rest.gt(kMasked).any();
     };
-    const auto window = wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(2), k_bhkd.size(2), beyond);
+    const auto window =
+        wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), beyond);
     if (!window) return;
     if (window->queries > 0) add_or_keep(site, whole, *window);
     count_call(site, q_bhqd.size(1), window->queries);
@@ -474,7 +502,7 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
 
 void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ == Mode::Reduce && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
     const at::NoGradGuard no_grad;
     const ProjectedScores scores = scores_of(packed);
     push(site, ops::Scores{scores.q_bhqd, scores.k_bhkd, scores.mask});
@@ -484,6 +512,12 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
 }
 
 void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window) {
+  if (mode_ == Mode::Heads) {
+    for (int64_t b = 0; b < scores.q_bhqd.size(0); ++b) {
+      keep_heads(site, b, ops::attend(scores, {b, window.first_query, window.queries}));
+    }
+    return;
+  }
   const int64_t room = recorder->options.deferred_tokens;
   KeptCall& kept = progress_[static_cast<size_t>(site)].kept;
   if (room > 1) {
@@ -603,7 +637,8 @@ AttentionRecord RequestState::make_record(Row& row) {
     if (progress_[i].calls == 0) continue;
     tokens = std::max(tokens, progress_[i].tokens);
     const Site& site = recorder->instrumented.sites[i];
-    record.sites.push_back({site.name, site.kind, progress_[i].heads, progress_[i].calls});
+    record.sites.push_back(
+        {site.name, site.kind, progress_[i].heads, progress_[i].calls, recorder->heads(static_cast<int64_t>(i))});
   }
   record.tokens_dropped = tokens_dropped_;
   record.timings_ms["begin_to_finish"] =
@@ -678,7 +713,7 @@ void RequestState::finish() noexcept {
 void RequestState::discard() noexcept {
   if (!open.exchange(false)) return;
   unbind();
-  if (mode_ == Mode::Exact) return;
+  if (mode_ != Mode::Reduce) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   recorder->counters->dropped(DropReason::NotFinished, static_cast<int64_t>(rows_.size()));
   rows_.clear();

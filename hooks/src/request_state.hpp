@@ -32,8 +32,16 @@ struct WeightsLayout {
   bool partial = false;  ///< rows may sum to less than 1
 };
 
+/// Rows of one call of a selected site, of every head by itself.
+struct HeadRows {
+  int64_t site = 0;
+  int64_t batch = 0;   ///< batch row
+  at::Tensor map_hts;  ///< float32 [heads, tokens, span] on the CPU: weights of the picture's keys
+};
+
 struct RequestState : std::enable_shared_from_this<RequestState> {
-  enum class Mode { Reduce, Exact };
+  /// Reduce: a request. Exact: every call's weights. Heads: the answer's rows of every head.
+  enum class Mode { Reduce, Exact, Heads };
 
   RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, bool automatic,
                Mode mode = Mode::Reduce);
@@ -65,8 +73,12 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
   void reorder(const std::vector<int64_t>& from) noexcept;
 
+  /// Resolved, once the first call was seen, of every batch row.
+  [[nodiscard]] std::vector<std::optional<Geometry>> geometries() const;
+
   std::shared_ptr<Recorder> recorder;
   std::vector<ExactWeights> exact;  ///< Mode::Exact
+  std::vector<HeadRows> head_rows;  ///< Mode::Heads
   std::string error;
   std::atomic<bool> open{true};
 
@@ -97,8 +109,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   using SeesBeyond = c10::function_ref<at::Tensor(int64_t row, int64_t key)>;
   /// The rows of a call that are wanted, and the accumulator row of the first; nothing when none is or the call cannot
   /// be used.
-  std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
-                                         int64_t keys, SeesBeyond beyond);
+  std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads,
+                                         int64_t queries, int64_t keys, SeesBeyond beyond);
   /// After the call's rows were added or kept.
   void count_call(int64_t site, int64_t heads, int64_t tokens);
   ops::Accumulator& accumulator(Row& row, at::Device device);
@@ -113,6 +125,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Ends the capture with what the exception that is being handled says.
   void fail_with_current_exception() noexcept;
   void keep_exact(int64_t site, at::Tensor attn_bhqk);
+  /// attn_htk: the wanted rows of batch row `batch`.
+  void keep_heads(int64_t site, int64_t batch, const at::Tensor& attn_htk);
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
   bool prepare(int64_t batch, int64_t keys, SeesBeyond beyond);

@@ -56,9 +56,36 @@ void read_layers(const Field& field, Profile& profile) {
   }
 }
 
+std::vector<SiteHeads> read_selected_heads(const Field& select) {
+  if (!select.value().is_array() || select.size() == 0) {
+    select.refuse("a list of at least one object with site and heads");
+  }
+  std::vector<SiteHeads> selected;
+  std::set<std::string> sites;
+  for (size_t i = 0; i < select.size(); ++i) {
+    const Field entry = select.at(i);
+    entry.expect_object({"site", "heads"});
+    for (const char* required : {"site", "heads"}) {
+      if (!entry.has(required)) entry.refuse("the field " + std::string(required), "none");
+    }
+    SiteHeads of;
+    of.site = entry.at("site").text();
+    if (of.site.empty()) entry.at("site").refuse("the name of a site");
+    if (!sites.insert(of.site).second) entry.at("site").refuse("each site once");
+    const Field heads = entry.at("heads");
+    if (!heads.value().is_array() || heads.size() == 0 || heads.size() > 64) heads.refuse("a list of 1 to 64 heads");
+    for (size_t h = 0; h < heads.size(); ++h) {
+      of.heads.push_back(heads.at(h).whole(0, 255));
+      if (std::count(of.heads.begin(), of.heads.end(), of.heads.back()) > 1) heads.at(h).refuse("each head once");
+    }
+    selected.push_back(std::move(of));
+  }
+  return selected;
+}
+
 void read_heads(const Field& field, Profile& profile) {
   using ops::HeadReduce;
-  field.expect_object({"reduce", "head", "k"});
+  field.expect_object({"reduce", "head", "k", "select"});
   if (field.has("reduce")) {
     profile.heads = field.at("reduce").choice("mean, max, min, weighted, one, topk", [](const std::string& text) {
       return pick(
@@ -68,6 +95,10 @@ void read_heads(const Field& field, Profile& profile) {
   }
   if (profile.heads == HeadReduce::One && !field.has("head")) {
     field.refuse("the field head where reduce is one", "none");
+  }
+  if (field.has("select")) {
+    profile.selected_heads = read_selected_heads(field.at("select"));
+    if (profile.heads == HeadReduce::One) field.at("reduce").refuse("mean, max, min, weighted or topk beside select");
   }
   set_whole(field, "head", 0, profile.head);
   set_whole(field, "k", 1, profile.top_k);

@@ -84,7 +84,12 @@ ordered_json word_list(const Sidecar& sidecar) {
 ordered_json site_list(const AttentionRecord& record) {
   ordered_json list = ordered_json::array();
   for (const SiteUse& site : record.sites) {
-    list.push_back({{"name", site.name}, {"kind", site.kind}, {"heads", site.heads}, {"calls", site.calls}});
+    list.push_back(
+        {{"name", site.name},
+         {"kind", site.kind},
+         {"heads", site.heads},
+         {"calls", site.calls},
+         {"chosen_heads", site.chosen_heads.empty() ? ordered_json(nullptr) : ordered_json(site.chosen_heads)}});
   }
   return list;
 }
@@ -179,6 +184,9 @@ std::string describe_choices(const AttentionRecord& record, bool sinks_subtracte
   text += std::string(". Heads: ") + name(record.reduce.heads);
   if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
   if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
+  size_t chosen = 0;
+  for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
+  if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
   return text +
          (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
 }

@@ -131,6 +131,35 @@ std::function<int()> add_probe(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? gaze::cli::probe(*arguments) : -1; };
 }
 
+std::function<int()> add_heads(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::HeadsArguments>();
+  CLI::App* verb =
+      app.add_subcommand("heads", "Find the few heads that point at what an answer is about; write a profile");
+  verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_option("--inputs", arguments->inputs,
+                   "The method's arguments, as for gaze run; one file for each run. Different pictures and questions,\n"
+                   "ten or more; no labels are needed")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
+  verb->add_option("--profile", arguments->profile,
+                   "Which sites to look at, and which keys are the picture (default: profile.json beside the model)")
+      ->type_name("P");
+  verb->add_option("--top", arguments->top, "Most heads to choose")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  verb->add_option("--out", arguments->out, "Write the profile with the chosen heads")->type_name("PROFILE");
+  verb->add_option("--picture", arguments->picture, "Draw the mean maps of the best heads")->type_name("FILE.png");
+  add_device(*verb, arguments->device);
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Runs the method once for each file and measures every head of the profile's sites. Exit 1 when no head points.\n"
+      "Example:\n"
+      "  gaze heads model.pt --inputs a.pt b.pt c.pt --method generate --profile profile.json --out heads.json");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::heads(*arguments) : -1; };
+}
+
 std::function<int()> add_evaluate(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::EvaluateArguments>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measure the sample model: exact answers and the pointing game");
@@ -158,8 +187,8 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  const std::vector<std::function<int()>> verbs = {add_demo(app), add_sites(app), add_run(app), add_probe(app),
-                                                   add_evaluate(app)};
+  const std::vector<std::function<int()>> verbs = {add_demo(app),  add_sites(app), add_run(app),
+                                                   add_probe(app), add_heads(app), add_evaluate(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "profile_file.hpp"
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,13 @@ namespace {
 
 void add_if(nlohmann::ordered_json& json, const char* field, int64_t value, int64_t otherwise = 0) {
   if (value != otherwise) json[field] = value;
+}
+
+void write(const std::string& path, const nlohmann::ordered_json& json) {
+  std::ofstream file(path, std::ios::binary);
+  file << json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+  file.close();
+  if (!file) throw Refusal("--out: expected a file that can be written, got " + path + ". Check the folder.");
 }
 
 }  // namespace
@@ -56,10 +64,24 @@ void write_profile(const std::string& path, const Profile& profile) {
                      {"height", profile.image->height}};
   }
   if (profile.geometry) json["geometry"] = to_json(*profile.geometry);
-  std::ofstream file(path, std::ios::binary);
-  file << json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-  file.close();
-  if (!file) throw Refusal("--out: expected a file that can be written, got " + path + ". Check the folder.");
+  write(path, json);
+}
+
+void write_selected_heads(const std::string& path, const std::vector<SiteHeads>& selected, const std::string& out) {
+  std::ifstream file(path, std::ios::binary);
+  auto json = nlohmann::ordered_json::parse(file);  // it was read as a profile before
+  json["heads"] = {{"reduce", "mean"}, {"select", nlohmann::ordered_json::array()}};
+  for (const SiteHeads& of : selected) json["heads"]["select"].push_back({{"site", of.site}, {"heads", of.heads}});
+  if (json.contains("tokens") && json["tokens"].contains("vocabulary")) {
+    // It is relative to the profile, which may move.
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const fs::path vocabulary = fs::path(path).parent_path() / json["tokens"]["vocabulary"].get<std::string>();
+    const fs::path folder = fs::absolute(out, error).parent_path();
+    const fs::path relative = fs::relative(fs::absolute(vocabulary, error), folder, error);
+    if (!error && !relative.empty()) json["tokens"]["vocabulary"] = relative.generic_string();
+  }
+  write(out, json);
 }
 
 }  // namespace gaze::cli

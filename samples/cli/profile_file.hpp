@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Writes what a probe found as a profile file.
+// Writes what was found as a profile file.
 #pragma once
 
 #include <gaze/render/profile.hpp>
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 namespace gaze::cli {
 
@@ -14,5 +15,9 @@ nlohmann::ordered_json to_json(const Geometry& geometry);
 
 /// Sites, image and geometry of `profile`. @throws Refusal when the file cannot be written.
 void write_profile(const std::string& path, const Profile& profile);
+
+/// The profile at `path` as it is, its selection of heads replaced: at `out`. @throws Refusal when it cannot be
+/// written.
+void write_selected_heads(const std::string& path, const std::vector<SiteHeads>& selected, const std::string& out);
 
 }  // namespace gaze::cli

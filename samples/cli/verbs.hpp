@@ -42,6 +42,18 @@ struct ProbeArguments {
 };
 int probe(const ProbeArguments& arguments);
 
+struct HeadsArguments {
+  std::string model;
+  std::vector<std::string> inputs;  ///< one file for each run
+  std::string method = "forward";
+  std::string profile;  ///< empty: profile.json beside the model
+  int64_t top = 3;
+  std::string out, picture;  ///< files to write; empty: none
+  std::string device = "cpu";
+  bool json = false;
+};
+int heads(const HeadsArguments& arguments);
+
 struct EvaluateArguments {
   int64_t scenes = 500;
   uint64_t seed = 9'000'000;

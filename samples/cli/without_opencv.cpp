@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verbs that read and compose photographs, in a build without image files.
 #include "console.hpp"
+#include "heads_picture.hpp"
 #include "probe_picture.hpp"
 #include "verbs.hpp"
 
@@ -21,5 +22,7 @@ void expect_pictures() {
 void write_probe_picture(const std::string& /*path*/, const at::Tensor& /*input_chw*/, const ProbeResult& /*result*/) {
   expect_pictures();
 }
+
+void write_heads_picture(const std::string& /*path*/, const HeadsResult& /*result*/) { expect_pictures(); }
 
 }  // namespace gaze::cli

@@ -130,6 +130,40 @@ CATCH_TEST_CASE("cuda reduce equals its cpu twin for every way to reduce, dtype 
   }
 }
 
+CATCH_TEST_CASE("cuda reduce of picked heads equals its cpu twin") {
+  Numbers numbers;
+  for (const std::size_t keys : {7, 64, 77}) {
+    for (const std::size_t step : {1, 3}) {
+      constexpr std::size_t kAll = 5, kQueries = 2;
+      // Heads that were not picked see keys that the others do not.
+      const auto memory = stored(softmax_rows(numbers, kAll * kQueries, keys, 0.5), DType::F32, step);
+      for (const HeadReduce by_heads : kHeads) {
+        for (const LayerReduce by_layers : kLayers) {
+          CATCH_CAPTURE(keys, step, static_cast<int>(by_heads), static_cast<int>(by_layers));
+          ReduceParams p;
+          p.attn_hqk = memory.data();
+          p.heads = 3;
+          p.pick = {true, {0, 2, 4}};
+          p.all_heads = kAll;
+          p.queries = kQueries;
+          p.keys = static_cast<std::int64_t>(keys);
+          p.stride_k = static_cast<std::int64_t>(step);
+          p.stride_q = p.keys * p.stride_k;
+          p.stride_h = p.stride_q * p.queries;
+          p.first_key = 1;
+          p.sum_least = 0.999f;
+          p.sum_most = 1.001f;
+          p.by = {by_heads, by_layers, 1, 2};
+          Accumulated got(kQueries, keys - 2), want(kQueries, keys - 2);
+          run_reduce(p, got, want);
+          CATCH_CHECK(want.rows.values() == std::vector<std::int32_t>{3, 3});
+          compare(got, want);
+        }
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("cuda reduce flags the rows its cpu twin flags") {
   Numbers numbers;
   constexpr std::size_t kHeadCount = 3, kKeys = 40;
@@ -272,6 +306,39 @@ CATCH_TEST_CASE("cuda attend_reduce equals its cpu twin, one call at a time and 
         }
         Accumulated got(c.queries, cells), want(c.queries, cells);
         run_attend_reduce(calls, got, want);
+        compare(got, want);
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda attend_reduce of picked heads equals its cpu twin, other heads in every layer") {
+  Numbers numbers;
+  for (const AttendCase& c : kAttendCases) {
+    if (c.heads < 3) continue;
+    for (const HeadReduce by_heads : kHeads) {
+      for (const std::size_t layers : {1, 3}) {
+        CATCH_CAPTURE(c.heads, c.kv_heads, c.queries, c.keys, c.mask, static_cast<int>(by_heads), layers);
+        std::vector<AttendInputs> inputs;
+        for (std::size_t n = 0; n < layers; ++n) inputs.emplace_back(numbers, c);
+        std::vector<AttendReduceParams> calls;
+        for (std::size_t n = 0; n < layers; ++n) {
+          AttendReduceParams p;
+          p.scores = inputs[n].p;
+          p.scores.all_heads = p.scores.heads;
+          const std::int64_t group = p.scores.heads / p.scores.kv_heads;
+          p.scores.heads = p.scores.kv_heads = n == 1 ? 2 : 1;
+          const auto last = static_cast<std::uint8_t>(p.scores.all_heads - 1);
+          p.scores.q_pick = {true, {n == 1 ? std::uint8_t{1} : last, last}};
+          for (int h = 0; h < 2; ++h) p.scores.k_pick.head[h] = static_cast<std::uint8_t>(p.scores.q_pick[h] / group);
+          p.scores.k_pick.some = true;
+          p.first_key = 2;
+          p.by = {by_heads, by_heads == HeadReduce::Weighted ? LayerReduce::Weighted : LayerReduce::Mean, 0, 2};
+          calls.push_back(p);
+        }
+        Accumulated got(c.queries, c.keys - 4), want(c.queries, c.keys - 4);
+        run_attend_reduce(calls, got, want);
+        CATCH_CHECK(want.rows[0] == (layers == 1 ? 1 : 4));
         compare(got, want);
       }
     }

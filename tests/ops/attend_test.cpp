@@ -301,6 +301,45 @@ CATCH_TEST_CASE("attend_reduce equals reduce of attend for every way to reduce")
   }
 }
 
+CATCH_TEST_CASE("attend_reduce of chosen heads equals reduce of those of attend, one call at a time and several") {
+  for (const at::Device device : devices()) {
+    for (const auto heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Weighted, HeadReduce::TopK}) {
+      for (const bool masked : {false, true}) {
+        for (const bool together : {false, true}) {
+          CATCH_CAPTURE(device.str(), int(heads), masked, together);
+          Random random(23);
+          const ReduceOptions by{heads, 0, 2,
+                                 heads == HeadReduce::Weighted ? LayerReduce::Weighted : LayerReduce::Mean};
+          Accumulator got = make_accumulator(4, 20, device), want = make_accumulator(4, 20, device);
+          // Heads 0 to 2 share one head of K, 3 to 5 the other.
+          const std::vector<std::vector<int64_t>> chosen = {{0, 2, 3}, {5}, {1, 4}};
+          std::vector<Problem> problems;
+          std::vector<AttendCall> calls;
+          problems.reserve(chosen.size());
+          for (const std::vector<int64_t>& of_layer : chosen) {
+            Problem& problem =
+                problems.emplace_back(Problem{random.tensor({2, 6, 5, 8}, at::kFloat, -2, 2, device),
+                                              random.tensor({2, 2, 33, 8}, at::kFloat, -2, 2, device), std::nullopt});
+            if (masked) problem.mask = random_mask(random, {2, 6, 5, 33}, at::kBool, device);
+            const Window window{1, 1, 3, 6, 1, false, of_layer};
+            if (!together) attend_reduce(problem.scores(), window, by, got);
+            calls.push_back({problem.scores(), window});
+            const at::Tensor weights = attend(problem.scores(), window);
+            CATCH_REQUIRE(weights.size(0) == 6);
+            reduce(weights.unsqueeze(0), {0, 0, 3, 6, 1, false, of_layer}, by, want);
+          }
+          if (together) attend_reduce(calls, by, got);
+          CATCH_CHECK(differs(values_of(got.map_tc), values_of(want.map_tc), kSums) == "");
+          CATCH_CHECK(differs(values_of(got.weight_t), values_of(want.weight_t), kSums) == "");
+          CATCH_CHECK(differs(values_of(got.mass_t), values_of(want.mass_t), kSums) == "");
+          CATCH_CHECK(values_of(got.visible_t) == values_of(want.visible_t));
+          CATCH_CHECK(values_of(got.rows_t) == std::vector<double>{0, 6, 6, 6});
+        }
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("visible keys are those that mask and causality let through") {
   for (const at::Device device : devices()) {
     Random random(15);

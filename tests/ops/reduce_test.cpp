@@ -152,6 +152,70 @@ CATCH_TEST_CASE("reduce matches float64 for every way to reduce, dtype and layou
   }
 }
 
+CATCH_TEST_CASE("reduce of chosen heads matches float64: every head counts the same, whichever layer it is of") {
+  for (const at::Device device : devices()) {
+    for (const Layout layout : kLayouts) {
+      for (const HeadReduce heads : kHeads) {
+        for (const LayerReduce by_layer : kLayers) {
+          CATCH_CAPTURE(device.str(), name(layout), int(heads), int(by_layer));
+          Random random(21);
+          const ReduceOptions by{heads, 0, 2, by_layer};
+          const std::vector<std::vector<int64_t>> chosen = {{1, 3, 4}, {2}};
+          Accumulator to = make_accumulator(4, 33, device);
+          Expected want(4, 33);
+          std::vector<double> map(4 * 33), mass(4), visible(4), count(4);  // the plain mean, by hand
+          for (const std::vector<int64_t>& of_layer : chosen) {
+            const at::Tensor attn = laid_out(random.weights({2, 5, 6, 67}, at::kFloat, 0.6, device), layout);
+            reduce(attn, {1, 2, 3, 11, 1, false, of_layer}, by, to);
+            const Array values(attn);
+            for (int64_t t = 0; t < 3; ++t) {
+              const auto all = row_of(values, 1, 2 + t);
+              std::vector<std::vector<double>> some;
+              for (const int64_t h : of_layer) some.push_back(all[static_cast<size_t>(h)]);
+              want.add(1 + t, some, 11, by);
+              const auto row = static_cast<size_t>(1 + t);
+              for (const auto& head : some) {
+                for (size_t c = 0; c < 33; ++c) map[row * 33 + c] += head[11 + c], mass[row] += head[11 + c];
+                for (size_t i = 0; i < head.size(); ++i) {
+                  visible[row] += std::any_of(all.begin(), all.end(), [&](const auto& any) { return any[i] != 0; });
+                }
+                ++count[row];
+              }
+            }
+          }
+          CATCH_CHECK(values_of(to.calls_t) == std::vector<double>{0, 2, 2, 2});
+          CATCH_CHECK(values_of(to.rows_t) == count);
+          const Reduced done = finish(to, 4, by);
+          for (size_t t = 1; t < 4; ++t) mass[t] /= count[t], visible[t] /= count[t];
+          CATCH_CHECK(differs(values_of(done.mass_t), mass, kSums) == "");
+          CATCH_CHECK(differs(values_of(done.visible_t), visible, kSums) == "");
+          if (by_layer == LayerReduce::Mean && heads == HeadReduce::Mean) {
+            for (size_t i = 33; i < map.size(); ++i) map[i] /= count[i / 33];
+            CATCH_CHECK(differs(values_of(done.map_tc), map, kSums) == "");
+          } else if (by_layer != LayerReduce::Mean &&
+                     (by_layer != LayerReduce::Weighted || heads == HeadReduce::Weighted)) {
+            CATCH_CHECK(differs(values_of(to.map_tc), want.map, kSums) == "");
+            CATCH_CHECK(differs(values_of(to.weight_t), want.weight, kSums) == "");
+          }
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("reduce refuses heads that are not there, out of order or too many") {
+  const at::Tensor attn = Random(22).weights({1, 3, 1, 4}, at::kFloat);
+  Accumulator to = make_accumulator(1, 4, at::kCPU);
+  const auto error = [&](const std::vector<int64_t>& heads) {
+    return error_of([&] { reduce(attn, {0, 0, 1, 0, 0, false, heads}, {}, to); });
+  };
+  CATCH_CHECK(error({0, 3}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [0, 3]");
+  CATCH_CHECK(error({1, 1}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [1, 1]");
+  CATCH_CHECK(error({-1}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [-1]");
+  CATCH_CHECK(error(std::vector<int64_t>(65)) == "gaze::reduce: window.heads: expected at most 64, got 65");
+  CATCH_CHECK(values_of(to.calls_t) == std::vector<double>{0});
+}
+
 CATCH_TEST_CASE("reduce takes windows at every border and of every size") {
   for (const at::Device device : devices()) {
     Random random(2);

@@ -102,7 +102,7 @@ def tiny_profile(**changes) -> Path:
 
 @case
 def help_for_every_verb():
-    for words in ((), ("demo",), ("sites",), ("run",), ("probe",), ("evaluate",)):
+    for words in ((), ("demo",), ("sites",), ("run",), ("probe",), ("heads",), ("evaluate",)):
         text = done_by(*words, "--help")
         expect("Usage: gaze" in text and len(text) > 200, words, text)
     expect(re.fullmatch(r"gaze \d+\.\d+\.\d+\n", done_by("--version")), "version")
@@ -427,9 +427,58 @@ def probe_refuses_what_it_cannot_measure():
         expect(gaze(*probed(*words)).returncode == 2, words)
 
 
+# ---- heads
+
+def headed(*words) -> tuple:
+    return ("heads", sdpa(), "--inputs", FILES / "generate.pt", FILES / "generate.pt", "--method", "generate", *words)
+
+
+@case
+def heads_are_measured_and_chosen():
+    report = json.loads(done_by(*headed("--json", "--top", "2")))
+    expect(report["samples"] == 2 and report["rows"] > 2, report["samples"], report["rows"])
+    expect(len(report["heads"]) == 3 * 4, len(report["heads"]))
+    expect(all(head["site"].endswith(".cross_attn") and 0 <= head["change"] <= 1 for head in report["heads"]), report["heads"])
+    chosen = [head for head in report["heads"] if head["chosen"]]
+    expect(len(chosen) == 2 and report["heads"][:2] == chosen and all(head["votes"] == 2 and head["discarded"] is None for head in chosen), chosen)
+    text = done_by(*headed("--top", "2"))
+    lines = [line.split() for line in text.splitlines() if line.startswith("* ")]
+    expect([line[1:3] for line in lines] == [[head["site"], str(head["head"])] for head in chosen], text)
+
+
+@case
+def heads_writes_a_profile_that_run_accepts():
+    expect("heads.json" in done_by(*headed("--out", "heads.json")), "the profile's name")
+    profile = json.loads(Path("heads.json").read_text())
+    given = json.loads((STICKERS / "profile.json").read_text())
+    expect(profile["heads"]["reduce"] == "mean" and sum(len(of["heads"]) for of in profile["heads"]["select"]) == 3, profile["heads"])
+    expect({**profile, "heads": 0, "tokens": 0} == {**given, "heads": 0, "tokens": 0}, profile)
+    done_by("run", alone(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", "heads.json", "--image", photo(), "--out", "out")
+    request = request_of(bundles("out")[0])
+    expect({site["name"]: site["chosen_heads"] for site in request["sites"]} == {of["site"]: of["heads"] for of in profile["heads"]["select"]}, request["sites"])
+    expect(request["answer"] != "", "the vocabulary is found from the new place")
+
+
+@case
+def heads_draws_the_best():
+    done_by(*headed("--picture", "heads.png"))
+    expect(Path("heads.png").read_bytes().startswith(b"\x89PNG"), "a picture")
+    refused(*headed("--picture", "missing/heads.png"), says=("--picture", "missing/heads.png"))
+
+
+@case
+def heads_refuses_what_it_cannot_measure():
+    refused("heads", alone(), *headed()[2:], says=("--profile", "gaze probe"))
+    refused(*headed("--out", "missing/heads.json"), says=("--out", "missing/heads.json"))
+    refused("heads", sdpa(), "--inputs", FILES / "wrong_size.pt", "--method", "generate", says=("generate", "error from it"))
+    refused("heads", sdpa(), "--inputs", FILES / "encode.pt", "--method", "encode", says=("encode", "gaze sites"))
+    for words in (("--top", "0"), ("--top", "65")):
+        expect(gaze(*headed(*words)).returncode == 2, words)
+
+
 @case
 def without_opencv_the_verbs_say_so():
-    for words in (("demo",), ("evaluate",), probed("--picture", "found.png")):
+    for words in (("demo",), ("evaluate",), probed("--picture", "found.png"), headed("--picture", "heads.png")):
         refused(*words, says=("GAZE_WITH_OPENCV=ON",))
 
 

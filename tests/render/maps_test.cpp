@@ -190,8 +190,11 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(root.at("geometry").at("rows") == 6);
   CATCH_CHECK(root.at("geometry").at("cols") == 10);
   CATCH_CHECK(root.at("geometry").at("fit") == "resize");
-  CATCH_CHECK(root.at("sites").at(0) ==
-              json({{"name", "decoder.layers.0.cross_attn"}, {"kind", "softmax"}, {"heads", 4}, {"calls", 3}}));
+  CATCH_CHECK(root.at("sites").at(0) == json({{"name", "decoder.layers.0.cross_attn"},
+                                              {"kind", "softmax"},
+                                              {"heads", 4},
+                                              {"calls", 3},
+                                              {"chosen_heads", nullptr}}));
   CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", true}}));
   CATCH_CHECK(root.at("layers") == json({{"chosen", "all 1 selected sites"}, {"reduce", "mean"}}));
   CATCH_CHECK(root.at("heads") == json({{"reduce", "weighted"}, {"head", 0}, {"k", 3}}));

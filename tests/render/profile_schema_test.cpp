@@ -121,8 +121,8 @@ json profile_with(const std::string& path, const json& value) {
       pointer.replace(at, from.size(), to);
     }
   }
-  if (path.find("[0]") != std::string::npos) {
-    profile["geometry"]["spans"] = json::array({json::object()});
+  if (const size_t at = path.find("[0]"); at != std::string::npos) {
+    profile[json::json_pointer(pointer.substr(0, at + 1))] = json::array({json::object()});
   }
   profile[json::json_pointer(pointer)] = value;
   return profile;
@@ -191,7 +191,7 @@ CATCH_TEST_CASE("profile schema: it names the fields and the choices of the pars
   int64_t objects = 0;
   int64_t choices = 0;
   walk(schema(), "", objects, choices);
-  CATCH_CHECK(objects == 12);
+  CATCH_CHECK(objects == 13);
   CATCH_CHECK(choices == 8);
 }
 
@@ -223,7 +223,7 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
 CATCH_TEST_CASE("profile schema: the shipped profile and those of the pages pass the schema and the parser") {
   std::vector<std::string> texts = {
       gaze::test::read_bytes(std::string(GAZE_SOURCE_DIR) + "/samples/models/stickers/profile.json")};
-  for (const char* page : {"profiles.md", "geometry.md"}) {
+  for (const char* page : {"profiles.md", "geometry.md", "heads.md"}) {
     const std::vector<std::string> blocks = json_blocks(page);
     CATCH_CHECK_FALSE(blocks.empty());
     texts.insert(texts.end(), blocks.begin(), blocks.end());
@@ -248,6 +248,11 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"layers", R"({"reduce": "avg"})"},
       {"heads", R"({"k": 0})"},
       {"heads", R"({"k": 2.5})"},
+      {"heads", R"({"select": []})"},
+      {"heads", R"({"select": [{"site": "a"}]})"},
+      {"heads", R"({"select": [{"site": "", "heads": [1]}]})"},
+      {"heads", R"({"select": [{"site": "a", "heads": []}]})"},
+      {"heads", R"({"select": [{"site": "a", "heads": [256]}]})"},
       {"image", R"({"mean": [0.5]})"},
       {"image", R"({"mean": [0.5, 0.5], "std": [1, 1]})"},
       {"image", R"({"mean": [0.5], "std": [0]})"},

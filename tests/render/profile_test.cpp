@@ -28,7 +28,8 @@ CATCH_TEST_CASE("profile: every field is read") {
     "gaze_profile": 1, "name": "stickers",
     "sites": {"match": ["decoder.layers.*.cross_attn", "x"]},
     "layers": {"reduce": "max", "range": [1, 2]},
-    "heads": {"reduce": "topk", "head": 2, "k": 4},
+    "heads": {"reduce": "topk", "head": 2, "k": 4,
+              "select": [{"site": "x", "heads": [3, 1]}, {"site": "decoder.layers.1.cross_attn", "heads": [0]}]},
     "image": {"argument": {"forward": 0, "encode": 1}, "layout": "bchw", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6],
               "width": 160, "height": 96},
     "geometry": {"kind": "grid", "rows": 6, "cols": 10, "leading": 1, "trailing": 2, "first_key": 3, "fit": "centre_crop",
@@ -43,6 +44,10 @@ CATCH_TEST_CASE("profile: every field is read") {
   CATCH_CHECK(profile.heads == HeadReduce::TopK);
   CATCH_CHECK(profile.head == 2);
   CATCH_CHECK(profile.top_k == 4);
+  CATCH_REQUIRE(profile.selected_heads.size() == 2);
+  CATCH_CHECK(profile.selected_heads[0].site == "x");
+  CATCH_CHECK(profile.selected_heads[0].heads == std::vector<int64_t>{3, 1});
+  CATCH_CHECK(profile.selected_heads[1].site == "decoder.layers.1.cross_attn");
   CATCH_REQUIRE(profile.image);
   CATCH_CHECK(profile.image->argument == std::map<std::string, int64_t>{{"forward", 0}, {"encode", 1}});
   CATCH_CHECK(profile.image->mean == std::vector<float>{0.1F, 0.2F, 0.3F});
@@ -98,7 +103,25 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
       {with(R"("heads": {"k": 18446744073709551615})"),
        "profile: heads.k: expected a whole number in 1..16777216, got 18446744073709551615."},
       {with(R"("heads": {"heads": 1})"),
-       "profile: heads.heads: expected one of the fields reduce, head, k, got an unknown field."},
+       "profile: heads.heads: expected one of the fields reduce, head, k, select, got an unknown field."},
+      {with(R"("heads": {"select": []})"),
+       "profile: heads.select: expected a list of at least one object with site and heads, got []."},
+      {with(R"("heads": {"select": [{"site": "a"}]})"),
+       "profile: heads.select[0]: expected the field heads, got none."},
+      {with(R"("heads": {"select": [{"heads": [1]}]})"),
+       "profile: heads.select[0]: expected the field site, got none."},
+      {with(R"("heads": {"select": [{"site": "", "heads": [1]}]})"),
+       R"(profile: heads.select[0].site: expected the name of a site, got "".)"},
+      {with(R"("heads": {"select": [{"site": "a", "heads": [1]}, {"site": "a", "heads": [2]}]})"),
+       R"(profile: heads.select[1].site: expected each site once, got "a".)"},
+      {with(R"("heads": {"select": [{"site": "a", "heads": []}]})"),
+       "profile: heads.select[0].heads: expected a list of 1 to 64 heads, got []."},
+      {with(R"("heads": {"select": [{"site": "a", "heads": [256]}]})"),
+       "profile: heads.select[0].heads[0]: expected a whole number in 0..255, got 256."},
+      {with(R"("heads": {"select": [{"site": "a", "heads": [2, 2]}]})"),
+       "profile: heads.select[0].heads[1]: expected each head once, got 2."},
+      {with(R"("heads": {"reduce": "one", "head": 1, "select": [{"site": "a", "heads": [2]}]})"),
+       R"(profile: heads.reduce: expected mean, max, min, weighted or topk beside select, got "one".)"},
       {with(R"("layers": {"reduce": "average"})"),
        R"(profile: layers.reduce: expected one of mean, max, last, weighted, rollout, got "average".)"},
       {with(R"("layers": {"range": [2]})"),

@@ -95,6 +95,22 @@ inline void reduce_head(const ReduceParams& p, std::int64_t depth, double most_e
   take_head<kType>(p.by, depth, cells, {focus, h}, mass, slice_c, cells, 1, to);
 }
 
+/// Marks the keys that a head weighs.
+template <DType kType>
+inline void see_head(const ReduceParams& p, const typename Element<kType>::Type* row_k, std::uint16_t* seen) {
+  const std::int64_t cells = p.to.cells, behind = p.first_key + cells;
+  scan<kType, Beside::Nothing>(row_k, p.first_key, 0, seen);
+  seen += words(p.first_key);
+  scan<kType, Beside::Nothing>(row_k + p.first_key, cells, 0, seen);
+  scan<kType, Beside::Nothing>(row_k + behind, p.keys - behind, 0, seen + words(cells));
+}
+
+inline std::int64_t count_seen(const std::uint16_t* seen, std::int64_t seen_words) {
+  std::int64_t visible = 0;
+  for (std::int64_t i = 0; i < seen_words; ++i) visible += __builtin_popcount(seen[i]);
+  return visible;
+}
+
 template <DType kType>
 inline void reduce_rows(const ReduceParams& p, const ReduceScratch& scratch, std::int64_t first, std::int64_t last) {
   const std::int64_t seen_words = row_words(p);
@@ -104,7 +120,7 @@ inline void reduce_rows(const ReduceParams& p, const ReduceScratch& scratch, std
   // Head by head: a head's rows lie together.
   for (std::int64_t h = 0; h < p.heads; ++h) {
     for (std::int64_t t = first; t < last; ++t) {
-      const void* from = at(p.attn_hqk, kType, h * p.stride_h + t * p.stride_q);
+      const void* from = at(p.attn_hqk, kType, p.pick[h] * p.stride_h + t * p.stride_q);
       std::uint16_t* const seen = scratch.seen + (t - first) * seen_words;
       const GrowingRow row = scratch.rows[t - first];
       if (p.stride_k == 1) {
@@ -117,10 +133,20 @@ inline void reduce_rows(const ReduceParams& p, const ReduceScratch& scratch, std
     }
   }
   for (std::int64_t t = first; t < last; ++t) {
-    std::int64_t visible = 0;
-    const std::uint16_t* seen = scratch.seen + (t - first) * seen_words;
-    for (std::int64_t i = 0; i < seen_words; ++i) visible += __builtin_popcount(seen[i]);
-    add_row(p.by, p.heads, scratch.rows.depth, visible, scratch.rows[t - first], p.to, t);
+    std::uint16_t* const seen = scratch.seen + (t - first) * seen_words;
+    std::int64_t visible = count_seen(seen, seen_words);
+    // Of heads that were not picked, only those are read that it takes to tell a masked key from one of weight 0.
+    for (std::int64_t h = 0; p.pick.some && h < p.all_heads && visible < p.keys; ++h) {
+      const void* from = at(p.attn_hqk, kType, h * p.stride_h + t * p.stride_q);
+      if (p.stride_k == 1) {
+        see_head<kType>(p, static_cast<const typename Element<kType>::Type*>(from), seen);
+      } else {
+        decode<kType>(from, p.stride_k, p.keys, scratch.decoded_k);
+        see_head<DType::F32>(p, scratch.decoded_k, seen);
+      }
+      visible = count_seen(seen, seen_words);
+    }
+    add_row(p.by, p.heads, p.pick.share(p.heads), scratch.rows.depth, visible, scratch.rows[t - first], p.to, t);
   }
 }
 

@@ -105,9 +105,9 @@ inline void take_row(const Reduction& by, std::int64_t depth, std::int64_t cells
   }
 }
 
-/// Adds the finished row of `heads` heads to the accumulator.
-inline void add_row(const Reduction& by, std::int64_t heads, std::int64_t depth, std::int64_t visible,
-                    const GrowingRow& row, const AccumulatorRows& to, std::int64_t token) {
+/// Adds the finished row of `heads` heads to the accumulator; beside other layers it counts `share`.
+inline void add_row(const Reduction& by, std::int64_t heads, std::int64_t share, std::int64_t depth,
+                    std::int64_t visible, const GrowingRow& row, const AccumulatorRows& to, std::int64_t token) {
   const std::int64_t cells = to.cells;
   const RowSum& sum = *row.sum;
   const std::int32_t flags = sum.flags == 0 && !sum.any ? kRowFullyMasked : sum.flags;
@@ -125,7 +125,7 @@ inline void add_row(const Reduction& by, std::int64_t heads, std::int64_t depth,
     }
   }
   const bool weighted = by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted;
-  const double weight = weighted ? sum.focus : 1;
+  const double weight = weighted ? sum.focus : static_cast<double>(share);
   const float factor = static_cast<float>(1 / total);
 
   float* const map_c = to.map_tc + token * cells;
@@ -149,8 +149,8 @@ inline void add_row(const Reduction& by, std::int64_t heads, std::int64_t depth,
       to.weight_t[token] = 1;
       break;
   }
-  to.mass_t[token] += static_cast<float>(sum.mass / static_cast<double>(heads));
-  to.visible_t[token] += static_cast<float>(visible);
+  to.mass_t[token] += static_cast<float>(sum.mass * static_cast<double>(share) / static_cast<double>(heads));
+  to.visible_t[token] += static_cast<float>(share * visible);
   to.calls_t[token] += 1;
-  to.rows_t[token] += 1;
+  to.rows_t[token] += static_cast<std::int32_t>(share);
 }

@@ -80,7 +80,7 @@ __device__ std::int64_t count_visible(const AttendParams& a, std::int64_t t) {
   int above = 0, not_masked = 0;
   for (std::int64_t i = threadIdx.x; i < limit; i += blockDim.x) {
     float best = -INFINITY;
-    const std::int64_t heads = a.mask_stride_h == 0 ? 1 : a.heads;
+    const std::int64_t heads = a.mask_stride_h == 0 ? 1 : a.q_pick.some ? a.all_heads : a.heads;
     for (std::int64_t h = 0; h < heads; ++h) {
       const float m =
           mask_value(a.mask_hqk, a.mask_dtype, h * a.mask_stride_h + t * a.mask_stride_q + i * a.mask_stride_k);
@@ -101,7 +101,7 @@ __device__ void load_keys(const Call& call, std::int64_t kv, std::int64_t first,
   using Bits = typename Element<T>::Bits;
   constexpr int kWide = 16 / static_cast<int>(sizeof(Bits));
   const AttendParams& a = call.a;
-  const std::int64_t from = kv * a.k_stride_h + first * a.k_stride_k;
+  const std::int64_t from = a.k_pick[kv] * a.k_stride_h + first * a.k_stride_k;
   const int size = static_cast<int>(a.size - d0 < kChunk ? a.size - d0 : kChunk);
   const int keys = static_cast<int>(a.keys - first < kKeys ? a.keys - first : kKeys);
   if (call.wide_keys) {
@@ -163,7 +163,7 @@ __device__ void score_tile(const Call& call, std::int64_t kv, std::int64_t tile)
         const std::int64_t r = r0 + row, t = r / group, h = kv * group + r % group;
         const bool here = d < size && r < rows;
         reinterpret_cast<float*>(q_rd4[row])[d] =
-            here ? element<T>(a.q_hqd, h * a.q_stride_h + t * a.q_stride_q + (d0 + d) * a.q_stride_d) : 0.0f;
+            here ? element<T>(a.q_hqd, a.q_pick[h] * a.q_stride_h + t * a.q_stride_q + (d0 + d) * a.q_stride_d) : 0.0f;
       }
       __syncthreads();
 #pragma unroll 2
@@ -188,10 +188,11 @@ __device__ void score_tile(const Call& call, std::int64_t kv, std::int64_t tile)
         const std::int64_t t = (r0 + r) / group, h = kv * group + (r0 + r) % group;
         float score = -INFINITY;
         if (i < row_limit(a, t)) {
-          const float mask = a.mask_hqk == nullptr
-                                 ? 0.0f
-                                 : mask_value(a.mask_hqk, a.mask_dtype,
-                                              h * a.mask_stride_h + t * a.mask_stride_q + i * a.mask_stride_k);
+          const float mask =
+              a.mask_hqk == nullptr
+                  ? 0.0f
+                  : mask_value(a.mask_hqk, a.mask_dtype,
+                               a.q_pick[h] * a.mask_stride_h + t * a.mask_stride_q + i * a.mask_stride_k);
           // What an unused part of a cache holds does not matter: a masked key's score is never used.
           if (mask != -INFINITY) score = (dot[r] + half_rk[r][key]) * a.scale + mask;
         }
@@ -258,7 +259,8 @@ __global__ void __launch_bounds__(kCellThreads) add_cells(const __grid_constant_
     const Call& call = calls.call[n];
     const float* const row_hc = call.scores + t * call.stride_t;
     const auto weight_of = [&](std::int64_t h, std::int64_t c) { return row_hc[h * call.stride_h + c]; };
-    add_tile(weight_of, call.a.heads, call.figures, calls.by, calls.to, t, blockIdx.y, factor_h);
+    add_tile(weight_of, call.a.heads, call.a.q_pick.share(call.a.heads), call.figures, calls.by, calls.to, t,
+             blockIdx.y, factor_h);
   }
 }
 

@@ -18,10 +18,11 @@ __global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams
   const std::int64_t t = blockIdx.x, h = blockIdx.y;
   const std::int64_t row = t * p.stride_q;
   if (h == p.heads) {
+    const std::int64_t heads = p.pick.some ? p.all_heads : p.heads;
     int visible = 0;
     for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
       bool seen = false;
-      for (std::int64_t o = 0; o < p.heads && !seen; ++o) {
+      for (std::int64_t o = 0; o < heads && !seen; ++o) {
         seen = element<T>(p.attn_hqk, o * p.stride_h + row + k * p.stride_k) != 0;
       }
       visible += seen ? 1 : 0;
@@ -30,7 +31,7 @@ __global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams
     if (threadIdx.x == 0) figures.visible_t[t] = visible;
     return;
   }
-  const std::int64_t from = h * p.stride_h + row;
+  const std::int64_t from = p.pick[h] * p.stride_h + row;
   float total = 0;
   bool any = false;
   for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
@@ -51,9 +52,9 @@ __global__ void __launch_bounds__(kCellThreads) add_cells(const ReduceParams p, 
   float* const factor_h = dynamic_shared<float>();
   const std::int64_t t = blockIdx.x;
   const auto weight_of = [&](std::int64_t h, std::int64_t c) {
-    return element<T>(p.attn_hqk, h * p.stride_h + t * p.stride_q + (p.first_key + c) * p.stride_k);
+    return element<T>(p.attn_hqk, p.pick[h] * p.stride_h + t * p.stride_q + (p.first_key + c) * p.stride_k);
   };
-  add_tile(weight_of, p.heads, figures, p.by, p.to, t, blockIdx.y, factor_h);
+  add_tile(weight_of, p.heads, p.pick.share(p.heads), figures, p.by, p.to, t, blockIdx.y, factor_h);
 }
 
 /// Adjacent keys in one load.
@@ -62,8 +63,8 @@ struct alignas(Width * sizeof(typename Element<T>::Bits)) Pack {
   typename Element<T>::Bits bits[Width];
 };
 
-/// Mean, Max, Min and One need no figures of a head before its weights are added: everything in one read, the row in
-/// registers. One block per row, Width adjacent keys per thread.
+/// Mean, Max, Min and One of all heads need no figures of a head before its weights are added: everything in one read,
+/// the row in registers. One block per row, Width adjacent keys per thread.
 template <DType T, int Width>
 __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReduceParams p) {
   float* const total_h = dynamic_shared<float>();
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReducePar
   if (threadIdx.x == 0) {
     float mass = 0;
     for (std::int64_t h = 0; h < p.heads; ++h) mass += mass_h[h];
-    add_totals(p.by, p.to, t, 1, mass / static_cast<float>(p.heads), static_cast<float>(visible));
+    add_totals(p.by, p.to, t, 1, mass / static_cast<float>(p.heads), static_cast<float>(visible), 1);
   }
 }
 
@@ -173,7 +174,7 @@ int launch_once(const ReduceParams& p, cudaStream_t stream) {
 template <DType T>
 int launch(const ReduceParams& p, void* workspace, cudaStream_t stream) {
   constexpr int kWidest = 16 / static_cast<int>(sizeof(typename Element<T>::Bits));
-  const bool needs_figures = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK;
+  const bool needs_figures = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK || p.pick.some;
   if (!needs_figures && p.stride_k == 1) {
     if (fits<T, kWidest>(p)) return launch_once<T, kWidest>(p, stream);
     if (fits<T, 1>(p)) return launch_once<T, 1>(p, stream);

@@ -68,15 +68,15 @@ inline __device__ void add_cell(const Reduction& by, float value, float weight, 
   }
 }
 
-/// One thread per row.
+/// One thread per row, which counts `share` beside other layers.
 inline __device__ void add_totals(const Reduction& by, const AccumulatorRows& to, std::int64_t token, float weight,
-                                  float mass, float visible) {
+                                  float mass, float visible, std::int64_t share) {
   const bool sums = by.layers == LayerReduce::Mean || by.layers == LayerReduce::Weighted;
   to.weight_t[token] = sums ? to.weight_t[token] + weight : 1.0f;
-  to.mass_t[token] += mass;
-  to.visible_t[token] += visible;
+  to.mass_t[token] += mass * static_cast<float>(share);
+  to.visible_t[token] += visible * static_cast<float>(share);
   to.calls_t[token] += 1;
-  to.rows_t[token] += 1;
+  to.rows_t[token] += static_cast<std::int32_t>(share);
 }
 
 inline __device__ void add_flags(const AccumulatorRows& to, std::int64_t token, std::int32_t flags) {
@@ -84,11 +84,12 @@ inline __device__ void add_flags(const AccumulatorRows& to, std::int64_t token, 
   to.calls_t[token] += 1;
 }
 
-/// One call's row `t`, the cells of tile `tile`; weight_of(head, cell). All threads of the block; `factor_h` is shared
-/// memory of one float per head.
+/// One call's row `t`, which counts `share` beside other layers; the cells of tile `tile`; weight_of(head, cell). All
+/// threads of the block; `factor_h` is shared memory of one float per head.
 template <typename WeightOf>
-__device__ void add_tile(const WeightOf& weight_of, std::int64_t heads, const Figures& figures, const Reduction& by,
-                         const AccumulatorRows& to, std::int64_t t, std::int64_t tile, float* factor_h) {
+__device__ void add_tile(const WeightOf& weight_of, std::int64_t heads, std::int64_t share, const Figures& figures,
+                         const Reduction& by, const AccumulatorRows& to, std::int64_t t, std::int64_t tile,
+                         float* factor_h) {
   const HeadFigures* const head = figures.head_th + t * heads;
   // Every thread the same: the heads are few.
   float mass = 0, focus = 0;
@@ -128,7 +129,8 @@ __device__ void add_tile(const WeightOf& weight_of, std::int64_t heads, const Fi
   }
   __syncthreads();
 
-  const float weight = by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted ? focus : 1.0f;
+  const float weight =
+      by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted ? focus : static_cast<float>(share);
   const std::int64_t c = tile * kCellThreads + threadIdx.x;
   if (c < to.cells) {
     float value = 0;
@@ -145,7 +147,7 @@ __device__ void add_tile(const WeightOf& weight_of, std::int64_t heads, const Fi
     add_cell(by, value, weight, to.map_tc + t * to.cells + c);
   }
   if (totals) {
-    add_totals(by, to, t, weight, mass / static_cast<float>(heads), static_cast<float>(figures.visible_t[t]));
+    add_totals(by, to, t, weight, mass / static_cast<float>(heads), static_cast<float>(figures.visible_t[t]), share);
   }
 }
 

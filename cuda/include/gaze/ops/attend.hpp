@@ -23,7 +23,7 @@ struct Scores {
 /// Rows of softmax(q k^T * scale + mask), accumulated in float32; a fully masked row is all zero.
 ///
 /// Only the wanted rows are computed: memory is heads x queries x keys of the window.
-/// @return float32 [heads, window.queries, keys] on q's device; window.first_key and first_token are ignored.
+/// @return float32 [heads, window.queries, keys] on q's device; window.first_key, first_token and heads are ignored.
 /// @throws c10::Error naming the argument, expected and got.
 GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
 

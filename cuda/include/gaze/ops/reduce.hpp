@@ -34,6 +34,9 @@ struct Window {
   int64_t first_key = 0;    ///< first key of the medium
   int64_t first_token = 0;  ///< accumulator row that receives `first_query`
   bool partial = false;     ///< rows may sum to less than 1: a sink or a mask took its share after the softmax
+  /// Heads that count, ascending, at most 64, each below 256; they outlive the call. Empty: all. A row of chosen heads
+  /// counts as many times as it has heads, so that the mean over layers is the mean over all that were chosen.
+  c10::ArrayRef<int64_t> heads = {};
 };
 
 /// What was found in an accumulated row; bits of `Accumulator::flags_t`.
@@ -53,7 +56,8 @@ struct Accumulator {
   at::Tensor visible_t;  ///< float32 [tokens]: sum over layers of the number of visible keys
   at::Tensor calls_t;    ///< int32 [tokens]: layers seen
   at::Tensor flags_t;    ///< int32 [tokens]: RowFlag bits; a row with a flag adds to nothing but flags_t and calls_t
-  at::Tensor rows_t;     ///< int32 [tokens]: layers that added to the sums, calls_t less the flagged ones
+  at::Tensor rows_t;     ///< int32 [tokens]: layers that added to the sums, calls_t less the flagged ones; a layer of
+                         ///< chosen heads counts once for each
 };
 
 /// Result of `finish`.
@@ -71,7 +75,7 @@ GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device 
 ///
 /// @param attn_bhqk  float32/float16/bfloat16 [batch, heads, queries, keys], any strides, softmax over the last axis;
 ///                   on the accumulator's device. Only the window is read, once.
-/// A key whose weight is exactly 0 in all heads counts as masked (not visible).
+/// A key whose weight is exactly 0 in all heads, chosen or not, counts as masked (not visible).
 /// The medium's keys are [first_key, first_key + cells). Entropy is that of the slice, renormalised.
 /// Asynchronous on the current CUDA stream; keeps no reference; thread-safe for distinct accumulators;
 /// does not allocate after the first call of its thread with that size.

@@ -27,11 +27,19 @@ struct PlaceholderSpans {
   std::map<std::string, int64_t> argument;  ///< method -> index of the ids [batch, tokens] among the call's arguments
 };
 
+/// Heads of one site.
+struct SiteHeads {
+  std::string site;            ///< its whole name
+  std::vector<int64_t> heads;  ///< from 0, each once; at most 64, below 256
+};
+
 struct Profile {
   std::string name = "unnamed";
   std::vector<std::string> sites;        ///< glob patterns of site names, `*` matches within the whole name
   std::optional<ops::HeadReduce> heads;  ///< unset: the library's default
   int64_t head = 0, top_k = 3;
+  /// Only these sites of the matched ones count, and of each only these heads; empty: all heads of all.
+  std::vector<SiteHeads> selected_heads;
   std::optional<ops::LayerReduce> layers;
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<ImageInput> image;

@@ -25,7 +25,8 @@ struct SiteUse {
   std::string name;  ///< as `gaze sites` prints it
   std::string kind;  ///< "softmax" or "sdpa"
   int64_t heads = 0;
-  int64_t calls = 0;  ///< times it ran during the request
+  int64_t calls = 0;                       ///< times it ran during the request
+  std::vector<int64_t> chosen_heads = {};  ///< the heads that count, ascending; empty: all
 };
 
 struct AttentionRecord {
