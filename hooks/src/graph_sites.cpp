@@ -167,27 +167,35 @@ StackName name_by_stack(const Module& self, Node* node) {
   return result;
 }
 
-std::string source_of(const Node* node) {
-  const auto range = node->sourceRange();
+/// "file.py:line" of a source range; empty when it is torch's own, which says little, or not known.
+std::string line_of(const torch::jit::SourceRange& range) {
   if (!range.source()) return "";
   const auto original = range.source()->findSourceRangeThatGenerated(range);
   const auto& known = original ? *original : range;
-  // A traced node holds the whole stack, innermost first, as "file.py(line): function": torch's own files say little.
+  const auto is_torch = [](const std::string& path) {
+    return path.find("/torch/") != std::string::npos || path.rfind("torch/", 0) == 0;
+  };
+  const auto shown = [](const std::string& path, const std::string& line) {
+    return path.substr(path.rfind('/') + 1) + ":" + line;
+  };
+  // A traced node holds the whole stack, innermost first, as "file.py(line): function".
   static const std::regex kFrame(R"(([^\s(]+\.py)\((\d+)\): )");
   const std::string stack = known.source() ? known.source()->text_str().str() : "";
   for (auto frame = std::sregex_iterator(stack.begin(), stack.end(), kFrame); frame != std::sregex_iterator();
        ++frame) {
-    const std::string path = (*frame)[1];
-    if (path.find("/torch/") != std::string::npos) continue;
-    return path.substr(path.rfind('/') + 1) + ":" + (*frame)[2].str();
+    if (!is_torch((*frame)[1])) return shown((*frame)[1], (*frame)[2]);
   }
-  if (const auto location = known.file_line_col()) {
-    std::string file = std::get<0>(*location);
-    const size_t slash = file.rfind('/');
-    if (slash != std::string::npos) file = file.substr(slash + 1);
-    return file + ":" + std::to_string(std::get<1>(*location));
-  }
-  return "";
+  const auto location = known.file_line_col();
+  if (!location || is_torch(std::get<0>(*location))) return "";
+  return shown(std::get<0>(*location), std::to_string(std::get<1>(*location)));
+}
+
+std::string source_of(const Node* node) {
+  std::string line = line_of(node->sourceRange());
+  if (!line.empty() || !node->callstack()) return line;
+  auto calls = (*node->callstack())->vec();  // outermost first
+  for (auto call = calls.rbegin(); call != calls.rend() && line.empty(); ++call) line = line_of(std::get<1>(*call));
+  return line;
 }
 
 /// Rows of the matrix that projects a value, as many as it has features; 0 when it is not known.

@@ -220,6 +220,7 @@ int evaluate(const EvaluateArguments& arguments) {
   Options mean = defaults;
   mean.profile_in_code->heads = ops::HeadReduce::Mean;
   mean.profile_in_code->layers = ops::LayerReduce::Mean;
+  mean.profile_in_code->selected_heads.clear();
   mean.profile_in_code->first_layer = 0;
   mean.profile_in_code->last_layer = -1;
   mean.style.normalise.subtract_sinks = false;
