@@ -224,6 +224,15 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
       std::make_unique<Worker>(std::make_shared<ModelSink>(std::move(sink), options.model_path, recorder->counters),
                                options.queue_bytes, recorder->counters);
   recorder->active.store(true);
+  for (const Site& site : instrumented.sites) {
+    if (!site.gathers_rows) continue;
+    log::warn(
+        "attach: " + site.name +
+        " runs in a loop of the model that gathers its batch anew, as a beam search does: in a batch, maps are of "
+        "rows, not of beams, and are flagged \"gathered\". Run one row, or drive the search from the host and "
+        "call Request::reorder.");
+    break;
+  }
   log::info("attached: " + std::to_string(instrumented.sites.size()) + " sites, " + recorder->layers_text +
             ", out_dir " + options.out_dir);
   return Gaze(std::move(recorder));

@@ -18,6 +18,8 @@
 
 #include "graph_attention.hpp"
 #include "graph_axes.hpp"
+#include "graph_gates.hpp"
+#include "graph_loops.hpp"
 #include "graph_walk.hpp"
 
 namespace gaze {
@@ -599,6 +601,8 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
       while (taken.count(site.site.name) != 0) site.site.name = name + "#" + std::to_string(++ordinal);
     }
     site.site.tower = tower_of(site.site.name);
+    site.site.gate = gate_of(site.passes, owners, self);
+    site.site.gathers_rows = rows_are_gathered(node, owners);
     found.push_back(site);
     inner.push_back(stack.inner);
   });

@@ -15,18 +15,22 @@ constexpr double kChangeOfLargest = 0.25;
 
 double sum_of(const CellMap& map) { return std::accumulate(map.weights.begin(), map.weights.end(), 0.0); }
 
-/// The value at the knee of falling values: the farthest from the line between the first and the last.
-double knee_of(std::vector<double> values) {
-  std::sort(values.rbegin(), values.rend());
-  const double last = static_cast<double>(values.size() - 1);
-  size_t knee = 0;
-  double farthest = 0;
-  for (size_t i = 0; i < values.size() && last > 0; ++i) {
-    const double line = values.front() + (values.back() - values.front()) * static_cast<double>(i) / last;
-    const double distance = std::abs(values[i] - line);
-    if (distance > farthest) farthest = distance, knee = i;
+/// Between the two groups that share the least of the values' variance (Otsu 1979); 0 where all are alike.
+double split_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto count = static_cast<double>(values.size());
+  const double total = std::accumulate(values.begin(), values.end(), 0.0);
+  double most = 0, split = 0, below = 0;
+  for (size_t i = 1; i < values.size(); ++i) {
+    below += values[i - 1];
+    const auto low = static_cast<double>(i);
+    const double apart = below / low - (total - below) / (count - low);
+    const double between = low * (count - low) * apart * apart;
+    if (between <= most || values[i] <= values[i - 1]) continue;
+    most = between;
+    split = (values[i - 1] + values[i]) / 2;
   }
-  return values[knee];
+  return split;
 }
 
 }  // namespace
@@ -97,7 +101,7 @@ void choose_heads(HeadsResult& result, const std::vector<std::vector<SampleFigur
   std::vector<MeasuredHead>& heads = result.heads;
   std::vector<double> shares;
   for (const MeasuredHead& head : heads) shares.push_back(head.share);
-  result.least_share = std::min(knee_of(shares), kShareOfLargest * *std::max_element(shares.begin(), shares.end()));
+  result.least_share = std::min(split_of(shares), kShareOfLargest * *std::max_element(shares.begin(), shares.end()));
   result.most_entropy = kDiffuse;
   double most_change = 0;
   for (const MeasuredHead& head : heads) {

@@ -310,6 +310,7 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
              ". Correct the list.");
     return std::nullopt;
   }
+  batched_ = batched_ || batch > 1;
   Progress& progress = progress_[static_cast<size_t>(site)];
   if (queries == 1 && progress.grew && keys == progress.keys) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
@@ -633,12 +634,15 @@ AttentionRecord RequestState::make_record(Row& row) {
   record.keys = keys_;
   record.method = method_ >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method_)] : "";
   int64_t tokens = 0;
+  bool gathered = false;
   for (size_t i = 0; i < progress_.size(); ++i) {
     if (progress_[i].calls == 0) continue;
     tokens = std::max(tokens, progress_[i].tokens);
     const Site& site = recorder->instrumented.sites[i];
-    record.sites.push_back(
-        {site.name, site.kind, progress_[i].heads, progress_[i].calls, recorder->heads(static_cast<int64_t>(i))});
+    record.sites.push_back({site.name, site.kind, progress_[i].heads, progress_[i].calls,
+                            recorder->heads(static_cast<int64_t>(i)), site.gate.has_value(),
+                            site.gate ? site.gate->value : std::nullopt});
+    gathered = gathered || site.gathers_rows;
   }
   record.tokens_dropped = tokens_dropped_;
   record.timings_ms["begin_to_finish"] =
@@ -665,6 +669,9 @@ AttentionRecord RequestState::make_record(Row& row) {
     if (row.beyond.defined()) {
       record.flags_t = record.flags_t.bitwise_or(
           row.beyond.to(record.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
+    }
+    if (gathered && batched_) {
+      record.flags_t = record.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
     }
     if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
       if (row.picture_ready) {

@@ -150,6 +150,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};
   bool prepared_ = false;
+  bool batched_ = false;  // some call had several batch rows
   int64_t method_ = -1;
   int64_t keys_ = 0;
   int64_t span_ = 0;  // keys from first_cell_ on that are accumulated

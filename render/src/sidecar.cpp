@@ -28,6 +28,7 @@ ordered_json flag_names(int32_t flags) {
   if ((flags & ops::kRowSum) != 0) names.push_back("row_sum");
   if ((flags & ops::kRowBeyond) != 0) names.push_back("beyond");
   if ((flags & ops::kRowFullyMasked) != 0) names.push_back("fully_masked");
+  if ((flags & ops::kRowGathered) != 0) names.push_back("gathered");
   return names;
 }
 
@@ -81,6 +82,11 @@ ordered_json word_list(const Sidecar& sidecar) {
   return list;
 }
 
+ordered_json gate_of(const SiteUse& site) {
+  if (!site.gated) return nullptr;
+  return site.gate ? finite(*site.gate) : ordered_json("not constant");
+}
+
 ordered_json site_list(const AttentionRecord& record) {
   ordered_json list = ordered_json::array();
   for (const SiteUse& site : record.sites) {
@@ -89,7 +95,8 @@ ordered_json site_list(const AttentionRecord& record) {
          {"kind", site.kind},
          {"heads", site.heads},
          {"calls", site.calls},
-         {"chosen_heads", site.chosen_heads.empty() ? ordered_json(nullptr) : ordered_json(site.chosen_heads)}});
+         {"chosen_heads", site.chosen_heads.empty() ? ordered_json(nullptr) : ordered_json(site.chosen_heads)},
+         {"gate", gate_of(site)}});
   }
   return list;
 }

@@ -20,6 +20,10 @@ nlohmann::ordered_json to_json(const std::string& model, const SiteReport& repor
     nlohmann::ordered_json entry = {{"name", site.name}, {"kind", site.kind}, {"relation", site.relation}};
     entry["heads"] = site.heads > 0 ? nlohmann::ordered_json(site.heads) : nlohmann::ordered_json(nullptr);
     entry["kv_heads"] = site.kv_heads > 0 ? nlohmann::ordered_json(site.kv_heads) : nlohmann::ordered_json(nullptr);
+    entry["gate"] = !site.gate         ? nlohmann::ordered_json(nullptr)
+                    : site.gate->value ? nlohmann::ordered_json(*site.gate->value)
+                                       : nlohmann::ordered_json("not constant");
+    entry["gathers_rows"] = site.gathers_rows;
     entry["tower"] = site.tower;
     entry["channels"] = site.channels;
     entry["q_reads"] = site.q_reads;
@@ -94,6 +98,18 @@ std::string heads_of(const Site& site) {
   return std::to_string(site.heads) + (grouped ? "/" + std::to_string(site.kv_heads) : "");
 }
 
+/// What a person must know beside: "gate 0.12".
+std::string notes_of(const Site& site) {
+  std::string text;
+  if (site.gate) {
+    char gate[32] = "not constant";
+    if (site.gate->value) std::snprintf(gate, sizeof gate, "%.2g", *site.gate->value);
+    text += std::string("  gate ") + gate;
+  }
+  if (site.gathers_rows) text += "  gathers rows";
+  return text;
+}
+
 /// The arguments queries and keys are made of: "text <- image".
 std::string reads_of(const Site& site) {
   const auto named = [](const std::vector<std::string>& names) { return names.empty() ? "parameters" : join(names); };
@@ -122,16 +138,22 @@ void print(const std::string& model, const SiteReport& report) {
       continue;
     }
     const Site& site = *line.site;
-    std::printf("%-*s  %-7s  %-8s  %5s heads  %-*s  %-*s  %s\n", static_cast<int>(tree_width), line.tree.c_str(),
+    std::printf("%-*s  %-7s  %-8s  %5s heads  %-*s  %-*s  %s%s\n", static_cast<int>(tree_width), line.tree.c_str(),
                 site.kind.c_str(), site.channels ? "channels" : site.relation.c_str(), heads_of(site).c_str(),
                 static_cast<int>(reads_width), reads_of(site).c_str(), static_cast<int>(methods_width),
-                printable(join(site.methods)).c_str(), printable(site.source).c_str());
+                printable(join(site.methods)).c_str(), printable(site.source).c_str(), notes_of(site).c_str());
   }
   const auto any = [&](auto&& holds) { return std::any_of(report.sites.begin(), report.sites.end(), holds); };
   if (any([](const Site& site) { return site.proposed; }))
     std::printf("\n* would make the overlay when no profile says otherwise\n");
   if (any([](const Site& site) { return site.channels; }))
     std::printf("channels: compares channels with one another, so no key of it lies anywhere in the input\n");
+  if (any([](const Site& site) { return site.gate.has_value(); }))
+    std::printf("gate: what its output is multiplied with before it is added to the rest; 0: nothing of it arrives\n");
+  if (any([](const Site& site) { return site.gathers_rows; }))
+    std::printf(
+        "gathers rows: runs in a loop of the model that gathers its batch, a beam search say: in a batch, maps are of "
+        "rows, not of beams\n");
   if (report.sites.empty())
     std::printf(
         "No softmax between two matrix products and no scaled_dot_product_attention was found: there is nothing to "

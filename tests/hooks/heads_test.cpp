@@ -32,7 +32,7 @@ def forward(self, q, k):
 def generate(self, logits, k):
     out = torch.zeros_like(k)[:, :, :1]
     for t in range(logits.size(0)):
-        out = out + self.first(logits[t, 0].unsqueeze(2), k) + self.second(logits[t, 1].unsqueeze(2), k)
+        out = out + self.first.forward(logits[t, 0].unsqueeze(2), k) + self.second.forward(logits[t, 1].unsqueeze(2), k)
     return out
 )JIT");
   return module;
@@ -354,7 +354,7 @@ CATCH_TEST_CASE("a selection of heads that does not fit the model is refused wit
               "profile: heads.select[1].site: expected a site that sites.match and layers.range leave "
               "(layers.0.cross_attn, layers.1.cross_attn, layers.2.cross_attn), got \"layers.0.self_attn\". Write its "
               "whole name, as `gaze sites MODEL.pt` does.");
-  const auto second = [](gaze::Options& options) { options.layers = gaze::LayerChoice{.first = 1, .last = 2}; };
+  const auto second = [](gaze::Options& options) { options.layers = gaze::LayerChoice{{}, 1, 2}; };
   CATCH_CHECK_THAT(attached({{"layers.0.cross_attn", {1}}}, second),
                    Catch::Matchers::Contains("leave (layers.1.cross_attn, layers.2.cross_attn), got"));
   const auto one = [](gaze::Options& options) { options.heads = gaze::HeadChoice{gaze::ops::HeadReduce::One, 1, 3}; };
@@ -383,7 +383,7 @@ CATCH_TEST_CASE("the last of the selected sites is the last layer") {
   torch::jit::Module module = hooks_test::load("softmax");
   gaze::Options options = hooks_test::options(sink, {"layers.*.cross_attn"});
   options.profile_in_code->selected_heads = {{"layers.1.cross_attn", {2}}, {"layers.0.cross_attn", {1}}};
-  options.layers = gaze::LayerChoice{.kind = gaze::ops::LayerReduce::Last};
+  options.layers = gaze::LayerChoice{gaze::ops::LayerReduce::Last, 0, -1};
   gaze::Gaze gaze = gaze::attach(module, options);
   module.forward(hooks_test::inputs(1, 1, 9));
   CATCH_REQUIRE(gaze.flush());

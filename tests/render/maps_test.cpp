@@ -194,7 +194,8 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
                                               {"kind", "softmax"},
                                               {"heads", 4},
                                               {"calls", 3},
-                                              {"chosen_heads", nullptr}}));
+                                              {"chosen_heads", nullptr},
+                                              {"gate", nullptr}}));
   CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", true}}));
   CATCH_CHECK(root.at("layers") == json({{"chosen", "all 1 selected sites"}, {"reduce", "mean"}}));
   CATCH_CHECK(root.at("heads") == json({{"reduce", "weighted"}, {"head", 0}, {"k", 3}}));

@@ -46,6 +46,8 @@ enum RowFlag : int32_t {
       2,  ///< a row that is not all zero does not sum to 1, a partial one to more (fp32 1e-3, fp16 5e-3, bf16 2e-2)
   kRowFullyMasked = 4,  ///< no visible key: contributes nothing
   kRowBeyond = 8,       ///< set by a capture whose medium is the whole row: visible keys beyond the medium's
+  kRowGathered = 16,    ///< set by a capture: the model gathers its batch in a loop of its own, so the row may be
+                        ///< another beam's; the row counts
 };
 
 /// Running sums of one request, all on one device. Rows that were never written have calls_t == 0.

@@ -61,9 +61,9 @@ struct HeadsResult {
 /// Also discarded, which the paper does not: heads that spread out (entropy above 0.95, diffuse as in an overlay), and
 /// heads that always show the same map, which are sinks. `change` is the mean total variation distance of an answer's
 /// maps, each of sum 1, to their mean, over its largest value 1 - 1/rows; where no answer has two rows, that of the
-/// samples' mean maps. The thresholds come from the data: `least_share` is the share at the knee of all heads' shares
-/// in falling order (the farthest from the line between the ends), but no more than half of the largest share;
-/// `least_change` is a quarter of the largest change among the heads with that share.
+/// samples' mean maps. The thresholds come from the data: `least_share` lies between the two groups that all
+/// heads' shares fall into (Otsu 1979; the paper takes the knee of their curve), but is no more than half of the
+/// largest; `least_change` is a quarter of the largest change among the heads with that share.
 ///
 /// The module is attached while this runs, and not afterwards; it answers as before.
 /// Cost: one run of the method for each input, without gradients, and the rows of every head on the picture, float32

@@ -5,6 +5,7 @@
 #include <gaze/ops/api.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,24 @@ struct Module;
 
 namespace gaze {
 
+/// What an attention's output is multiplied with before it is added to the rest: tanh or sigmoid of something.
+struct Gate {
+  std::optional<double> value;  ///< of a parameter of one element, -1..1; unset: larger, or computed in every call
+};
+
 /// One attention call.
 struct Site {
-  std::string name;       ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
-  std::string kind;       ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
-  std::string relation;   ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
-  std::string tower;      ///< the module that holds the layers, e.g. "vision_tower.encoder"; empty: the model itself
-  int64_t heads = 0;      ///< 0 when the graph does not say
-  int64_t kv_heads = 0;   ///< fewer than heads where groups of them share keys; 0 when the graph does not say
-  bool channels = false;  ///< compares channels, not positions: no key of it lies anywhere in the input
+  std::string name;      ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
+  std::string kind;      ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
+  std::string relation;  ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
+  std::string tower;     ///< the module that holds the layers, e.g. "vision_tower.encoder"; empty: the model itself
+  int64_t heads = 0;     ///< 0 when the graph does not say
+  int64_t kv_heads = 0;  ///< fewer than heads where groups of them share keys; 0 when the graph does not say
+  std::optional<Gate> gate = {};  ///< 0: what it looks at does not reach the answer
+  /// Runs in a loop of the model that gathers its batch anew, as a beam search does: row i of a batch goes on from
+  /// another row, and captured maps are of rows, not of beams. Only gathers along the first axis are noticed.
+  bool gathers_rows = false;
+  bool channels = false;             ///< compares channels, not positions: no key of it lies anywhere in the input
   std::vector<std::string> q_reads;  ///< tensor arguments of the method that the queries depend on
   std::vector<std::string> k_reads;  ///< as q_reads, of the keys
   std::string source;                ///< Python file:line as the file kept it

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct SiteUse {
   int64_t heads = 0;
   int64_t calls = 0;                       ///< times it ran during the request
   std::vector<int64_t> chosen_heads = {};  ///< the heads that count, ascending; empty: all
+  bool gated = false;                      ///< its output is multiplied with a gate before it is added to the rest
+  std::optional<double> gate = {};         ///< the gate, -1..1; unset where it is not one constant
 };
 
 struct AttentionRecord {
