@@ -2,9 +2,14 @@
 #include "probe_verdict.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include "key_timeline.hpp"
+#include "key_windows.hpp"
 
 namespace gaze {
 namespace {
@@ -14,11 +19,33 @@ constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by
 
 std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
 
+/// " of 8 x 8 pixels"; empty where it is not known how the tiles lie that the grid goes through.
+std::string cell_size(const Geometry& geometry, const ProbeResult& result) {
+  int64_t rows = geometry.rows;
+  int64_t cols = geometry.cols;
+  if (result.medium == ProbeMedium::Tiles && !geometry.tiles) {
+    if (!geometry.thumbnail && result.tiles.rows == 0) return "";
+    rows = geometry.thumbnail ? geometry.thumbnail->rows : rows / result.tiles.rows;
+    cols = geometry.thumbnail ? geometry.thumbnail->cols : cols / result.tiles.cols;
+  } else if (geometry.tiles && result.medium != ProbeMedium::Tiles) {
+    rows = geometry.grid_rows();
+    cols = geometry.grid_cols();
+  }
+  return " of " + std::to_string(result.width / std::max<int64_t>(1, cols)) + " x " +
+         std::to_string(result.height / std::max<int64_t>(1, rows)) + " " + result.unit;
+}
+
 bool alone(const ProbedSite& probed) { return probed.site.k_reads.size() <= 1; }
+
+std::string number(double value, const char* format) {
+  char text[32];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
 
 /// The layout of keys behind much mixing: on the grids of other sites, on those merged, and on all keys as cells that
 /// are nearly square. Places the keys anew when there is one.
-std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const StripResponse& columns, const StripResponse& rows,
+std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result,
                                          const std::vector<GridSize>& others) {
   std::vector<GridSize> supposed;
   for (const GridSize& other : others) {
@@ -28,16 +55,17 @@ std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const StripResponse
     }
   }
   const auto count = static_cast<int64_t>(probed.keys.size());
-  for (int64_t grid_rows = 1; alone(probed) && grid_rows <= count; ++grid_rows) {
+  for (int64_t grid_rows = 1; result.parts == 1 && alone(probed) && grid_rows <= count; ++grid_rows) {
     const int64_t grid_cols = count / grid_rows;
-    const bool square = rows.pixels * grid_cols <= 2 * columns.pixels * grid_rows &&
-                        columns.pixels * grid_rows <= 2 * rows.pixels * grid_cols;
+    const bool square = result.height * grid_cols <= 2 * result.width * grid_rows &&
+                        result.width * grid_rows <= 2 * result.height * grid_cols;
     if (count % grid_rows == 0 && square) supposed.push_back({grid_rows, grid_cols});
   }
   for (const GridSize& size : supposed) {
-    if (size.rows * size.cols < kFewestSupposed || size.rows * size.cols > count) continue;
-    auto keys = locate_on(columns, rows, size.rows, size.cols);
-    if (auto layout = find_layout(keys, size, columns.pixels, rows.pixels, alone(probed), Layouts::Lines)) {
+    const int64_t cells = size.rows * size.cols * result.parts;
+    if (cells < kFewestSupposed || size.rows * size.cols > count) continue;
+    auto keys = locate_on(response, size.rows, size.cols);
+    if (auto layout = find_layout(keys, size, result, alone(probed), Layouts::Lines)) {
       probed.keys = std::move(keys);
       return layout;
     }
@@ -45,50 +73,153 @@ std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const StripResponse
   return std::nullopt;
 }
 
-void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, const ProbeResult& result) {
-  const std::vector<ProbedKey>& keys = probed.keys;
-  const int64_t local = std::count_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.local; });
-  if (probed.responding == 0) {
-    probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.image_argument);
+std::string count_of_responding(const ProbedSite& probed) {
+  return std::to_string(probed.responding) + " responding keys of " + std::to_string(probed.keys.size());
+}
+
+void judge_not_local(ProbedSite& probed, int64_t local) {
+  const auto first = std::find_if(probed.keys.begin(), probed.keys.end(),
+                                  [](const ProbedKey& key) { return key.responds && !key.local; });
+  probed.verdict = "key " + std::to_string(first - probed.keys.begin()) + " is not local, as " +
+                   std::to_string(probed.responding - local) + " of " + count_of_responding(probed) +
+                   ": a resampler, a pooling or much mixing sits between";
+}
+
+/// Of a site without a layout in its row of keys.
+void judge_without(ProbedSite& probed, const ProbeResult& result) {
+  const int64_t local =
+      std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.local; });
+  probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
+  if (2 * local < probed.responding) {
+    judge_not_local(probed, local);
     return;
   }
-  if (layout) {
+  probed.verdict = std::to_string(local) + " of " + count_of_responding(probed) +
+                   " are local, and their places make no grid: text that has seen the picture, much mixing, or cells "
+                   "narrower than a strip (" +
+                   std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " " +
+                   result.unit + ")";
+}
+
+std::string describe(const KeyWindows& windows, const ProbeResult& result) {
+  std::string text = std::to_string(windows.grid.rows) + " x " + std::to_string(windows.grid.cols) + " cells of " +
+                     std::to_string(result.width / windows.grid.cols) + " x " +
+                     std::to_string(result.height / windows.grid.rows) + " " + result.unit + " in windows of " +
+                     std::to_string(windows.window.rows) + " x " + std::to_string(windows.window.cols) + " cells, " +
+                     std::to_string(windows.count.rows) + " x " + std::to_string(windows.count.cols) + " windows";
+  if (windows.shift.rows + windows.shift.cols > 0)
+    text += ", shifted by " + std::to_string(windows.shift.rows) + " x " + std::to_string(windows.shift.cols) +
+            " cells";
+  if (!windows.by_rows) text += ", the keys of a window not row by row";
+  return text + ": rows of keys of their own, of which no overlay is made";
+}
+
+/// Keys in groups of which none holds the whole picture. False: they are in none that is understood.
+bool judge_groups(ProbedSite& probed, const SiteResponse& unfolded, const ProbeResult& result) {
+  const std::vector<ProbedKey> keys_gk = locate(unfolded);
+  const auto grid = find_grid(keys_gk, result.width, result.height);
+  const auto windows =
+      grid ? find_windows(keys_gk, probed.groups, *grid, result.width, result.height) : std::optional<KeyWindows>();
+  if (windows) {
+    probed.local_share = windows->local_share;
+    probed.verdict = describe(*windows, result);
+  }
+  return windows.has_value();
+}
+
+void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result) {
+  if (response.rows.strips > 0) {
+    // Where keys lie in frequency too, each time has several.
+    std::vector<double> bins;
+    for (const ProbedKey& key : probed.keys) {
+      if (key.placed) bins.push_back(key.y);
+    }
+    if (2 * static_cast<int64_t>(bins.size()) > probed.responding && count_cells(bins, response.rows.pixels) > 1) {
+      probed.verdict =
+          "its keys are patches of time and frequency: probe the spectrogram as a picture, [batch, height, width]";
+      return;
+    }
+  }
+  const SiteResponse in_time{response.columns, {}, {}};
+  auto keys = locate(in_time);
+  auto line = find_timeline(keys, result.width, result.strip_width);
+  if (!line) {
+    auto voted = locate_on(in_time, 1, response.columns.strips);
+    line = find_timeline(voted, result.width, result.strip_width);
+    if (line) keys = std::move(voted);
+  }
+  probed.keys = std::move(keys);
+  if (!line) {
+    const int64_t local =
+        std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.local; });
+    probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
+    judge_not_local(probed, local);
+    if (2 * local >= probed.responding)
+      probed.verdict = std::to_string(local) + " of " + count_of_responding(probed) +
+                       " are local, and do not follow one another in time: text that has heard the sound, or much "
+                       "mixing";
+    return;
+  }
+  Geometry geometry;
+  geometry.rows = 1;
+  geometry.cols = line->keys;
+  geometry.time = Timeline{line->steps_per_key * result.seconds_per_step, line->first_step * result.seconds_per_step};
+  const int64_t after = static_cast<int64_t>(probed.keys.size()) - line->first_key - line->keys;
+  if (alone(probed)) {
+    geometry.leading = line->first_key;
+    geometry.trailing = after;
+  } else {
+    geometry.first_key = line->first_key;
+    if (geometry.first_key == 0 && after > 0) geometry.spans = {{0, geometry.cols}};
+  }
+  probed.local_share = line->local_share;
+  probed.verdict = describe(geometry, result) + ", " + percent(line->local_share) + " of its keys local";
+  const double heard = static_cast<double>(result.width - result.silent_steps);
+  const auto padding = std::clamp<int64_t>(
+      line->keys - static_cast<int64_t>(std::ceil((heard - line->first_step) / line->steps_per_key)), 0, line->keys);
+  if (result.silent_steps > 0 && padding > 0)
+    probed.verdict += "; the last " + count(padding, "key") + " (from " +
+                      number(heard * result.seconds_per_step, "%.2f") + " s on) are padding";
+  probed.geometry = std::move(geometry);
+}
+
+void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, const SiteResponse& unfolded,
+                const ProbeResult& result) {
+  if (!layout) {
+    if (probed.groups > 1 && judge_groups(probed, unfolded, result)) return;
+    judge_without(probed, result);
+    if (probed.groups > 1)
+      probed.verdict += "; it attends inside " + std::to_string(probed.groups) + " groups of keys per picture";
+    return;
+  }
+  probed.local_share = layout->local_share;
+  std::string text = describe(layout->geometry, result) + ", " + percent(layout->local_share) + " of its keys local";
+  if (layout->local_share < 0.5) text += ": most mix in much of the whole picture";
+  if (!layout->arranged) {
+    text = "tile after tile, " + text + "; how the " + std::to_string(result.parts) +
+           " tiles lie is not in the keys: state it";
+  } else {
     probed.geometry = layout->geometry;
     probed.anchored = layout->anchored;
-    probed.local_share = layout->local_share;
-    probed.verdict = describe(*probed.geometry, result.width, result.height) + ", " + percent(layout->local_share) +
-                     " of its keys local";
-    if (layout->local_share < 0.5) probed.verdict += ": most mix in much of the whole picture";
-    if (!layout->anchored)
-      probed.verdict += "; whether the last row has its end is not seen: it may belong to what follows";
-    return;
+    if (!layout->anchored) text += "; whether the last row has its end is not seen: it may belong to what follows";
   }
-  probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
-  const std::string of = std::to_string(probed.responding) + " responding keys of " + std::to_string(keys.size());
-  if (2 * local < probed.responding) {
-    const auto first =
-        std::find_if(keys.begin(), keys.end(), [](const ProbedKey& key) { return key.responds && !key.local; });
-    probed.verdict = "key " + std::to_string(first - keys.begin()) + " is not local, as " +
-                     std::to_string(probed.responding - local) + " of " + of +
-                     ": a resampler, a pooling or much mixing sits between";
-  } else {
-    probed.verdict = std::to_string(local) + " of " + of +
-                     " are local, and their places make no grid: text that has seen the picture, much mixing, tiles "
-                     "beside a thumbnail, or cells "
-                     "narrower than a strip (" +
-                     std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " pixels)";
-  }
+  probed.verdict = std::move(text);
 }
 
 }  // namespace
 
 std::string percent(double share) { return std::to_string(static_cast<int64_t>(share * 100)) + " %"; }
 
-std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
-  std::string text = std::to_string(geometry.grid_rows()) + " x " + std::to_string(geometry.grid_cols());
-  const int64_t cell_width = width / geometry.grid_cols();
-  const int64_t cell_height = height / geometry.grid_rows();
-  text += " cells of " + std::to_string(cell_width) + " x " + std::to_string(cell_height) + " pixels";
+std::string describe(const Geometry& geometry, const ProbeResult& result) {
+  std::string text;
+  if (geometry.time) {
+    const double ms = 1000 * geometry.time->seconds_per_key;
+    text = std::to_string(geometry.cols) + " keys of " + number(ms, ms >= 10 ? "%.1f" : "%.3g") + " ms, from " +
+           number(geometry.time->first_seconds, std::abs(geometry.time->first_seconds) < 0.1 ? "%.1f" : "%.2f") + " s";
+  } else {
+    text = std::to_string(geometry.grid_rows()) + " x " + std::to_string(geometry.grid_cols()) + " cells" +
+           cell_size(geometry, result);
+  }
   if (geometry.order == CellOrder::Columns) text += ", by columns";
   if (geometry.order == CellOrder::Windows)
     text += ", in windows of " + std::to_string(geometry.window_rows) + " x " + std::to_string(geometry.window_cols);
@@ -97,9 +228,20 @@ std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
     if (geometry.tiles->leading > 0) text += " with " + std::to_string(geometry.tiles->leading) + " leading";
     if (geometry.tiles->trailing > 0) text += " with " + std::to_string(geometry.tiles->trailing) + " trailing";
   }
+  if (geometry.video) {
+    const Video& video = *geometry.video;
+    text += ", in " + std::to_string(video.key_frames()) + " key frames";
+    if (video.temporal_merge > 1) text += " of " + std::to_string(video.temporal_merge) + " frames";
+    if (video.leading > 0) text += " with " + std::to_string(video.leading) + " leading";
+    if (video.trailing > 0) text += " with " + std::to_string(video.trailing) + " trailing";
+  }
   if (geometry.row_end > 0) {
     text += ", " + count(geometry.row_end, "key") + " after each row";
     if (!geometry.last_row_end) text += " but the last";
+  }
+  if (geometry.thumbnail) {
+    text += ", a thumbnail of " + std::to_string(geometry.thumbnail->rows) + " x " +
+            std::to_string(geometry.thumbnail->cols) + (geometry.thumbnail->first ? " first" : " last");
   }
   if (geometry.first_key > 0) text += ", from key " + std::to_string(geometry.first_key);
   if (geometry.leading > 0) text += ", " + std::to_string(geometry.leading) + " leading";
@@ -107,17 +249,17 @@ std::string describe(const Geometry& geometry, int64_t width, int64_t height) {
   return text;
 }
 
-void judge(ProbeResult& result, const std::vector<StripResponse>& columns_of,
-           const std::vector<StripResponse>& rows_of) {
+void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded) {
   std::vector<std::optional<KeyLayout>> layouts(result.sites.size());
   std::vector<GridSize> grids;
+  const bool sound = result.medium == ProbeMedium::Sound;
   for (size_t i = 0; i < layouts.size(); ++i) {
     ProbedSite& probed = result.sites[i];
     probed.responding =
         std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.responds; });
-    const auto size = find_grid(probed.keys, result.width, result.height);
+    const auto size = sound ? std::nullopt : find_grid(probed.keys, result.width, result.height);
     if (!size) continue;
-    layouts[i] = find_layout(probed.keys, *size, result.width, result.height, alone(probed), Layouts::All);
+    layouts[i] = find_layout(probed.keys, *size, result, alone(probed), Layouts::All);
     if (layouts[i]) grids.push_back(*size);
   }
   // Fine grids first: a coarse one of another site may fit a finer one merged.
@@ -130,8 +272,14 @@ void judge(ProbeResult& result, const std::vector<StripResponse>& columns_of,
   for (size_t i = 0; i < layouts.size(); ++i) {
     ProbedSite& probed = result.sites[i];
     if (probed.keys.empty()) continue;
-    if (!layouts[i]) layouts[i] = supposed_layout(probed, columns_of[i], rows_of[i], grids);
-    judge_site(probed, layouts[i], result);
+    if (probed.responding == 0) {
+      probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.argument);
+    } else if (sound) {
+      judge_sound(probed, folded[i], result);
+    } else {
+      if (!layouts[i]) layouts[i] = supposed_layout(probed, folded[i], result, grids);
+      judge_site(probed, layouts[i], unfolded[i], result);
+    }
   }
 }
 

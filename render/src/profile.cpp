@@ -79,8 +79,7 @@ std::vector<float> read_channels(const Field& field, bool positive) {
   std::vector<float> values;
   for (size_t i = 0; i < field.size(); ++i) {
     const Field entry = field.at(i);
-    if (!entry.value().is_number()) entry.refuse("a number");
-    const auto number = entry.value().get<float>();
+    const auto number = static_cast<float>(entry.number());
     if (!std::isfinite(number) || (positive && number <= 0))
       entry.refuse(positive ? "a number above 0" : "a finite number");
     values.push_back(number);
