@@ -11,14 +11,17 @@
 namespace gaze {
 namespace {
 
-constexpr double kContrast = 3;      // how much more its own strip changes a local key than a quiet one
-constexpr double kConnected = 0.6;   // share of what stands out that lies in one piece
-constexpr double kTail = 0.1;        // of the peak: where the piece ends
-constexpr double kWidest = 0.6;      // of the strips: a piece as wide is no place
-constexpr double kOffCentre = 0.2;   // mean distance from the cells' centres, in cells; random centres have 0.25
-constexpr double kAgreement = 0.9;   // of the cells
-constexpr double kOccupied = 0.25;   // of the keys a cell's row would have if all had as many
-constexpr int64_t kFewestVotes = 6;  // fewer agree by chance
+constexpr double kContrast = 3;       // how much more its own strip changes a local key than a quiet one
+constexpr double kConnected = 0.6;    // share of what stands out that lies in one piece
+constexpr double kTail = 0.1;         // of the peak: where the piece ends
+constexpr int64_t kFewStrips = 12;    // of so few, as of a list of patches, each is a place by itself
+constexpr double kTailOfFew = 0.3;    // of the peak
+constexpr double kWidestOfFew = 0.5;  // of the strips
+constexpr double kWidest = 0.6;       // of the strips: a piece as wide is no place
+constexpr double kOffCentre = 0.2;    // mean distance from the cells' centres, in cells; random centres have 0.25
+constexpr double kAgreement = 0.9;    // of the cells
+constexpr double kOccupied = 0.25;    // of the keys a cell's row would have if all had as many
+constexpr int64_t kFewestVotes = 6;   // fewer agree by chance
 constexpr int64_t kMostRowEnds = 4;
 constexpr int64_t kMostSpecial = 4;
 constexpr int64_t kMostSpecialOfTiles = 8;  // padding to a multiple of 8 keys
@@ -53,6 +56,9 @@ struct Centre {
 std::vector<Centre> centres(const StripResponse& axis) {
   const auto strips = static_cast<size_t>(axis.strips);
   const size_t keys = axis.energy_ks.size() / strips;
+  const bool few = axis.strips < kFewStrips;
+  const double tail = few ? kTailOfFew : kTail;
+  const double widest = few ? kWidestOfFew : kWidest;
   std::vector<Centre> found(keys);
   std::vector<double> share = axis.energy_ks;
   std::vector<size_t> responding;
@@ -76,16 +82,16 @@ std::vector<Centre> centres(const StripResponse& axis) {
                                   share.begin() + static_cast<std::ptrdiff_t>((k + 1) * strips));
     std::vector<double> own(strips);
     for (size_t s = 0; s < strips; ++s) own[s] = std::max(0.0, raw[s] - elsewhere[s]);
-    own = smoothed(own);
+    if (!few) own = smoothed(own);
     const double quiet = quantile(own, 0.25);
     for (double& value : own) value = std::max(0.0, value - quiet);
     const auto peak = static_cast<size_t>(std::max_element(own.begin(), own.end()) - own.begin());
     if (own[peak] <= 0 || raw[peak] < kContrast * quantile(raw, 0.25)) continue;
     size_t first = peak;
     size_t last = peak;
-    while (first > 0 && own[first - 1] >= kTail * own[peak]) --first;
-    while (last + 1 < strips && own[last + 1] >= kTail * own[peak]) ++last;
-    if (static_cast<double>(last + 1 - first) > kWidest * static_cast<double>(strips)) continue;
+    while (first > 0 && own[first - 1] >= tail * own[peak]) --first;
+    while (last + 1 < strips && own[last + 1] >= tail * own[peak]) ++last;
+    if (static_cast<double>(last + 1 - first) > widest * static_cast<double>(strips)) continue;
     double mass = 0;
     double moment = 0;
     for (size_t s = first; s <= last; ++s) {
@@ -177,8 +183,7 @@ int64_t cell_of(const ProbedKey& key, const Geometry& geometry, const PartsLayou
     const int64_t whole = *parts.thumbnail_first ? 0 : parts.rows * parts.cols;
     if (tile == whole) {
       const Thumbnail& thumbnail = *geometry.thumbnail;
-      return rows * cols + piece(key.y, thumbnail.rows, height) * thumbnail.cols +
-             piece(key.x, thumbnail.cols, width);
+      return rows * cols + piece(key.y, thumbnail.rows, height) * thumbnail.cols + piece(key.x, thumbnail.cols, width);
     }
     tile -= *parts.thumbnail_first ? 1 : 0;
   }
@@ -189,7 +194,7 @@ int64_t cell_of(const ProbedKey& key, const Geometry& geometry, const PartsLayou
 }
 
 struct Fitted {
-  int64_t first = 0;      // key of the span
+  int64_t first = 0;  // key of the span
   double local_share = 0;
 };
 
@@ -432,6 +437,77 @@ std::vector<ProbedKey> locate_on(const SiteResponse& response, int64_t grid_rows
   return keys;
 }
 
+namespace {
+
+/// Where keys weigh most on an axis, in pixels: the mean over what a strip does to them and not to most others.
+std::vector<double> weights(const StripResponse& axis) {
+  const auto strips = static_cast<size_t>(axis.strips);
+  const size_t keys = axis.energy_ks.size() / strips;
+  std::vector<double> share = axis.energy_ks;
+  for (size_t k = 0; k < keys; ++k) {
+    const auto begin = share.begin() + static_cast<std::ptrdiff_t>(k * strips);
+    const auto end = begin + static_cast<std::ptrdiff_t>(strips);
+    const double total = std::accumulate(begin, end, 0.0);
+    std::for_each(begin, end, [&](double& value) { value /= std::max(total, 1e-300); });
+  }
+  std::vector<double> mass(keys);
+  std::vector<double> moment(keys);
+  for (size_t s = 0; s < strips; ++s) {
+    std::vector<double> of_strip;
+    for (size_t k = 0; k < keys; ++k) of_strip.push_back(share[k * strips + s]);
+    const double most = quantile(std::move(of_strip), 0.5);
+    const auto left = static_cast<double>(static_cast<int64_t>(s) * axis.strip);
+    const double right = std::min(left + static_cast<double>(axis.strip), static_cast<double>(axis.pixels));
+    for (size_t k = 0; k < keys; ++k) {
+      const double own = std::max(0.0, share[k * strips + s] - most);
+      mass[k] += own;
+      moment[k] += own * (left + right) / 2;
+    }
+  }
+  for (size_t k = 0; k < keys; ++k)
+    moment[k] = mass[k] > 0 ? moment[k] / mass[k] : static_cast<double>(axis.pixels) / 2;
+  return moment;
+}
+
+/// Puts the keys first..last into `cells` equal ranks of an axis, as centres of cells. False where they all lie on one
+/// side of the middle.
+bool rank(const std::vector<double>& at, int64_t first, int64_t last, int64_t cells, int64_t pixels,
+          std::vector<double>& centre) {
+  std::vector<int64_t> order(static_cast<size_t>(last - first));
+  std::iota(order.begin(), order.end(), first);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return at[static_cast<size_t>(a)] < at[static_cast<size_t>(b)]; });
+  const double middle = static_cast<double>(pixels) / 2;
+  const double reach = static_cast<double>(pixels) / static_cast<double>(8 * cells);
+  const bool across =
+      at[static_cast<size_t>(order.front())] < middle - reach && at[static_cast<size_t>(order.back())] > middle + reach;
+  const auto each = static_cast<double>(order.size()) / static_cast<double>(cells);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const double cell = std::floor(static_cast<double>(i) / each);
+    centre[static_cast<size_t>(order[i])] = (cell + 0.5) * static_cast<double>(pixels) / static_cast<double>(cells);
+  }
+  return cells == 1 || across;
+}
+
+}  // namespace
+
+std::vector<ProbedKey> locate_ranked(const SiteResponse& response, GridSize grid, int64_t first, int64_t last) {
+  std::vector<ProbedKey> keys = locate(response);
+  std::vector<double> xs = weights(response.columns);
+  std::vector<double> ys = weights(response.rows);
+  if (!rank(xs, first, last, grid.cols, response.columns.pixels, xs) ||
+      !rank(ys, first, last, grid.rows, response.rows.pixels, ys))
+    return {};
+  for (size_t k = 0; k < keys.size(); ++k) {
+    const auto at = static_cast<int64_t>(k);
+    keys[k].placed = keys[k].responds && at >= first && at < last;
+    keys[k].local = keys[k].local && keys[k].placed;
+    keys[k].x = xs[k];
+    keys[k].y = ys[k];
+  }
+  return keys;
+}
+
 std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t width, int64_t height) {
   std::vector<double> xs;
   std::vector<double> ys;
@@ -460,9 +536,9 @@ std::optional<KeyLayout> find_layout(const std::vector<ProbedKey>& keys, GridSiz
       fitted = *at;
       return true;
     };
-    const bool any = parts.frames > 0                        ? each_video_layout(size, parts.frames, accept)
-                     : result.medium == ProbeMedium::Tiles   ? each_tiles_layout(size, parts, accept)
-                                                             : each_layout(size, layouts, accept);
+    const bool any = parts.frames > 0                      ? each_video_layout(size, parts.frames, accept)
+                     : result.medium == ProbeMedium::Tiles ? each_tiles_layout(size, parts, accept)
+                                                           : each_layout(size, layouts, accept);
     if (!any) continue;
     // Tile after tile says nothing about where the tiles lie; rows through several tiles do.
     const bool arranged = all_parts.size() == 1 || (!geometry.tiles && parts.cols > 1);

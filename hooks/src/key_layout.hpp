@@ -25,13 +25,18 @@ struct SiteResponse {
 
 /// How the parts of an input lie: frames, or tiles of a picture with or without the whole picture beside them.
 struct PartsLayout {
-  int64_t frames = 0;                     ///< > 0: a video's
-  int64_t rows = 1, cols = 1;             ///< of tiles
-  std::optional<bool> thumbnail_first;    ///< a part more is the whole picture, before or after the tiles
+  int64_t frames = 0;                   ///< > 0: a video's
+  int64_t rows = 1, cols = 1;           ///< of tiles
+  std::optional<bool> thumbnail_first;  ///< a part more is the whole picture, before or after the tiles
 };
 
 /// Every way in which the parts of a probed input can lie; one for a single picture.
 std::vector<PartsLayout> parts_layouts(const ProbeResult& result);
+
+/// Cells from top to bottom and from left to right.
+struct GridSize {
+  int64_t rows = 0, cols = 0;
+};
 
 /// Where each key has its centre. Cost: O(keys x strips).
 std::vector<ProbedKey> locate(const SiteResponse& response);
@@ -39,6 +44,11 @@ std::vector<ProbedKey> locate(const SiteResponse& response);
 /// As `locate`, where the grid is supposed: every responding key is placed in the row and the column that change it
 /// most, however much the others do. For keys behind much mixing, whose places only agree together.
 std::vector<ProbedKey> locate_on(const SiteResponse& response, int64_t grid_rows, int64_t grid_cols);
+
+/// As `locate_on`, by rank: the keys `first` to `last`, as many as the grid has cells, are shared out among its rows
+/// and columns in the order of where they weigh most. For keys that lie apart, but drift towards the middle of the
+/// picture. Empty where the outermost do not lie on either side of its middle.
+std::vector<ProbedKey> locate_ranked(const SiteResponse& response, GridSize grid, int64_t first, int64_t last);
 
 /// A layout that the placed keys have.
 struct KeyLayout {
@@ -49,9 +59,6 @@ struct KeyLayout {
 };
 
 /// How many cells the local keys make from top to bottom and from left to right, in each tile or frame.
-struct GridSize {
-  int64_t rows = 0, cols = 0;
-};
 std::optional<GridSize> find_grid(const std::vector<ProbedKey>& keys, int64_t width, int64_t height);
 
 /// How many cells of equal size centres make on an axis, each in the middle of one; 0: none do.

@@ -13,12 +13,12 @@
 namespace gaze {
 
 struct KeyWindows {
-  GridSize grid;            ///< cells of the picture
-  GridSize window;          ///< cells of a window
-  GridSize count;           ///< windows from top to bottom and from left to right
-  GridSize shift;           ///< rows and cols that the first window begins at; windows go on at the other side
-  bool by_rows = true;      ///< whether the keys of a window are its cells row by row
-  double local_share = 0;   ///< of the responding keys
+  GridSize grid;           ///< cells of the picture
+  GridSize window;         ///< cells of a window
+  GridSize count;          ///< windows from top to bottom and from left to right
+  GridSize shift;          ///< rows and cols that the first window begins at; windows go on at the other side
+  bool by_rows = true;     ///< whether the keys of a window are its cells row by row
+  double local_share = 0;  ///< of the responding keys
 };
 
 /// The windows that nine tenths of the placed keys agree with.

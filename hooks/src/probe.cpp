@@ -41,12 +41,12 @@ void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
 
 /// What one site's keys did.
 struct Watched {
-  int64_t calls = 0;    // in the present run
+  int64_t calls = 0;     // in the present run
   int64_t groups = 1;    // of keys per picture: attention inside windows
   at::Tensor base_gkm;   // float [groups, keys, everything else]
   at::Tensor square_gk;  // double [groups, keys], of the base
   at::Tensor energy_gk;  // double [groups, keys], of the present run
-  std::string problem;  // why its keys cannot be compared
+  std::string problem;   // why its keys cannot be compared
 };
 
 /// float [groups, keys, everything else]: what lies in one group and what in another is another row of keys, though the
@@ -162,7 +162,17 @@ void refuse_unsteady(const WatchedMethod& method) {
     const auto moved = energy_gk.gt(0).sum().item<int64_t>();
     throw Error("probe: expected the same keys from two runs on the same input, got " + std::to_string(moved) + " of " +
                 std::to_string(energy_gk.numel()) + " different ones at " + method.sites[i].name +
-                ". Put the module in evaluation mode, and take random crops and dropout out of it.");
+                ". Take random crops, noise and dropout out of it; a model that was traced in training mode keeps its "
+                "dropout.");
+  }
+}
+
+/// A module in training mode changes with every run: what it normalises by, what it drops.
+void refuse_training(const torch::jit::Module& module) {
+  for (const auto& [name, part] : module.named_modules()) {
+    if (!part.hasattr("training") || !part.attr("training").isBool() || !part.attr("training").toBool()) continue;
+    throw Error("probe: expected a module in evaluation mode, got " + (name.empty() ? "one" : name) +
+                " in training mode. Call eval() on it, before it is saved.");
   }
 }
 
@@ -196,6 +206,7 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
                 std::to_string(argument) + ". Count the method's arguments from 0, without self.");
   const auto at = static_cast<size_t>(argument);
   const ProbeInput input(arguments[at], argument, options);
+  refuse_training(module);
 
   ProbeResult result;
   result.method = method;
@@ -263,6 +274,21 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   }
   judge(result, folded, unfolded);
   return result;
+}
+
+void verify(const torch::jit::Module& module, const Profile& profile, const std::vector<c10::IValue>& inputs) {
+  const std::string method = "forward";
+  if (!profile.geometry)
+    throw Error("verify: geometry: expected one to verify, got none. State it in the profile, or set verify to false.");
+  if (!profile.image || profile.image->argument.count(method) == 0)
+    throw Error(
+        "verify: image.argument.forward: expected the index of the picture among the example's arguments, got none. "
+        "State it in the profile.");
+  const auto wrong = differences(probe(module, method, inputs, profile.image->argument.at(method)), profile);
+  if (wrong.empty()) return;
+  std::string text = "verify: expected the geometry that the profile \"" + profile.name + "\" states, found another:";
+  for (const std::string& each : wrong) text += " " + each;
+  throw Error(text + " Correct the profile: `gaze probe --out` writes one.");
 }
 
 }  // namespace gaze

@@ -112,8 +112,9 @@ void ProbeInput::read_patches(int64_t argument, const ProbeOptions& options) {
     noise_.narrow(-1, 0, 2).zero_();
   } else {
     if (grid.frames * grid.rows * grid.cols != base.size(-2))
-      refuse(argument, std::to_string(grid.frames * grid.rows * grid.cols) + " patches (" + std::to_string(grid.frames) +
-                           " x " + std::to_string(grid.rows) + " x " + std::to_string(grid.cols) + ")",
+      refuse(argument,
+             std::to_string(grid.frames * grid.rows * grid.cols) + " patches (" + std::to_string(grid.frames) + " x " +
+                 std::to_string(grid.rows) + " x " + std::to_string(grid.cols) + ")",
              base, "Correct the grid of patches.");
     if (grid.merge < 1 || grid.rows % grid.merge != 0 || grid.cols % grid.merge != 0)
       throw Error("probe: patches.merge: expected to divide " + std::to_string(grid.rows) + " x " +

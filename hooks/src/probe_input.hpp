@@ -12,10 +12,10 @@ namespace gaze {
 
 /// One way of cutting an input: columns, rows, or tiles and frames.
 struct InputAxis {
-  int64_t length = 1;    ///< pixels, patches, steps or parts
-  int64_t strip = 1;     ///< of a strip; the last one may be smaller
-  int64_t strips = 0;    ///< how many; 0: the input has no such axis
-  at::Tensor strip_of;   ///< int64, broadcasts to the input: which strip each element lies in
+  int64_t length = 1;   ///< pixels, patches, steps or parts
+  int64_t strip = 1;    ///< of a strip; the last one may be smaller
+  int64_t strips = 0;   ///< how many; 0: the input has no such axis
+  at::Tensor strip_of;  ///< int64, broadcasts to the input: which strip each element lies in
 };
 
 class ProbeInput {

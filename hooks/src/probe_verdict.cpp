@@ -43,10 +43,29 @@ std::string number(double value, const char* format) {
   return text;
 }
 
+/// Grids of about square cells that `cells` of them can make.
+std::vector<GridSize> nearly_square(int64_t cells, const ProbeResult& result) {
+  std::vector<GridSize> grids;
+  for (int64_t rows = 1; rows <= cells; ++rows) {
+    const int64_t cols = cells / rows;
+    const bool square =
+        result.height * cols <= 2 * result.width * rows && result.width * rows <= 2 * result.height * cols;
+    if (cells % rows == 0 && square) grids.push_back({rows, cols});
+  }
+  return grids;
+}
+
 /// The layout of keys behind much mixing: on the grids of other sites, on those merged, and on all keys as cells that
-/// are nearly square. Places the keys anew when there is one.
+/// are nearly square, by what changes them most and then by rank. Places the keys anew when there is one.
 std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result,
                                          const std::vector<GridSize>& others) {
+  std::optional<KeyLayout> layout;
+  const auto accept = [&](std::vector<ProbedKey> keys, GridSize size) {
+    if (keys.empty()) return false;
+    layout = find_layout(keys, size, result, alone(probed), Layouts::Lines);
+    if (layout) probed.keys = std::move(keys);
+    return layout.has_value();
+  };
   std::vector<GridSize> supposed;
   for (const GridSize& other : others) {
     for (int64_t merge = 1; merge <= kMostMerged; ++merge) {
@@ -55,19 +74,19 @@ std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const SiteResponse&
     }
   }
   const auto count = static_cast<int64_t>(probed.keys.size());
-  for (int64_t grid_rows = 1; result.parts == 1 && alone(probed) && grid_rows <= count; ++grid_rows) {
-    const int64_t grid_cols = count / grid_rows;
-    const bool square = result.height * grid_cols <= 2 * result.width * grid_rows &&
-                        result.width * grid_rows <= 2 * result.height * grid_cols;
-    if (count % grid_rows == 0 && square) supposed.push_back({grid_rows, grid_cols});
+  const bool whole = result.parts == 1 && alone(probed);
+  if (whole) {
+    for (const GridSize& grid : nearly_square(count, result)) supposed.push_back(grid);
   }
   for (const GridSize& size : supposed) {
-    const int64_t cells = size.rows * size.cols * result.parts;
-    if (cells < kFewestSupposed || size.rows * size.cols > count) continue;
-    auto keys = locate_on(response, size.rows, size.cols);
-    if (auto layout = find_layout(keys, size, result, alone(probed), Layouts::Lines)) {
-      probed.keys = std::move(keys);
-      return layout;
+    if (size.rows * size.cols * result.parts < kFewestSupposed || size.rows * size.cols > count) continue;
+    if (accept(locate_on(response, size.rows, size.cols), size)) return layout;
+  }
+  if (!whole) return std::nullopt;
+  for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, count}, {1, count}, {0, count - 1}}) {
+    if (last - first < kFewestSupposed) continue;
+    for (const GridSize& size : nearly_square(last - first, result)) {
+      if (accept(locate_ranked(response, size, first, last), size)) return layout;
     }
   }
   return std::nullopt;
@@ -108,26 +127,38 @@ std::string describe(const KeyWindows& windows, const ProbeResult& result) {
                      std::to_string(windows.window.rows) + " x " + std::to_string(windows.window.cols) + " cells, " +
                      std::to_string(windows.count.rows) + " x " + std::to_string(windows.count.cols) + " windows";
   if (windows.shift.rows + windows.shift.cols > 0)
-    text += ", shifted by " + std::to_string(windows.shift.rows) + " x " + std::to_string(windows.shift.cols) +
-            " cells";
+    text +=
+        ", shifted by " + std::to_string(windows.shift.rows) + " x " + std::to_string(windows.shift.cols) + " cells";
   if (!windows.by_rows) text += ", the keys of a window not row by row";
   return text + ": rows of keys of their own, of which no overlay is made";
 }
 
-/// Keys in groups of which none holds the whole picture. False: they are in none that is understood.
-bool judge_groups(ProbedSite& probed, const SiteResponse& unfolded, const ProbeResult& result) {
+/// Keys in groups of which none holds the whole picture, where the places of all groups make a grid.
+std::optional<KeyWindows> own_windows(const ProbedSite& probed, const SiteResponse& unfolded,
+                                      const ProbeResult& result) {
+  if (probed.groups == 1 || probed.responding == 0) return std::nullopt;
   const std::vector<ProbedKey> keys_gk = locate(unfolded);
   const auto grid = find_grid(keys_gk, result.width, result.height);
-  const auto windows =
-      grid ? find_windows(keys_gk, probed.groups, *grid, result.width, result.height) : std::optional<KeyWindows>();
-  if (windows) {
-    probed.local_share = windows->local_share;
-    probed.verdict = describe(*windows, result);
-  }
-  return windows.has_value();
+  return grid ? find_windows(keys_gk, probed.groups, *grid, result.width, result.height) : std::nullopt;
 }
 
-void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result) {
+/// As `own_windows`, behind much mixing: on the grids of other sites, and on these merged.
+std::optional<KeyWindows> supposed_windows(const ProbedSite& probed, const SiteResponse& unfolded,
+                                           const ProbeResult& result, const std::vector<GridSize>& others) {
+  for (int64_t merge = 1; merge <= 2; ++merge) {
+    for (const GridSize& other : others) {
+      const GridSize grid{(other.rows + merge - 1) / merge, (other.cols + merge - 1) / merge};
+      if (grid.rows * grid.cols < kFewestSupposed) continue;
+      const std::vector<ProbedKey> keys_gk = locate_on(unfolded, grid.rows, grid.cols);
+      if (auto found = find_windows(keys_gk, probed.groups, grid, result.width, result.height)) return found;
+    }
+  }
+  return std::nullopt;
+}
+
+/// @param known  the line of an earlier site
+std::optional<KeyTimeline> judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result,
+                                       const std::optional<KeyTimeline>& known) {
   if (response.rows.strips > 0) {
     // Where keys lie in frequency too, each time has several.
     std::vector<double> bins;
@@ -137,15 +168,19 @@ void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeRe
     if (2 * static_cast<int64_t>(bins.size()) > probed.responding && count_cells(bins, response.rows.pixels) > 1) {
       probed.verdict =
           "its keys are patches of time and frequency: probe the spectrogram as a picture, [batch, height, width]";
-      return;
+      return std::nullopt;
     }
   }
   const SiteResponse in_time{response.columns, {}, {}};
   auto keys = locate(in_time);
-  auto line = find_timeline(keys, result.width, result.strip_width);
+  const bool as_many = known && static_cast<int64_t>(keys.size()) == known->keys;
+  std::optional<KeyTimeline> line;
+  if (as_many) line = find_timeline(keys, result.width, result.strip_width, known);
+  if (!line) line = find_timeline(keys, result.width, result.strip_width);
   if (!line) {
     auto voted = locate_on(in_time, 1, response.columns.strips);
-    line = find_timeline(voted, result.width, result.strip_width);
+    if (as_many) line = find_timeline(voted, result.width, result.strip_width, known);
+    if (!line) line = find_timeline(voted, result.width, result.strip_width);
     if (line) keys = std::move(voted);
   }
   probed.keys = std::move(keys);
@@ -158,7 +193,7 @@ void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeRe
       probed.verdict = std::to_string(local) + " of " + count_of_responding(probed) +
                        " are local, and do not follow one another in time: text that has heard the sound, or much "
                        "mixing";
-    return;
+    return std::nullopt;
   }
   Geometry geometry;
   geometry.rows = 1;
@@ -173,7 +208,10 @@ void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeRe
     if (geometry.first_key == 0 && after > 0) geometry.spans = {{0, geometry.cols}};
   }
   probed.local_share = line->local_share;
-  probed.verdict = describe(geometry, result) + ", " + percent(line->local_share) + " of its keys local";
+  probed.verdict = describe(geometry, result);
+  if (line->uncertain > 0)
+    probed.verdict += ", give or take " + number(1000 * line->uncertain * result.seconds_per_step, "%.2g") + " ms";
+  probed.verdict += ", " + percent(line->local_share) + " of its keys local";
   const double heard = static_cast<double>(result.width - result.silent_steps);
   const auto padding = std::clamp<int64_t>(
       line->keys - static_cast<int64_t>(std::ceil((heard - line->first_step) / line->steps_per_key)), 0, line->keys);
@@ -181,12 +219,11 @@ void judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeRe
     probed.verdict += "; the last " + count(padding, "key") + " (from " +
                       number(heard * result.seconds_per_step, "%.2f") + " s on) are padding";
   probed.geometry = std::move(geometry);
+  return line;
 }
 
-void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, const SiteResponse& unfolded,
-                const ProbeResult& result) {
+void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, const ProbeResult& result) {
   if (!layout) {
-    if (probed.groups > 1 && judge_groups(probed, unfolded, result)) return;
     judge_without(probed, result);
     if (probed.groups > 1)
       probed.verdict += "; it attends inside " + std::to_string(probed.groups) + " groups of keys per picture";
@@ -204,6 +241,15 @@ void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, cons
     if (!layout->anchored) text += "; whether the last row has its end is not seen: it may belong to what follows";
   }
   probed.verdict = std::move(text);
+}
+
+/// Of a site that takes each tile or frame for a picture of its own.
+void judge_apart(ProbedSite& probed, const KeyLayout& layout, const ProbeResult& one, const ProbeResult& result) {
+  probed.local_share = layout.local_share;
+  probed.verdict = describe(layout.geometry, one) + ", " + percent(layout.local_share) +
+                   " of its keys local, in each of " + std::to_string(result.parts) +
+                   (result.medium == ProbeMedium::Tiles ? " tiles" : " frames") +
+                   ": rows of keys of their own, of which no overlay is made";
 }
 
 }  // namespace
@@ -250,17 +296,25 @@ std::string describe(const Geometry& geometry, const ProbeResult& result) {
 }
 
 void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded) {
-  std::vector<std::optional<KeyLayout>> layouts(result.sites.size());
-  std::vector<GridSize> grids;
   const bool sound = result.medium == ProbeMedium::Sound;
+  ProbeResult one;  // tile or frame
+  one.unit = result.unit;
+  one.width = result.width;
+  one.height = result.height;
+  const auto apart = [&](const ProbedSite& probed) { return result.parts > 1 && probed.groups > 1; };
+  std::vector<std::optional<KeyLayout>> layouts(result.sites.size());
+  std::vector<std::optional<KeyWindows>> windows(result.sites.size());
+  std::vector<GridSize> grids;
   for (size_t i = 0; i < layouts.size(); ++i) {
     ProbedSite& probed = result.sites[i];
     probed.responding =
         std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.responds; });
-    const auto size = sound ? std::nullopt : find_grid(probed.keys, result.width, result.height);
-    if (!size) continue;
-    layouts[i] = find_layout(probed.keys, *size, result, alone(probed), Layouts::All);
+    if (sound || probed.keys.empty()) continue;
+    const auto size = find_grid(probed.keys, result.width, result.height);
+    if (size) layouts[i] = find_layout(probed.keys, *size, apart(probed) ? one : result, alone(probed), Layouts::All);
     if (layouts[i]) grids.push_back(*size);
+    if (!layouts[i] && !apart(probed)) windows[i] = own_windows(probed, unfolded[i], result);
+    if (windows[i]) grids.push_back(windows[i]->grid);
   }
   // Fine grids first: a coarse one of another site may fit a finer one merged.
   std::sort(grids.begin(), grids.end(), [](GridSize a, GridSize b) {
@@ -269,16 +323,31 @@ void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const s
   grids.erase(std::unique(grids.begin(), grids.end(),
                           [](GridSize a, GridSize b) { return a.rows == b.rows && a.cols == b.cols; }),
               grids.end());
+  std::optional<KeyTimeline> known;
   for (size_t i = 0; i < layouts.size(); ++i) {
     ProbedSite& probed = result.sites[i];
     if (probed.keys.empty()) continue;
     if (probed.responding == 0) {
       probed.verdict = "no key responds: this site does not see argument " + std::to_string(result.argument);
-    } else if (sound) {
-      judge_sound(probed, folded[i], result);
+      continue;
+    }
+    if (sound) {
+      const auto line = judge_sound(probed, folded[i], result, known);
+      if (line && !known) known = line;
+      continue;
+    }
+    if (!layouts[i] && !windows[i] && probed.groups > 1 && !apart(probed))
+      windows[i] = supposed_windows(probed, unfolded[i], result, grids);
+    if (windows[i]) {
+      probed.local_share = windows[i]->local_share;
+      probed.verdict = describe(*windows[i], result);
+      continue;
+    }
+    if (!layouts[i]) layouts[i] = supposed_layout(probed, folded[i], apart(probed) ? one : result, grids);
+    if (apart(probed) && layouts[i]) {
+      judge_apart(probed, *layouts[i], one, result);
     } else {
-      if (!layouts[i]) layouts[i] = supposed_layout(probed, folded[i], result, grids);
-      judge_site(probed, layouts[i], unfolded[i], result);
+      judge_site(probed, layouts[i], result);
     }
   }
 }

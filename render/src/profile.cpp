@@ -188,7 +188,7 @@ void read_tokens(const Field& field, const std::string& directory, Profile& prof
 Profile read(const std::string& text, const std::string& source, const std::string& directory) {
   const json document = parse(text, source);
   const Field root(document, source, "");
-  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "tokens"});
+  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "verify", "tokens"});
   if (!root.has("gaze_profile")) root.refuse("the field gaze_profile: 1", "none");
   if (root.at("gaze_profile").value() != 1) root.at("gaze_profile").refuse("1");
   if (!root.has("sites")) root.refuse("the field sites", "none");
@@ -206,6 +206,7 @@ Profile read(const std::string& text, const std::string& source, const std::stri
     }
     profile.geometry = read_geometry(geometry, profile.image);
   }
+  if (root.has("verify")) profile.verify = root.at("verify").flag();
   if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);
   return profile;
 }

@@ -203,12 +203,11 @@ void check_as_far_as_known(const Field& field, const Geometry& geometry) {
 }  // namespace
 
 Geometry read_geometry(const Field& field, const std::optional<ImageInput>& image) {
-  field.expect_object({"kind",           "preset",    "rows",         "cols",        "leading",
-                       "trailing",       "first_key", "fit",          "input_width", "input_height",
-                       "resize_shorter", "patch",     "merge",        "order",       "window_rows",
-                       "window_cols",    "row_end",   "last_row_end", "tiles",       "thumbnail",
-                       "video",          "time",      "unpad",        "spans",       "picture",
-                       "pictures"});
+  field.expect_object({"kind",      "preset",    "rows",        "cols",         "leading",        "trailing",
+                       "first_key", "fit",       "input_width", "input_height", "resize_shorter", "patch",
+                       "merge",     "order",     "window_rows", "window_cols",  "row_end",        "last_row_end",
+                       "tiles",     "thumbnail", "video",       "time",         "unpad",          "spans",
+                       "picture",   "pictures"});
   Geometry geometry = start_from(field);
   set_whole(field, "rows", 1, geometry.rows);
   set_whole(field, "cols", 1, geometry.cols);

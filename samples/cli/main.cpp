@@ -115,15 +115,15 @@ void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments) {
   medium("--image-arg", ProbeMedium::Picture,
          "Which argument is the picture, counted from 0: floating point [batch, channels, height, width], or a\n"
          "spectrogram that the model reads as one, [batch, height, width]");
-  CLI::Option* tiles = medium("--tiles-arg", ProbeMedium::Tiles,
-                              "A picture cut into tiles: [batch, tiles, channels, height, width]");
+  CLI::Option* tiles =
+      medium("--tiles-arg", ProbeMedium::Tiles, "A picture cut into tiles: [batch, tiles, channels, height, width]");
   medium("--video-arg", ProbeMedium::Video, "Frames: [batch, frames, channels, height, width]");
   CLI::Option* patches =
       medium("--patches-arg", ProbeMedium::Patches,
              "A list of patches: [patches, values] or [batch, patches, values]; with --patch-grid, or each beginning\n"
              "with its row and column");
-  CLI::Option* sound = medium("--audio-arg", ProbeMedium::Sound,
-                              "A waveform [batch, samples], or a spectrogram [batch, bins, frames]");
+  CLI::Option* sound =
+      medium("--audio-arg", ProbeMedium::Sound, "A waveform [batch, samples], or a spectrogram [batch, bins, frames]");
   media->require_option(1);
   verb.add_option_function<std::vector<int64_t>>(
           "--tiles",
@@ -173,8 +173,8 @@ void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments) {
 
 std::function<int()> add_probe(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::ProbeArguments>();
-  CLI::App* verb =
-      app.add_subcommand("probe", "Measure which keys stand for which part of a picture or a sound; write or verify a profile");
+  CLI::App* verb = app.add_subcommand(
+      "probe", "Measure which keys stand for which part of a picture or a sound; write or verify a profile");
   verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
   verb->add_option("--inputs", arguments->inputs, "The method's arguments, as for gaze run")
       ->type_name("FILE")

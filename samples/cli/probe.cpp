@@ -54,13 +54,12 @@ void print(const ProbeResult& result) {
     std::printf("%s %-*s  %s\n", site.site.proposed ? "*" : " ", static_cast<int>(width),
                 printable(site.site.name).c_str(), printable(site.verdict).c_str());
   }
-  const std::string strips = result.medium == ProbeMedium::Sound
-                                 ? std::to_string(result.strip_width) + " " + result.unit
-                                 : std::to_string(result.strip_width) + " x " +
-                                       std::to_string(result.strip_height) + " " + result.unit;
+  const std::string strips =
+      result.medium == ProbeMedium::Sound
+          ? std::to_string(result.strip_width) + " " + result.unit
+          : std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " " + result.unit;
   std::printf("\n%lld runs of %s in %.1f s, strips of %s. * would make the overlay\n",
-              static_cast<long long>(result.runs), result.method.c_str(), result.seconds,
-              strips.c_str());
+              static_cast<long long>(result.runs), result.method.c_str(), result.seconds, strips.c_str());
 }
 
 /// States the runs and their cost once they are known, then counts; on a terminal only.
@@ -125,10 +124,9 @@ int probe(const ProbeArguments& arguments) {
   if (!arguments.out.empty()) {
     write_profile(arguments.out, proposed_profile(result));
     if (!arguments.json)
-      std::printf("profile   %s%s\n", printable(arguments.out).c_str(),
-                  arguments.options.medium == ProbeMedium::Sound
-                      ? ""
-                      : " (not measured: geometry.fit, image.mean, image.std)");
+      std::printf(
+          "profile   %s%s\n", printable(arguments.out).c_str(),
+          arguments.options.medium == ProbeMedium::Sound ? "" : " (not measured: geometry.fit, image.mean, image.std)");
   }
   return wrong.empty() ? 0 : 1;
 }

@@ -16,11 +16,10 @@ void add_if(nlohmann::ordered_json& json, const char* field, int64_t value, int6
 }  // namespace
 
 nlohmann::ordered_json to_json(const Geometry& geometry) {
-  nlohmann::ordered_json json = {
-      {"kind", geometry.time    ? "time"
-               : geometry.video ? "video"
-               : geometry.tiles ? "tiles"
-                                : "grid"}};
+  nlohmann::ordered_json json = {{"kind", geometry.time    ? "time"
+                                          : geometry.video ? "video"
+                                          : geometry.tiles ? "tiles"
+                                                           : "grid"}};
   if (geometry.time) {
     json["time"] = {{"keys", geometry.cols},
                     {"seconds_per_key", geometry.time->seconds_per_key},

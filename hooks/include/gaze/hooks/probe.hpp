@@ -28,26 +28,27 @@ enum class ProbeMedium {
 
 /// How the tiles of a picture lie. Two of them one above the other, or side by side: the keys do not always tell.
 struct ProbeTiles {
-  int64_t rows = 0, cols = 0;           ///< 0: every arrangement is tried
-  std::optional<bool> thumbnail_first;  ///< a tile more than rows x cols is the whole picture: before or after the others
+  int64_t rows = 0, cols = 0;  ///< 0: every arrangement is tried
+  std::optional<bool>
+      thumbnail_first;  ///< a tile more than rows x cols is the whole picture: before or after the others
 };
 
 /// Which place of the picture each row of a list of patches is.
 struct ProbePatches {
-  int64_t frames = 1;         ///< of patches, one after another
-  int64_t rows = 0, cols = 0; ///< patches of a frame; 0: the first two values of every patch are its row and column
-  int64_t merge = 1;          ///< patches are listed in groups of merge x merge, that are merged later
+  int64_t frames = 1;          ///< of patches, one after another
+  int64_t rows = 0, cols = 0;  ///< patches of a frame; 0: the first two values of every patch are its row and column
+  int64_t merge = 1;           ///< patches are listed in groups of merge x merge, that are merged later
 };
 
 struct ProbeOptions {
   ProbeMedium medium = ProbeMedium::Picture;
-  ProbeTiles tiles = {};         ///< of Tiles
-  ProbePatches patches = {};     ///< of Patches
-  double seconds_per_step = 0;   ///< of Sound: of a sample or a frame, > 0
-  bool time_first = false;       ///< of Sound: the spectrogram is [batch, frames, bins]
-  int64_t bands = 64;     ///< most strips to perturb per axis, 2 to 4096; a cell should be 3 strips wide or more
-  uint64_t seed = 1;      ///< of the perturbation's signs
-  double strength = 1.0;  ///< of the perturbation, in standard deviations of the picture; > 0
+  ProbeTiles tiles = {};        ///< of Tiles
+  ProbePatches patches = {};    ///< of Patches
+  double seconds_per_step = 0;  ///< of Sound: of a sample or a frame, > 0
+  bool time_first = false;      ///< of Sound: the spectrogram is [batch, frames, bins]
+  int64_t bands = 64;           ///< most strips to perturb per axis, 2 to 4096; a cell should be 3 strips wide or more
+  uint64_t seed = 1;            ///< of the perturbation's signs
+  double strength = 1.0;        ///< of the perturbation, in standard deviations of the picture; > 0
   /// Called after every run: how many are done, how many there will be, seconds since the first began.
   std::function<void(int64_t done, int64_t runs, double seconds)> progress = {};
 };
@@ -114,5 +115,10 @@ GAZE_API Profile proposed_profile(const ProbeResult& result);
 /// profile selects.
 /// @throws gaze::Error when the profile has no geometry, or matches no site of the method.
 GAZE_API std::vector<std::string> differences(const ProbeResult& result, const Profile& profile);
+
+/// What `attach` does where a profile says `verify`: probes `forward` on the given inputs, whose argument
+/// `image.argument` is a single picture.
+/// @throws gaze::Error naming every difference; when the profile lacks a geometry or that argument; and as `probe`.
+GAZE_API void verify(const torch::jit::Module& module, const Profile& profile, const std::vector<c10::IValue>& inputs);
 
 }  // namespace gaze
