@@ -178,7 +178,7 @@ int64_t cell_of(const ProbedKey& key, const Geometry& geometry, const PartsLayou
   }
   const int64_t rows = geometry.grid_rows();
   const int64_t cols = geometry.grid_cols();
-  int64_t tile = key.part;
+  int64_t tile = parts.rows * parts.cols > 1 || parts.thumbnail_first ? key.part : 0;
   if (parts.thumbnail_first) {
     const int64_t whole = *parts.thumbnail_first ? 0 : parts.rows * parts.cols;
     if (tile == whole) {

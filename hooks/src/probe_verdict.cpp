@@ -19,6 +19,14 @@ constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by
 
 std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
 
+/// " with 1 leading and 2 trailing", of every tile or frame.
+std::string specials(int64_t leading, int64_t trailing) {
+  std::string text;
+  if (leading > 0) text = " with " + std::to_string(leading) + " leading";
+  if (trailing > 0) text += (leading > 0 ? " and " : " with ") + std::to_string(trailing) + " trailing";
+  return text;
+}
+
 /// " of 8 x 8 pixels"; empty where it is not known how the tiles lie that the grid goes through.
 std::string cell_size(const Geometry& geometry, const ProbeResult& result) {
   int64_t rows = geometry.rows;
@@ -126,10 +134,12 @@ std::string describe(const KeyWindows& windows, const ProbeResult& result) {
                      std::to_string(result.height / windows.grid.rows) + " " + result.unit + " in windows of " +
                      std::to_string(windows.window.rows) + " x " + std::to_string(windows.window.cols) + " cells, " +
                      std::to_string(windows.count.rows) + " x " + std::to_string(windows.count.cols) + " windows";
-  if (windows.shift.rows + windows.shift.cols > 0)
+  if (!windows.by_rows) {
+    text += ", whose shift and order of keys are not seen";
+  } else if (windows.shift.rows + windows.shift.cols > 0) {
     text +=
         ", shifted by " + std::to_string(windows.shift.rows) + " x " + std::to_string(windows.shift.cols) + " cells";
-  if (!windows.by_rows) text += ", the keys of a window not row by row";
+  }
   return text + ": rows of keys of their own, of which no overlay is made";
 }
 
@@ -271,15 +281,13 @@ std::string describe(const Geometry& geometry, const ProbeResult& result) {
     text += ", in windows of " + std::to_string(geometry.window_rows) + " x " + std::to_string(geometry.window_cols);
   if (geometry.tiles) {
     text += ", in " + std::to_string(geometry.tiles->rows) + " x " + std::to_string(geometry.tiles->cols) + " tiles";
-    if (geometry.tiles->leading > 0) text += " with " + std::to_string(geometry.tiles->leading) + " leading";
-    if (geometry.tiles->trailing > 0) text += " with " + std::to_string(geometry.tiles->trailing) + " trailing";
+    text += specials(geometry.tiles->leading, geometry.tiles->trailing);
   }
   if (geometry.video) {
     const Video& video = *geometry.video;
     text += ", in " + std::to_string(video.key_frames()) + " key frames";
     if (video.temporal_merge > 1) text += " of " + std::to_string(video.temporal_merge) + " frames";
-    if (video.leading > 0) text += " with " + std::to_string(video.leading) + " leading";
-    if (video.trailing > 0) text += " with " + std::to_string(video.trailing) + " trailing";
+    text += specials(video.leading, video.trailing);
   }
   if (geometry.row_end > 0) {
     text += ", " + count(geometry.row_end, "key") + " after each row";
