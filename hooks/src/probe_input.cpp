@@ -13,6 +13,8 @@
 namespace gaze {
 namespace {
 
+constexpr int64_t kFrequencyBands = 8;
+
 std::string told(const c10::IValue& value) {
   return value.isTensor() && value.toTensor().defined()
              ? c10::str(value.toTensor().scalar_type(), " ", value.toTensor().sizes())
@@ -149,6 +151,10 @@ void ProbeInput::read_sound(int64_t argument, const ProbeOptions& options) {
   unit = base.dim() == 2 ? "samples" : "frames";
   columns = cut(base.size(time), strip_for(base.size(time), options.bands), along(base, time));
   silent_steps = equal_at_end(base, time);
+  if (base.dim() == 2) return;
+  // A few bands of frequency, to tell frames from patches.
+  const int64_t bins = options.time_first ? -1 : -2;
+  rows = cut(base.size(bins), strip_for(base.size(bins), kFrequencyBands), along(base, bins));
 }
 
 ProbeInput::ProbeInput(const c10::IValue& value, int64_t argument, const ProbeOptions& options) {

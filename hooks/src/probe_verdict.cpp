@@ -170,12 +170,11 @@ std::optional<KeyWindows> supposed_windows(const ProbedSite& probed, const SiteR
 std::optional<KeyTimeline> judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result,
                                        const std::optional<KeyTimeline>& known) {
   if (response.rows.strips > 0) {
-    // Where keys lie in frequency too, each time has several.
-    std::vector<double> bins;
-    for (const ProbedKey& key : probed.keys) {
-      if (key.placed) bins.push_back(key.y);
-    }
-    if (2 * static_cast<int64_t>(bins.size()) > probed.responding && count_cells(bins, response.rows.pixels) > 1) {
+    ProbeResult spectrogram;
+    spectrogram.width = result.width;
+    spectrogram.height = result.height;
+    const auto grid = find_grid(probed.keys, result.width, result.height);
+    if (grid && grid->rows > 1 && find_layout(probed.keys, *grid, spectrogram, alone(probed), Layouts::Lines)) {
       probed.verdict =
           "its keys are patches of time and frequency: probe the spectrogram as a picture, [batch, height, width]";
       return std::nullopt;

@@ -79,7 +79,7 @@ struct ProbeResult {
   int64_t argument = 0;
   ProbeMedium medium = ProbeMedium::Picture;
   std::string unit;                           ///< "pixels", "patches" of a list, "samples" or "frames" of a sound
-  int64_t width = 0, height = 0;              ///< of the picture, of each tile or frame; of a sound its steps, and 1
+  int64_t width = 0, height = 0;              ///< of the picture, of each tile or frame; of a sound its steps and bins
   int64_t parts = 1;                          ///< tiles or frames
   ProbeTiles tiles = {};                      ///< as stated
   double seconds_per_step = 0;                ///< of a sound
@@ -94,8 +94,8 @@ struct ProbeResult {
 /// site which keys respond, where each has its centre, and which geometry that makes. Nothing is placed in the module:
 /// a copy of the method's graph is run, without gradients. Probe before `attach`.
 ///
-/// Cost: 2 runs of the method, and one for each strip and each tile or frame: at most 2 + 2 x bands + parts; memory for
-/// the keys of the first call of every site, once.
+/// Cost: 2 runs of the method, and one for each strip and each tile or frame: at most 2 + 2 x bands + parts, of a
+/// spectrogram 2 + bands + 8; memory for the keys of the first call of every site, once.
 /// @param arguments  of the method, without self; defaults may be left out
 /// @param argument   index of the one that is perturbed, as `options.medium` says
 /// @throws gaze::Error when an argument is not as stated, when the method's graph changes with training and the module
