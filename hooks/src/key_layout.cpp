@@ -245,7 +245,8 @@ std::optional<Fitted> fit(const std::vector<ProbedKey>& keys, const Geometry& ge
 template <typename Try>
 bool each_video_layout(GridSize grid, int64_t frames, Try&& accept) {
   for (int64_t merge = 1; merge <= std::min(frames, kMostMergedFrames); ++merge) {
-    if (frames % merge != 0) continue;
+    // One key frame of all cannot be told from frames that are rows of a batch.
+    if (frames % merge != 0 || (merge > 1 && merge == frames)) continue;
     for (int64_t ends = 0; ends <= 1; ++ends) {
       for (int64_t special = 0; special <= 2; ++special) {
         for (int64_t leading = special; leading >= 0; --leading) {

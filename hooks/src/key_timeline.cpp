@@ -19,6 +19,18 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+/// Three standard errors of a slope, from how far the keys lie off its line.
+double uncertainty(const std::vector<ProbedKey>& keys, const std::vector<int64_t>& placed, double slope) {
+  std::vector<double> offsets;
+  for (const int64_t key : placed)
+    offsets.push_back(keys[static_cast<size_t>(key)].x - slope * static_cast<double>(key));
+  const double centre = median(offsets);
+  double square = 0;
+  for (const double offset : offsets) square += (offset - centre) * (offset - centre);
+  const auto count = static_cast<double>(placed.size());
+  return 3 * std::sqrt(12 * square) / (count * count);
+}
+
 }  // namespace
 
 std::optional<KeyTimeline> find_timeline(const std::vector<ProbedKey>& keys, int64_t steps, int64_t strip,
@@ -43,10 +55,9 @@ std::optional<KeyTimeline> find_timeline(const std::vector<ProbedKey>& keys, int
       slopes.push_back((at(placed[i + half]) - at(placed[i])) / static_cast<double>(placed[i + half] - placed[i]));
     line.steps_per_key = median(std::move(slopes));
     if (!(line.steps_per_key > 0)) return std::nullopt;
-    line.uncertain = width / static_cast<double>(placed.size());
+    line.uncertain = uncertainty(keys, placed, line.steps_per_key);
     const double whole = std::round(line.steps_per_key);
-    const double off = std::abs(whole - line.steps_per_key);
-    if (whole > 0 && line.uncertain < kCertain && off <= std::max(line.uncertain, kCertain)) {
+    if (whole > 0 && line.uncertain < kCertain && std::abs(whole - line.steps_per_key) <= kCertain) {
       line.steps_per_key = whole;
       line.uncertain = 0;
     }

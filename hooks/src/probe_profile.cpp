@@ -114,8 +114,8 @@ std::vector<std::string> differences(const ProbeResult& result, const Profile& p
     }
     const double share = agreement_of(site, geometry, result);
     if (share < kAgreement)
-      found.push_back(site.site.name + ": expected the keys of " + describe(geometry, result) +
-                      " in their cells, got " + percent(share) + " there" + measured);
+      found.push_back(site.site.name + ": expected " + describe(geometry, result) +
+                      " with the keys in their places, got " + percent(share) + " there" + measured);
   }
   if (!any)
     throw Error("probe: profile: expected a pattern of sites that " + result.method +

@@ -152,16 +152,22 @@ std::optional<KeyWindows> own_windows(const ProbedSite& probed, const SiteRespon
   return grid ? find_windows(keys_gk, probed.groups, *grid, result.width, result.height) : std::nullopt;
 }
 
-/// As `own_windows`, behind much mixing: on the grids of other sites, and on these merged.
+/// As `own_windows`, behind much mixing: on the grids of other sites, on these merged, and on all responding keys as
+/// cells that are nearly square.
 std::optional<KeyWindows> supposed_windows(const ProbedSite& probed, const SiteResponse& unfolded,
                                            const ProbeResult& result, const std::vector<GridSize>& others) {
+  std::vector<GridSize> supposed;
   for (int64_t merge = 1; merge <= 2; ++merge) {
-    for (const GridSize& other : others) {
-      const GridSize grid{(other.rows + merge - 1) / merge, (other.cols + merge - 1) / merge};
-      if (grid.rows * grid.cols < kFewestSupposed) continue;
-      const std::vector<ProbedKey> keys_gk = locate_on(unfolded, grid.rows, grid.cols);
-      if (auto found = find_windows(keys_gk, probed.groups, grid, result.width, result.height)) return found;
-    }
+    for (const GridSize& other : others)
+      supposed.push_back({(other.rows + merge - 1) / merge, (other.cols + merge - 1) / merge});
+  }
+  const std::vector<ProbedKey> found_gk = locate(unfolded);
+  const auto cells = std::count_if(found_gk.begin(), found_gk.end(), [](const ProbedKey& key) { return key.responds; });
+  for (const GridSize& grid : nearly_square(cells, result)) supposed.push_back(grid);
+  for (const GridSize& grid : supposed) {
+    if (grid.rows * grid.cols < kFewestSupposed) continue;
+    const std::vector<ProbedKey> keys_gk = locate_on(unfolded, grid.rows, grid.cols);
+    if (auto found = find_windows(keys_gk, probed.groups, grid, result.width, result.height)) return found;
   }
   return std::nullopt;
 }

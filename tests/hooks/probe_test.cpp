@@ -245,7 +245,8 @@ CATCH_TEST_CASE("a probe names what is wrong with its arguments") {
   const auto arguments = inputs(40, 56);
   using Catch::Matchers::Contains;
   CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", arguments, 2), Contains("index below 2, got 2"));
-  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", arguments, 1), Contains("[batch, channels"));
+  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", {arguments[0], at::ones({4, kSize})}, 1),
+                          Contains("[batch, channels") && Contains("--patches-arg"));
   CATCH_CHECK_THROWS_WITH(gaze::probe(module, "backward", arguments, 0), Contains("got \"backward\""));
   gaze::ProbeOptions options;
   options.bands = 1;
@@ -445,7 +446,7 @@ CATCH_TEST_CASE("a probe finds the frames of a video, and those that share a key
   const gaze::ProbedSite apart =
       probed(frames + "    x = y.flatten(0, 1)\n", noise({1, 4, 3, 24, 32}), of(gaze::ProbeMedium::Video));
   CATCH_CAPTURE(apart.verdict);
-  CATCH_CHECK_FALSE((apart.geometry && apart.geometry->video && apart.geometry->video->temporal_merge > 1));
+  CATCH_CHECK_FALSE(apart.geometry);
 }
 
 CATCH_TEST_CASE("a probe finds rejoined tiles behind a thumbnail, and asks how tiles lie that follow one another") {
@@ -535,10 +536,10 @@ CATCH_TEST_CASE("a probe finds windows and how far they are shifted") {
 }
 
 CATCH_TEST_CASE("a probe finds keys that drift towards the middle, by their order") {
-  // Each key is mostly the mean of all patches within two cells of it, as behind a deep backbone.
+  // Each key is the mean of the patches around it, as behind a deep backbone; at the border, of those that there are.
   const std::string drift =
       "    y = torch.conv2d(x, self.patch, None, [8, 8])\n"
-      "    y = torch.avg_pool2d(y, 5, 1, 2, False, False) + 0.05 * y\n" +
+      "    y = torch.avg_pool2d(y, 3, 1, 1, False, False)\n" +
       kRows;
   const gaze::ProbeResult result = gaze::probe(attends(drift), "forward", with_text(noise({1, 3, 40, 56})), 0);
   CATCH_REQUIRE(result.sites.size() == 1);
