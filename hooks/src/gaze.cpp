@@ -2,6 +2,7 @@
 // The facade. The only file beside the taps that sees TorchScript values.
 #include <torch/csrc/jit/api/module.h>
 #include <gaze/gaze.hpp>
+#include <gaze/hooks/probe.hpp>
 
 #include <cstdlib>
 #include <cstring>
@@ -179,6 +180,11 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
         "found none. "
         "`gaze sites MODEL.pt` shows what was looked at.");
   }
+  if (profile.verify && example_inputs == nullptr)
+    throw Error(
+        "attach: example_inputs: expected those of forward, on which the profile's `verify` measures the geometry, got "
+        "none. Give them, or set verify to false.");
+  if (profile.verify) verify(module, profile, *example_inputs);
   std::string untapped;
   const torch::jit::Module clone = example_inputs != nullptr ? module.clone(/*inplace=*/true) : module;
   if (example_inputs != nullptr) untapped = outputs_of(clone, *example_inputs);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs an edited copy of a method's graph on perturbed pictures and watches its keys.
-#include <ATen/CPUGeneratorImpl.h>
+// Runs an edited copy of a method's graph on perturbed inputs and watches its keys.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/randint.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -17,6 +15,7 @@
 #include "graph_walk.hpp"
 #include "key_layout.hpp"
 #include "key_watch.hpp"
+#include "probe_input.hpp"
 #include "probe_verdict.hpp"
 #include "tap_ops.hpp"
 
@@ -42,13 +41,31 @@ void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
 
 /// What one site's keys did.
 struct Watched {
-  int64_t calls = 0;    // in the present run
-  at::Tensor base_km;   // float [keys, everything else]
-  at::Tensor square_k;  // double [keys], of the base
-  at::Tensor energy_k;  // double [keys], of the present run
-  int64_t groups = 1;   // of keys per picture: attention inside windows
-  std::string problem;  // why its keys cannot be compared
+  int64_t calls = 0;     // in the present run
+  int64_t groups = 1;    // of keys per picture: attention inside windows
+  at::Tensor base_gkm;   // float [groups, keys, everything else]
+  at::Tensor square_gk;  // double [groups, keys], of the base
+  at::Tensor energy_gk;  // double [groups, keys], of the present run
+  std::string problem;   // why its keys cannot be compared
 };
+
+/// float [groups, keys, everything else]: what lies in one group and what in another is another row of keys, though the
+/// model takes both for a batch.
+at::Tensor grouped(const at::Tensor& k, int64_t key_axis, int64_t groups, int64_t batch, int64_t heads) {
+  const at::Tensor all = k.detach();
+  const int64_t keys_at = all.dim() + key_axis;
+  if (groups == 1) return all.movedim(keys_at, 0).flatten(1).unsqueeze(0).to(at::kFloat);
+  std::vector<int64_t> sizes = all.sizes().vec();
+  int64_t at = 0;
+  if (sizes[0] == batch * groups || sizes[0] == batch * groups * heads) {
+    sizes[0] /= batch * groups;
+    sizes.insert(sizes.begin(), {batch, groups});
+    return all.reshape(sizes).movedim({1, keys_at + 2}, {0, 1}).flatten(2).to(at::kFloat);
+  }
+  while (at < all.dim() && (at == keys_at || sizes[static_cast<size_t>(at)] != groups)) ++at;
+  if (at == all.dim()) return grouped(k, key_axis, 1, batch, heads);
+  return all.movedim({at, keys_at}, {0, 1}).flatten(2).to(at::kFloat);
+}
 
 /// The method's graph with its keys watched, on a copy of its own: the module stays as it is.
 class WatchedMethod {
@@ -90,12 +107,12 @@ class WatchedMethod {
   }
 
   /// With argument `at` replaced. The first run is the base of all others.
-  void run(size_t at, const at::Tensor& argument) {
+  void run(size_t at, const at::Tensor& argument, int64_t batch) {
     const at::NoGradGuard no_grad;
-    batch_ = argument.size(0);
+    batch_ = batch;
     for (Watched& each : watched) {
       each.calls = 0;
-      each.energy_k = at::Tensor();
+      each.energy_gk = at::Tensor();
     }
     torch::jit::Stack stack = stack_;
     stack[at + 1] = argument;
@@ -113,21 +130,23 @@ class WatchedMethod {
       state.problem = "are nested or of fewer than 2 dimensions";
       return;
     }
-    const at::Tensor k_km = k.detach().movedim(axis, 0).flatten(1).to(at::kFloat);
-    if (!state.base_km.defined()) {
-      state.base_km = k_km.clone();
-      const int64_t heads = std::max(sites[static_cast<size_t>(site)].heads, sites[static_cast<size_t>(site)].kv_heads);
-      const int64_t outer = k.numel() / std::max<int64_t>(1, k.size(-1) * k.size(-2));
-      if (heads > 0 && outer % (heads * batch_) == 0) state.groups = outer / (heads * batch_);
-      state.square_k = state.base_km.square().sum({1}, false, at::kDouble).cpu();
+    const Site& known = sites[static_cast<size_t>(site)];
+    const int64_t heads = std::max(known.heads, known.kv_heads);
+    const int64_t outer = k.numel() / std::max<int64_t>(1, k.size(-1) * k.size(-2));
+    const int64_t groups = heads > 0 && outer > 0 && outer % (heads * batch_) == 0 ? outer / (heads * batch_) : 1;
+    const at::Tensor k_gkm = grouped(k, axis, groups, batch_, heads);
+    if (!state.base_gkm.defined()) {
+      state.base_gkm = k_gkm.clone();
+      state.groups = k_gkm.size(0);
+      state.square_gk = k_gkm.square().sum({2}, false, at::kDouble).cpu();
       return;
     }
-    if (k_km.sizes() != state.base_km.sizes()) {
+    if (k_gkm.sizes() != state.base_gkm.sizes()) {
       state.problem = "have other sizes in other runs";
       return;
     }
     // NaN that stays NaN is no change.
-    state.energy_k = (k_km - state.base_km).square().nan_to_num(0).sum({1}, false, at::kDouble).cpu();
+    state.energy_gk = (k_gkm - state.base_gkm).square().nan_to_num(0).sum({2}, false, at::kDouble).cpu();
   }
 
   torch::jit::Stack stack_;
@@ -138,113 +157,102 @@ class WatchedMethod {
 
 void refuse_unsteady(const WatchedMethod& method) {
   for (size_t i = 0; i < method.sites.size(); ++i) {
-    const at::Tensor& energy_k = method.watched[i].energy_k;
-    if (!energy_k.defined() || energy_k.max().item<double>() == 0) continue;
-    const auto moved = energy_k.gt(0).sum().item<int64_t>();
+    const at::Tensor& energy_gk = method.watched[i].energy_gk;
+    if (!energy_gk.defined() || energy_gk.max().item<double>() == 0) continue;
+    const auto moved = energy_gk.gt(0).sum().item<int64_t>();
     throw Error("probe: expected the same keys from two runs on the same input, got " + std::to_string(moved) + " of " +
-                std::to_string(energy_k.numel()) + " different ones at " + method.sites[i].name +
-                ". Put the module in evaluation mode, and take random crops and dropout out of it.");
+                std::to_string(energy_gk.numel()) + " different ones at " + method.sites[i].name +
+                ". Take random crops, noise and dropout out of it; a model that was traced in training mode keeps its "
+                "dropout.");
   }
 }
 
-int64_t strip_of(int64_t pixels, int64_t bands) {
-  const int64_t least = (pixels + bands - 1) / bands;
-  // Strips that divide the picture meet the borders of cells more often.
-  for (int64_t strip = least; strip <= 2 * least && 2 * strip <= pixels; ++strip) {
-    if (pixels % strip == 0) return strip;
+/// A module in training mode changes with every run: what it normalises by, what it drops.
+void refuse_training(const torch::jit::Module& module) {
+  for (const auto& [name, part] : module.named_modules()) {
+    if (!part.hasattr("training") || !part.attr("training").isBool() || !part.attr("training").toBool()) continue;
+    throw Error("probe: expected a module in evaluation mode, got " + (name.empty() ? "one" : name) +
+                " in training mode. Call eval() on it, before it is saved.");
   }
-  return least;
 }
 
-bool is_picture(const c10::IValue& value) {
-  if (!value.isTensor() || !value.toTensor().defined() || !value.toTensor().is_floating_point()) return false;
-  const at::Tensor& tensor = value.toTensor();
-  const bool one_each = tensor.dim() == 5 && tensor.size(1) == 1;
-  return (tensor.dim() == 4 || one_each) && tensor.size(-2) > 1 && tensor.size(-1) > 1;
+/// Room for what the strips of an axis do to `keys` keys.
+StripResponse room(const InputAxis& axis, int64_t keys) {
+  return {axis.length, axis.strip, axis.strips, std::vector<double>(static_cast<size_t>(keys * axis.strips))};
+}
+
+SiteResponse room(const ProbeInput& input, int64_t keys) {
+  return {room(input.columns, keys), room(input.rows, keys), room(input.parts, keys)};
+}
+
+/// What one strip changed, relative to each key's square; one that is zero, as a padded one, must not divide by it.
+void note(StripResponse& response, int64_t strip, const at::Tensor& energy, const at::Tensor& square) {
+  const at::Tensor change_k = (energy / square.clamp_min(1e-20)).contiguous();
+  const double* const change = change_k.const_data_ptr<double>();
+  for (int64_t k = 0; k < change_k.numel(); ++k)
+    response.energy_ks[static_cast<size_t>(k * response.strips + strip)] = change[k];
 }
 
 }  // namespace
 
 ProbeResult probe(const torch::jit::Module& module, const std::string& method,
-                  const std::vector<c10::IValue>& arguments, int64_t image_argument, const ProbeOptions& options) {
+                  const std::vector<c10::IValue>& arguments, int64_t argument, const ProbeOptions& options) {
   if (options.bands < 2 || options.bands > 4096)
     throw Error("probe: bands: expected 2 to 4096, got " + std::to_string(options.bands) + ".");
   if (!(options.strength > 0))
     throw Error("probe: strength: expected more than 0, got " + std::to_string(options.strength) + ".");
-  if (image_argument < 0 || image_argument >= static_cast<int64_t>(arguments.size()))
-    throw Error("probe: image_argument: expected an index below " + std::to_string(arguments.size()) + ", got " +
-                std::to_string(image_argument) + ". Count the method's arguments from 0, without self.");
-  const auto at = static_cast<size_t>(image_argument);
-  if (!is_picture(arguments[at])) {
-    const std::string got =
-        arguments[at].isTensor() && arguments[at].toTensor().defined()
-            ? c10::str(arguments[at].toTensor().scalar_type(), " ", arguments[at].toTensor().sizes())
-            : arguments[at].tagKind();
-    throw Error("probe: argument " + std::to_string(image_argument) +
-                ": expected a picture, floating point [batch, channels, height, width], got " + got +
-                ". A list of patches or of frames cannot be perturbed region by region: probe a method that takes the "
-                "picture itself.");
-  }
-  const at::Tensor base_bchw = arguments[at].toTensor();
+  if (argument < 0 || argument >= static_cast<int64_t>(arguments.size()))
+    throw Error("probe: argument: expected an index below " + std::to_string(arguments.size()) + ", got " +
+                std::to_string(argument) + ". Count the method's arguments from 0, without self.");
+  const auto at = static_cast<size_t>(argument);
+  const ProbeInput input(arguments[at], argument, options);
+  refuse_training(module);
 
   ProbeResult result;
   result.method = method;
-  result.image_argument = image_argument;
-  result.width = base_bchw.size(-1);
-  result.height = base_bchw.size(-2);
-  result.strip_width = strip_of(result.width, options.bands);
-  result.strip_height = strip_of(result.height, options.bands);
-  StripResponse columns{
-      result.width, result.strip_width, (result.width + result.strip_width - 1) / result.strip_width, {}};
-  StripResponse rows{
-      result.height, result.strip_height, (result.height + result.strip_height - 1) / result.strip_height, {}};
-  result.runs = 2 + columns.strips + rows.strips;
+  result.argument = argument;
+  result.medium = options.medium;
+  result.unit = input.unit;
+  result.width = input.columns.length;
+  result.height = input.rows.length;
+  result.parts = input.parts.length;
+  result.tiles = options.tiles;
+  result.seconds_per_step = options.seconds_per_step;
+  result.silent_steps = input.silent_steps;
+  result.strip_width = input.columns.strip;
+  result.strip_height = input.rows.strip;
+  result.runs = 2 + input.columns.strips + input.rows.strips + input.parts.strips;
 
   WatchedMethod watched(module, method, arguments);
   const auto begun = std::chrono::steady_clock::now();
   int64_t done = 0;
-  const auto run = [&](const at::Tensor& input) {
-    watched.run(at, input);
+  const auto run = [&](const at::Tensor& tensor) {
+    watched.run(at, tensor, input.batch);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     if (options.progress) options.progress(++done, result.runs, result.seconds);
   };
-  run(base_bchw);
-  run(base_bchw.clone());
+  run(input.base);
+  run(input.base.clone());
   refuse_unsteady(watched);
 
-  const double spread = base_bchw.to(at::kDouble).std().item<double>();
-  const double largest = base_bchw.abs().max().item<double>();
-  const double deviation = spread > 1e-6 * largest ? spread : 1.0;  // of a picture of one colour
-  auto generator = at::detail::createCPUGenerator(options.seed);
-  const at::Tensor noise_bchw =
-      (at::randint(0, 2, base_bchw.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul(2).sub(1))
-          .mul(options.strength * deviation)
-          .to(base_bchw.options());
   const size_t sites = watched.sites.size();
-  std::vector<StripResponse> columns_of(sites, columns);
-  std::vector<StripResponse> rows_of(sites, rows);
-  for (size_t i = 0; i < sites; ++i) {
-    const Watched& site = watched.watched[i];
-    const auto keys = static_cast<size_t>(site.base_km.defined() ? site.base_km.size(0) : 0);
-    columns_of[i].energy_ks.resize(keys * static_cast<size_t>(columns.strips));
-    rows_of[i].energy_ks.resize(keys * static_cast<size_t>(rows.strips));
+  std::vector<SiteResponse> folded;    // groups taken together
+  std::vector<SiteResponse> unfolded;  // every group's keys, where there are several
+  for (const Watched& site : watched.watched) {
+    const int64_t keys = site.base_gkm.defined() ? site.base_gkm.size(1) : 0;
+    folded.push_back(room(input, keys));
+    unfolded.push_back(room(input, site.groups > 1 ? site.groups * keys : 0));
   }
-  for (const int64_t axis : {-1, -2}) {
-    std::vector<StripResponse>& responses = axis == -1 ? columns_of : rows_of;
-    for (int64_t strip = 0; strip < responses.front().strips; ++strip) {
-      const int64_t first = strip * responses.front().strip;
-      const int64_t length = std::min(responses.front().strip, responses.front().pixels - first);
-      const at::Tensor input_bchw = base_bchw.clone();
-      input_bchw.narrow(axis, first, length).add_(noise_bchw.narrow(axis, first, length));
-      run(input_bchw);
+  for (const auto& [axis, response_of] : {std::pair{&input.columns, &SiteResponse::columns},
+                                          {&input.rows, &SiteResponse::rows},
+                                          {&input.parts, &SiteResponse::parts}}) {
+    for (int64_t strip = 0; strip < axis->strips; ++strip) {
+      run(input.perturbed(*axis, strip));
       for (size_t i = 0; i < sites; ++i) {
         const Watched& site = watched.watched[i];
-        if (!site.energy_k.defined()) continue;
-        // A key that is zero, as a padded one, must not divide by it.
-        const at::Tensor change_k = site.energy_k / site.square_k.clamp_min(1e-20);
-        const double* const change = change_k.const_data_ptr<double>();
-        for (int64_t k = 0; k < change_k.numel(); ++k)
-          responses[i].energy_ks[static_cast<size_t>(k * responses[i].strips + strip)] = change[k];
+        if (!site.energy_gk.defined()) continue;
+        note(folded[i].*response_of, strip, site.energy_gk.sum(0), site.square_gk.sum(0));
+        if (site.groups > 1) note(unfolded[i].*response_of, strip, site.energy_gk, site.square_gk);
       }
     }
   }
@@ -253,25 +261,34 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     ProbedSite& probed = result.sites.emplace_back();
     probed.site = watched.sites[i];
     const Watched& site = watched.watched[i];
+    probed.groups = site.groups;
     if (!site.problem.empty()) {
       probed.verdict = "cannot be probed: its keys " + site.problem;
-    } else if (!site.base_km.defined()) {
+    } else if (!site.base_gkm.defined()) {
       probed.verdict = "did not run";
     } else if (probed.site.channels) {
       probed.verdict = "compares channels: no key of it lies anywhere in the picture";
     } else {
-      probed.keys = locate(columns_of[i], rows_of[i]);
+      probed.keys = locate(folded[i]);
     }
   }
-  judge(result, columns_of, rows_of);
-  for (size_t i = 0; i < sites; ++i) {
-    ProbedSite& probed = result.sites[i];
-    const int64_t groups = watched.watched[i].groups;
-    if (!probed.geometry && probed.responding > 0 && groups > 1)
-      probed.verdict += "; it attends inside " + std::to_string(groups) +
-                        " groups of keys per picture, windows say, and which group a key is in is not in its number";
-  }
+  judge(result, folded, unfolded);
   return result;
+}
+
+void verify(const torch::jit::Module& module, const Profile& profile, const std::vector<c10::IValue>& inputs) {
+  const std::string method = "forward";
+  if (!profile.geometry)
+    throw Error("verify: geometry: expected one to verify, got none. State it in the profile, or set verify to false.");
+  if (!profile.image || profile.image->argument.count(method) == 0)
+    throw Error(
+        "verify: image.argument.forward: expected the index of the picture among the example's arguments, got none. "
+        "State it in the profile.");
+  const auto wrong = differences(probe(module, method, inputs, profile.image->argument.at(method)), profile);
+  if (wrong.empty()) return;
+  std::string text = "verify: expected the geometry that the profile \"" + profile.name + "\" states, found another:";
+  for (const std::string& each : wrong) text += " " + each;
+  throw Error(text + " Correct the profile: `gaze probe --out` writes one.");
 }
 
 }  // namespace gaze

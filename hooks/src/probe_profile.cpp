@@ -4,11 +4,56 @@
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "key_layout.hpp"
 #include "probe_verdict.hpp"
 
 namespace gaze {
+namespace {
+
+constexpr double kAgreement = 0.9;  // of the placed keys
+
+/// Of the placed keys of a sound's geometry: the share that lies within half a key, or a strip, of its place.
+double agreement_in_time(const ProbedSite& site, const Geometry& geometry, const ProbeResult& result) {
+  const double per_key = geometry.time->seconds_per_key / result.seconds_per_step;
+  const double first = geometry.time->first_seconds / result.seconds_per_step;
+  const double reach = std::max(per_key / 2, static_cast<double>(result.strip_width));
+  int64_t placed = 0;
+  int64_t right = 0;
+  for (int64_t cell = 0; cell < geometry.cols; ++cell) {
+    const ProbedKey& key = site.keys[static_cast<size_t>(geometry.first_cell() + cell)];
+    const double wanted = first + per_key * (static_cast<double>(cell) + 0.5);
+    placed += static_cast<int64_t>(key.placed);
+    right += static_cast<int64_t>(key.placed && std::abs(key.x - wanted) <= reach + per_key / 2);
+  }
+  return 2 * placed < geometry.cols ? 0 : static_cast<double>(right) / static_cast<double>(placed);
+}
+
+double agreement_of(const ProbedSite& site, const Geometry& geometry, const ProbeResult& result) {
+  const bool sound = result.medium == ProbeMedium::Sound;
+  if (sound != geometry.time.has_value()) return 0;
+  return sound ? agreement_in_time(site, geometry, result) : agreement(site.keys, geometry, result);
+}
+
+/// With what the probed input says of sizes.
+Geometry stated_geometry(Geometry geometry, const ProbeResult& result) {
+  const bool patches = result.medium == ProbeMedium::Patches;
+  const int64_t pixels = patches ? std::max<int64_t>(1, geometry.patch) : 1;
+  if (geometry.video && geometry.video->frames == 0)
+    geometry.video->frames = patches ? result.parts * geometry.video->temporal_merge : result.parts;
+  if (geometry.video && patches) {  // a list of patches holds one entry for a key frame
+    geometry.video->frames = geometry.video->key_frames();
+    geometry.video->temporal_merge = 1;
+  }
+  const Tiles tiles = result.medium == ProbeMedium::Tiles ? geometry.tiles.value_or(Tiles()) : Tiles();
+  const int64_t width = result.width * tiles.cols * pixels;
+  const int64_t height = result.height * tiles.rows * pixels;
+  return resolve(geometry, {width, height, width, height});
+}
+
+}  // namespace
 
 Profile proposed_profile(const ProbeResult& result) {
   const bool any_proposed = std::any_of(result.sites.begin(), result.sites.end(),
@@ -31,10 +76,11 @@ Profile proposed_profile(const ProbeResult& result) {
     if (!considered(site) || site.keys.size() != best->keys.size()) continue;
     const Geometry& geometry = *site.geometry;
     if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
-        agreement(site.keys, wanted, result.width, result.height) >= 0.9)
+        agreement_of(site, wanted, result) >= kAgreement)
       profile.sites.push_back(site.site.name);
   }
-  profile.image = ImageInput{{{result.method, result.image_argument}}, {}, {}, result.width, result.height};
+  if (result.medium == ProbeMedium::Picture)
+    profile.image = ImageInput{{{result.method, result.argument}}, {}, {}, result.width, result.height};
   profile.geometry = wanted;
   return profile;
 }
@@ -44,7 +90,7 @@ std::vector<std::string> differences(const ProbeResult& result, const Profile& p
     throw Error(
         "probe: profile: expected a geometry to verify, got a profile without. Leave the profile out to "
         "measure one.");
-  const Geometry geometry = resolve(*profile.geometry, {result.width, result.height, 0, 0});
+  const Geometry geometry = stated_geometry(*profile.geometry, result);
   std::vector<std::string> found;
   bool any = false;
   for (const ProbedSite& site : result.sites) {
@@ -66,10 +112,10 @@ std::vector<std::string> differences(const ProbeResult& result, const Profile& p
       found.push_back(site.site.name + ": " + error.what() + " Measured: " + site.verdict + ".");
       continue;
     }
-    const double share = agreement(site.keys, geometry, result.width, result.height);
-    if (share < 0.9)
-      found.push_back(site.site.name + ": expected the keys of " + describe(geometry, result.width, result.height) +
-                      " in their cells, got " + percent(share) + " there" + measured);
+    const double share = agreement_of(site, geometry, result);
+    if (share < kAgreement)
+      found.push_back(site.site.name + ": expected " + describe(geometry, result) +
+                      " with the keys in their places, got " + percent(share) + " there" + measured);
   }
   if (!any)
     throw Error("probe: profile: expected a pattern of sites that " + result.method +

@@ -13,11 +13,11 @@
 namespace gaze {
 
 /// Layouts and verdicts of all sites whose keys were located, from the responses of each, in the order of the sites.
-void judge(ProbeResult& result, const std::vector<StripResponse>& columns_of,
-           const std::vector<StripResponse>& rows_of);
+/// @param unfolded  of every group's keys, group after group, where a site has several
+void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded);
 
 /// "24 x 24 cells of 16 x 16 pixels, 1 leading".
-std::string describe(const Geometry& geometry, int64_t width, int64_t height);
+std::string describe(const Geometry& geometry, const ProbeResult& result);
 
 /// "96 %", rounded down.
 std::string percent(double share);

@@ -82,6 +82,7 @@ std::string describe_cells(int64_t rows, int64_t cols) {
 
 std::string describe_span(const Geometry& geometry) {
   std::string text = describe_cells(geometry.rows, geometry.cols) + plus(row_ends(geometry), "row ends");
+  if (geometry.time) text = std::to_string(geometry.cols) + " cells in time";
   if (geometry.tiles) {
     const Tiles& tiles = *geometry.tiles;
     text = std::to_string(tiles.rows) + " x " + std::to_string(tiles.cols) + " tiles of (" +
@@ -163,6 +164,19 @@ void check_video(const Geometry& geometry) {
   }
 }
 
+void check_time(const Geometry& geometry) {
+  const Timeline& time = *geometry.time;
+  if (!(time.seconds_per_key > 0) || !std::isfinite(time.seconds_per_key))
+    refuse(".time.seconds_per_key: expected more than 0, got " + std::to_string(time.seconds_per_key) +
+           ". Set it to the time from one key to the next.");
+  if (!std::isfinite(time.first_seconds))
+    refuse(".time.first_seconds: expected a number, got " + std::to_string(time.first_seconds) +
+           ". Set it to where the first key begins.");
+  if (geometry.rows != 1 || geometry.patch > 0 || geometry.order != CellOrder::Rows || geometry.row_end > 0 ||
+      geometry.fit != Fit::Resize || geometry.tiles || geometry.thumbnail || geometry.video)
+    refuse(".time: expected one row of cells, got it beside what a picture has. Remove the other fields.");
+}
+
 // In floating point, where nothing overflows.
 void check_total(const Geometry& geometry) {
   const auto number = [](int64_t value) { return static_cast<double>(value); };
@@ -231,6 +245,7 @@ void check(const Geometry& geometry) {
   if (geometry.tiles) check_tiles(geometry);
   if (geometry.thumbnail) check_thumbnail(geometry);
   if (geometry.video) check_video(geometry);
+  if (geometry.time) check_time(geometry);
   check_total(geometry);
   if (geometry.unpad && (geometry.fit != Fit::Letterbox || geometry.tiles)) {
     refuse(std::string(".unpad: expected one grid in a letterbox, got it beside ") +
@@ -271,6 +286,7 @@ void check_keys(const Geometry& geometry, int64_t keys, bool alone) {
 
 ops::CellAffine place(const Geometry& geometry, int64_t width, int64_t height) {
   check(geometry);
+  if (geometry.time) refuse(".time: expected cells that lie on a picture, got those of a sound. Give no picture.");
   if (width < 1 || height < 1 || width > kMaxExtent || height > kMaxExtent) {
     refuse(": expected a picture of at least 1 x 1 pixels, got " + std::to_string(width) + " x " +
            std::to_string(height) + ". Give the original picture.");

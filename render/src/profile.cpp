@@ -110,8 +110,7 @@ std::vector<float> read_channels(const Field& field, bool positive) {
   std::vector<float> values;
   for (size_t i = 0; i < field.size(); ++i) {
     const Field entry = field.at(i);
-    if (!entry.value().is_number()) entry.refuse("a number");
-    const auto number = entry.value().get<float>();
+    const auto number = static_cast<float>(entry.number());
     if (!std::isfinite(number) || (positive && number <= 0))
       entry.refuse(positive ? "a number above 0" : "a finite number");
     values.push_back(number);
@@ -220,7 +219,7 @@ void read_tokens(const Field& field, const std::string& directory, Profile& prof
 Profile read(const std::string& text, const std::string& source, const std::string& directory) {
   const json document = parse(text, source);
   const Field root(document, source, "");
-  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "tokens"});
+  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "verify", "tokens"});
   if (!root.has("gaze_profile")) root.refuse("the field gaze_profile: 1", "none");
   if (root.at("gaze_profile").value() != 1) root.at("gaze_profile").refuse("1");
   if (!root.has("sites")) root.refuse("the field sites", "none");
@@ -238,6 +237,7 @@ Profile read(const std::string& text, const std::string& source, const std::stri
     }
     profile.geometry = read_geometry(geometry, profile.image);
   }
+  if (root.has("verify")) profile.verify = root.at("verify").flag();
   if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);
   return profile;
 }

@@ -68,6 +68,11 @@ class Field {
     return number;
   }
 
+  [[nodiscard]] double number() const {
+    if (!value_.is_number()) refuse("a number");
+    return value_.get<double>();
+  }
+
   [[nodiscard]] bool flag() const {
     if (!value_.is_boolean()) refuse("true or false");
     return value_.get<bool>();

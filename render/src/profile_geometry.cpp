@@ -10,12 +10,13 @@
 namespace gaze {
 namespace {
 
-enum class Kind { Grid, Tiles, Video };
+enum class Kind { Grid, Tiles, Video, Time };
 
 std::optional<Kind> parse_kind(const std::string& text) {
   if (text == "grid") return Kind::Grid;
   if (text == "tiles") return Kind::Tiles;
   if (text == "video") return Kind::Video;
+  if (text == "time") return Kind::Time;
   return std::nullopt;
 }
 
@@ -48,9 +49,15 @@ Geometry start_from(const Field& field) {
 
 // The kind says which of the objects belongs to it.
 void check_kind(const Field& field, const Geometry& geometry) {
-  const Kind implied = geometry.video ? Kind::Video : geometry.tiles ? Kind::Tiles : Kind::Grid;
-  const Kind kind = field.has("kind") ? field.at("kind").choice("grid, tiles, video", parse_kind) : implied;
-  const char* kind_name = kind == Kind::Video ? "video" : kind == Kind::Tiles ? "tiles" : "grid";
+  const Kind implied = geometry.time    ? Kind::Time
+                       : geometry.video ? Kind::Video
+                       : geometry.tiles ? Kind::Tiles
+                                        : Kind::Grid;
+  const Kind kind = field.has("kind") ? field.at("kind").choice("grid, tiles, video, time", parse_kind) : implied;
+  const char* kind_name = kind == Kind::Time    ? "time"
+                          : kind == Kind::Video ? "video"
+                          : kind == Kind::Tiles ? "tiles"
+                                                : "grid";
   const auto expect_part = [&](const std::string& part, bool there, bool wanted) {
     if (wanted && !there) field.refuse("the field " + part + " where kind is " + part, "none");
     if (there && !wanted) {
@@ -59,6 +66,7 @@ void check_kind(const Field& field, const Geometry& geometry) {
   };
   expect_part("tiles", geometry.tiles.has_value(), kind == Kind::Tiles);
   expect_part("video", geometry.video.has_value(), kind == Kind::Video);
+  expect_part("time", geometry.time.has_value(), kind == Kind::Time);
 }
 
 void read_tiles(const Field& field, Geometry& geometry) {
@@ -98,6 +106,22 @@ void read_video(const Field& field, Geometry& geometry) {
   set_whole(field, "leading", 0, video.leading);
   set_whole(field, "trailing", 0, video.trailing);
   geometry.video = video;
+}
+
+void read_time(const Field& field, const Field& geometry_field, Geometry& geometry) {
+  field.expect_object({"keys", "seconds_per_key", "first_seconds"});
+  for (const char* required : {"keys", "seconds_per_key"}) {
+    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
+  }
+  for (const char* other : {"rows", "cols"}) {
+    if (geometry_field.has(other)) geometry_field.at(other).refuse("no " + std::string(other) + " beside time");
+  }
+  geometry.rows = 1;
+  set_whole(field, "keys", 1, geometry.cols);
+  Timeline time;
+  time.seconds_per_key = field.at("seconds_per_key").number();
+  if (field.has("first_seconds")) time.first_seconds = field.at("first_seconds").number();
+  geometry.time = time;
 }
 
 void read_spans(const Field& field, Geometry& geometry) {
@@ -179,11 +203,11 @@ void check_as_far_as_known(const Field& field, const Geometry& geometry) {
 }  // namespace
 
 Geometry read_geometry(const Field& field, const std::optional<ImageInput>& image) {
-  field.expect_object({"kind",           "preset",    "rows",         "cols",        "leading",
-                       "trailing",       "first_key", "fit",          "input_width", "input_height",
-                       "resize_shorter", "patch",     "merge",        "order",       "window_rows",
-                       "window_cols",    "row_end",   "last_row_end", "tiles",       "thumbnail",
-                       "video",          "unpad",     "spans",        "picture",     "pictures"});
+  field.expect_object({"kind",      "preset",    "rows",        "cols",         "leading",        "trailing",
+                       "first_key", "fit",       "input_width", "input_height", "resize_shorter", "patch",
+                       "merge",     "order",     "window_rows", "window_cols",  "row_end",        "last_row_end",
+                       "tiles",     "thumbnail", "video",       "time",         "unpad",          "spans",
+                       "picture",   "pictures"});
   Geometry geometry = start_from(field);
   set_whole(field, "rows", 1, geometry.rows);
   set_whole(field, "cols", 1, geometry.cols);
@@ -194,6 +218,7 @@ Geometry read_geometry(const Field& field, const std::optional<ImageInput>& imag
   if (field.has("tiles")) read_tiles(field.at("tiles"), geometry);
   if (field.has("thumbnail")) read_thumbnail(field.at("thumbnail"), geometry);
   if (field.has("video")) read_video(field.at("video"), geometry);
+  if (field.has("time")) read_time(field.at("time"), field, geometry);
   if (field.has("spans")) read_spans(field.at("spans"), geometry);
   set_whole(field, "picture", -1, geometry.picture);
   set_whole(field, "pictures", 0, geometry.pictures);

@@ -101,7 +101,10 @@ ordered_json site_list(const AttentionRecord& record) {
   return list;
 }
 
-const char* kind_name(const Geometry& geometry) { return geometry.video ? "video" : geometry.tiles ? "tiles" : "grid"; }
+const char* kind_name(const Geometry& geometry) {
+  if (geometry.time) return "time";
+  return geometry.video ? "video" : geometry.tiles ? "tiles" : "grid";
+}
 
 const char* order_name(CellOrder order) {
   return order == CellOrder::Columns ? "columns" : order == CellOrder::Windows ? "windows" : "rows";
@@ -125,6 +128,9 @@ void add_parts(const Geometry& geometry, ordered_json& facts) {
                           {"leading", thumbnail.leading},
                           {"trailing", thumbnail.trailing}};
   }
+  if (geometry.time)
+    facts["time"] = {{"seconds_per_key", geometry.time->seconds_per_key},
+                     {"first_seconds", geometry.time->first_seconds}};
   if (geometry.video) {
     const Video& video = *geometry.video;
     facts["video"] = {{"frames", video.frames},

@@ -96,18 +96,90 @@ std::function<int()> add_run(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? gaze::cli::run(*arguments) : -1; };
 }
 
+/// Exactly one of the flags that name the argument, and what belongs to it.
+void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments) {
+  using gaze::ProbeMedium;
+  gaze::ProbeOptions& options = arguments.options;
+  CLI::Option_group* media = verb.add_option_group("input", "What is probed: one of");
+  const auto medium = [&](const std::string& flag, ProbeMedium kind, const std::string& text) {
+    return media
+        ->add_option_function<int64_t>(
+            flag,
+            [&arguments, kind](int64_t argument) {
+              arguments.argument = argument;
+              arguments.options.medium = kind;
+            },
+            text)
+        ->type_name("N");
+  };
+  medium("--image-arg", ProbeMedium::Picture,
+         "Which argument is the picture, counted from 0: floating point [batch, channels, height, width], or a\n"
+         "spectrogram that the model reads as one, [batch, height, width]");
+  CLI::Option* tiles =
+      medium("--tiles-arg", ProbeMedium::Tiles, "A picture cut into tiles: [batch, tiles, channels, height, width]");
+  medium("--video-arg", ProbeMedium::Video, "Frames: [batch, frames, channels, height, width]");
+  CLI::Option* patches =
+      medium("--patches-arg", ProbeMedium::Patches,
+             "A list of patches: [patches, values] or [batch, patches, values]; with --patch-grid, or each beginning\n"
+             "with its row and column");
+  CLI::Option* sound =
+      medium("--audio-arg", ProbeMedium::Sound, "A waveform [batch, samples], or a spectrogram [batch, bins, frames]");
+  media->require_option(1);
+  verb.add_option_function<std::vector<int64_t>>(
+          "--tiles",
+          [&options](const std::vector<int64_t>& n) {
+            options.tiles.rows = n[0];
+            options.tiles.cols = n[1];
+          },
+          "How the tiles lie, where the keys do not tell")
+      ->type_name("ROWS COLS")
+      ->expected(2)
+      ->check(CLI::Range(1, 4096))
+      ->needs(tiles);
+  verb.add_option_function<std::string>(
+          "--thumbnail", [&options](const std::string& at) { options.tiles.thumbnail_first = at == "first"; },
+          "One tile more is the whole picture: before the others, or behind them")
+      ->check(CLI::IsMember({"first", "last"}))
+      ->needs(tiles);
+  verb.add_option_function<std::vector<int64_t>>(
+          "--patch-grid",
+          [&options](const std::vector<int64_t>& n) {
+            options.patches.frames = n[0];
+            options.patches.rows = n[1];
+            options.patches.cols = n[2];
+          },
+          "The grid that the patches are listed in, as in grid_thw")
+      ->type_name("FRAMES ROWS COLS")
+      ->expected(3)
+      ->check(CLI::Range(1, 65536))
+      ->needs(patches);
+  verb.add_option("--patch-merge", options.patches.merge,
+                  "Patches are listed in groups of M x M, which are merged later (2 in Qwen2-VL)")
+      ->type_name("M")
+      ->check(CLI::Range(1, 64))
+      ->needs(patches);
+  verb.add_option_function<double>(
+          "--sample-rate", [&options](double hz) { options.seconds_per_step = 1 / hz; }, "Of a waveform")
+      ->type_name("HZ")
+      ->check(CLI::PositiveNumber)
+      ->needs(sound);
+  verb.add_option("--hop-seconds", options.seconds_per_step, "Of a spectrogram: from one frame to the next")
+      ->type_name("S")
+      ->check(CLI::PositiveNumber)
+      ->needs(sound)
+      ->excludes("--sample-rate");
+  verb.add_flag("--time-first", options.time_first, "The spectrogram is [batch, frames, bins]")->needs(sound);
+}
+
 std::function<int()> add_probe(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::ProbeArguments>();
-  CLI::App* verb =
-      app.add_subcommand("probe", "Measure which keys stand for which part of the picture; write or verify a profile");
+  CLI::App* verb = app.add_subcommand(
+      "probe", "Measure which keys stand for which part of a picture or a sound; write or verify a profile");
   verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
   verb->add_option("--inputs", arguments->inputs, "The method's arguments, as for gaze run")
       ->type_name("FILE")
       ->required();
-  verb->add_option("--image-arg", arguments->image_argument,
-                   "Which argument is the picture, counted from 0: floating point [batch, channels, height, width]")
-      ->type_name("N")
-      ->required();
+  add_media(*verb, *arguments);
   verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
   verb->add_option("--profile", arguments->profile,
                    "Verify this profile's geometry instead. Exit 0: verified; 1: it differs")
@@ -116,7 +188,7 @@ std::function<int()> add_probe(CLI::App& app) {
   verb->add_option("--picture", arguments->picture,
                    "Draw the picture argument with the cells that were found and the centres of their keys")
       ->type_name("FILE.png");
-  verb->add_option("--bands", arguments->bands,
+  verb->add_option("--bands", arguments->options.bands,
                    "Most strips per axis. A cell should be three strips wide or more; each strip is a run")
       ->type_name("B")
       ->check(CLI::Range(2, 4096))
@@ -124,8 +196,8 @@ std::function<int()> add_probe(CLI::App& app) {
   add_device(*verb, arguments->device);
   verb->add_flag("--json", arguments->json, "Print JSON");
   verb->footer(
-      "Changes the picture strip by strip and watches which keys of each attention site change most. The method runs\n"
-      "twice, and once more per strip.\n"
+      "Changes the input strip by strip, in its own structure, and watches which keys of each attention site change\n"
+      "most. The method runs twice, and once more per strip.\n"
       "Example:\n"
       "  gaze probe model.pt --inputs inputs.pt --image-arg 0 --out profile.json");
   return [arguments, verb] { return verb->parsed() ? gaze::cli::probe(*arguments) : -1; };

@@ -19,9 +19,11 @@ namespace {
 
 nlohmann::ordered_json report(const ProbeResult& result) {
   nlohmann::ordered_json json = {{"method", result.method},
-                                 {"image_argument", result.image_argument},
+                                 {"argument", result.argument},
                                  {"width", result.width},
                                  {"height", result.height},
+                                 {"parts", result.parts},
+                                 {"unit", result.unit},
                                  {"strip", {result.strip_width, result.strip_height}},
                                  {"runs", result.runs},
                                  {"seconds", result.seconds},
@@ -33,7 +35,11 @@ nlohmann::ordered_json report(const ProbeResult& result) {
     if (site.geometry) entry["geometry"] = to_json(*site.geometry);
     for (const ProbedKey& key : site.keys) {
       nlohmann::ordered_json place;
-      if (key.local) place = {key.x, key.y};
+      if (key.local && result.parts > 1) {
+        place = {key.x, key.y, key.part};
+      } else if (key.local) {
+        place = {key.x, key.y};
+      }
       entry["centres"].push_back(place);
     }
     json["sites"].push_back(std::move(entry));
@@ -48,9 +54,12 @@ void print(const ProbeResult& result) {
     std::printf("%s %-*s  %s\n", site.site.proposed ? "*" : " ", static_cast<int>(width),
                 printable(site.site.name).c_str(), printable(site.verdict).c_str());
   }
-  std::printf("\n%lld runs of %s in %.1f s, strips of %lld x %lld pixels. * would make the overlay\n",
-              static_cast<long long>(result.runs), result.method.c_str(), result.seconds,
-              static_cast<long long>(result.strip_width), static_cast<long long>(result.strip_height));
+  const std::string strips =
+      result.medium == ProbeMedium::Sound
+          ? std::to_string(result.strip_width) + " " + result.unit
+          : std::to_string(result.strip_width) + " x " + std::to_string(result.strip_height) + " " + result.unit;
+  std::printf("\n%lld runs of %s in %.1f s, strips of %s. * would make the overlay\n",
+              static_cast<long long>(result.runs), result.method.c_str(), result.seconds, strips.c_str());
 }
 
 /// States the runs and their cost once they are known, then counts; on a terminal only.
@@ -79,17 +88,18 @@ int probe(const ProbeArguments& arguments) {
   if (!arguments.profile.empty() && !arguments.out.empty())
     throw Refusal("--out: expected without --profile, which verifies instead of measuring; got both. Give one.");
   if (!arguments.picture.empty()) expect_pictures();
+  if (!arguments.picture.empty() && arguments.options.medium != ProbeMedium::Picture)
+    throw Refusal("--picture: expected a single picture to draw on, got another kind of input. Leave the flag out.");
   const at::Device device = parse_device(arguments.device);
   Model model(arguments.model, device);
   Call call(model, arguments.method, arguments.inputs, device);
   Profile stated;
   if (!arguments.profile.empty()) stated = read_profile(arguments.profile);
-  ProbeOptions options;
-  options.bands = arguments.bands;
+  ProbeOptions options = arguments.options;
   options.progress = Announced(arguments.method);
   ProbeResult result;
   try {
-    result = probe(model.module(), arguments.method, call.arguments(), arguments.image_argument, options);
+    result = probe(model.module(), arguments.method, call.arguments(), arguments.argument, options);
   } catch (const Error&) {
     throw;
   } catch (const std::exception&) {
@@ -110,12 +120,13 @@ int probe(const ProbeArguments& arguments) {
       std::printf("verified: the geometry of %s\n", printable(arguments.profile).c_str());
   }
   if (!arguments.picture.empty())
-    write_probe_picture(arguments.picture, call.tensor_argument(arguments.image_argument).flatten(0, -4)[0], result);
+    write_probe_picture(arguments.picture, call.tensor_argument(arguments.argument).flatten(0, -4)[0], result);
   if (!arguments.out.empty()) {
     write_profile(arguments.out, proposed_profile(result));
     if (!arguments.json)
-      std::printf("profile   %s (not measured: geometry.fit, image.mean, image.std)\n",
-                  printable(arguments.out).c_str());
+      std::printf(
+          "profile   %s%s\n", printable(arguments.out).c_str(),
+          arguments.options.medium == ProbeMedium::Sound ? "" : " (not measured: geometry.fit, image.mean, image.std)");
   }
   return wrong.empty() ? 0 : 1;
 }

@@ -24,8 +24,18 @@ void write(const std::string& path, const nlohmann::ordered_json& json) {
 }  // namespace
 
 nlohmann::ordered_json to_json(const Geometry& geometry) {
-  nlohmann::ordered_json json = {
-      {"kind", geometry.tiles ? "tiles" : "grid"}, {"rows", geometry.rows}, {"cols", geometry.cols}};
+  nlohmann::ordered_json json = {{"kind", geometry.time    ? "time"
+                                          : geometry.video ? "video"
+                                          : geometry.tiles ? "tiles"
+                                                           : "grid"}};
+  if (geometry.time) {
+    json["time"] = {{"keys", geometry.cols},
+                    {"seconds_per_key", geometry.time->seconds_per_key},
+                    {"first_seconds", geometry.time->first_seconds}};
+  } else {
+    json["rows"] = geometry.rows;
+    json["cols"] = geometry.cols;
+  }
   add_if(json, "leading", geometry.leading);
   add_if(json, "trailing", geometry.trailing);
   add_if(json, "first_key", geometry.first_key);
@@ -42,6 +52,12 @@ nlohmann::ordered_json to_json(const Geometry& geometry) {
     add_if(json["tiles"], "leading", geometry.tiles->leading);
     add_if(json["tiles"], "trailing", geometry.tiles->trailing);
     add_if(json["tiles"], "row_end", geometry.tiles->row_end);
+  }
+  if (geometry.video) {
+    json["video"] = {{"frames", geometry.video->frames}};
+    add_if(json["video"], "temporal_merge", geometry.video->temporal_merge, 1);
+    add_if(json["video"], "leading", geometry.video->leading);
+    add_if(json["video"], "trailing", geometry.video->trailing);
   }
   if (geometry.thumbnail) {
     const Thumbnail& thumbnail = *geometry.thumbnail;

@@ -2,6 +2,8 @@
 // The verbs of the `gaze` program. Each returns the exit status and throws Refusal or gaze::Error for what it refuses.
 #pragma once
 
+#include <gaze/hooks/probe.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,10 +35,10 @@ int run(const RunArguments& arguments);
 struct ProbeArguments {
   std::string model, inputs;
   std::string method = "forward";
-  int64_t image_argument = 0;
+  int64_t argument = 0;
+  ProbeOptions options;
   std::string profile;       ///< to verify; empty: measure
   std::string out, picture;  ///< files to write; empty: none
-  int64_t bands = 64;
   std::string device = "cpu";
   bool json = false;
 };

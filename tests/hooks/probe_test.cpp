@@ -245,7 +245,8 @@ CATCH_TEST_CASE("a probe names what is wrong with its arguments") {
   const auto arguments = inputs(40, 56);
   using Catch::Matchers::Contains;
   CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", arguments, 2), Contains("index below 2, got 2"));
-  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", arguments, 1), Contains("[batch, channels"));
+  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", {arguments[0], at::ones({4, kSize})}, 1),
+                          Contains("[batch, channels") && Contains("--patches-arg"));
   CATCH_CHECK_THROWS_WITH(gaze::probe(module, "backward", arguments, 0), Contains("got \"backward\""));
   gaze::ProbeOptions options;
   options.bands = 1;
@@ -286,4 +287,302 @@ CATCH_TEST_CASE("the sample model's own profile is verified") {
     CATCH_CHECK(found.geometry->cols == 10);
     CATCH_CHECK(found.geometry->keys() == 60);
   }
+}
+
+namespace {
+
+/// One attention over keys [b, n, 12] that `body` makes from the argument x; then as `planted`.
+torch::jit::Module attends(const std::string& body) {
+  torch::jit::Module module("Attends");
+  auto generator = at::detail::createCPUGenerator(5);
+  const auto parameter = [&](const char* name, std::vector<int64_t> sizes) {
+    module.register_parameter(name, at::randn(sizes, generator) * 0.3, false);
+  };
+  parameter("patch", {kSize, 3, 8, 8});
+  parameter("wave", {kSize, 1, 20});
+  parameter("mel", {kSize, 6, 4});
+  parameter("values", {8, kSize});
+  parameter("special", {1, 8, kSize});
+  parameter("newline", {1, kSize, 1, 1});
+  parameter("q", {kSize, kSize});
+  parameter("k", {kSize, kSize});
+  module.define("def forward(self, x, text):\n" + body +
+                "    return torch.softmax((x @ self.q) @ (x @ self.k).transpose(1, 2) * 0.3, -1) @ x\n");
+  return module;
+}
+
+std::vector<c10::IValue> with_text(const at::Tensor& x) {
+  auto generator = at::detail::createCPUGenerator(4);
+  return {x, at::randn({x.size(0), 4, kSize}, generator)};
+}
+
+at::Tensor noise(std::vector<int64_t> sizes) {
+  auto generator = at::detail::createCPUGenerator(6);
+  return at::randn(sizes, generator);
+}
+
+gaze::ProbedSite probed(const std::string& body, const at::Tensor& x, const gaze::ProbeOptions& options) {
+  const gaze::ProbeResult result = gaze::probe(attends(body), "forward", with_text(x), 0, options);
+  CATCH_REQUIRE(result.sites.size() == 1);
+  return result.sites[0];
+}
+
+gaze::ProbeOptions of(gaze::ProbeMedium medium) {
+  gaze::ProbeOptions options;
+  options.medium = medium;
+  return options;
+}
+
+const std::string kWave = "    x = torch.conv1d(x.unsqueeze(1), self.wave, None, [20]).transpose(1, 2)\n";
+
+}  // namespace
+
+CATCH_TEST_CASE("a probe finds how long the keys of a sound last") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  options.seconds_per_step = 1.0 / 1000;
+  const gaze::ProbedSite wave = probed(kWave, noise({2, 610}), options);
+  CATCH_CAPTURE(wave.verdict);
+  CATCH_REQUIRE(wave.geometry);
+  CATCH_REQUIRE(wave.geometry->time);
+  CATCH_CHECK(wave.geometry->cols == 30);
+  CATCH_CHECK(wave.geometry->time->seconds_per_key == 0.02);
+  CATCH_CHECK(wave.geometry->time->first_seconds == 0);
+  CATCH_CHECK(wave.geometry->keys() == 30);
+  CATCH_CHECK(wave.verdict.find("30 keys of 20.0 ms, from 0.0 s, 100 % of its keys local") == 0);
+
+  // Strips wider than a key: 4 strips of 153 samples for 30 keys could be too few, 16 are not.
+  options.bands = 16;
+  const gaze::ProbedSite wide = probed(kWave, noise({1, 610}), options);
+  CATCH_CAPTURE(wide.verdict);
+  CATCH_REQUIRE(wide.geometry);
+  CATCH_CHECK(wide.geometry->cols == 30);
+  CATCH_CHECK(std::abs(wide.geometry->time->seconds_per_key - 0.02) < 0.0015);
+
+  // A prompt around it, and a beginning that is not heard.
+  options.bands = 64;
+  const gaze::ProbedSite among =
+      probed(kWave + "    x = torch.cat([text, x[:, 6:], text], 1)\n", noise({1, 610}), options);
+  CATCH_CAPTURE(among.verdict);
+  CATCH_REQUIRE(among.geometry);
+  CATCH_CHECK(among.geometry->first_key == 4);
+  CATCH_CHECK(among.geometry->cols == 24);
+  CATCH_CHECK(std::abs(among.geometry->time->first_seconds - 0.12) < 0.005);
+}
+
+CATCH_TEST_CASE("a probe reads spectrograms in either order, and says which keys are padding") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  options.seconds_per_step = 0.01;
+  at::Tensor mel = noise({1, 6, 96});
+  mel.narrow(2, 60, 36).fill_(-1.5);
+  const gaze::ProbedSite bins = probed("    x = torch.conv1d(x, self.mel, None, [4]).transpose(1, 2)\n", mel, options);
+  CATCH_CAPTURE(bins.verdict);
+  CATCH_REQUIRE(bins.geometry);
+  CATCH_CHECK(bins.geometry->cols == 24);
+  CATCH_CHECK(bins.geometry->time->seconds_per_key == 0.04);
+  CATCH_CHECK(bins.verdict.find("the last 9 keys (from 0.60 s on) are padding") != std::string::npos);
+  options.time_first = true;
+  const gaze::ProbedSite frames = probed(
+      "    x = torch.conv1d(x.transpose(1, 2), self.mel, None, [4]).transpose(1, 2)\n", noise({1, 96, 6}), options);
+  CATCH_REQUIRE(frames.geometry);
+  CATCH_CHECK(frames.geometry->cols == 24);
+  CATCH_CHECK(frames.verdict.find("padding") == std::string::npos);
+}
+
+CATCH_TEST_CASE("a probe refuses a sound whose time it is not told, and times that are none") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  const torch::jit::Module module = attends(kWave);
+  using Catch::Matchers::Contains;
+  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", with_text(noise({1, 610})), 0, options),
+                          Contains("seconds_per_step: expected more than 0") && Contains("--sample-rate"));
+  options.seconds_per_step = 0.001;
+  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", with_text(noise({1, 2, 3, 4})), 0, options),
+                          Contains("[batch, bins, frames]"));
+  // Shuffled in time.
+  const gaze::ProbedSite mixed =
+      probed(kWave + "    x = x[:, (torch.arange(30) * 7) % 30]\n", noise({1, 610}), options);
+  CATCH_CAPTURE(mixed.verdict);
+  CATCH_CHECK_FALSE(mixed.geometry);
+  // Patches of time and frequency.
+  const gaze::ProbedSite patches = probed(
+      "    x = torch.conv2d(x.unsqueeze(1).expand([1, 3, 32, 64]), self.patch, None, [8, 8]).flatten(2)"
+      ".transpose(1, 2)\n",
+      noise({1, 32, 64}), options);
+  CATCH_CHECK(patches.verdict.find("patches of time and frequency") != std::string::npos);
+  CATCH_CHECK_FALSE(patches.geometry);
+}
+
+CATCH_TEST_CASE("a probe verifies a profile's times") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  options.seconds_per_step = 0.001;
+  const gaze::ProbeResult result = gaze::probe(attends(kWave), "forward", with_text(noise({1, 610})), 0, options);
+  gaze::Profile profile = gaze::proposed_profile(result);
+  CATCH_CHECK_FALSE(profile.image);
+  CATCH_CHECK(gaze::differences(result, profile).empty());
+  profile.geometry->time->seconds_per_key = 0.025;
+  CATCH_REQUIRE(gaze::differences(result, profile).size() == 1);
+  CATCH_CHECK_THAT(gaze::differences(result, profile)[0],
+                   Catch::Matchers::Contains("25.0 ms") && Catch::Matchers::Contains("20.0 ms"));
+}
+
+CATCH_TEST_CASE("a probe finds the frames of a video, and those that share a key frame") {
+  const std::string frames =
+      "    b = x.size(0)\n    y = torch.conv2d(x.flatten(0, 1), self.patch, None, [8, 8])\n"
+      "    y = y.flatten(2).transpose(1, 2).reshape([b, x.size(1), -1, 12])\n";
+  const gaze::ProbedSite each =
+      probed(frames + "    x = y.flatten(1, 2)\n", noise({1, 4, 3, 24, 32}), of(gaze::ProbeMedium::Video));
+  CATCH_CAPTURE(each.verdict);
+  CATCH_REQUIRE(each.geometry);
+  CATCH_REQUIRE(each.geometry->video);
+  CATCH_CHECK(each.geometry->rows == 3);
+  CATCH_CHECK(each.geometry->cols == 4);
+  CATCH_CHECK(each.geometry->video->frames == 4);
+  CATCH_CHECK(each.geometry->video->temporal_merge == 1);
+  const gaze::ProbedSite merged = probed(frames + "    x = (y[:, 0::2] + y[:, 1::2]).flatten(1, 2)\n",
+                                         noise({1, 4, 3, 24, 32}), of(gaze::ProbeMedium::Video));
+  CATCH_CAPTURE(merged.verdict);
+  CATCH_REQUIRE(merged.geometry);
+  CATCH_CHECK(merged.geometry->video->temporal_merge == 2);
+  CATCH_CHECK(merged.geometry->keys() == 24);
+  const gaze::ProbedSite apart =
+      probed(frames + "    x = y.flatten(0, 1)\n", noise({1, 4, 3, 24, 32}), of(gaze::ProbeMedium::Video));
+  CATCH_CAPTURE(apart.verdict);
+  CATCH_CHECK_FALSE(apart.geometry);
+}
+
+CATCH_TEST_CASE("a probe finds rejoined tiles behind a thumbnail, and asks how tiles lie that follow one another") {
+  const std::string tiles =
+      "    b = x.size(0)\n    t = x.size(1)\n    y = torch.conv2d(x.flatten(0, 1), self.patch, None, [8, 8])\n"
+      "    y = y.reshape([b, t, 12, 3, 4])\n";
+  const std::string thumbnail =
+      "    whole = y[:, 0].flatten(2).transpose(1, 2)\n"
+      "    g = y[:, 1:].reshape([b, 2, 2, 12, 3, 4]).permute([0, 3, 1, 4, 2, 5]).reshape([b, 12, 6, 8])\n"
+      "    g = torch.cat([g, self.newline.expand([b, 12, 6, 1])], 3).flatten(2).transpose(1, 2)\n"
+      "    x = torch.cat([text, whole, g, text], 1)\n";
+  const gaze::ProbedSite rejoined = probed(tiles + thumbnail, noise({1, 5, 3, 24, 32}), of(gaze::ProbeMedium::Tiles));
+  CATCH_CAPTURE(rejoined.verdict);
+  CATCH_REQUIRE(rejoined.geometry);
+  CATCH_CHECK(rejoined.geometry->rows == 6);
+  CATCH_CHECK(rejoined.geometry->cols == 8);
+  CATCH_CHECK(rejoined.geometry->row_end == 1);
+  CATCH_CHECK(rejoined.geometry->first_key == 4);
+  CATCH_REQUIRE(rejoined.geometry->thumbnail);
+  CATCH_CHECK(rejoined.geometry->thumbnail->first);
+  CATCH_CHECK(rejoined.geometry->thumbnail->rows == 3);
+
+  const std::string blocks = "    x = y.flatten(3).transpose(2, 3).flatten(1, 2)\n";
+  const gaze::ProbedSite unstated = probed(tiles + blocks, noise({1, 4, 3, 24, 32}), of(gaze::ProbeMedium::Tiles));
+  CATCH_CAPTURE(unstated.verdict);
+  CATCH_CHECK_FALSE(unstated.geometry);
+  CATCH_CHECK(unstated.verdict.find("how the 4 tiles lie is not in the keys") != std::string::npos);
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Tiles);
+  options.tiles = {2, 2, std::nullopt};
+  const gaze::ProbedSite stated = probed(tiles + blocks, noise({1, 4, 3, 24, 32}), options);
+  CATCH_REQUIRE(stated.geometry);
+  CATCH_REQUIRE(stated.geometry->tiles);
+  CATCH_CHECK(stated.geometry->tiles->rows == 2);
+  CATCH_CHECK(stated.geometry->grid_cols() == 8);
+  options.tiles = {2, 3, std::nullopt};
+  CATCH_CHECK_THROWS_WITH(probed(tiles + blocks, noise({1, 4, 3, 24, 32}), options),
+                          Catch::Matchers::Contains("expected 4 of them, got 6"));
+}
+
+CATCH_TEST_CASE("a probe finds the cells that a list of patches was merged to") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Patches);
+  options.patches = {1, 8, 12, 2};
+  const std::string merge = "    x = (x @ self.values).reshape([1, 24, 4, 12]).sum(2)\n";
+  const at::Tensor patches = noise({96, 8});
+  const gaze::ProbedSite site = probed(merge, patches, options);
+  CATCH_CAPTURE(site.verdict);
+  CATCH_REQUIRE(site.geometry);
+  CATCH_CHECK(site.geometry->rows == 4);
+  CATCH_CHECK(site.geometry->cols == 6);
+  CATCH_CHECK(site.verdict.find("4 x 6 cells of 2 x 2 patches") == 0);
+  options.patches = {1, 8, 11, 1};
+  CATCH_CHECK_THROWS_WITH(probed(merge, patches, options), Catch::Matchers::Contains("88 patches (1 x 8 x 11)"));
+
+  // Each patch says its own place.
+  const at::Tensor place = at::arange(35);
+  const at::Tensor numbered =
+      at::cat({place.floor_divide(7).unsqueeze(1), place.remainder(7).unsqueeze(1), noise({35, 8})}, 1).unsqueeze(0);
+  const gaze::ProbedSite own = probed("    x = x[:, :, 2:] @ self.values\n", numbered, of(gaze::ProbeMedium::Patches));
+  CATCH_CAPTURE(own.verdict);
+  CATCH_REQUIRE(own.geometry);
+  CATCH_CHECK(own.geometry->rows == 5);
+  CATCH_CHECK(own.geometry->cols == 7);
+}
+
+CATCH_TEST_CASE("a probe finds windows and how far they are shifted") {
+  const auto windows = [](int64_t shift) {
+    return "    y = torch.conv2d(x, self.patch, None, [8, 8]).roll([" + std::to_string(-shift) + ", " +
+           std::to_string(-shift) +
+           "], [2, 3])\n"
+           "    x = y.reshape([x.size(0), 12, 2, 3, 3, 4]).permute([0, 2, 4, 3, 5, 1]).reshape([-1, 12, 12])\n";
+  };
+  for (const int64_t shift : {0, 1}) {
+    torch::jit::Module module = attends(windows(shift) +
+                                        "    h = ((x @ self.q).reshape([x.size(0), 12, 2, 6]).transpose(1, 2), "
+                                        "(x @ self.k).reshape([x.size(0), 12, 2, 6]).transpose(1, 2))\n"
+                                        "    x = (torch.softmax(h[0] @ h[1].transpose(2, 3), -1) @ h[1]).transpose(1, "
+                                        "2).reshape([x.size(0), 12, 12])\n");
+    const gaze::ProbeResult result = gaze::probe(module, "forward", with_text(noise({2, 3, 48, 96})), 0);
+    CATCH_REQUIRE(result.sites.size() == 2);
+    const gaze::ProbedSite& site = result.sites[0];
+    CATCH_CAPTURE(site.verdict, site.site.heads);
+    CATCH_CHECK_FALSE(site.geometry);
+    const std::string shifted = shift > 0 ? ", shifted by 1 x 1 cells" : ":";
+    CATCH_CHECK(site.verdict.find("6 x 12 cells of 8 x 8 pixels in windows of 3 x 4 cells, 2 x 3 windows" + shifted) ==
+                0);
+  }
+}
+
+CATCH_TEST_CASE("a probe finds keys that drift towards the middle, by their order") {
+  // Each key is the mean of the patches around it, as behind a deep backbone; at the border, of those that there are.
+  const std::string drift =
+      "    y = torch.conv2d(x, self.patch, None, [8, 8])\n"
+      "    y = torch.avg_pool2d(y, 3, 1, 1, False, False)\n" +
+      kRows;
+  const gaze::ProbeResult result = gaze::probe(attends(drift), "forward", with_text(noise({1, 3, 40, 56})), 0);
+  CATCH_REQUIRE(result.sites.size() == 1);
+  CATCH_CAPTURE(result.sites[0].verdict);
+  CATCH_REQUIRE(result.sites[0].geometry);
+  CATCH_CHECK(result.sites[0].geometry->rows == 5);
+  CATCH_CHECK(result.sites[0].geometry->cols == 7);
+}
+
+CATCH_TEST_CASE("a probe refuses a module in training mode") {
+  torch::jit::Module module = planted(kRows);
+  module.register_attribute("training", c10::BoolType::get(), true);
+  CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", inputs(40, 56), 0),
+                          Catch::Matchers::Contains("evaluation mode") && Catch::Matchers::Contains("eval()"));
+  module.eval();
+  CATCH_CHECK(gaze::probe(module, "forward", inputs(40, 56), 0).sites.size() == 1);
+  CATCH_CHECK_THROWS_WITH(
+      gaze::probe(planted(kRows + "    x = torch.dropout(x, 0.5, True)\n"), "forward", inputs(40, 56), 0),
+      Catch::Matchers::Contains("expected the same keys from two runs") && Catch::Matchers::Contains("dropout"));
+}
+
+CATCH_TEST_CASE("attach measures a geometry that its profile wants verified") {
+  const auto arguments = inputs(40, 56);
+  gaze::Profile profile = gaze::proposed_profile(gaze::probe(planted(kRows), "forward", arguments, 0));
+  profile.verify = true;
+  const auto attached = [&](const gaze::Profile& stated, const std::vector<c10::IValue>* example) {
+    torch::jit::Module module = planted(kRows);
+    gaze::Options options = hooks_test::options(std::make_shared<hooks_test::MemorySink>());
+    options.profile_in_code = stated;
+    return gaze::attach(module, options, example).enabled();
+  };
+  using Catch::Matchers::Contains;
+  CATCH_CHECK(attached(profile, &arguments));
+  CATCH_CHECK_THROWS_WITH(attached(profile, nullptr), Contains("example_inputs: expected those of forward"));
+  gaze::Profile wrong = profile;
+  std::swap(wrong.geometry->rows, wrong.geometry->cols);
+  CATCH_CHECK_THROWS_WITH(attached(wrong, &arguments),
+                          Contains("7 x 5") && Contains("5 x 7") && Contains("gaze probe --out"));
+  wrong.verify = false;
+  CATCH_CHECK(attached(wrong, &arguments));
+  wrong = profile;
+  wrong.image.reset();
+  CATCH_CHECK_THROWS_WITH(attached(wrong, &arguments), Contains("image.argument.forward"));
+  wrong.geometry.reset();
+  CATCH_CHECK_THROWS_WITH(attached(wrong, &arguments), Contains("geometry: expected one to verify"));
 }

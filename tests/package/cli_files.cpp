@@ -71,6 +71,12 @@ void write_tiny_model() {
   const at::Tensor q = at::linspace(-1, 1, 4).reshape({1, 1, 1, 4});
   const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
   save("tiny_inputs.pt", tuple({q, k, k}));
+  save_module("sound", R"(
+    def forward(self, wave):
+      x = wave.unfold(1, 20, 20)
+      return torch.matmul(torch.softmax(torch.matmul(x, x.transpose(1, 2)), dim=-1), x)
+  )");
+  save("sound_inputs.pt", tuple({at::linspace(-1, 1, 610).unsqueeze(0)}));
   save("tiny_nan.pt", tuple({q * std::numeric_limits<double>::quiet_NaN(), k, k}));
 }
 

@@ -414,6 +414,31 @@ def probe_draws_what_it_found():
     refused(*probed("--picture", "found.nothing"), says=("--picture", ".png"))
 
 
+def heard(*words) -> tuple:
+    return ("probe", FILES / "sound.pt", "--inputs", FILES / "sound_inputs.pt", *words)
+
+
+@case
+def probe_measures_a_sound():
+    text = done_by(*heard("--audio-arg", "0", "--sample-rate", "1000", "--out", "found.json"))
+    expect("30 keys of 20.0 ms, from 0.0 s" in text and "strips of 10 samples" in text, text)
+    geometry = json.loads(Path("found.json").read_text())["geometry"]
+    expect(geometry == {"kind": "time", "time": {"keys": 30, "seconds_per_key": 0.02, "first_seconds": 0.0}}, geometry)
+    verify = ("--audio-arg", "0", "--sample-rate", "1000", "--profile", "found.json")
+    expect("verified: " in done_by(*heard(*verify)), "its own profile")
+    done = gaze(*heard(*verify[:2], "--sample-rate", "2000", *verify[4:]))
+    expect(done.returncode == 1 and "10.0 ms" in done.stdout, done.stdout)
+    refused(*heard("--audio-arg", "0"), says=("seconds_per_step", "--sample-rate"))
+    refused(*heard("--image-arg", "0"), says=("argument 0", "--audio-arg"))
+
+
+@case
+def probe_takes_one_input():
+    for words in ((), ("--image-arg", "0", "--audio-arg", "0"), ("--image-arg", "0", "--tiles", "1", "2"), ("--audio-arg", "0", "--patch-merge", "2"),
+                  ("--tiles-arg", "0", "--tiles", "1"), ("--patches-arg", "0", "--patch-grid", "1", "2"), ("--tiles-arg", "0", "--thumbnail", "middle")):
+        expect(gaze(*heard(*words)).returncode == 2, words)
+
+
 @case
 def probe_refuses_what_it_cannot_measure():
     refused(*probed("--out", "found.json", "--profile", STICKERS / "profile.json"), says=("--out", "--profile"))

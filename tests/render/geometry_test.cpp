@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/geometry.hpp>
 
+#include <cmath>
+
 #include "records.hpp"
 
 namespace {
@@ -156,4 +158,26 @@ CATCH_TEST_CASE("geometry: the impossible is refused by field") {
       "geometry.resize_shorter: expected 0 unless fit is centre_crop, got 256. Remove it or set fit to centre_crop.");
   GAZE_REQUIRE_REFUSED(gaze::place(grid(3, 3), 0, 5), DropReason::GridMismatch,
                        "geometry: expected a picture of at least 1 x 1 pixels, got 0 x 5");
+}
+
+CATCH_TEST_CASE("geometry: the keys of a sound are counted, and lie on no picture") {
+  Geometry geometry = grid(1, 12);
+  geometry.time = gaze::Timeline{0.02, 0.5};
+  geometry.leading = 1;
+  CATCH_CHECK(geometry.keys() == 13);
+  CATCH_CHECK(why(geometry, 13, true) == "accepted");
+  CATCH_CHECK_THAT(why(geometry, 12, true),
+                   Catch::Matchers::Contains("13 keys (1 leading + 12 cells in time), got 12"));
+  const auto placed = gaze::test::refusal([&] { gaze::place(geometry, 64, 48); });
+  CATCH_REQUIRE(placed);
+  CATCH_CHECK_THAT(placed->text, Catch::Matchers::Contains("got those of a sound"));
+  for (const double seconds : {0.0, -1.0, std::nan("")}) {
+    geometry.time->seconds_per_key = seconds;
+    CATCH_CHECK_THAT(why(geometry, 13, true), Catch::Matchers::Contains("time.seconds_per_key: expected more than 0"));
+  }
+  geometry.time = gaze::Timeline{0.02, INFINITY};
+  CATCH_CHECK_THAT(why(geometry, 13, true), Catch::Matchers::Contains("time.first_seconds"));
+  geometry.time = gaze::Timeline{0.02, 0};
+  geometry.rows = 2;
+  CATCH_CHECK_THAT(why(geometry, 25, true), Catch::Matchers::Contains(".time: expected one row of cells"));
 }

@@ -209,7 +209,9 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
     for (const auto& [field, rule] : fields.at(object).at("properties").items()) {
       const std::string path = std::string(object) + "." + field;
       if (rule.value("type", "") == "integer") check(path, rule), ++numbers;
-      if (path != "geometry.tiles" && path != "geometry.thumbnail" && path != "geometry.video") continue;
+      if (path != "geometry.tiles" && path != "geometry.thumbnail" && path != "geometry.video" &&
+          path != "geometry.time")
+        continue;
       for (const auto& [inner, inner_rule] : rule.at("properties").items()) {
         if (inner_rule.value("type", "") == "integer") check(path + "." + inner, inner_rule), ++numbers;
       }
@@ -217,7 +219,7 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
   }
   check("geometry.spans.placeholder",
         fields.at("geometry").at("properties").at("spans").at("oneOf").at(1).at("properties").at("placeholder"));
-  CATCH_CHECK(numbers == 34);
+  CATCH_CHECK(numbers == 35);
 }
 
 CATCH_TEST_CASE("profile schema: the shipped profile and those of the pages pass the schema and the parser") {
@@ -265,6 +267,9 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"geometry", R"({"rows": 2, "cols": 3, "tiles": [2, 2]})"},
       {"geometry", R"({"rows": 2, "cols": 3, "thumbnail": {"rows": 2, "cols": 2, "at": "middle"}})"},
       {"geometry", R"({"rows": 2, "cols": 3, "video": {"frame": -2}})"},
+      {"geometry", R"({"time": {"keys": 5}})"},
+      {"geometry", R"({"time": {"keys": 5, "seconds_per_key": 0}})"},
+      {"geometry", R"({"time": {"keys": 5, "seconds_per_key": "20 ms"}})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": []})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": [{"first_key": 2}]})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": {"placeholder": 5}})"},

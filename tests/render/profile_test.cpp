@@ -266,3 +266,24 @@ CATCH_TEST_CASE("profile: spans may be found by the prompt's placeholder, of the
                                            "spans": {"placeholder": 5, "argument": {"forward": 0}}})")) ==
               "profile: geometry.first_key: expected no first_key beside spans, got 4.");
 }
+
+CATCH_TEST_CASE("profile: a sound's keys and the wish to verify are read") {
+  const gaze::Profile profile = gaze::parse_profile(
+      R"({"gaze_profile": 1, "sites": {"match": ["a"]}, "verify": true,
+          "geometry": {"kind": "time", "leading": 1, "time": {"keys": 30, "seconds_per_key": 0.02, "first_seconds": 0.1}}})");
+  CATCH_CHECK(profile.verify);
+  CATCH_REQUIRE(profile.geometry);
+  CATCH_REQUIRE(profile.geometry->time);
+  CATCH_CHECK(profile.geometry->keys() == 31);
+  CATCH_CHECK(profile.geometry->time->seconds_per_key == 0.02);
+  CATCH_CHECK(profile.geometry->time->first_seconds == 0.1);
+  using Catch::Matchers::Contains;
+  const auto with = [](const std::string& geometry) {
+    return gaze::parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["a"]}, "geometry": )" + geometry + "}");
+  };
+  CATCH_CHECK_THROWS_WITH(with(R"({"kind": "time", "rows": 1, "cols": 3})"),
+                          Contains("the field time where kind is time"));
+  CATCH_CHECK_THROWS_WITH(with(R"({"rows": 1, "time": {"keys": 3, "seconds_per_key": 1}})"),
+                          Contains("geometry.rows: expected no rows beside time"));
+  CATCH_CHECK_FALSE(with(R"({"rows": 1, "cols": 3})").verify);
+}

@@ -106,10 +106,10 @@ class GAZE_API Gaze {
 /// Call it at set-up, while no other thread runs the module. `graph()`, `code` and `save()` stay as they were.
 ///
 /// @param example_inputs  arguments of `forward`; when given, the module runs off, on and off, and capture stays off,
-///                        with a log line and SelfCheck counted, unless the three results are byte-identical.
-/// @throws gaze::Error when capture is on and the module has no attention, the profile does not fit it or cannot be
-/// read;
-///         the module is then untouched.
+///                        with a log line and SelfCheck counted, unless the three results are byte-identical. A profile
+///                        that says `verify` needs them, and `gaze::verify` runs on them first.
+/// @throws gaze::Error when capture is on and the module has no attention, the profile does not fit it, cannot be read
+///         or is not verified; the module is then untouched.
 GAZE_API Gaze attach(torch::jit::Module& module, Options options = {},
                      const std::vector<c10::IValue>* example_inputs = nullptr);
 

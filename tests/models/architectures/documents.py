@@ -43,8 +43,9 @@ def pix2struct(form):
                 relative_attention_max_distance=16)
     vision = dict(hidden_size=48, patch_embed_hidden_size=768, d_ff=64, d_kv=12, num_hidden_layers=2, num_attention_heads=4, seq_len=64)
     config = Pix2StructConfig(text_config=text, vision_config=vision)
-    patches = torch.cat([torch.randint(1, 5, (2, 11, 2)).float(), torch.randn(2, 11, 768)], -1)
-    mask = torch.ones(2, 11)
+    places = torch.cartesian_prod(torch.arange(1.0, 4), torch.arange(1.0, 5)).expand(2, 12, 2)
+    patches = torch.cat([places, torch.randn(2, 12, 768)], -1)
+    mask = torch.ones(2, 12)
     mask[1, 8:] = 0
     return positional(Pix2StructForConditionalGeneration._from_config(config, attn_implementation=form),
                       {"flattened_patches": patches, "attention_mask": mask, "decoder_input_ids": words()}, FIXED)

@@ -54,6 +54,12 @@ struct Video {
   [[nodiscard]] int64_t key_frames() const noexcept { return frames / temporal_merge; }
 };
 
+/// Keys that follow one another in time: a sound's. The geometry then is one row of `cols` cells.
+struct Timeline {
+  double seconds_per_key = 0;  ///< seconds, > 0
+  double first_seconds = 0;    ///< where the first cell begins, from the start of the sound
+};
+
 /// Keys [first_key, first_key + keys) of a row of all keys, special keys of the picture included.
 struct KeySpan {
   int64_t first_key = 0;
@@ -83,6 +89,7 @@ struct GAZE_API Geometry {
   std::optional<Tiles> tiles = {};
   std::optional<Thumbnail> thumbnail = {};
   std::optional<Video> video = {};
+  std::optional<Timeline> time = {};
   /// Letterbox: whole rows or columns of cells that lie on the padding have no keys. `resolve` takes them off rows or
   /// cols, and says in cut_rows and cut_cols how many went at each side.
   bool unpad = false;
@@ -134,7 +141,8 @@ GAZE_API void check(const Geometry& geometry);
 GAZE_API void check_keys(const Geometry& geometry, int64_t keys, bool alone);
 
 /// Where the pixels of a picture of width x height lie on the grid.
-/// @throws gaze::Error (GridMismatch) when the picture is empty or the fit's sizes are missing.
+/// @throws gaze::Error (GridMismatch) when the picture is empty, the fit's sizes are missing, or the cells are a
+/// sound's, which lie on no picture.
 GAZE_API ops::CellAffine place(const Geometry& geometry, int64_t width, int64_t height);
 
 /// Cell (row * grid_cols + col) under a pixel of the original picture, or -1 where the model saw nothing.

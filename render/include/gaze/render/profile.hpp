@@ -44,6 +44,7 @@ struct Profile {
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
+  bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
   std::vector<std::string> vocabulary;    ///< text of token ids, read from the file the profile names
   int64_t eos = -1;

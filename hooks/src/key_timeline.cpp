@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "key_timeline.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gaze {
+namespace {
+
+constexpr double kAgreement = 0.9;  // of the keys
+constexpr double kOffPlace = 0.45;  // keys: two that lie in one place are further off than that
+constexpr double kCertain = 0.25;   // steps: less is no other whole number
+constexpr double kCovered = 0.7;    // of the sound, by the keys together
+constexpr int64_t kFewestKeys = 6;  // fewer agree by chance
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Three standard errors of a slope, from how far the keys lie off its line.
+double uncertainty(const std::vector<ProbedKey>& keys, const std::vector<int64_t>& placed, double slope) {
+  std::vector<double> offsets;
+  for (const int64_t key : placed)
+    offsets.push_back(keys[static_cast<size_t>(key)].x - slope * static_cast<double>(key));
+  const double centre = median(offsets);
+  double square = 0;
+  for (const double offset : offsets) square += (offset - centre) * (offset - centre);
+  const auto count = static_cast<double>(placed.size());
+  return 3 * std::sqrt(12 * square) / (count * count);
+}
+
+}  // namespace
+
+std::optional<KeyTimeline> find_timeline(const std::vector<ProbedKey>& keys, int64_t steps, int64_t strip,
+                                         const std::optional<KeyTimeline>& known) {
+  std::vector<int64_t> placed;
+  for (size_t k = 0; k < keys.size(); ++k) {
+    if (keys[k].placed) placed.push_back(static_cast<int64_t>(k));
+  }
+  if (static_cast<int64_t>(placed.size()) < kFewestKeys) return std::nullopt;
+  const auto at = [&](int64_t key) { return keys[static_cast<size_t>(key)].x; };
+  const auto width = static_cast<double>(strip);
+  KeyTimeline line;
+  double centre_of_0 = 0;
+  if (known) {
+    line = *known;
+    centre_of_0 = known->centre_of_0;
+  } else {
+    // The median of slopes between keys far apart: text around the sound, and single keys, do not bend it.
+    std::vector<double> slopes;
+    const size_t half = placed.size() / 2;
+    for (size_t i = 0; i + half < placed.size(); ++i)
+      slopes.push_back((at(placed[i + half]) - at(placed[i])) / static_cast<double>(placed[i + half] - placed[i]));
+    line.steps_per_key = median(std::move(slopes));
+    if (!(line.steps_per_key > 0)) return std::nullopt;
+    line.uncertain = uncertainty(keys, placed, line.steps_per_key);
+    const double whole = std::round(line.steps_per_key);
+    if (whole > 0 && line.uncertain < kCertain && std::abs(whole - line.steps_per_key) <= kCertain) {
+      line.steps_per_key = whole;
+      line.uncertain = 0;
+    }
+    std::vector<double> offsets;
+    for (const int64_t key : placed) offsets.push_back(at(key) - line.steps_per_key * static_cast<double>(key));
+    line.centre_of_0 = centre_of_0 = median(std::move(offsets));
+  }
+
+  const double reach = std::max(kOffPlace * line.steps_per_key, width);
+  int64_t on = 0;
+  int64_t local = 0;
+  int64_t last = -1;
+  line.first_key = -1;
+  for (const int64_t key : placed) {
+    if (std::abs(at(key) - centre_of_0 - line.steps_per_key * static_cast<double>(key)) > reach) continue;
+    ++on;
+    local += static_cast<int64_t>(keys[static_cast<size_t>(key)].local);
+    if (line.first_key < 0) line.first_key = key;
+    last = key;
+  }
+  if (on < kFewestKeys) return std::nullopt;
+  const auto within =
+      std::count_if(placed.begin(), placed.end(), [&](int64_t key) { return key >= line.first_key && key <= last; });
+  // Keys at the ends of the sound hear less on one side, and seem to lie further in.
+  const auto goes_on = [&](int64_t key) {
+    const double centre = centre_of_0 + line.steps_per_key * static_cast<double>(key);
+    return key >= 0 && key < static_cast<int64_t>(keys.size()) && keys[static_cast<size_t>(key)].responds &&
+           centre > -0.25 * line.steps_per_key && centre < static_cast<double>(steps) + 0.25 * line.steps_per_key;
+  };
+  while (goes_on(line.first_key - 1)) --line.first_key;
+  while (goes_on(last + 1)) ++last;
+  line.keys = last + 1 - line.first_key;
+  const auto count = static_cast<double>(line.keys);
+  const bool agree = static_cast<double>(on) >= kAgreement * static_cast<double>(within) && 2 * on >= line.keys;
+  const double covered = count * line.steps_per_key;
+  // Keys that all lie in a few strips make a line of any slope.
+  if (!agree || covered < 4 * width || covered < kCovered * static_cast<double>(steps) ||
+      covered > static_cast<double>(steps) / kCovered)
+    return std::nullopt;
+  line.local_share = static_cast<double>(local) / count;
+  line.first_step = centre_of_0 + line.steps_per_key * (static_cast<double>(line.first_key) - 0.5);
+  if (std::abs(line.first_step) <= std::max(line.steps_per_key, width) / 2) line.first_step = 0;
+  return line;
+}
+
+}  // namespace gaze
