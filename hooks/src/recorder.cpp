@@ -26,6 +26,25 @@ std::string list_of(const std::vector<Site>& sites) {
   return text;
 }
 
+/// Indices of the sites that any pattern matches, each once.
+std::vector<size_t> matching(const std::string& field, const std::vector<std::string>& patterns,
+                             const std::vector<Site>& sites) {
+  std::vector<size_t> matched;
+  for (const std::string& pattern : patterns) {
+    bool any = false;
+    for (size_t i = 0; i < sites.size(); ++i) {
+      if (shared_type(sites[i]) || !glob_match(pattern, sites[i].name)) continue;
+      any = true;
+      if (std::find(matched.begin(), matched.end(), i) == matched.end()) matched.push_back(i);
+    }
+    if (!any) {
+      throw Error("profile: " + field + ": expected a pattern of sites this model has (" + list_of(sites) +
+                  "), got \"" + pattern + "\". `gaze sites MODEL.pt` lists them.");
+    }
+  }
+  return matched;
+}
+
 /// The stated argument of every root method, -1 where none is.
 std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::string, int64_t>& stated,
                                   const Instrumented& instrumented) {
@@ -52,25 +71,23 @@ std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::
 Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
     : options(std::move(given_options)), profile(std::move(given_profile)), instrumented(given_instrumented) {
   const auto& sites = instrumented.sites;
-  std::vector<size_t> matched;
-  for (const std::string& pattern : profile.sites) {
-    bool any = false;
-    for (size_t i = 0; i < sites.size(); ++i) {
-      if (shared_type(sites[i]) || !glob_match(pattern, sites[i].name)) continue;
-      any = true;
-      if (std::find(matched.begin(), matched.end(), i) == matched.end()) matched.push_back(i);
-    }
-    if (!any) {
-      throw Error("profile: sites.match: expected a pattern of sites this model has (" + list_of(sites) + "), got \"" +
-                  pattern + "\". `gaze sites MODEL.pt` lists them.");
-    }
-  }
+  std::vector<size_t> matched = matching("sites.match", profile.sites, sites);
   if (profile.sites.empty()) {
     for (size_t i = 0; i < sites.size(); ++i) {
       if (!shared_type(sites[i]) && sites[i].proposed) matched.push_back(i);
     }
   }
   std::sort(matched.begin(), matched.end());
+  between_.assign(sites.size(), 0);
+  if (profile.through) {
+    for (const size_t i : matching("through.match", profile.through->sites, sites)) {
+      if (std::find(matched.begin(), matched.end(), i) != matched.end()) {
+        throw Error("profile: through.match: expected sites other than those of sites.match, got " + sites[i].name +
+                    " in both. Let sites.match name the sites over latents alone.");
+      }
+      between_[i] = 1;
+    }
+  }
 
   const HeadChoice heads = options.heads.value_or(
       HeadChoice{profile.heads.value_or(ops::HeadReduce::Weighted), profile.head, profile.top_k});

@@ -81,12 +81,20 @@ ordered_json word_list(const Sidecar& sidecar) {
   return list;
 }
 
-ordered_json site_list(const AttentionRecord& record) {
+ordered_json site_list(const std::vector<SiteUse>& sites) {
   ordered_json list = ordered_json::array();
-  for (const SiteUse& site : record.sites) {
+  for (const SiteUse& site : sites) {
     list.push_back({{"name", site.name}, {"kind", site.kind}, {"heads", site.heads}, {"calls", site.calls}});
   }
   return list;
+}
+
+ordered_json through_facts(const AttentionRecord& record) {
+  if (!record.through) return nullptr;
+  return {{"sites", site_list(record.through->sites)},
+          {"reduce", record.through->rollout ? "rollout" : "mean"},
+          {"latents", record.through->latents},
+          {"keys", record.through->keys}};
 }
 
 const char* kind_name(const Geometry& geometry) { return geometry.video ? "video" : geometry.tiles ? "tiles" : "grid"; }
@@ -179,6 +187,12 @@ std::string describe_choices(const AttentionRecord& record, bool sinks_subtracte
   text += std::string(". Heads: ") + name(record.reduce.heads);
   if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
   if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
+  if (record.through) {
+    const size_t count = record.through->sites.size();
+    text += ". Composed through " + std::to_string(record.through->latents) + " latents (" +
+            (record.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
+            (count == 1 ? " site)" : " sites)");
+  }
   return text +
          (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
 }
@@ -204,7 +218,8 @@ std::string write_json(const Sidecar& sidecar) {
   root["geometry"] = geometry_facts(record.geometry);
   root["keys"] = record.keys;
   root["mass"] = {{"of", sidecar.measured ? "cells" : "span"}, {"exact", sidecar.mass_is_exact}};
-  root["sites"] = site_list(record);
+  root["sites"] = site_list(record.sites);
+  root["through"] = through_facts(record);
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
   root["sinks"] = {{"requested", record.style.normalise.subtract_sinks}, {"subtracted", sidecar.sinks_subtracted}};

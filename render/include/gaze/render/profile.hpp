@@ -27,6 +27,13 @@ struct PlaceholderSpans {
   std::map<std::string, int64_t> argument;  ///< method -> index of the ids [batch, tokens] among the call's arguments
 };
 
+/// The attention that stands between the picture and the selected sites, whose keys are then latents instead of the
+/// picture's: a resampler's (Q-Former, perceiver), or an encoder's self-attention.
+struct Through {
+  std::vector<std::string> sites;  ///< glob patterns
+  bool rollout = false;            ///< the product over layers of an encoder's self-attention, instead of their mean
+};
+
 struct Profile {
   std::string name = "unnamed";
   std::vector<std::string> sites;        ///< glob patterns of site names, `*` matches within the whole name
@@ -34,6 +41,7 @@ struct Profile {
   int64_t head = 0, top_k = 3;
   std::optional<ops::LayerReduce> layers;
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
+  std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,15 @@ struct SiteUse {
   std::string kind;  ///< "softmax" or "sdpa"
   int64_t heads = 0;
   int64_t calls = 0;  ///< times it ran during the request
+};
+
+/// The picture's map was composed: the selected sites' rows over latents, times what each latent was made of.
+struct ThroughUse {
+  std::vector<SiteUse> sites;  ///< that stand between
+  bool rollout = false;        ///< the product of their layers, else the mean
+  int64_t latents = 0;         ///< of the picture
+  int64_t keys = 0;            ///< in a row of these sites
+  bool gaps = false;           ///< other keys stood among the latents: their mass was taken off as the map has it
 };
 
 struct AttentionRecord {
@@ -48,6 +58,7 @@ struct AttentionRecord {
   Style style;
   ops::ReduceOptions reduce;
   std::vector<SiteUse> sites;
+  std::optional<ThroughUse> through;
   std::string layers;  ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
 
   std::string model_path, model_sha256, profile, method, torch_version;
