@@ -1,4 +1,4 @@
-"""What gaze captures from models of real architectures equals the eager weights: tests/models, made and compared.
+"""What gaze captures from models of real architectures equals the eager weights, and what is composed of them: tests/models, made and compared.
 
 Usage: models_test.py --gaze PROGRAM --source DIR --python PYTHON_WITH_TRANSFORMERS --models DIR
 """
@@ -22,3 +22,4 @@ shutil.rmtree(arguments.models, ignore_errors=True)
 subprocess.run([arguments.python, "-BW", "ignore", folder / "make.py", "--out", arguments.models], check=True)
 subprocess.run([arguments.python, "-BW", "ignore", folder / "parity.py", "--gaze", arguments.gaze, "--models", arguments.models, "--jobs", "2",
                 "--table", Path(arguments.models, "table.md")], check=True)
+subprocess.run([arguments.python, "-BW", "ignore", folder / "composed.py", "--gaze", arguments.gaze, "--models", arguments.models], check=True)
