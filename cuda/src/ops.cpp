@@ -234,6 +234,21 @@ void rollout_layer(at::Tensor& product_nn, const at::Tensor& attn_nn) {
   product_nn = at::addmm(product_nn, attn_nn, product_nn, 0.5, 0.5);
 }
 
+void rollout_rows(const at::Tensor& attn_qk, const at::Tensor& before_km, at::Tensor& after_qm) {
+  constexpr const char* op = "rollout_rows";
+  check_like(op, "attn_qk", attn_qk, at::kFloat, attn_qk.defined() ? attn_qk.device() : at::Device(at::kCPU));
+  check_like(op, "before_km", before_km, at::kFloat, attn_qk.device());
+  check_like(op, "after_qm", after_qm, at::kFloat, attn_qk.device());
+  GAZE_CHECK(attn_qk.dim() == 2 && attn_qk.size(0) <= attn_qk.size(1), op, "attn_qk",
+             "[queries, keys] with no more queries than keys, got ", attn_qk.sizes());
+  GAZE_CHECK(before_km.dim() == 2 && before_km.size(0) == attn_qk.size(1), op, "before_km", "[", attn_qk.size(1),
+             ", n], got ", before_km.sizes());
+  check_sizes(op, "after_qm", after_qm, {attn_qk.size(0), before_km.size(1)});
+  const Quiet quiet;
+  const at::Tensor own_qm = before_km.narrow(0, attn_qk.size(1) - attn_qk.size(0), attn_qk.size(0));
+  after_qm.copy_(at::addmm(own_qm, attn_qk, before_km).div_(attn_qk.sum(1, true).add_(1)));
+}
+
 at::Tensor compose(const at::Tensor& map_tn, const at::Tensor& made_of_nk) {
   constexpr const char* op = "compose";
   check_like(op, "map_tn", map_tn, at::kFloat, map_tn.defined() ? map_tn.device() : at::Device(at::kCPU));

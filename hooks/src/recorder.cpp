@@ -106,12 +106,6 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
     }
   }
   reduce.layers = layers.kind.value_or(ops::LayerReduce::Mean);
-  if (reduce.layers == ops::LayerReduce::Rollout) {
-    throw Error(
-        "layers: expected mean, max, last or weighted for a capture, got rollout, which needs every layer's full "
-        "matrix. "
-        "Use ops::rollout on the maps of capture_weights.");
-  }
   const auto count = static_cast<int64_t>(matched.size());
   if (layers.last < 0) layers.last = count - 1;
   // Without any, exact weights can still be had; a request says that no selected site ran.
@@ -123,6 +117,11 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   if (reduce.layers == ops::LayerReduce::Last) layers.first = layers.last;
   selected_.assign(sites.size(), 0);
   for (int64_t i = layers.first; i <= layers.last; ++i) selected_[matched[static_cast<size_t>(i)]] = 1;
+  for (size_t i = 0; reduce.layers == ops::LayerReduce::Rollout && i < sites.size(); ++i) {
+    if (!selected(static_cast<int64_t>(i)) || sites[i].relation != "cross") continue;
+    throw Error("layers: expected self-attention for a rollout, got " + sites[i].name +
+                ", which is cross-attention. For an encoder's rollout give the profile through, with reduce rollout.");
+  }
   layers_text = std::string(name(reduce.layers)) + " of sites " + std::to_string(layers.first) + "-" +
                 std::to_string(layers.last) + " of " + std::to_string(count);
 

@@ -449,13 +449,13 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
       keep_exact(site, attn_bhqk.detach().clone());
       return;
     }
+    const auto add_whole = [&](int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) {
+      ops::reduce(attn_bhqk, {.batch = row, .queries = attn_bhqk.size(2), .partial = layout.partial}, by, to);
+    };
     if (recorder->between(site)) {
-      const ThroughMaps::Call call{attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2), attn_bhqk.size(3),
-                                   attn_bhqk.device()};
-      add_between(site, call, [&](int64_t row, ops::Accumulator& to) {
-        ops::reduce(attn_bhqk, {.batch = row, .queries = call.queries, .partial = layout.partial}, ThroughMaps::kReduce,
-                    to);
-      });
+      add_between(site,
+                  {attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2), attn_bhqk.size(3), attn_bhqk.device()},
+                  add_whole);
       return;
     }
     const auto beyond = [&](int64_t row, int64_t key) {
@@ -463,6 +463,11 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
     };
     const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(2), attn_bhqk.size(3), beyond);
     if (!window) return;
+    if (rolls_out()) {
+      roll_on(site, *window, attn_bhqk.size(2), attn_bhqk.size(3), attn_bhqk.device(), add_whole);
+      count_call(site, attn_bhqk.size(1), window->queries);
+      return;
+    }
     for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
       ops::Window row = *window;
       row.batch = b;
@@ -504,11 +509,11 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       keep_exact(site, at::stack(rows));
       return;
     }
+    const auto add_whole = [&](int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) {
+      ops::attend_reduce(whole, {.batch = row, .queries = q_bhqd.size(2)}, by, to);
+    };
     if (recorder->between(site)) {
-      const ThroughMaps::Call call{q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), q_bhqd.device()};
-      add_between(site, call, [&](int64_t row, ops::Accumulator& to) {
-        ops::attend_reduce(whole, {.batch = row, .queries = call.queries}, ThroughMaps::kReduce, to);
-      });
+      add_between(site, {q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), q_bhqd.device()}, add_whole);
       return;
     }
     const auto beyond = [&](int64_t row, int64_t key) {
@@ -520,7 +525,11 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
     };
     const auto window = wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(2), k_bhkd.size(2), beyond);
     if (!window) return;
-    if (window->queries > 0) add_or_keep(site, whole, *window);
+    if (rolls_out()) {
+      roll_on(site, *window, q_bhqd.size(2), k_bhkd.size(2), q_bhqd.device(), add_whole);
+    } else if (window->queries > 0) {
+      add_or_keep(site, whole, *window);
+    }
     count_call(site, q_bhqd.size(1), window->queries);
   } catch (...) {
     fail_with_current_exception();
@@ -538,10 +547,36 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   }
 }
 
-void RequestState::add_between(int64_t site, const ThroughMaps::Call& call, ThroughMaps::Add add) {
+void RequestState::add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add) {
   // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
   if (prepared_ || call.batch == 0 || call.queries == 0 || refuse_while_capturing(call.device)) return;
-  through_.add(site, recorder->instrumented.sites[static_cast<size_t>(site)].name, call, add);
+  through_.add(site, recorder->instrumented.sites[static_cast<size_t>(site)].name, call,
+               [&](int64_t row, ops::Accumulator& to) { add(row, ThroughMaps::kReduce, to); });
+}
+
+void RequestState::roll_on(int64_t site, const ops::Window& window, int64_t queries, int64_t keys, at::Device device,
+                           AddWhole add) {
+  const std::string& name = recorder->instrumented.sites[static_cast<size_t>(site)].name;
+  ops::ReduceOptions heads = recorder->reduce;
+  heads.layers = ops::LayerReduce::Mean;
+  for (size_t b = 0; b < rows_.size(); ++b) {
+    const RowRollout::Layer layer{site,
+                                  queries,
+                                  keys,
+                                  window.first_key,
+                                  span_,
+                                  recorder->options.max_tokens,
+                                  window.first_query,
+                                  window.first_token,
+                                  window.queries,
+                                  device};
+    // One accumulator, whichever device a layer lies on: a later layer's rows take the place of an earlier one's.
+    RowAccumulators& to = rows_[b].accumulators;
+    ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], device) : to.front();
+    rollout_bytes_ += rows_[b].rollout.add(
+        name, layer, recorder->options.queue_bytes - rollout_bytes_,
+        [&](ops::Accumulator& all) { add(static_cast<int64_t>(b), heads, all); }, sums);
+  }
 }
 
 void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window) {
@@ -631,9 +666,14 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
     for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
     accumulators = gather_rows(std::move(accumulators), from, tokens);
     std::vector<Row> rows;
+    rollout_bytes_ = 0;
     for (size_t i = 0; i < from.size(); ++i) {
       rows.push_back(rows_[static_cast<size_t>(from[i])]);
       rows.back().accumulators = std::move(accumulators[i]);
+      const bool again = std::find(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(i), from[i]) !=
+                         from.begin() + static_cast<std::ptrdiff_t>(i);
+      if (again) rows.back().rollout = rows.back().rollout.clone();
+      rollout_bytes_ += rows.back().rollout.bytes();
     }
     rows_ = std::move(rows);
     const int64_t more = static_cast<int64_t>(from.size()) - count;
@@ -702,7 +742,9 @@ AttentionRecord RequestState::make_record(Row& row) {
     const at::NoGradGuard no_grad;
     ops::Accumulator& sums = row.accumulators.front();
     for (size_t i = 1; i < row.accumulators.size(); ++i) ops::merge(sums, row.accumulators[i], recorder->reduce);
-    const ops::Reduced reduced = ops::finish(sums, tokens, recorder->reduce);
+    ops::ReduceOptions reduce = recorder->reduce;
+    if (rolls_out()) reduce.layers = ops::LayerReduce::Last;
+    const ops::Reduced reduced = ops::finish(sums, tokens, reduce);
     record.map_tc = reduced.map_tc;
     record.mass_t = reduced.mass_t;
     record.visible_t = reduced.visible_t;
@@ -754,6 +796,7 @@ void RequestState::finish() noexcept {
     }
   }
   rows_.clear();
+  through_.release();
 }
 
 void RequestState::discard() noexcept {
@@ -763,6 +806,7 @@ void RequestState::discard() noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
   recorder->counters->dropped(DropReason::NotFinished, static_cast<int64_t>(rows_.size()));
   rows_.clear();
+  through_.release();
 }
 
 }  // namespace gaze

@@ -21,6 +21,7 @@
 #include "packed_attention.hpp"
 #include "prompt_spans.hpp"
 #include "recorder.hpp"
+#include "row_rollout.hpp"
 #include "through_maps.hpp"
 
 namespace gaze {
@@ -89,6 +90,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     at::Tensor beyond;                          // bool []: the picture's row has other visible keys
     std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
     RowAccumulators accumulators;
+    RowRollout rollout;  // with layers.reduce rollout
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
@@ -102,8 +104,13 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// be used.
   std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t queries,
                                          int64_t keys, SeesBeyond beyond);
+  /// Adds all queries of a batch row, over all keys, to an accumulator [queries, keys].
+  using AddWhole = c10::function_ref<void(int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to)>;
   /// A call of a site that stands between the picture and the selected ones.
-  void add_between(int64_t site, const ThroughMaps::Call& call, ThroughMaps::Add add);
+  void add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add);
+  [[nodiscard]] bool rolls_out() const { return recorder->reduce.layers == ops::LayerReduce::Rollout; }
+  /// A call of a layer that is rolled out.
+  void roll_on(int64_t site, const ops::Window& window, int64_t queries, int64_t keys, at::Device device, AddWhole add);
   /// After the call's rows were added or kept.
   void count_call(int64_t site, int64_t heads, int64_t tokens);
   ops::Accumulator& accumulator(Row& row, at::Device device);
@@ -145,6 +152,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   std::vector<Progress> progress_;
   PromptSpans prompt_spans_;
   ThroughMaps through_;
+  int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;         // rows at the first token
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   DropReason error_reason_ = DropReason::Internal;

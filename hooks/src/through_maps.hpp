@@ -37,6 +37,7 @@ class ThroughMaps {
   void add(int64_t site, const std::string& name, const Call& call, Add add);
 
   [[nodiscard]] bool empty() const { return runs_.empty(); }
+  void release() noexcept { runs_.clear(); }
   struct Uses {
     int64_t heads = 0, calls = 0;
   };

@@ -355,6 +355,33 @@ CATCH_TEST_CASE("rollout matches float64 and keeps rows at 1") {
   }
 }
 
+CATCH_TEST_CASE("a rollout of rows is that of the whole matrices, row by row and with masked ones") {
+  for (const at::Device device : devices()) {
+    for (const Layout layout : kLayouts) {
+      Random random(7);
+      const at::Tensor attn = random.weights({7, 7}, at::kFloat, 0, device).tril();
+      attn[3].zero_();
+      const at::Tensor before = laid_out(random.tensor({7, 4}, at::kFloat, 0, 1, device), layout);
+      const Array a(attn), b(before);
+      for (const int64_t queries : {7, 3, 1}) {
+        std::vector<double> wanted;
+        for (int64_t q = 7 - queries; q < 7; ++q) {
+          double sum = 1;
+          for (int64_t k = 0; k < 7; ++k) sum += a(q, k);
+          for (int64_t m = 0; m < 4; ++m) {
+            double value = b(q, m);
+            for (int64_t k = 0; k < 7; ++k) value += a(q, k) * b(k, m);
+            wanted.push_back(value / sum);
+          }
+        }
+        at::Tensor after = at::empty({queries, 4}, before.options());
+        rollout_rows(laid_out(attn.narrow(0, 7 - queries, queries), layout), before, after);
+        CATCH_CHECK(differs(values_of(after), wanted, kSums) == "");
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("a map over latents is carried on to what they were made of, and keeps its sums") {
   for (const at::Device device : devices()) {
     for (const Layout layout : kLayouts) {

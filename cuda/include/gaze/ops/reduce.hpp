@@ -100,6 +100,15 @@ GAZE_API at::Tensor rollout(const at::Tensor& attn_lqk);
 /// @param attn_nn     float32 [n, n], head-reduced, rows sum to 1. Cost: n^3 multiply-adds and one [n, n].
 GAZE_API void rollout_layer(at::Tensor& product_nn, const at::Tensor& attn_nn);
 
+/// One layer of a rollout for some rows of a sequence: each becomes (its own row before the layer + attn x all rows
+/// before the layer) / (1 + the sum of attn), which is 0.5 I + 0.5 A with rows that sum to 1.
+///
+/// @param attn_qk    float32 [queries, keys], head-reduced; the queries are the last of the keys
+/// @param before_km  float32 [keys, n], what each position held before the layer
+/// @param after_qm   float32 [queries, n], written; does not share memory with before_km
+/// Cost: queries x keys x n multiply-adds; asynchronous on the current stream.
+GAZE_API void rollout_rows(const at::Tensor& attn_qk, const at::Tensor& before_km, at::Tensor& after_qm);
+
 /// Carries a map over latents on to what the latents were made of: each row of `made_of_nk` is divided by its sum (one
 /// without any stays zero), so that a token's sum stays what it is.
 ///
