@@ -28,7 +28,8 @@ class Case:
     through: str           # glob of those between; empty: none
     geometry: dict
     latents: list[int]     # among the keys; without `through` the picture's cells
-    reduce: str = "mean"   # of the layers between; without them, of all
+    reduce: str = "mean"   # of the layers between
+    layers: str = "mean"   # of the sites themselves
     leading: int = 0
     forms: tuple[str, ...] = ("eager", "sdpa")
 
@@ -41,12 +42,14 @@ GRID = {"rows": 3, "cols": 3}
 CASES = [
     Case("blip2", "*language_model*self_attn", "*crossattention.attention", GRID | {"leading": 1} | spans(96, 1), list(range(5)), leading=1),
     Case("instructblip", "*language_model*self_attn", "*crossattention.attention", GRID | {"leading": 1} | spans(96, 2), list(range(3)), leading=1),
+    Case("blip2", "*language_model*self_attn", "*crossattention.attention", GRID | {"leading": 1} | spans(96, 1), list(range(5)), layers="rollout",
+         leading=1),
     Case("idefics2", "*text_model*", "*perceiver_resampler*", GRID | {"trailing": 3} | spans(96, 0), [2, 3, 4]),
-    Case("blip", "*crossattention*", "*vision_model*", {"rows": 4, "cols": 4, "leading": 1}, list(range(17)), "rollout", 1, ("eager",)),
-    Case("llava", "*language_model*", "", GRID | spans(96, 0), list(range(2, 11)), "rollout"),
-    Case("git", "model.git.encoder.layer*", "", GRID | {"leading": 1, "spans": [{"first_key": 0, "keys": 10}]}, list(range(1, 10)), "rollout", 1,
-         ("eager",)),
-    Case("trocr", "*encoder_attn", "model.encoder*", {"rows": 2, "cols": 7, "leading": 1}, list(range(15)), "rollout", 1),
+    Case("blip", "*crossattention*", "*vision_model*", {"rows": 4, "cols": 4, "leading": 1}, list(range(17)), "rollout", leading=1, forms=("eager",)),
+    Case("llava", "*language_model*", "", GRID | spans(96, 0), list(range(2, 11)), layers="rollout"),
+    Case("git", "model.git.encoder.layer*", "", GRID | {"leading": 1, "spans": [{"first_key": 0, "keys": 10}]}, list(range(1, 10)), layers="rollout",
+         leading=1, forms=("eager",)),
+    Case("trocr", "*encoder_attn", "model.encoder*", {"rows": 2, "cols": 7, "leading": 1}, list(range(15)), "rollout", leading=1),
 ]
 
 
@@ -74,23 +77,23 @@ def product(layers: list[Tensor]) -> Tensor:
 def composed(case: Case, calls: list[dict], rows: int) -> Tensor:
     """[rows, cells] of the last query."""
     of = lambda pattern: [heads_mean(call["weights"], rows) for call in calls if glob(pattern).fullmatch(call["module"])]
+    over = of(case.sites)
+    row = (product(over) if case.layers == "rollout" else torch.stack(over).mean(0))[:, -1, case.latents]
     if not case.through:
-        return product(of(case.sites))[:, -1, case.latents]
+        return row
     between = of(case.through)
     made_of = product(between) if case.reduce == "rollout" else torch.stack(between).mean(0)
     cells = case.geometry["rows"] * case.geometry["cols"]
     made_of = made_of[..., case.leading:case.leading + cells]
     made_of = made_of / made_of.sum(-1, keepdim=True)
-    row = torch.stack(of(case.sites)).mean(0)[:, -1, case.latents]
     return torch.einsum("bn,bnk->bk", row, made_of)
 
 
 def captured(arguments: argparse.Namespace, case: Case, form: str, rows: int, folder: Path) -> list[Tensor]:
     profile = {"gaze_profile": 1, "sites": {"match": [case.sites]}, "heads": {"reduce": "mean"}, "geometry": case.geometry}
+    profile["layers"] = {"reduce": case.layers}
     if case.through:
         profile["through"] = {"match": [case.through], "reduce": case.reduce}
-    else:
-        profile["layers"] = {"reduce": case.reduce}
     (folder / "profile.json").write_text(json.dumps(profile))
     ran = subprocess.run([arguments.gaze, "run", arguments.models / f"{case.model}.{form}.pt", "--inputs",
                           arguments.models / f"{case.model}.{form}.inputs.pt", "--profile", folder / "profile.json", "--out", folder / "out",
@@ -122,7 +125,7 @@ def main() -> None:
                 except (RuntimeError, ValueError) as error:
                     worst, told = float("inf"), str(error)
             failed |= not worst <= LIMIT
-            print(f"{case.model}.{form} ({case.reduce}): {'ok' if worst <= LIMIT else 'FAILED'}, {told}", flush=True)
+            print(f"{case.model}.{form} ({case.layers}{' through ' + case.reduce if case.through else ''}): {'ok' if worst <= LIMIT else 'FAILED'}, {told}", flush=True)
     if failed:
         sys.exit(1)
 
