@@ -28,6 +28,14 @@ RowAccumulators like(const RowAccumulators& row) {
 
 }  // namespace
 
+ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t cells, at::Device device) {
+  for (ops::Accumulator& each : row) {
+    if (each.map_tc.device() == device) return each;
+  }
+  row.push_back(ops::make_accumulator(tokens, cells, device));
+  return row.back();
+}
+
 std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,
                                          int64_t tokens) {
   const c10::InferenceMode normal(false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The accumulators of a batch whose rows are gathered anew. Knows no TorchScript.
+// The accumulators of a batch, whose rows may be gathered anew. Knows no TorchScript.
 #pragma once
 
 #include <gaze/ops/reduce.hpp>
@@ -11,6 +11,9 @@ namespace gaze {
 
 /// One row's accumulators: one per device the model's layers lie on, in the same order for every row.
 using RowAccumulators = std::vector<ops::Accumulator>;
+
+/// The one on `device`, made at the first call.
+ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t cells, at::Device device);
 
 /// Row i of the result holds what row from[i] of `rows` does; `rows` is not to be read afterwards. The first row that
 /// names another one takes its memory over, each further one gets a copy of the first `tokens` tokens, in the memory

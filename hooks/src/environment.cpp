@@ -58,7 +58,7 @@ const std::vector<Variable>& variables() {
       {"GAZE_LAYERS", "mean, max, last, weighted, a range such as 1-2, or both as in max:1-2",
        [](const std::string& v, Options& o) {
          const auto parsed = parse_layers(v);
-         // attach refuses rollout: a value set from outside must not keep a server from starting.
+         // attach may refuse rollout: a value set from outside must not keep a server from starting.
          if (!parsed || parsed->kind == ops::LayerReduce::Rollout) return false;
          o.layers = parsed;
          return true;

@@ -598,7 +598,7 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
       std::set<std::string> taken;
       for (const auto& other : found) taken.insert(other.site.name);
       site.site.name = name;
-      while (taken.count(site.site.name) != 0) site.site.name = name + "#" + std::to_string(++ordinal);
+      while (taken.count(site.site.name) != 0) site.site.name = name + "#" + std::to_string(ordinal++);
     }
     site.site.tower = tower_of(site.site.name);
     site.site.gate = gate_of(site.passes, owners, self);
@@ -608,6 +608,29 @@ std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& 
   });
   return found;
 }
+
+namespace {
+
+/// The cross-attention of another tower, whose first queries are parameters, when `site` reads what that read and more.
+template <typename Cross, typename Fused>
+std::vector<std::string> between(const Site& site, const std::vector<Site>& sites, Cross&& cross, Fused&& fused) {
+  std::vector<std::string> names;
+  if (site.channels || site.relation != "self" || !fused(site)) return names;
+  const auto reads = [&](const std::string& name) {
+    return std::find(site.k_reads.begin(), site.k_reads.end(), name) != site.k_reads.end();
+  };
+  const auto latents = std::find_if(sites.begin(), sites.end(), [&](const Site& other) {
+    return !other.channels && cross(other) && other.tower != site.tower && other.q_reads.empty() &&
+           !other.k_reads.empty() && std::all_of(other.k_reads.begin(), other.k_reads.end(), reads);
+  });
+  if (latents == sites.end()) return names;
+  for (const Site& other : sites) {
+    if (cross(other) && other.tower == latents->tower) names.push_back(other.name);
+  }
+  return names;
+}
+
+}  // namespace
 
 void propose(std::vector<Site>& sites) {
   const auto any = [&](auto&& holds) {
@@ -621,10 +644,15 @@ void propose(std::vector<Site>& sites) {
   const auto fused = [&](const Site& site) {
     return std::count_if(site.k_reads.begin(), site.k_reads.end(), content) > 1;
   };
+  for (Site& site : sites) site.through = between(site, sites, cross, fused);
+  const bool any_through = any([](const Site& site) { return !site.through.empty(); });
   const bool any_cross = any(cross);
   const bool any_fused = any(fused);
   for (Site& site : sites) {
-    site.proposed = !site.channels && (any_cross ? cross(site) : any_fused ? fused(site) : true);
+    site.proposed = !site.channels && (any_through ? !site.through.empty()
+                                       : any_cross ? cross(site)
+                                       : any_fused ? fused(site)
+                                                   : true);
   }
 }
 

@@ -177,6 +177,11 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
         "find_heads: profile: expected a geometry, which says what the picture's keys are, got none. `gaze probe` "
         "measures one.");
   }
+  if (profile.through) {
+    throw Error(
+        "find_heads: profile: expected heads that look at the picture's own keys, got through, which puts latents "
+        "between. Name the sites between in sites.match, and leave through out.");
+  }
   if (!module.find_method(method)) {
     throw Error("find_heads: method: expected a method of the module, got \"" + method + "\".");
   }

@@ -26,6 +26,25 @@ std::string list_of(const std::vector<Site>& sites) {
   return text;
 }
 
+/// Indices of the sites that any pattern matches, each once.
+std::vector<size_t> matching(const std::string& field, const std::vector<std::string>& patterns,
+                             const std::vector<Site>& sites) {
+  std::vector<size_t> matched;
+  for (const std::string& pattern : patterns) {
+    bool any = false;
+    for (size_t i = 0; i < sites.size(); ++i) {
+      if (shared_type(sites[i]) || !glob_match(pattern, sites[i].name)) continue;
+      any = true;
+      if (std::find(matched.begin(), matched.end(), i) == matched.end()) matched.push_back(i);
+    }
+    if (!any) {
+      throw Error("profile: " + field + ": expected a pattern of sites this model has (" + list_of(sites) +
+                  "), got \"" + pattern + "\". `gaze sites MODEL.pt` lists them.");
+    }
+  }
+  return matched;
+}
+
 /// The stated argument of every root method, -1 where none is.
 std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::string, int64_t>& stated,
                                   const Instrumented& instrumented) {
@@ -52,25 +71,23 @@ std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::
 Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
     : options(std::move(given_options)), profile(std::move(given_profile)), instrumented(given_instrumented) {
   const auto& sites = instrumented.sites;
-  std::vector<size_t> matched;
-  for (const std::string& pattern : profile.sites) {
-    bool any = false;
-    for (size_t i = 0; i < sites.size(); ++i) {
-      if (shared_type(sites[i]) || !glob_match(pattern, sites[i].name)) continue;
-      any = true;
-      if (std::find(matched.begin(), matched.end(), i) == matched.end()) matched.push_back(i);
-    }
-    if (!any) {
-      throw Error("profile: sites.match: expected a pattern of sites this model has (" + list_of(sites) + "), got \"" +
-                  pattern + "\". `gaze sites MODEL.pt` lists them.");
-    }
-  }
+  std::vector<size_t> matched = matching("sites.match", profile.sites, sites);
   if (profile.sites.empty()) {
     for (size_t i = 0; i < sites.size(); ++i) {
       if (!shared_type(sites[i]) && sites[i].proposed) matched.push_back(i);
     }
   }
   std::sort(matched.begin(), matched.end());
+  between_.assign(sites.size(), 0);
+  if (profile.through) {
+    for (const size_t i : matching("through.match", profile.through->sites, sites)) {
+      if (std::find(matched.begin(), matched.end(), i) != matched.end()) {
+        throw Error("profile: through.match: expected sites other than those of sites.match, got " + sites[i].name +
+                    " in both. Let sites.match name the sites over latents alone.");
+      }
+      between_[i] = 1;
+    }
+  }
 
   const bool selects = !profile.selected_heads.empty();
   const HeadChoice heads = options.heads.value_or(
@@ -98,11 +115,10 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   // Weighing the sites as well weighs every selected head alike, wherever it is.
   const bool weighted = selects && heads.kind == ops::HeadReduce::Weighted;
   reduce.layers = layers.kind.value_or(weighted ? ops::LayerReduce::Weighted : ops::LayerReduce::Mean);
-  if (reduce.layers == ops::LayerReduce::Rollout) {
+  if (selects && reduce.layers == ops::LayerReduce::Rollout) {
     throw Error(
-        "layers: expected mean, max, last or weighted for a capture, got rollout, which needs every layer's full "
-        "matrix. "
-        "Use ops::rollout on the maps of capture_weights.");
+        "layers: expected mean, max, last or weighted beside the profile's heads.select, got rollout, which goes "
+        "through every layer. Change GAZE_LAYERS, or leave the selection out.");
   }
   const auto count = static_cast<int64_t>(matched.size());
   if (layers.last < 0) layers.last = count - 1;
@@ -120,6 +136,11 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
     const auto last = std::find(selected_.rbegin(), selected_.rend(), 1);
     std::fill(last == selected_.rend() ? last : last + 1, selected_.rend(), 0);
     layers.first = layers.last;
+  }
+  for (size_t i = 0; reduce.layers == ops::LayerReduce::Rollout && i < sites.size(); ++i) {
+    if (!selected(static_cast<int64_t>(i)) || sites[i].relation != "cross") continue;
+    throw Error("layers: expected self-attention for a rollout, got " + sites[i].name +
+                ", which is cross-attention. For an encoder's rollout give the profile through, with reduce rollout.");
   }
   layers_text = std::string(name(reduce.layers)) + " of ";
   if (selects) {

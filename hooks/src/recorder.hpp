@@ -30,6 +30,9 @@ class Recorder {
   [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept {
     return heads_[static_cast<size_t>(site)];
   }
+  /// Stands between the picture and the selected sites.
+  [[nodiscard]] bool between(int64_t site) const noexcept { return between_[static_cast<size_t>(site)]; }
+  [[nodiscard]] bool wanted(int64_t site) const noexcept { return selected(site) || between(site); }
   /// Index of the picture among a method's arguments, or -1.
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
     return image_arguments_[static_cast<size_t>(method)];
@@ -53,7 +56,7 @@ class Recorder {
  private:
   void select_heads(const std::vector<size_t>& matched);
 
-  std::vector<char> selected_;
+  std::vector<char> selected_, between_;
   std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};

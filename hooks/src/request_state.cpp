@@ -61,7 +61,8 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
     : recorder(std::move(given_recorder)),
       automatic_(automatic),
       mode_(mode),
-      progress_(recorder->instrumented.sites.size()) {
+      progress_(recorder->instrumented.sites.size()),
+      through_(recorder->profile.through && recorder->profile.through->rollout, recorder->options.queue_bytes) {
   for (auto& spec : specs) {
     Row row;
     row.spec = std::move(spec);
@@ -225,18 +226,47 @@ void RequestState::fail_with_current_exception() noexcept {
   }
 }
 
-std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const {
+std::optional<Geometry> RequestState::stated(size_t index) const {
   const Row& row = rows_[index];
   std::optional<Geometry> geometry = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
-  if (!geometry) return std::nullopt;
-  if (recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0) {
-    geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), geometry->pictures);
+  if (geometry && recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0) {
+    // A picture whose tiles are resampled one by one may have a run for each.
+    const int64_t runs = recorder->profile.through ? 0 : geometry->pictures;
+    geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), runs);
   }
+  return geometry;
+}
+
+PictureSizes RequestState::sizes_of(const Row& row) {
   const PictureSize picture = known_size(row.spec.image);
-  geometry = resolve(*geometry, {row.input.width, row.input.height, picture.width, picture.height});
+  return {row.input.width, row.input.height, picture.width, picture.height};
+}
+
+std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const {
+  std::optional<Geometry> geometry = stated(index);
+  if (!geometry) return std::nullopt;
+  geometry = resolve(*geometry, sizes_of(rows_[index]));
   const bool alone = geometry->first_key == 0 && geometry->spans.empty();
   check_keys(*geometry, keys, alone && keys < geometry->keys());
   return geometry;
+}
+
+LatentPlace RequestState::placed(size_t index, int64_t keys) const {
+  if (through_.empty()) {
+    throw Error(
+        "through: expected a call of the sites between before the first attention over latents, got none while the "
+        "request was open. Open the request before the picture is encoded: what latents that are kept from earlier "
+        "were made of is not known.",
+        DropReason::NoAttention);
+  }
+  const std::optional<Geometry> geometry = stated(index);
+  if (!geometry) {
+    throw Error(
+        "geometry: expected the picture's keys in the rows of the sites between, got no geometry. Put one into the "
+        "profile or the request.",
+        DropReason::GridMismatch);
+  }
+  return place_latents(*geometry, sizes_of(rows_[index]), through_.units(static_cast<int64_t>(rows_.size())), keys);
 }
 
 void RequestState::check_alone(size_t index, int64_t keys, SeesBeyond beyond) {
@@ -258,15 +288,28 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
   }
   try {
     for (size_t row = 0; row < rows_.size(); ++row) {
+      if (recorder->profile.through) {
+        rows_[row].latents = placed(row, keys);
+        rows_[row].geometry = rows_[row].latents->geometry;
+        rows_[row].encoded = static_cast<int64_t>(row);
+        continue;
+      }
       rows_[row].geometry = resolved(row, keys);
       check_alone(row, keys, beyond);
     }
+    encoded_rows_ = static_cast<int64_t>(rows_.size());
   } catch (const Error& error) {
     fail(error.reason(), error.what());
     return false;
   }
-  const auto first_cell = [](const Row& row) { return row.geometry ? row.geometry->first_cell() : 0; };
-  const auto span = [keys](const Row& row) { return row.geometry ? row.geometry->span() : keys; };
+  const auto first_cell = [](const Row& row) {
+    if (row.latents) return row.latents->first_key();
+    return row.geometry ? row.geometry->first_cell() : 0;
+  };
+  const auto span = [keys](const Row& row) {
+    if (row.latents) return row.latents->span();
+    return row.geometry ? row.geometry->span() : keys;
+  };
   first_cell_ = first_cell(rows_.front());
   span_ = span(rows_.front());
   for (const Row& row : rows_) {
@@ -283,11 +326,7 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
 }
 
 ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
-  for (ops::Accumulator& each : row.accumulators) {
-    if (each.map_tc.device() == device) return each;
-  }
-  row.accumulators.push_back(ops::make_accumulator(recorder->options.max_tokens, span_, device));
-  return row.accumulators.back();
+  return accumulator_on(row.accumulators, recorder->options.max_tokens, span_, device);
 }
 
 std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads,
@@ -416,7 +455,7 @@ at::Tensor RequestState::arrange(const at::Tensor& weights, const WeightsLayout&
 
 void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
     if (weights.dim() < (layout.query_axis == 0 ? 1 : 2)) {
@@ -433,12 +472,26 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
       keep_exact(site, attn_bhqk.detach().clone());
       return;
     }
+    const auto add_whole = [&](int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) {
+      ops::reduce(attn_bhqk, {.batch = row, .queries = attn_bhqk.size(2), .partial = layout.partial}, by, to);
+    };
+    if (recorder->between(site)) {
+      add_between(site,
+                  {attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2), attn_bhqk.size(3), attn_bhqk.device()},
+                  add_whole);
+      return;
+    }
     const auto beyond = [&](int64_t row, int64_t key) {
       return attn_bhqk[row].select(1, -1).slice(1, key).ne(0).any();
     };
     const auto window = wanted_rows(site, attn_bhqk, attn_bhqk.size(0), attn_bhqk.size(1), attn_bhqk.size(2),
                                     attn_bhqk.size(3), beyond);
     if (!window) return;
+    if (rolls_out()) {
+      roll_on(site, *window, attn_bhqk.size(2), attn_bhqk.size(3), attn_bhqk.device(), add_whole);
+      count_call(site, attn_bhqk.size(1), window->queries);
+      return;
+    }
     for (int64_t b = 0; b < attn_bhqk.size(0) && window->queries > 0; ++b) {
       if (mode_ == Mode::Heads) {
         keep_heads(site, b, attn_bhqk[b].narrow(1, window->first_query, window->queries));
@@ -457,7 +510,7 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
 
 void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
     at::Tensor q_bhqd = scores.q_bhqd;
@@ -484,6 +537,13 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       keep_exact(site, at::stack(rows));
       return;
     }
+    const auto add_whole = [&](int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) {
+      ops::attend_reduce(whole, {.batch = row, .queries = q_bhqd.size(2)}, by, to);
+    };
+    if (recorder->between(site)) {
+      add_between(site, {q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), q_bhqd.device()}, add_whole);
+      return;
+    }
     const auto beyond = [&](int64_t row, int64_t key) {
       if (!mask || !mask->defined()) return at::Tensor();
       const at::Tensor mask_hk =
@@ -494,7 +554,11 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
     const auto window =
         wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), beyond);
     if (!window) return;
-    if (window->queries > 0) add_or_keep(site, whole, *window);
+    if (rolls_out()) {
+      roll_on(site, *window, q_bhqd.size(2), k_bhkd.size(2), q_bhqd.device(), add_whole);
+    } else if (window->queries > 0) {
+      add_or_keep(site, whole, *window);
+    }
     count_call(site, q_bhqd.size(1), window->queries);
   } catch (...) {
     fail_with_current_exception();
@@ -503,12 +567,44 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
 
 void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->selected(site))) return;
+    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
     const at::NoGradGuard no_grad;
     const ProjectedScores scores = scores_of(packed);
     push(site, ops::Scores{scores.q_bhqd, scores.k_bhkd, scores.mask});
   } catch (...) {
     fail_with_current_exception();
+  }
+}
+
+void RequestState::add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add) {
+  // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
+  if (prepared_ || call.batch == 0 || call.queries == 0 || refuse_while_capturing(call.device)) return;
+  through_.add(site, recorder->instrumented.sites[static_cast<size_t>(site)].name, call,
+               [&](int64_t row, ops::Accumulator& to) { add(row, ThroughMaps::kReduce, to); });
+}
+
+void RequestState::roll_on(int64_t site, const ops::Window& window, int64_t queries, int64_t keys, at::Device device,
+                           AddWhole add) {
+  const std::string& name = recorder->instrumented.sites[static_cast<size_t>(site)].name;
+  ops::ReduceOptions heads = recorder->reduce;
+  heads.layers = ops::LayerReduce::Mean;
+  for (size_t b = 0; b < rows_.size(); ++b) {
+    const RowRollout::Layer layer{site,
+                                  queries,
+                                  keys,
+                                  window.first_key,
+                                  span_,
+                                  recorder->options.max_tokens,
+                                  window.first_query,
+                                  window.first_token,
+                                  window.queries,
+                                  device};
+    // One accumulator, whichever device a layer lies on: a later layer's rows take the place of an earlier one's.
+    RowAccumulators& to = rows_[b].accumulators;
+    ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], device) : to.front();
+    rollout_bytes_ += rows_[b].rollout.add(
+        name, layer, recorder->options.queue_bytes - rollout_bytes_,
+        [&](ops::Accumulator& all) { add(static_cast<int64_t>(b), heads, all); }, sums);
   }
 }
 
@@ -605,9 +701,14 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
     for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
     accumulators = gather_rows(std::move(accumulators), from, tokens);
     std::vector<Row> rows;
+    rollout_bytes_ = 0;
     for (size_t i = 0; i < from.size(); ++i) {
       rows.push_back(rows_[static_cast<size_t>(from[i])]);
       rows.back().accumulators = std::move(accumulators[i]);
+      const bool again = std::find(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(i), from[i]) !=
+                         from.begin() + static_cast<std::ptrdiff_t>(i);
+      if (again) rows.back().rollout = rows.back().rollout.clone();
+      rollout_bytes_ += rows.back().rollout.bytes();
     }
     rows_ = std::move(rows);
     const int64_t more = static_cast<int64_t>(from.size()) - count;
@@ -620,6 +721,25 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
   } catch (...) {
     fail_with_current_exception();
   }
+}
+
+void RequestState::compose(const Row& row, AttentionRecord& record) const {
+  const ThroughMaps::Composed composed =
+      through_.compose(record.map_tc, record.mass_t, *row.latents, row.encoded, encoded_rows_);
+  record.map_tc = composed.map_tk;
+  record.mass_t = composed.mass_t;
+  record.flags_t = record.flags_t.bitwise_or(composed.flags);
+  const LatentUnits units = through_.units(encoded_rows_);
+  ThroughUse use;
+  use.rollout = recorder->profile.through->rollout;
+  use.latents = row.latents->units * units.latents;
+  use.keys = units.keys;
+  use.gaps = row.latents->pieces.size() > 1;
+  for (const auto& [index, uses] : through_.sites()) {
+    const Site& site = recorder->instrumented.sites[static_cast<size_t>(index)];
+    use.sites.push_back({site.name, site.kind, uses.heads, uses.calls});
+  }
+  record.through = std::move(use);
 }
 
 AttentionRecord RequestState::make_record(Row& row) {
@@ -661,11 +781,14 @@ AttentionRecord RequestState::make_record(Row& row) {
     const at::NoGradGuard no_grad;
     ops::Accumulator& sums = row.accumulators.front();
     for (size_t i = 1; i < row.accumulators.size(); ++i) ops::merge(sums, row.accumulators[i], recorder->reduce);
-    const ops::Reduced reduced = ops::finish(sums, tokens, recorder->reduce);
+    ops::ReduceOptions reduce = recorder->reduce;
+    if (rolls_out()) reduce.layers = ops::LayerReduce::Last;
+    const ops::Reduced reduced = ops::finish(sums, tokens, reduce);
     record.map_tc = reduced.map_tc;
     record.mass_t = reduced.mass_t;
     record.visible_t = reduced.visible_t;
     record.flags_t = sums.flags_t.slice(0, 0, tokens);
+    if (row.latents) compose(row, record);
     if (row.beyond.defined()) {
       record.flags_t = record.flags_t.bitwise_or(
           row.beyond.to(record.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
@@ -715,6 +838,7 @@ void RequestState::finish() noexcept {
     }
   }
   rows_.clear();
+  through_.release();
 }
 
 void RequestState::discard() noexcept {
@@ -724,6 +848,7 @@ void RequestState::discard() noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
   recorder->counters->dropped(DropReason::NotFinished, static_cast<int64_t>(rows_.size()));
   rows_.clear();
+  through_.release();
 }
 
 }  // namespace gaze

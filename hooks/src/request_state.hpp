@@ -21,6 +21,8 @@
 #include "packed_attention.hpp"
 #include "prompt_spans.hpp"
 #include "recorder.hpp"
+#include "row_rollout.hpp"
+#include "through_maps.hpp"
 
 namespace gaze {
 
@@ -95,9 +97,12 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     RequestSpec spec;
     PictureSize input;                          // of the model's own input, where the profile names it
     std::optional<Geometry> geometry;           // resolved
+    std::optional<LatentPlace> latents;         // with a profile's `through`
+    int64_t encoded = 0;                        // the row of the first token's batch that its latents come from
     at::Tensor beyond;                          // bool []: the picture's row has other visible keys
     std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
     RowAccumulators accumulators;
+    RowRollout rollout;  // with layers.reduce rollout
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
@@ -111,6 +116,15 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// be used.
   std::optional<ops::Window> wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads,
                                          int64_t queries, int64_t keys, SeesBeyond beyond);
+  /// Adds all queries of a batch row, over all keys, to an accumulator [queries, keys].
+  using AddWhole = c10::function_ref<void(int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to)>;
+  /// A call of a site that stands between the picture and the selected ones.
+  void add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add);
+  [[nodiscard]] bool rolls_out() const {
+    return mode_ == Mode::Reduce && recorder->reduce.layers == ops::LayerReduce::Rollout;
+  }
+  /// A call of a layer that is rolled out.
+  void roll_on(int64_t site, const ops::Window& window, int64_t queries, int64_t keys, at::Device device, AddWhole add);
   /// After the call's rows were added or kept.
   void count_call(int64_t site, int64_t heads, int64_t tokens);
   ops::Accumulator& accumulator(Row& row, at::Device device);
@@ -130,6 +144,11 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
   bool prepare(int64_t batch, int64_t keys, SeesBeyond beyond);
+  /// What request or profile say, with the spans that the prompt's ids tell.
+  std::optional<Geometry> stated(size_t row) const;
+  static PictureSizes sizes_of(const Row& row);
+  /// @throws gaze::Error when the sites between did not run, or as `place_latents`.
+  LatentPlace placed(size_t row, int64_t keys) const;
   /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
   /// one.
   std::optional<Geometry> resolved(size_t row, int64_t keys) const;
@@ -138,6 +157,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// @throws gaze::Error (GridMismatch) when they are visible.
   void check_alone(size_t row, int64_t keys, SeesBeyond beyond);
   void fail(DropReason reason, std::string text) noexcept;
+  /// From a map over latents to one over the picture's keys.
+  void compose(const Row& row, AttentionRecord& record) const;
   AttentionRecord make_record(Row& row);
 
   const bool automatic_;
@@ -146,6 +167,9 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   std::vector<Row> rows_;
   std::vector<Progress> progress_;
   PromptSpans prompt_spans_;
+  ThroughMaps through_;
+  int64_t rollout_bytes_ = 0;
+  int64_t encoded_rows_ = 0;         // rows at the first token
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};

@@ -83,7 +83,7 @@ void check_facts(const AttentionRecord& record) {
                     std::to_string(record.map_tc.size(1)) + ". Correct rows and cols.",
                 DropReason::GridMismatch);
   }
-  if (record.keys > 0) check_keys(record.geometry, record.keys, false);
+  if (record.keys > 0 && !record.through) check_keys(record.geometry, record.keys, false);
 }
 
 at::Tensor finite(const AttentionRecord& record) {

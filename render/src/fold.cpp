@@ -49,23 +49,29 @@ Folded fold(const AttentionRecord& record, const ops::Route& route) {
   const CellKeys keys = cell_keys(record.geometry);
   const at::Tensor map_tk = record.map_tc.to(at::kFloat);
   const at::Tensor mass_t = record.mass_t.to(at::kFloat);
-  if (keys.plain()) return {map_tk, mass_t, {}};
+  // Where latents stand for the picture's keys, uniform attention gives each of its keys this many of theirs.
+  const double per_key =
+      record.through ? static_cast<double>(record.through->latents) / static_cast<double>(keys.span) : 1;
+  const bool plain_mean =
+      record.reduce.heads == ops::HeadReduce::Mean && record.reduce.layers == ops::LayerReduce::Mean;
+  const bool gaps = record.through && record.through->gaps;
+  if (keys.plain()) {
+    return {map_tk, mass_t, {}, per_key, plain_mean || !gaps};
+  }
   const int64_t tokens = map_tk.size(0);
   const int64_t cells = keys.rows * keys.cols;
   Folded folded;
   folded.map_tc = take(map_tk, keys.keys, route).view({tokens, keys.parts, cells}).sum(1);
   if (keys.thumbnail_rows > 0) folded.map_tc = folded.map_tc + spread_thumbnail(map_tk, keys, route);
-  folded.keys_per_cell = static_cast<double>(keys.used()) / static_cast<double>(cells);
+  folded.keys_per_cell = per_key * static_cast<double>(keys.used()) / static_cast<double>(cells);
 
   // The capture knows the mass of the whole span only. Its part on some keys is told by the map: exactly where the map
   // is the plain mean that the mass is too, else as far as the weighing of heads and layers leaves it.
   const bool whole = keys.used() == keys.span;
-  const bool plain_mean =
-      record.reduce.heads == ops::HeadReduce::Mean && record.reduce.layers == ops::LayerReduce::Mean;
   const at::Tensor span_t = map_tk.sum(1);
   const at::Tensor per_share_t = at::where(span_t > 0, mass_t / span_t, at::zeros_like(span_t));
   folded.mass_t = whole ? mass_t : folded.map_tc.sum(1) * per_share_t;
-  folded.mass_is_exact = plain_mean || (whole && !record.geometry.video);
+  folded.mass_is_exact = plain_mean || (whole && !record.geometry.video && !gaps);
   if (!keys.video_keys.empty()) {
     const at::Tensor frames_tfc = take(map_tk, keys.video_keys, route).view({tokens, -1, cells});
     folded.frame_mass_tf = frames_tfc.sum(2) * per_share_t.unsqueeze(1);

@@ -9,10 +9,11 @@
 namespace gaze {
 
 struct Folded {
-  at::Tensor map_tc;          ///< float32 [tokens, cells]; a cell has the sum of its keys' weights
-  at::Tensor mass_t;          ///< float32 [tokens]: share of attention on the keys that are shown
-  at::Tensor frame_mass_tf;   ///< float32 [tokens, key frames]: on each of a video's; undefined otherwise
-  double keys_per_cell = 1;   ///< keys that are shown / cells: what uniform attention gives a cell, in keys
+  at::Tensor map_tc;         ///< float32 [tokens, cells]; a cell has the sum of its keys' weights
+  at::Tensor mass_t;         ///< float32 [tokens]: share of attention on the keys that are shown
+  at::Tensor frame_mass_tf;  ///< float32 [tokens, key frames]: on each of a video's; undefined otherwise
+  double keys_per_cell =
+      1;  ///< what uniform attention gives a cell, in keys of the captured row: keys that are shown / cells
   bool mass_is_exact = true;  ///< of the keys shown and of every frame; else the span's was divided as the map is
 };
 

@@ -25,16 +25,34 @@ std::optional<Enum> pick(std::initializer_list<Enum> values, const std::string& 
   return std::nullopt;
 }
 
-void read_sites(const Field& field, Profile& profile) {
-  field.expect_object({"match"});
-  const char* const kExpected = "a list of at least one glob pattern of site names";
+std::vector<std::string> read_match(const Field& field) {
   if (!field.has("match")) field.refuse("the field match");
   const Field match = field.at("match");
-  if (!match.value().is_array() || match.size() == 0) match.refuse(kExpected);
+  if (!match.value().is_array() || match.size() == 0) match.refuse("a list of at least one glob pattern of site names");
+  std::vector<std::string> patterns;
   for (size_t i = 0; i < match.size(); ++i) {
-    profile.sites.push_back(match.at(i).text());
-    if (profile.sites.back().empty()) match.at(i).refuse("a glob pattern such as decoder.layers.*.cross_attn");
+    patterns.push_back(match.at(i).text());
+    if (patterns.back().empty()) match.at(i).refuse("a glob pattern such as decoder.layers.*.cross_attn");
   }
+  return patterns;
+}
+
+void read_sites(const Field& field, Profile& profile) {
+  field.expect_object({"match"});
+  profile.sites = read_match(field);
+}
+
+void read_through(const Field& field, Profile& profile) {
+  field.expect_object({"match", "reduce"});
+  Through through;
+  through.sites = read_match(field);
+  if (field.has("reduce")) {
+    through.rollout = field.at("reduce").choice("mean, rollout", [](const std::string& text) -> std::optional<bool> {
+      if (text == "mean" || text == "rollout") return text == "rollout";
+      return std::nullopt;
+    });
+  }
+  profile.through = std::move(through);
 }
 
 void read_layers(const Field& field, Profile& profile) {
@@ -219,13 +237,15 @@ void read_tokens(const Field& field, const std::string& directory, Profile& prof
 Profile read(const std::string& text, const std::string& source, const std::string& directory) {
   const json document = parse(text, source);
   const Field root(document, source, "");
-  root.expect_object({"gaze_profile", "name", "sites", "layers", "heads", "image", "geometry", "verify", "tokens"});
+  root.expect_object(
+      {"gaze_profile", "name", "sites", "through", "layers", "heads", "image", "geometry", "verify", "tokens"});
   if (!root.has("gaze_profile")) root.refuse("the field gaze_profile: 1", "none");
   if (root.at("gaze_profile").value() != 1) root.at("gaze_profile").refuse("1");
   if (!root.has("sites")) root.refuse("the field sites", "none");
   Profile profile;
   if (root.has("name")) profile.name = root.at("name").text();
   read_sites(root.at("sites"), profile);
+  if (root.has("through")) read_through(root.at("through"), profile);
   if (root.has("layers")) read_layers(root.at("layers"), profile);
   if (root.has("heads")) read_heads(root.at("heads"), profile);
   if (root.has("image")) read_image(root.at("image"), profile);

@@ -87,9 +87,9 @@ ordered_json gate_of(const SiteUse& site) {
   return site.gate ? finite(*site.gate) : ordered_json("not constant");
 }
 
-ordered_json site_list(const AttentionRecord& record) {
+ordered_json site_list(const std::vector<SiteUse>& sites) {
   ordered_json list = ordered_json::array();
-  for (const SiteUse& site : record.sites) {
+  for (const SiteUse& site : sites) {
     list.push_back(
         {{"name", site.name},
          {"kind", site.kind},
@@ -99,6 +99,14 @@ ordered_json site_list(const AttentionRecord& record) {
          {"gate", gate_of(site)}});
   }
   return list;
+}
+
+ordered_json through_facts(const AttentionRecord& record) {
+  if (!record.through) return nullptr;
+  return {{"sites", site_list(record.through->sites)},
+          {"reduce", record.through->rollout ? "rollout" : "mean"},
+          {"latents", record.through->latents},
+          {"keys", record.through->keys}};
 }
 
 const char* kind_name(const Geometry& geometry) {
@@ -200,6 +208,12 @@ std::string describe_choices(const AttentionRecord& record, bool sinks_subtracte
   size_t chosen = 0;
   for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
   if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
+  if (record.through) {
+    const size_t count = record.through->sites.size();
+    text += ". Composed through " + std::to_string(record.through->latents) + " latents (" +
+            (record.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
+            (count == 1 ? " site)" : " sites)");
+  }
   return text +
          (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
 }
@@ -225,7 +239,8 @@ std::string write_json(const Sidecar& sidecar) {
   root["geometry"] = geometry_facts(record.geometry);
   root["keys"] = record.keys;
   root["mass"] = {{"of", sidecar.measured ? "cells" : "span"}, {"exact", sidecar.mass_is_exact}};
-  root["sites"] = site_list(record);
+  root["sites"] = site_list(record.sites);
+  root["through"] = through_facts(record);
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
   root["sinks"] = {{"requested", record.style.normalise.subtract_sinks}, {"subtracted", sidecar.sinks_subtracted}};

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "console.hpp"
 #include "script.hpp"
@@ -31,6 +32,7 @@ nlohmann::ordered_json to_json(const std::string& model, const SiteReport& repor
     entry["methods"] = site.methods;
     entry["source"] = site.source;
     entry["proposed"] = site.proposed;
+    entry["through"] = site.through;
     json["sites"].push_back(std::move(entry));
   }
   for (const Unknown& unknown : report.unknown)
@@ -146,6 +148,14 @@ void print(const std::string& model, const SiteReport& report) {
   const auto any = [&](auto&& holds) { return std::any_of(report.sites.begin(), report.sites.end(), holds); };
   if (any([](const Site& site) { return site.proposed; }))
     std::printf("\n* would make the overlay when no profile says otherwise\n");
+  std::set<std::string> through;
+  for (const Site& site : report.sites) through.insert(site.through.begin(), site.through.end());
+  if (!through.empty()) {
+    std::printf("  composed through latents, which their keys are: give the profile \"through\": {\"match\": [");
+    for (const std::string& name : through)
+      std::printf("%s\"%s\"", name == *through.begin() ? "" : ", ", printable(name).c_str());
+    std::printf("]}\n");
+  }
   if (any([](const Site& site) { return site.channels; }))
     std::printf("channels: compares channels with one another, so no key of it lies anywhere in the input\n");
   if (any([](const Site& site) { return site.gate.has_value(); }))

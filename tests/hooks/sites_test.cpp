@@ -92,6 +92,66 @@ def forward(self, pixels, tokens, attention_mask):
   CATCH_CHECK(report.sites[1].proposed);
 }
 
+CATCH_TEST_CASE("calls in one module have names of their own, numbered from the second on") {
+  torch::jit::Module inner("Inner");
+  inner.define(R"JIT(
+def forward(self, x, y):
+    x = torch.matmul(torch.softmax(torch.matmul(x, y.transpose(-2, -1)), -1), y)
+    x = torch.scaled_dot_product_attention(x, y, y)
+    return torch.matmul(torch.softmax(torch.matmul(x * 2, y.transpose(-2, -1)), -1), y)
+)JIT");
+  torch::jit::Module module("Outer");
+  module.register_module("inner", inner);
+  module.define("def forward(self, x, y):\n    return self.inner.forward(x, y)\n");
+  const auto report = gaze::find_sites(module);
+  CATCH_REQUIRE(report.sites.size() == 3);
+  CATCH_CHECK(report.sites[0].name == "inner");
+  CATCH_CHECK(report.sites[1].name == "inner#2");
+  CATCH_CHECK(report.sites[2].name == "inner#3");
+}
+
+CATCH_TEST_CASE("self-attention over latents is proposed with the sites it is to be composed through") {
+  using Names = std::vector<std::string>;
+  const auto site = [](std::string name, const char* relation, std::string tower, Names q, Names k) {
+    gaze::Site made;
+    made.name = std::move(name);
+    made.relation = relation;
+    made.tower = std::move(tower);
+    made.q_reads = std::move(q);
+    made.k_reads = std::move(k);
+    return made;
+  };
+  // A Q-Former as BLIP-2 has it, its second cross-attention included, a text tower beside, and a language model behind.
+  std::vector<gaze::Site> sites = {site("vision.0", "self", "vision", {"image"}, {"image"}),
+                                   site("qformer.0.self", "self", "qformer", {}, {}),
+                                   site("qformer.0.cross", "cross", "qformer", {}, {"image"}),
+                                   site("qformer.1.self", "self", "qformer", {"image"}, {"image"}),
+                                   site("qformer.1.cross", "cross", "qformer", {"image"}, {"image"}),
+                                   site("text.0", "self", "text", {"ids"}, {"ids"}),
+                                   site("language.0", "self", "language", {"image", "ids"}, {"image", "ids"}),
+                                   site("language.1", "self", "language", {"image", "ids"}, {"image", "ids"})};
+  gaze::propose(sites);
+  for (const auto& each : sites) {
+    CATCH_CAPTURE(each.name);
+    const bool language = each.tower == "language";
+    CATCH_CHECK(each.proposed == language);
+    CATCH_CHECK(each.through == (language ? Names{"qformer.0.cross", "qformer.1.cross"} : Names{}));
+  }
+  // Object queries with nothing behind them, and text that looks at a picture: cross-attention is what is wanted.
+  for (const bool text : {false, true}) {
+    sites = {site("encoder.0", "self", "encoder", {"image"}, {"image"}),
+             site("decoder.0.cross", "cross", "decoder", text ? Names{"ids"} : Names{}, {"image"}),
+             site("decoder.1.self", "self", "decoder", {"image", "ids"}, {"image", "ids"}),
+             site("head.0", "self", "head", {"image"}, {"image"})};
+    gaze::propose(sites);
+    for (const auto& each : sites) {
+      CATCH_CAPTURE(text, each.name);
+      CATCH_CHECK(each.proposed == (each.relation == "cross"));
+      CATCH_CHECK(each.through.empty());
+    }
+  }
+}
+
 CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
   auto module = load("fork");
   const std::string before = module.get_method("forward").graph()->toString();

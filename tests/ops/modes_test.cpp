@@ -110,6 +110,7 @@ std::vector<double> everything(const Inputs& in, Accumulator& to) {
   keep(done.mass_t);
   keep(done.visible_t);
   keep(rollout(in.layers));
+  keep(compose(in.layers[0], in.layers[1]));
   const Normalised normal = normalise(done.map_tc, done.visible_t, {});
   keep(normal.value_tc);
   keep(top_mass(done.map_tc));
@@ -379,6 +380,12 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
        "gaze::make_accumulator: cells: expected at least 1, got 0"},
       {error_of([&] { finish(to, 3, {}); }), "gaze::finish: tokens: expected 0..2, got 3"},
       {error_of([&] { rollout(value); }), "gaze::rollout: attn_lqk: expected [layers, n, n], got [4, 5]"},
+      {error_of([&] {
+         at::Tensor after = value;
+         rollout_rows(value, value, after);
+       }),
+       "gaze::rollout_rows: before_km: expected [5, n], got [4, 5]"},
+      {error_of([&] { compose(value, value); }), "gaze::compose: made_of_nk: expected [5, keys], got [4, 5]"},
       {error_of([&] { normalise(value, value, {}); }), "gaze::normalise: visible_t: expected shape [4], got [4, 5]"},
       {error_of([&] {
          normalise(value, at::empty({4}), {true, 0, false});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// reduce, finish and rollout against float64.
+// reduce, finish, rollout and compose against float64.
 #include <gaze/ops/reduce.hpp>
 
 #include <algorithm>
@@ -414,6 +414,60 @@ CATCH_TEST_CASE("rollout matches float64 and keeps rows at 1") {
         double total = 0;
         for (size_t j = 0; j < 7; ++j) total += got[i * 7 + j];
         CATCH_CHECK(total == Approx(1).margin(1e-5));
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("a rollout of rows is that of the whole matrices, row by row and with masked ones") {
+  for (const at::Device device : devices()) {
+    for (const Layout layout : kLayouts) {
+      Random random(7);
+      const at::Tensor attn = random.weights({7, 7}, at::kFloat, 0, device).tril();
+      attn[3].zero_();
+      const at::Tensor before = laid_out(random.tensor({7, 4}, at::kFloat, 0, 1, device), layout);
+      const Array a(attn), b(before);
+      for (const int64_t queries : {7, 3, 1}) {
+        std::vector<double> wanted;
+        for (int64_t q = 7 - queries; q < 7; ++q) {
+          double sum = 1;
+          for (int64_t k = 0; k < 7; ++k) sum += a(q, k);
+          for (int64_t m = 0; m < 4; ++m) {
+            double value = b(q, m);
+            for (int64_t k = 0; k < 7; ++k) value += a(q, k) * b(k, m);
+            wanted.push_back(value / sum);
+          }
+        }
+        at::Tensor after = at::empty({queries, 4}, before.options());
+        rollout_rows(laid_out(attn.narrow(0, 7 - queries, queries), layout), before, after);
+        CATCH_CHECK(differs(values_of(after), wanted, kSums) == "");
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("a map over latents is carried on to what they were made of, and keeps its sums") {
+  for (const at::Device device : devices()) {
+    for (const Layout layout : kLayouts) {
+      Random random(5);
+      const at::Tensor map = laid_out(random.tensor({5, 3}, at::kFloat, 0, 1, device), layout);
+      const at::Tensor made_of = laid_out(random.tensor({3, 13}, at::kFloat, 0, 4, device), layout);
+      made_of[1].zero_();
+      const Array m(map), a(made_of);
+      std::vector<double> wanted(5 * 13);
+      for (int64_t j = 0; j < 3; ++j) {
+        double sum = 0;
+        for (int64_t k = 0; k < 13; ++k) sum += a(j, k);
+        for (int64_t t = 0; t < 5 && sum > 0; ++t) {
+          for (int64_t k = 0; k < 13; ++k) wanted[static_cast<size_t>(t * 13 + k)] += m(t, j) * a(j, k) / sum;
+        }
+      }
+      const std::vector<double> got = values_of(compose(map, made_of));
+      CATCH_CHECK(differs(got, wanted, kSums) == "");
+      for (int64_t t = 0; t < 5; ++t) {
+        double total = 0;
+        for (size_t k = 0; k < 13; ++k) total += got[static_cast<size_t>(t) * 13 + k];
+        CATCH_CHECK(total == Approx(m(t, 0) + m(t, 2)).margin(1e-5));
       }
     }
   }

@@ -1,5 +1,5 @@
-"""What gaze captures from models of real architectures equals the eager weights, and what gaze probe says of them is true: tests/models,
-made and compared.
+"""What gaze captures from models of real architectures equals the eager weights, so does what is composed of them, and what gaze probe says of
+them is true: tests/models, made and compared.
 
 Usage: models_test.py --gaze PROGRAM --source DIR --python PYTHON_WITH_TRANSFORMERS --models DIR
 """
@@ -25,3 +25,4 @@ subprocess.run([arguments.python, "-BW", "ignore", folder / "parity.py", "--gaze
                 "--table", Path(arguments.models, "table.md")], check=True)
 subprocess.run([arguments.python, "-BW", "ignore", folder / "probe.py", "--gaze", arguments.gaze, "--models", arguments.models, "--jobs", "2",
                 "--page", Path(arguments.source, "docs/architectures.md")], check=True)
+subprocess.run([arguments.python, "-BW", "ignore", folder / "composed.py", "--gaze", arguments.gaze, "--models", arguments.models], check=True)

@@ -171,10 +171,10 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   const json root = sidecar(publish(maps_only(dir), record));
 
   const std::vector<std::string> fields = {
-      "gaze_request", "gaze_version",   "request_id", "prompt",   "answer",  "error", "model",  "method",
-      "profile",      "torch_version",  "picture",    "geometry", "keys",    "sites", "layers", "heads",
-      "sinks",        "range_max_lift", "colormap",   "style",    "summary", "words", "tokens", "tokens_dropped",
-      "drops",        "timings_ms",     "files",      "note",     "mass"};
+      "gaze_request", "gaze_version",   "request_id", "prompt",   "answer",  "error",  "model",  "method",
+      "profile",      "torch_version",  "picture",    "geometry", "keys",    "sites",  "layers", "heads",
+      "sinks",        "range_max_lift", "colormap",   "style",    "summary", "words",  "tokens", "tokens_dropped",
+      "drops",        "timings_ms",     "files",      "note",     "mass",    "through"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);
@@ -196,6 +196,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
                                               {"calls", 3},
                                               {"chosen_heads", nullptr},
                                               {"gate", nullptr}}));
+  CATCH_CHECK(root.at("through").is_null());
   CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", true}}));
   CATCH_CHECK(root.at("layers") == json({{"chosen", "all 1 selected sites"}, {"reduce", "mean"}}));
   CATCH_CHECK(root.at("heads") == json({{"reduce", "weighted"}, {"head", 0}, {"k", 3}}));
@@ -383,6 +384,31 @@ CATCH_TEST_CASE("bundle: a write that fails half-way removes what was begun") {
   CATCH_CHECK(refused->reason == DropReason::IoError);
   CATCH_CHECK_THAT(refused->text, Catch::Matchers::Contains("maps.safetensors"));
   CATCH_CHECK(gaze::test::list(dir / "out").empty());
+}
+
+CATCH_TEST_CASE("maps: a composed record says through what, and its lift counts latents instead of keys") {
+  const TemporaryDirectory dir;
+  AttentionRecord record = planted(6, 10, {25}, 60, 100);
+  record.labels = {"gold"};
+  record.keys = 12;  // the row of the selected sites: shorter than the picture's
+  record.visible_t.fill_(12);
+  record.through = gaze::ThroughUse{};
+  record.through->latents = 4;
+  record.through->keys = 61;
+  record.through->sites = {{"qformer.0", "softmax", 2, 1}, {"qformer.1", "sdpa", 2, 1}};
+  const json root = sidecar(publish(maps_only(dir), record));
+  CATCH_CHECK(root.at("error").is_null());
+  CATCH_CHECK(root.at("through") ==
+              json({{"sites", json::array({{{"name", "qformer.0"}, {"kind", "softmax"}, {"heads", 2}, {"calls", 1}},
+                                           {{"name", "qformer.1"}, {"kind", "sdpa"}, {"heads", 2}, {"calls", 1}}})},
+                    {"reduce", "mean"},
+                    {"latents", 4},
+                    {"keys", 61}}));
+  CATCH_CHECK(root.at("mass").at("exact") == true);
+  // Uniform attention gives 4 of 12 keys' share to 60 cells.
+  CATCH_CHECK(root.at("words").at(0).at("max_lift").get<double>() == Approx(0.9 * 12 / 4 * 60));
+  record.through->gaps = true;
+  CATCH_CHECK(sidecar(publish(maps_only(dir), record)).at("mass").at("exact") == false);
 }
 
 CATCH_TEST_CASE("reasons: every reason has a name of its own") {

@@ -191,8 +191,8 @@ CATCH_TEST_CASE("profile schema: it names the fields and the choices of the pars
   int64_t objects = 0;
   int64_t choices = 0;
   walk(schema(), "", objects, choices);
-  CATCH_CHECK(objects == 13);
-  CATCH_CHECK(choices == 8);
+  CATCH_CHECK(objects == 15);
+  CATCH_CHECK(choices == 9);
 }
 
 CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
@@ -246,6 +246,9 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"name", "5"},
       {"sites", R"({"match": []})"},
       {"sites", R"({"match": [""]})"},
+      {"through", R"({"reduce": "rollout"})"},
+      {"through", R"({"match": []})"},
+      {"through", R"({"match": ["a"], "reduce": "max"})"},
       {"layers", R"({"range": [1]})"},
       {"layers", R"({"reduce": "avg"})"},
       {"heads", R"({"k": 0})"},

@@ -100,4 +100,27 @@ GAZE_API Reduced finish(const Accumulator& accumulator, int64_t tokens, const Re
 /// @return float32 [n, n], rows sum to 1. Cost: layers n^3 multiply-adds.
 GAZE_API at::Tensor rollout(const at::Tensor& attn_lqk);
 
+/// As `rollout`, one layer at a time: the product so far becomes (0.5 A + 0.5 I) times it.
+///
+/// @param product_nn  float32 [n, n], written; of the first layer, undefined is the identity
+/// @param attn_nn     float32 [n, n], head-reduced, rows sum to 1. Cost: n^3 multiply-adds and one [n, n].
+GAZE_API void rollout_layer(at::Tensor& product_nn, const at::Tensor& attn_nn);
+
+/// One layer of a rollout for some rows of a sequence: each becomes (its own row before the layer + attn x all rows
+/// before the layer) / (1 + the sum of attn), which is 0.5 I + 0.5 A with rows that sum to 1.
+///
+/// @param attn_qk    float32 [queries, keys], head-reduced; the queries are the last of the keys
+/// @param before_km  float32 [keys, n], what each position held before the layer
+/// @param after_qm   float32 [queries, n], written; does not share memory with before_km
+/// Cost: queries x keys x n multiply-adds; asynchronous on the current stream.
+GAZE_API void rollout_rows(const at::Tensor& attn_qk, const at::Tensor& before_km, at::Tensor& after_qm);
+
+/// Carries a map over latents on to what the latents were made of: each row of `made_of_nk` is divided by its sum (one
+/// without any stays zero), so that a token's sum stays what it is.
+///
+/// @param map_tn      float32 [tokens, latents]
+/// @param made_of_nk  float32 [latents, keys], not negative
+/// @return float32 [tokens, keys]. Cost: tokens x latents x keys multiply-adds; asynchronous on the current stream.
+GAZE_API at::Tensor compose(const at::Tensor& map_tn, const at::Tensor& made_of_nk);
+
 }  // namespace gaze::ops

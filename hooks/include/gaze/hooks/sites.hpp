@@ -38,6 +38,8 @@ struct Site {
   std::string source;                ///< Python file:line as the file kept it
   std::vector<std::string> methods;  ///< methods of the root module whose graph holds the site
   bool proposed = false;             ///< would make the overlay when no profile says otherwise
+  std::vector<std::string> through;  ///< sites whose latents stand among its keys instead of the picture's: what a
+                                     ///< profile's `through` names; empty: none
 };
 
 /// Something that looks like attention and is not understood.
@@ -54,7 +56,8 @@ struct SiteReport {
 
 /// Marks the sites that would make the overlay when no profile says otherwise: cross-attention where there is any, else
 /// self-attention whose keys come from several inputs (masks and positions do not count), else all self-attention.
-/// Never what compares channels.
+/// Never what compares channels. Where a tower's cross-attention has parameters for queries (latents), and the keys of
+/// another tower's self-attention come from what that read and from more, these are marked instead, with `through`.
 GAZE_API void propose(std::vector<Site>& sites);
 
 /// Reads the module's graphs; changes nothing.

@@ -33,6 +33,13 @@ struct SiteHeads {
   std::vector<int64_t> heads;  ///< from 0, each once; at most 64, below 256
 };
 
+/// The attention that stands between the picture and the selected sites, whose keys are then latents instead of the
+/// picture's: a resampler's (Q-Former, perceiver), or an encoder's self-attention.
+struct Through {
+  std::vector<std::string> sites;  ///< glob patterns
+  bool rollout = false;            ///< the product over layers of an encoder's self-attention, instead of their mean
+};
+
 struct Profile {
   std::string name = "unnamed";
   std::vector<std::string> sites;        ///< glob patterns of site names, `*` matches within the whole name
@@ -42,6 +49,7 @@ struct Profile {
   std::vector<SiteHeads> selected_heads;
   std::optional<ops::LayerReduce> layers;
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
+  std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
   std::optional<ImageInput> image;
   std::optional<Geometry> geometry;
   bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another

@@ -32,6 +32,15 @@ struct SiteUse {
   std::optional<double> gate = {};         ///< the gate, -1..1; unset where it is not one constant
 };
 
+/// The picture's map was composed: the selected sites' rows over latents, times what each latent was made of.
+struct ThroughUse {
+  std::vector<SiteUse> sites;  ///< that stand between
+  bool rollout = false;        ///< the product of their layers, else the mean
+  int64_t latents = 0;         ///< of the picture
+  int64_t keys = 0;            ///< in a row of these sites
+  bool gaps = false;           ///< other keys stood among the latents: their mass was taken off as the map has it
+};
+
 struct AttentionRecord {
   std::string request_id;           ///< the host's; never used as a file name
   std::string prompt;               ///< text, if the host gave it
@@ -52,6 +61,7 @@ struct AttentionRecord {
   Style style;
   ops::ReduceOptions reduce;
   std::vector<SiteUse> sites;
+  std::optional<ThroughUse> through;
   std::string layers;  ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
 
   std::string model_path, model_sha256, profile, method, torch_version;
