@@ -56,6 +56,7 @@ struct KeyLayout {
   double local_share = 0;  ///< of the cells' keys: local, and in their place
   bool anchored = true;    ///< whether last_row_end was seen
   bool arranged = true;    ///< whether the keys say how the tiles lie
+  bool ranked = false;     ///< whether the places are those of `locate_ranked`
 };
 
 /// How many cells the local keys make from top to bottom and from left to right, in each tile or frame.

@@ -25,10 +25,10 @@ double uncertainty(const std::vector<ProbedKey>& keys, const std::vector<int64_t
   for (const int64_t key : placed)
     offsets.push_back(keys[static_cast<size_t>(key)].x - slope * static_cast<double>(key));
   const double centre = median(offsets);
-  double square = 0;
-  for (const double offset : offsets) square += (offset - centre) * (offset - centre);
-  const auto count = static_cast<double>(placed.size());
-  return 3 * std::sqrt(12 * square) / (count * count);
+  for (double& offset : offsets) offset = std::abs(offset - centre);
+  // Of normal errors the median is 0.67 standard deviations; keys at the ends, which hear less, do not count.
+  const double deviation = median(std::move(offsets)) / 0.67;
+  return 3 * deviation * std::sqrt(12) / std::pow(static_cast<double>(placed.size()), 1.5);
 }
 
 }  // namespace

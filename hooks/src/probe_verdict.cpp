@@ -94,7 +94,9 @@ std::optional<KeyLayout> supposed_layout(ProbedSite& probed, const SiteResponse&
   for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, count}, {1, count}, {0, count - 1}}) {
     if (last - first < kFewestSupposed) continue;
     for (const GridSize& size : nearly_square(last - first, result)) {
-      if (accept(locate_ranked(response, size, first, last), size)) return layout;
+      if (!accept(locate_ranked(response, size, first, last), size)) continue;
+      layout->ranked = true;
+      return layout;
     }
   }
   return std::nullopt;
@@ -247,6 +249,7 @@ void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, cons
   probed.local_share = layout->local_share;
   std::string text = describe(layout->geometry, result) + ", " + percent(layout->local_share) + " of its keys local";
   if (layout->local_share < 0.5) text += ": most mix in much of the whole picture";
+  if (layout->ranked) text += "; they drift towards the middle, and were placed by their order";
   if (!layout->arranged) {
     text = "tile after tile, " + text + "; how the " + std::to_string(result.parts) +
            " tiles lie is not in the keys: state it";

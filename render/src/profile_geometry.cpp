@@ -110,6 +110,7 @@ void read_video(const Field& field, Geometry& geometry) {
 
 void read_time(const Field& field, const Field& geometry_field, Geometry& geometry) {
   field.expect_object({"keys", "seconds_per_key", "first_seconds"});
+  set_whole(field, "keys", 1, geometry.cols);
   for (const char* required : {"keys", "seconds_per_key"}) {
     if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
   }
@@ -117,7 +118,6 @@ void read_time(const Field& field, const Field& geometry_field, Geometry& geomet
     if (geometry_field.has(other)) geometry_field.at(other).refuse("no " + std::string(other) + " beside time");
   }
   geometry.rows = 1;
-  set_whole(field, "keys", 1, geometry.cols);
   Timeline time;
   time.seconds_per_key = field.at("seconds_per_key").number();
   if (field.has("first_seconds")) time.first_seconds = field.at("first_seconds").number();

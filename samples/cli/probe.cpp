@@ -119,8 +119,11 @@ int probe(const ProbeArguments& arguments) {
     if (!arguments.profile.empty() && wrong.empty())
       std::printf("verified: the geometry of %s\n", printable(arguments.profile).c_str());
   }
-  if (!arguments.picture.empty())
-    write_probe_picture(arguments.picture, call.tensor_argument(arguments.argument).flatten(0, -4)[0], result);
+  if (!arguments.picture.empty()) {
+    const at::Tensor input = call.tensor_argument(arguments.argument);
+    const bool spectrogram = input.dim() == 3;
+    write_probe_picture(arguments.picture, spectrogram ? input.narrow(0, 0, 1) : input.flatten(0, -4)[0], result);
+  }
   if (!arguments.out.empty()) {
     write_profile(arguments.out, proposed_profile(result));
     if (!arguments.json)

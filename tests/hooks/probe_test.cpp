@@ -547,6 +547,7 @@ CATCH_TEST_CASE("a probe finds keys that drift towards the middle, by their orde
   CATCH_REQUIRE(result.sites[0].geometry);
   CATCH_CHECK(result.sites[0].geometry->rows == 5);
   CATCH_CHECK(result.sites[0].geometry->cols == 7);
+  CATCH_CHECK(result.sites[0].verdict.find("placed by their order") != std::string::npos);
 }
 
 CATCH_TEST_CASE("a probe refuses a module in training mode") {

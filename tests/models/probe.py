@@ -52,7 +52,7 @@ GROUND = {
     "gemma3": ["4 x 4 of 8 x 8", "2 x 2 of 16 x 16, from key 2"], "smolvlm": ["4 x 4 of 8 x 8", "2 x 2 of 16 x 16, from key 2"],
     "internvl": ["4 x 4 of 8 x 8, 1 leading", "2 x 2 of 16 x 16, from key 2"],
     "groupvit": [PATCHES_3_3, PATCHES_3_3 + ", 4 trailing"], "idefics2": [PATCHES_3_3, PATCHES_3_3 + ", 3 trailing"],
-    "hiera": ["8 x 12 of 4 x 4 in windows of 4 x 4 cells, 2 x 3 windows"],
+    "hiera": ["8 x 12 of 4 x 4 in windows of 8 x 2 cells, 1 x 6 windows"],  # one pooling by 2: a unit is a column of the pooled grid
     "levit": ["4 x 4 of 16 x 16"],
     "llava-next": [CLASS_FIRST + ", in each of 3 tiles", "3 x 6 of 8 x 8, 1 key after each row, a thumbnail of 3 x 3 first, from key 2"],
     "llava-onevision-video": ["4 x 4 of 8 x 8, in each of 3 frames", "2 x 2 of 16 x 16, in 3 key frames, from key 2"],
