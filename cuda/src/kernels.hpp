@@ -55,7 +55,7 @@ struct ReduceParams {
   const void* attn_hqk = nullptr;  ///< at the window's batch row and first query
   DType dtype = DType::F32;
   std::int64_t heads = 0, queries = 0, keys = 0;  ///< queries: of the window
-  HeadPick pick;
+  HeadPick pick = {};
   std::int64_t all_heads = 0;  ///< with a pick: of the tensor; a key that none of them weighs is masked
   std::int64_t stride_h = 0, stride_q = 0, stride_k = 0;
   std::int64_t first_key = 0;
@@ -69,8 +69,8 @@ struct AttendParams {
   const void* k_hkd = nullptr;  ///< at the window's batch row
   DType dtype = DType::F32;
   std::int64_t heads = 0, kv_heads = 0, queries = 0, keys = 0, size = 0;
-  HeadPick q_pick, k_pick;     ///< some: every head has a head of K to itself
-  std::int64_t all_heads = 0;  ///< with a pick: of the mask; a key that some head may see is visible
+  HeadPick q_pick = {}, k_pick = {};  ///< some: every head has a head of K to itself
+  std::int64_t all_heads = 0;         ///< with a pick: of the mask; a key that some head may see is visible
   std::int64_t q_stride_h = 0, q_stride_q = 0, q_stride_d = 0;
   std::int64_t k_stride_h = 0, k_stride_k = 0, k_stride_d = 0;
   const void* mask_hqk = nullptr;  ///< null: none; at the window's batch row and first query; stride 0 broadcasts
