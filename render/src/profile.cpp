@@ -45,13 +45,13 @@ void read_sites(const Field& field, Profile& profile) {
 void read_through(const Field& field, Profile& profile) {
   field.expect_object({"match", "reduce"});
   Through through;
-  through.sites = read_match(field);
   if (field.has("reduce")) {
     through.rollout = field.at("reduce").choice("mean, rollout", [](const std::string& text) -> std::optional<bool> {
       if (text == "mean" || text == "rollout") return text == "rollout";
       return std::nullopt;
     });
   }
+  through.sites = read_match(field);
   profile.through = std::move(through);
 }
 

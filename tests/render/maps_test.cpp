@@ -387,7 +387,7 @@ CATCH_TEST_CASE("bundle: a write that fails half-way removes what was begun") {
 }
 
 CATCH_TEST_CASE("maps: a composed record says through what, and its lift counts latents instead of keys") {
-  const TemporaryDirectory dir;
+  const TempDir dir;
   AttentionRecord record = planted(6, 10, {25}, 60, 100);
   record.labels = {"gold"};
   record.keys = 12;  // the row of the selected sites: shorter than the picture's
