@@ -257,6 +257,10 @@ CATCH_TEST_CASE("heads: what cannot be measured is refused") {
                    Catch::Matchers::Contains("expected the arguments of at least one run, got none"));
   CATCH_CHECK_THAT(refusal([&] { gaze::find_heads(module, "generate", profile(), inputs, {.top = 0}); }),
                    Catch::Matchers::Contains("top: expected 1 to 64, got 0"));
+  gaze::Profile through = profile();
+  through.through = gaze::Through{{"second"}};
+  CATCH_CHECK_THAT(refusal([&] { gaze::find_heads(module, "generate", through, inputs); }),
+                   Catch::Matchers::Contains("got through, which puts latents between"));
   gaze::Profile wide = profile();
   wide.geometry->cols = 9;
   CATCH_CHECK_THAT(refusal([&] { gaze::find_heads(module, "generate", wide, inputs); }),
@@ -360,6 +364,9 @@ CATCH_TEST_CASE("a selection of heads that does not fit the model is refused wit
   const auto one = [](gaze::Options& options) { options.heads = gaze::HeadChoice{gaze::ops::HeadReduce::One, 1, 3}; };
   CATCH_CHECK_THAT(attached({{"layers.0.cross_attn", {1}}}, one),
                    Catch::Matchers::Contains("beside the profile's heads.select, got one"));
+  const auto rolled = [](gaze::Options& options) { options.profile_in_code->layers = gaze::ops::LayerReduce::Rollout; };
+  CATCH_CHECK_THAT(attached({{"layers.0.cross_attn", {1}}}, rolled),
+                   Catch::Matchers::Contains("beside the profile's heads.select, got rollout"));
 }
 
 CATCH_TEST_CASE("a selected head beyond those of its site is refused, at attach or at the first call") {
