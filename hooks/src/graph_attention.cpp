@@ -212,7 +212,7 @@ struct Path {
   Product product;
 };
 
-std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes) {
+std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Kinds& also = {}) {
   constexpr int kLongest = 16;
   std::unordered_map<Value*, Value*> parent{{root, nullptr}};
   std::unordered_map<Value*, int> steps{{root, 0}};
@@ -259,7 +259,8 @@ std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes) {
         if (!summed) continue;
         product.key_axis = summed.at;
         arrive(product);
-      } else if (is_any(user, kReshapes) || is_any(user, kChanges) || is_any(user, kMixes) || is_any(user, kDropouts)) {
+      } else if (is_any(user, kReshapes) || is_any(user, kChanges) || is_any(user, kMixes) || is_any(user, kDropouts) ||
+                 is_any(user, also)) {
         if (is(user, "aten::where") && use.offset == 0) continue;
         if (is_any(user, {"aten::linear", "aten::conv2d", "aten::_convolution", "aten::masked_fill",
                           "aten::masked_fill_", "aten::slice", "aten::to", "aten::type_as", "aten::expand_as"}) &&
@@ -555,9 +556,10 @@ namespace {
 
 /// Scores of queries and keys that reach a product with values by way of `node`, which is no softmax.
 WeightsAt without_softmax(Node* node, const Owners& owners, const GraphAxes& axes) {
-  static const Kinds kOthers = {"aten::sigmoid", "aten::relu", "aten::relu_", "aten::softplus", "aten::elu"};
+  static const Kinds kOthers = {"aten::sigmoid", "aten::relu", "aten::relu_", "aten::softplus", "aten::elu",
+                                "aten::acos",    "aten::gelu", "aten::silu",  "aten::square",   "aten::tanh"};
   if (!is_any(node, kOthers)) return {};
-  const std::vector<Path> paths = paths_to_products(node->output(), axes);
+  const std::vector<Path> paths = paths_to_products(node->output(), axes, {"aten::rsub", "aten::neg"});
   for (const Path& path : paths) {
     for (const int64_t axis : {-1, -2}) {
       Root root;

@@ -55,10 +55,35 @@ Geometry stated_geometry(Geometry geometry, const ProbeResult& result) {
 
 }  // namespace
 
+namespace {
+
+/// Where the latents lie in the row of a site whose keys they are: what responds there, when that is one run.
+std::optional<KeySpan> latents_of(const ProbedSite& site) {
+  const auto responds = [](const ProbedKey& key) { return key.responds; };
+  const auto first = std::find_if(site.keys.begin(), site.keys.end(), responds);
+  const auto end = std::find_if_not(first, site.keys.end(), responds);
+  if (first == site.keys.end() || std::any_of(end, site.keys.end(), responds)) return std::nullopt;
+  return KeySpan{first - site.keys.begin(), end - first};
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
 Profile proposed_profile(const ProbeResult& result) {
+  // Where latents stand between, the picture's keys are those of the sites between.
+  std::vector<std::string> between;
+  const ProbedSite* over_latents = nullptr;
+  for (const ProbedSite& site : result.sites) {
+    between.insert(between.end(), site.site.through.begin(), site.site.through.end());
+    if (over_latents == nullptr && !site.site.through.empty()) over_latents = &site;
+  }
   const bool any_proposed = std::any_of(result.sites.begin(), result.sites.end(),
                                         [](const ProbedSite& site) { return site.site.proposed && site.geometry; });
   const auto considered = [&](const ProbedSite& site) {
+    if (!between.empty()) return site.geometry && contains(between, site.site.name);
     return site.geometry && (site.site.proposed || !any_proposed);
   };
   const ProbedSite* best = nullptr;
@@ -72,16 +97,29 @@ Profile proposed_profile(const ProbeResult& result) {
   Profile profile;
   profile.name = "probed";
   const Geometry& wanted = *best->geometry;
+  std::vector<std::string> agree;
   for (const ProbedSite& site : result.sites) {
-    if (!considered(site) || site.keys.size() != best->keys.size()) continue;
-    const Geometry& geometry = *site.geometry;
+    // Later sites between have the keys of the first, also where their latents have seen too much to make a grid.
+    const bool candidate = considered(site) || contains(between, site.site.name);
+    if (!candidate || site.keys.size() != best->keys.size()) continue;
+    const Geometry& geometry = site.geometry ? *site.geometry : wanted;
     if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
         agreement_of(site, wanted, result) >= kAgreement)
-      profile.sites.push_back(site.site.name);
+      agree.push_back(site.site.name);
   }
   if (result.medium == ProbeMedium::Picture)
     profile.image = ImageInput{{{result.method, result.argument}}, {}, {}, result.width, result.height};
   profile.geometry = wanted;
+  if (over_latents == nullptr) {
+    profile.sites = std::move(agree);
+    return profile;
+  }
+  for (const ProbedSite& site : result.sites) {
+    if (!site.site.through.empty()) profile.sites.push_back(site.site.name);
+  }
+  profile.through = Through{std::move(agree)};
+  const std::optional<KeySpan> latents = latents_of(*over_latents);
+  if (latents && latents->keys < static_cast<int64_t>(over_latents->keys.size())) profile.geometry->spans = {*latents};
   return profile;
 }
 
@@ -90,15 +128,19 @@ std::vector<std::string> differences(const ProbeResult& result, const Profile& p
     throw Error(
         "probe: profile: expected a geometry to verify, got a profile without. Leave the profile out to "
         "measure one.");
-  const Geometry geometry = stated_geometry(*profile.geometry, result);
+  Geometry geometry = stated_geometry(*profile.geometry, result);
+  if (profile.through) {  // these say where the latents are, which no region of the picture is
+    geometry.first_key = 0;
+    geometry.spans.clear();
+  }
+  const std::vector<std::string>& patterns = profile.through ? profile.through->sites : profile.sites;
   std::vector<std::string> found;
   bool any = false;
   for (const ProbedSite& site : result.sites) {
     const bool selected =
-        profile.sites.empty()
-            ? site.site.proposed
-            : std::any_of(profile.sites.begin(), profile.sites.end(),
-                          [&](const std::string& pattern) { return glob_match(pattern, site.site.name); });
+        patterns.empty() ? site.site.proposed
+                         : std::any_of(patterns.begin(), patterns.end(),
+                                       [&](const std::string& pattern) { return glob_match(pattern, site.site.name); });
     if (!selected) continue;
     any = true;
     const std::string measured = ". Measured: " + site.verdict + ".";

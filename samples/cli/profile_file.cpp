@@ -73,6 +73,7 @@ nlohmann::ordered_json to_json(const Geometry& geometry) {
 
 void write_profile(const std::string& path, const Profile& profile) {
   nlohmann::ordered_json json = {{"gaze_profile", 1}, {"name", profile.name}, {"sites", {{"match", profile.sites}}}};
+  if (profile.through) json["through"] = {{"match", profile.through->sites}};
   if (profile.image) {
     json["image"] = {{"argument", profile.image->argument},
                      {"layout", "bchw"},

@@ -13,7 +13,7 @@ namespace gaze::cli {
 /// The fields of docs/profiles.md that are not at their defaults.
 nlohmann::ordered_json to_json(const Geometry& geometry);
 
-/// Sites, image and geometry of `profile`. @throws Refusal when the file cannot be written.
+/// Sites, `through`, image and geometry of `profile`. @throws Refusal when the file cannot be written.
 void write_profile(const std::string& path, const Profile& profile);
 
 /// The profile at `path` as it is, its selection of heads replaced: at `out`. @throws Refusal when it cannot be

@@ -412,6 +412,17 @@ class SigmoidAttention(Attention):
         return self.join(torch.sigmoid(q @ k.transpose(-2, -1) * 0.5 - 1.0) @ v)
 
 
+@own("own-angles", calls_expected=False, reported=("body",))
+class AngleAttention(Attention):
+    """The chance that queries and keys fall into one bucket (what YOSO's hashing expects)."""
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        q = nn.functional.normalize(self.split(self.q(x)), dim=-1)
+        k = nn.functional.normalize(self.split(self.k(memory)), dim=-1)
+        near = (1.0 - torch.acos(torch.clamp(q @ k.transpose(-2, -1), -0.999, 0.999)) / 3.141592653589793) ** 4
+        return self.join(near @ self.split(self.v(memory)))
+
+
 @own("own-weights-returned")
 class WeightsReturned(Attention):
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,13 +106,14 @@ GAZE_API ProbeResult probe(const torch::jit::Module& module, const std::string& 
                            const ProbeOptions& options = {});
 
 /// A profile for the sites that would make the overlay: those of the proposed sites that have the geometry of the one
-/// with the largest local share; of all sites where no proposed one has a geometry. How the picture became the model's
-/// input is not measured: `fit` is Resize.
+/// with the largest local share; of all sites where no proposed one has a geometry. Where the proposed sites' keys are
+/// latents, the geometry is that of the sites between, which `through` names, and its span where the latents are. How
+/// the picture became the model's input is not measured: `fit` is Resize.
 /// @throws gaze::Error when no site has a geometry.
 GAZE_API Profile proposed_profile(const ProbeResult& result);
 
 /// What a profile says against what was measured, one line each; empty: it is verified. Looks at the sites that the
-/// profile selects.
+/// profile selects, or at those of its `through`.
 /// @throws gaze::Error when the profile has no geometry, or matches no site of the method.
 GAZE_API std::vector<std::string> differences(const ProbeResult& result, const Profile& profile);
 
