@@ -46,6 +46,8 @@ std::function<int()> add_sites(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::SitesArguments>();
   CLI::App* verb = app.add_subcommand("sites", "Show every attention call of a TorchScript model");
   verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_option("--out", arguments->out, "Write a profile of the proposed sites, to add a geometry to")
+      ->type_name("PROFILE");
   verb->add_flag("--json", arguments->json, "Print JSON");
   verb->footer(
       "Start here with a model of your own: the names are what a profile's sites.match selects. The model is read,\n"

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "console.hpp"
+#include "profile_file.hpp"
 #include "script.hpp"
 #include "verbs.hpp"
 
@@ -120,6 +121,27 @@ std::string reads_of(const Site& site) {
   return printable(q == k ? q : q + " <- " + k);
 }
 
+std::set<std::string> through_of(const SiteReport& report) {
+  std::set<std::string> through;
+  for (const Site& site : report.sites) through.insert(site.through.begin(), site.through.end());
+  return through;
+}
+
+/// @throws Refusal when no site is proposed, or the file cannot be written
+void write_proposal(const SitesArguments& arguments, const SiteReport& report) {
+  Profile profile;
+  profile.name = "proposed";
+  for (const Site& site : report.sites) {
+    if (site.proposed) profile.sites.push_back(site.name);
+  }
+  if (profile.sites.empty())
+    throw Refusal("--out: expected a model with sites that would make the overlay, got none in " + arguments.model +
+                  ". Write a profile by hand.");
+  if (const std::set<std::string> through = through_of(report); !through.empty())
+    profile.through = Through{{through.begin(), through.end()}};
+  write_profile(arguments.out, profile);
+}
+
 void print(const std::string& model, const SiteReport& report) {
   std::vector<Line> lines;
   lay_out(tree_of(report.sites), 0, lines);
@@ -148,9 +170,7 @@ void print(const std::string& model, const SiteReport& report) {
   const auto any = [&](auto&& holds) { return std::any_of(report.sites.begin(), report.sites.end(), holds); };
   if (any([](const Site& site) { return site.proposed; }))
     std::printf("\n* would make the overlay when no profile says otherwise\n");
-  std::set<std::string> through;
-  for (const Site& site : report.sites) through.insert(site.through.begin(), site.through.end());
-  if (!through.empty()) {
+  if (const std::set<std::string> through = through_of(report); !through.empty()) {
     std::printf("  composed through latents, which their keys are: give the profile \"through\": {\"match\": [");
     for (const std::string& name : through)
       std::printf("%s\"%s\"", name == *through.begin() ? "" : ", ", printable(name).c_str());
@@ -185,6 +205,7 @@ int sites(const SitesArguments& arguments) {
   } else {
     print(arguments.model, report);
   }
+  if (!arguments.out.empty()) write_proposal(arguments, report);
   return 0;
 }
 

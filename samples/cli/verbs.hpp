@@ -18,7 +18,7 @@ struct DemoArguments {
 int demo(const DemoArguments& arguments);
 
 struct SitesArguments {
-  std::string model;
+  std::string model, out;
   bool json = false;
 };
 int sites(const SitesArguments& arguments);

@@ -147,6 +147,18 @@ def sites_as_a_tree():
 
 
 @case
+def sites_writes_a_profile():
+    done_by("sites", sdpa(), "--out", "proposed.json")
+    profile = json.loads(Path("proposed.json").read_text())
+    expect(profile == {"gaze_profile": 1, "name": "proposed", "sites": {"match": [f"decoder.layers.{n}.cross_attn" for n in range(3)]}}, profile)
+    Path("proposed.json").write_text(json.dumps(profile | {"geometry": {"rows": 6, "cols": 10}}))
+    done_by("run", alone(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", "proposed.json", "--image", photo(), "--out", "out")
+    expect(len(bundles("out")) == 1 and not request_of(bundles("out")[0]).get("error"), bundles("out"))
+    refused("sites", FILES / "no_attention.pt", "--out", "none.json", says=("--out", "would make the overlay"))
+    refused("sites", sdpa(), "--out", "missing/folder.json", says=("--out", "can be written"))
+
+
+@case
 def sites_of_a_model_without_attention():
     expect("0 attention sites" in done_by("sites", FILES / "no_attention.pt"), "count")
     report = json.loads(done_by("sites", FILES / "no_attention.pt", "--json"))
