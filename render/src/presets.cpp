@@ -13,11 +13,29 @@ Geometry blip() {
   return geometry;
 }
 
+// BLIP-2 and InstructBLIP: 224 x 224 without a crop; patches of 14, class token first. The Q-Former's keys.
+Geometry blip_2() {
+  Geometry geometry;
+  geometry.leading = 1;
+  geometry.input_width = geometry.input_height = 224;
+  geometry.patch = 14;
+  return geometry;
+}
+
 // CLIP's vision tower: class token first, shorter side resized and the centre cropped. Patch and input differ by model.
 Geometry clip() {
   Geometry geometry;
   geometry.leading = 1;
   geometry.fit = Fit::CentreCrop;
+  return geometry;
+}
+
+// Gemma 3: 896 x 896 without a crop; patches of 14, averaged 4 x 4 to 256 keys.
+Geometry gemma3() {
+  Geometry geometry;
+  geometry.input_width = geometry.input_height = 896;
+  geometry.patch = 14;
+  geometry.merge = 4;
   return geometry;
 }
 
@@ -51,6 +69,29 @@ Geometry llava_next() {
   return geometry;
 }
 
+// Frames of 384 x 384 without a crop, each pooled from 27 x 27 to 14 x 14; image_newline once, at the very end.
+Geometry llava_onevision_video() {
+  Geometry geometry;
+  geometry.rows = geometry.cols = 14;
+  geometry.trailing = 1;
+  geometry.video = Video{.frames = 0};
+  return geometry;
+}
+
+// OWL-ViT: without a crop, class token first. Patch and input differ by model.
+Geometry owlvit() {
+  Geometry geometry;
+  geometry.leading = 1;
+  return geometry;
+}
+
+// PaliGemma: without a crop, patches of 14, the picture first in the row. The input differs by model.
+Geometry paligemma() {
+  Geometry geometry;
+  geometry.patch = 14;
+  return geometry;
+}
+
 // Patches of 14, merged 2 x 2, at any aspect ratio.
 Geometry qwen2_vl() {
   Geometry geometry;
@@ -65,19 +106,34 @@ Geometry qwen2_vl_video() {
   return geometry;
 }
 
+// 30 s of log-mel frames of 10 ms, halved by the second convolution.
+Geometry whisper() {
+  Geometry geometry;
+  geometry.rows = 1;
+  geometry.cols = 1500;
+  geometry.time = Timeline{.seconds_per_key = 0.02};
+  return geometry;
+}
+
 struct Preset {
   const char* name;
   Geometry (*make)();
 };
 
 constexpr Preset kPresets[] = {{"blip", blip},
+                               {"blip-2", blip_2},
                                {"clip", clip},
+                               {"gemma3", gemma3},
                                {"internvl", internvl},
                                {"llava-1.5", [] { return llava(Fit::Letterbox); }},
                                {"llava-1.5-hf", [] { return llava(Fit::CentreCrop); }},
                                {"llava-next", llava_next},
+                               {"llava-onevision-video", llava_onevision_video},
+                               {"owlvit", owlvit},
+                               {"paligemma", paligemma},
                                {"qwen2-vl", qwen2_vl},
-                               {"qwen2-vl-video", qwen2_vl_video}};
+                               {"qwen2-vl-video", qwen2_vl_video},
+                               {"whisper", whisper}};
 
 }  // namespace
 

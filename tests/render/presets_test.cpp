@@ -34,15 +34,21 @@ CATCH_TEST_CASE("presets: each has the keys its family is documented with") {
   };
   const Case cases[] = {
       {R"({"preset": "blip"})", {}, 24, 24, 577},
+      {R"({"preset": "blip-2"})", {}, 16, 16, 257},
       {R"({"preset": "clip", "patch": 32, "input_width": 224, "input_height": 224})", {}, 7, 7, 50},
+      {R"({"preset": "gemma3"})", {}, 16, 16, 256},
       {R"({"preset": "internvl", "tiles": {"rows": 2, "cols": 3}})", {}, 32, 48, 7 * 256},
       {R"({"preset": "llava-1.5"})", {}, 24, 24, 576},
       {R"({"preset": "llava-1.5-hf"})", {}, 24, 24, 576},
       {R"({"preset": "llava-next"})", {672, 672, 500, 500}, 48, 48, 576 + 48 * 49},
       {R"({"preset": "llava-next"})", {672, 672, 640, 480}, 36, 48, 576 + 36 * 49},
       {R"({"preset": "llava-next"})", {336, 672, 480, 1280}, 48, 18, 576 + 48 * 19},
+      {R"({"preset": "llava-onevision-video", "video": {"frames": 32}})", {}, 14, 14, 32 * 196 + 1},
+      {R"({"preset": "owlvit", "patch": 32})", {768, 768, 0, 0}, 24, 24, 577},
+      {R"({"preset": "paligemma"})", {448, 448, 0, 0}, 32, 32, 1024},
       {R"({"preset": "qwen2-vl"})", {448, 308, 0, 0}, 11, 16, 176},
       {R"({"preset": "qwen2-vl-video", "video": {"frames": 8}})", {112, 84, 0, 0}, 3, 4, 48},
+      {R"({"preset": "whisper"})", {}, 1, 1500, 1500},
   };
   std::vector<std::string> tried;
   for (const Case& c : cases) {
@@ -59,7 +65,8 @@ CATCH_TEST_CASE("presets: each has the keys its family is documented with") {
   CATCH_CHECK(tried == gaze::preset_names());
   CATCH_CHECK(gaze::preset("llava-1.5")->fit == gaze::Fit::Letterbox);
   CATCH_CHECK(gaze::preset("llava-1.5-hf")->fit == gaze::Fit::CentreCrop);
-  CATCH_CHECK_FALSE(gaze::preset("whisper"));
+  CATCH_CHECK(gaze::preset("whisper")->time->seconds_per_key == 0.02);
+  CATCH_CHECK_FALSE(gaze::preset("whispers"));
 }
 
 CATCH_TEST_CASE("presets: a key of an InternVL layout is hottest at its own pixels") {
@@ -87,9 +94,11 @@ CATCH_TEST_CASE("presets: what a family leaves open is asked for, and what it fi
   CATCH_CHECK(refused(R"({"preset": "blip", "input_width": 380, "input_height": 384})") ==
               "profile: geometry.input_width: expected a multiple of 16 (patch 16), got 380. Give the size of the "
               "model's input, which the picture was resized to.");
-  CATCH_CHECK(refused(R"({"preset": "whisper"})") ==
-              "profile: geometry.preset: expected one of blip, clip, internvl, llava-1.5, llava-1.5-hf, llava-next, "
-              "qwen2-vl, qwen2-vl-video, got \"whisper\".");
+  CATCH_CHECK(
+      refused(R"({"preset": "whispers"})") ==
+      "profile: geometry.preset: expected one of blip, blip-2, clip, gemma3, internvl, llava-1.5, llava-1.5-hf, "
+      "llava-next, llava-onevision-video, owlvit, paligemma, qwen2-vl, qwen2-vl-video, whisper, got "
+      "\"whispers\".");
   const auto unresolved = [](const std::string& name) {
     const auto found = gaze::test::refusal([&] { gaze::resolve(*gaze::preset(name), {}); });
     return found ? found->text : std::string("accepted");
