@@ -87,7 +87,7 @@ CATCH_TEST_CASE("a record says the gate of every site") {
     CATCH_REQUIRE(gaze.flush());
     CATCH_REQUIRE(sink->records().size() == 1);
     CATCH_REQUIRE(sink->records()[0].sites.size() == 1);
-    const gaze::SiteUse& site = sink->records()[0].sites[0];
+    const gaze::SiteUse site = sink->records()[0].sites[0];
     CATCH_CHECK(site.gated);
     CATCH_CHECK(site.gate.has_value() == fixed);
     if (fixed) CATCH_CHECK(std::abs(*site.gate - std::tanh(0.5)) < 1e-7);
