@@ -4,21 +4,12 @@
 namespace gaze {
 namespace {
 
-// BlipImageProcessor: 384 x 384 without a crop; patches of 16, class token first.
-Geometry blip() {
+// BlipImageProcessor: a square without a crop; class token first. Of BLIP-2 and InstructBLIP, the Q-Former's keys.
+Geometry blip(int64_t side, int64_t patch) {
   Geometry geometry;
   geometry.leading = 1;
-  geometry.input_width = geometry.input_height = 384;
-  geometry.patch = 16;
-  return geometry;
-}
-
-// BLIP-2 and InstructBLIP: 224 x 224 without a crop; patches of 14, class token first. The Q-Former's keys.
-Geometry blip_2() {
-  Geometry geometry;
-  geometry.leading = 1;
-  geometry.input_width = geometry.input_height = 224;
-  geometry.patch = 14;
+  geometry.input_width = geometry.input_height = side;
+  geometry.patch = patch;
   return geometry;
 }
 
@@ -120,8 +111,8 @@ struct Preset {
   Geometry (*make)();
 };
 
-constexpr Preset kPresets[] = {{"blip", blip},
-                               {"blip-2", blip_2},
+constexpr Preset kPresets[] = {{"blip", [] { return blip(384, 16); }},
+                               {"blip-2", [] { return blip(224, 14); }},
                                {"clip", clip},
                                {"gemma3", gemma3},
                                {"internvl", internvl},

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "console.hpp"
+#include "picture_file.hpp"
 
 namespace gaze::cli {
 namespace {
@@ -89,16 +89,7 @@ void write_heads_picture(const std::string& path, const HeadsResult& result) {
     write(canvas, (rows[r].chosen ? "* " : "") + rows[r].name, kGap, y, rows[r].chosen ? kChosen : kInk);
     write(canvas, rows[r].figures, kGap, y + kLine, kInk);
   }
-  cv::Mat bgr;
-  cv::cvtColor(canvas, bgr, cv::COLOR_RGB2BGR);
-  bool written = false;
-  try {
-    written = cv::imwrite(path, bgr);
-  } catch (const cv::Exception&) {  // an ending it does not know
-  }
-  if (!written)
-    throw Refusal("--picture: expected a file name ending in .png that can be written, got " + path +
-                  ". Check the folder.");
+  write_picture(path, canvas);
 }
 
 }  // namespace gaze::cli

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
 #include "console.hpp"
+#include "picture_file.hpp"
 
 namespace gaze::cli {
 namespace {
@@ -80,16 +80,7 @@ void write_probe_picture(const std::string& path, const at::Tensor& input_chw, c
     cv::line(canvas, middle, centre, kCentre, 1, cv::LINE_AA);
     cv::circle(canvas, centre, 3, kCentre, cv::FILLED, cv::LINE_AA);
   }
-  cv::Mat bgr;
-  cv::cvtColor(canvas, bgr, cv::COLOR_RGB2BGR);
-  bool written = false;
-  try {
-    written = cv::imwrite(path, bgr);
-  } catch (const cv::Exception&) {  // an ending it does not know
-  }
-  if (!written)
-    throw Refusal("--picture: expected a file name ending in .png that can be written, got " + path +
-                  ". Check the folder.");
+  write_picture(path, canvas);
 }
 
 }  // namespace gaze::cli
