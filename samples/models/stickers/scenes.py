@@ -19,7 +19,7 @@ MAX_STICKERS, FIELDS = 5, 12
 
 
 def build_library() -> tuple[ctypes.CDLL, str]:
-    sources = [SAMPLES / "scenes" / name for name in ("scenes.cpp", "c_api.cpp", "scenes.hpp")]
+    sources = [SAMPLES / "scenes" / name for name in ("scenes.cpp", "c_api.cpp", "scenes.hpp", "random.hpp")]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     library = CACHE / f"libgaze_scenes-{digest}.so"
     if not library.exists():
