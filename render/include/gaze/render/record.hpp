@@ -41,6 +41,23 @@ struct ThroughUse {
   bool gaps = false;           ///< other keys stood among the latents: their mass was taken off as the map has it
 };
 
+/// A recording as the host has it; decoding happens on the worker.
+struct GAZE_API Sound {
+  at::Tensor samples;          ///< [samples] or [channels, samples]; floating -1..1 or 16-bit integers; any device
+  int64_t sample_rate_hz = 0;  ///< of the tensor
+  std::string path;            ///< an audio file instead
+  double start_seconds = 0;    ///< where it begins in a longer recording: times are told from that one's start
+  bool padded = false;         ///< the tensor is a model's input: zeros at its end are padding, not silence
+
+  [[nodiscard]] bool empty() const { return !samples.defined() && path.empty(); }
+};
+
+/// From this token on, time 0 of the keys lies at `start_seconds` of the sound.
+struct SoundWindow {
+  int64_t first_token = 0;
+  double start_seconds = 0;
+};
+
 struct AttentionRecord {
   std::string request_id;           ///< the host's; never used as a file name
   std::string prompt;               ///< text, if the host gave it
@@ -58,6 +75,8 @@ struct AttentionRecord {
 
   Geometry geometry;  ///< resolved
   Picture picture;
+  Sound sound;                       ///< with geometry.time
+  std::vector<SoundWindow> windows;  ///< ascending; empty: one that begins with the sound
   Style style;
   ops::ReduceOptions reduce;
   std::vector<SiteUse> sites;

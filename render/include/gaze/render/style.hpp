@@ -16,6 +16,9 @@ struct Style {
   ops::BlendOptions blend;
   bool contour = true;         ///< outline of the cells that hold half of the mass
   double contour_share = 0.5;  ///< of the map's sum, (0, 1]
+  /// Sounds: a word's start and end move to where the sound itself rises and falls nearby. Then they are no longer
+  /// attention's alone, which request.json says.
+  bool align_to_energy = false;
 };
 
 }  // namespace gaze

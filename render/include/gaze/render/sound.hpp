@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// The recording behind an answer, and what is said about when each word of it was heard.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/render/record.hpp>
+#include <gaze/render/words.hpp>
+
+#include <vector>
+
+namespace gaze {
+
+/// A sound with its samples in memory.
+struct Recording {
+  at::Tensor samples_ct;  ///< float32 [channels, samples], contiguous, where the tensor was; a file's on the CPU
+  int64_t sample_rate_hz = 0;
+  double start_seconds = 0;
+
+  [[nodiscard]] double seconds() const {
+    return static_cast<double>(samples_ct.size(1)) / static_cast<double>(sample_rate_hz);
+  }
+};
+
+/// Reads a sound's file, or arranges its tensor; integers become -1..1. Values are looked at by nobody: samples that are
+/// not finite are found when the recording is drawn.
+/// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
+GAZE_API Recording decode(const Sound& sound);
+
+/// One word of an answer, or the summary of all.
+struct HeardWord {
+  Word word;                   ///< empty text for the summary
+  double start_seconds = 0;    ///< from alignment, from the start of the whole recording; NaN for the summary
+  double end_seconds = 0;      ///< likewise; at least one key after the start
+  double confidence = 0;       ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
+  double hot_seconds = 0;      ///< middle of the hottest key of the shown map; NaN where nothing is shown
+  double mass = 0;             ///< share of attention on keys of the recording, mean over the word's tokens
+  double mass_on_padding = 0;  ///< share on keys after the recording's end
+  double max_lift = 0;         ///< of the raw map
+  double entropy = 0;          ///< 0..1
+  bool diffuse = false;
+  bool silence = false;  ///< the recording is silent between start and end: the word may be invented
+  double range_max_lift = 1;
+  int32_t flags = 0;  ///< ops::RowFlag bits of its tokens
+};
+
+/// The numbers of an answer to a sound; no picture is made.
+struct Hearing {
+  std::vector<HeardWord> words;
+  HeardWord summary;
+  double seconds = 0;          ///< of the recording
+  double start_seconds = 0;    ///< of the recording within a longer one
+  double seconds_per_key = 0;
+  double range_max_lift = 1;
+  bool sinks_subtracted = false;
+};
+
+/// As `compose` does for pictures: merges words, normalises over the request, aligns.
+/// @throws gaze::Error with the reason, as `compose`.
+GAZE_API Hearing hear(const AttentionRecord& record);
+
+}  // namespace gaze
