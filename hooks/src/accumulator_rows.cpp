@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "accumulator_rows.hpp"
 
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
@@ -34,6 +35,16 @@ ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t c
   }
   row.push_back(ops::make_accumulator(tokens, cells, device));
   return row.back();
+}
+
+void widen(RowAccumulators& row, int64_t cells) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  for (ops::Accumulator& each : row) {
+    at::Tensor map_tc = at::zeros({each.map_tc.size(0), cells}, each.map_tc.options());
+    map_tc.narrow(1, 0, each.map_tc.size(1)).copy_(each.map_tc, /*non_blocking=*/true);
+    each.map_tc = std::move(map_tc);
+  }
 }
 
 std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,

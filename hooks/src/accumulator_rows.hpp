@@ -15,6 +15,10 @@ using RowAccumulators = std::vector<ops::Accumulator>;
 /// The one on `device`, made at the first call.
 ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t cells, at::Device device);
 
+/// Makes the maps of one row's accumulators `cells` wide, what they hold first. Asynchronous on each device's current
+/// stream. @throws c10::OutOfMemoryError
+void widen(RowAccumulators& row, int64_t cells);
+
 /// Row i of the result holds what row from[i] of `rows` does; `rows` is not to be read afterwards. The first row that
 /// names another one takes its memory over, each further one gets a copy of the first `tokens` tokens, in the memory
 /// of a row that nobody names while there is one, else in its own. Asynchronous on each device's current stream.

@@ -74,6 +74,12 @@ void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
 void Request::reorder(const std::vector<int64_t>& rows) noexcept {
   if (state_) state_->reorder(rows);
 }
+void Request::sound(Sound recording, size_t row) noexcept {
+  if (state_) state_->sound(std::move(recording), row);
+}
+void Request::window(double start_seconds) noexcept {
+  if (state_) state_->window(start_seconds);
+}
 void Request::finish() noexcept {
   if (state_) state_->finish();
 }

@@ -152,6 +152,8 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
 
   image_arguments_ = arguments_of(
       "image.argument.", profile.image ? profile.image->argument : std::map<std::string, int64_t>(), instrumented);
+  sound_arguments_ = arguments_of(
+      "sound.argument.", profile.sound ? profile.sound->argument : std::map<std::string, int64_t>(), instrumented);
   ids_arguments_ =
       arguments_of("geometry.spans.argument.",
                    profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);

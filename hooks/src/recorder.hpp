@@ -37,6 +37,10 @@ class Recorder {
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
     return image_arguments_[static_cast<size_t>(method)];
   }
+  /// Index of the recording among a method's arguments, or -1.
+  [[nodiscard]] int64_t sound_argument(int64_t method) const noexcept {
+    return sound_arguments_[static_cast<size_t>(method)];
+  }
   /// Index of the prompt's token ids among a method's arguments, or -1.
   [[nodiscard]] int64_t ids_argument(int64_t method) const noexcept {
     return ids_arguments_[static_cast<size_t>(method)];
@@ -58,7 +62,7 @@ class Recorder {
 
   std::vector<char> selected_, between_;
   std::vector<std::vector<int64_t>> heads_;
-  std::vector<int64_t> image_arguments_, ids_arguments_;
+  std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
 };
 

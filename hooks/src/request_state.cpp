@@ -74,6 +74,12 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
       row.spec.image.tensor = row.spec.image.tensor.detach().clone();
       row.picture_ready = event_on(row.spec.image.tensor.device());
     }
+    if (at::Tensor& samples = row.spec.sound.samples; samples.defined() && !refuse_while_capturing(samples.device())) {
+      const c10::InferenceMode normal(false);
+      const at::NoGradGuard no_grad;
+      samples = samples.detach().clone();
+      row.picture_ready = event_on(samples.device());
+    }
     rows_.push_back(std::move(row));
   }
 }
@@ -151,13 +157,17 @@ void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
   try {
     if (mode_ == Mode::Exact || method_ < 0) return;
     const bool picture = recorder->image_argument(method_) == argument;
+    const bool sound = recorder->sound_argument(method_) == argument;
     const bool ids = recorder->ids_argument(method_) == argument;
-    if (!picture && !ids) return;
+    if (!picture && !sound && !ids) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (failed_.load()) return;
     if (picture) take_picture(input);
+    if (sound) take_sound(input);
     if (ids && !prepared_) {
       if (input.dim() == 2) fit_batch(input.size(0));
+      const bool wanted = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return placed_by_ids(row); });
+      if (!wanted || refuse_while_capturing(input.device())) return;
       prompt_spans_.read(input, recorder->profile.spans->placeholder);
     }
   } catch (...) {
@@ -181,6 +191,24 @@ void RequestState::take_picture(const at::Tensor& input) {
     row.picture_ready = event_on(input.device());
     picture.mean = recorder->profile.image->mean;
     picture.std = recorder->profile.image->std;
+  }
+}
+
+void RequestState::take_sound(const at::Tensor& input) {
+  if (input.dim() < 2 || input.dim() > 3 || !input.is_floating_point() || refuse_while_capturing(input.device()))
+    return;
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const int64_t batch = input.size(0);
+  if (!prepared_) fit_batch(batch);
+  if (batch != static_cast<int64_t>(rows_.size())) return;
+  for (int64_t b = 0; b < batch; ++b) {
+    Row& row = rows_[static_cast<size_t>(b)];
+    if (!row.spec.sound.empty()) continue;
+    row.spec.sound.samples = input[b].detach().clone();
+    row.spec.sound.sample_rate_hz = recorder->profile.sound->sample_rate_hz;
+    row.spec.sound.padded = true;
+    row.picture_ready = event_on(input.device());
   }
 }
 
@@ -226,10 +254,19 @@ void RequestState::fail_with_current_exception() noexcept {
   }
 }
 
+const std::optional<Geometry>& RequestState::given(const Row& row) const {
+  return row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
+}
+
+bool RequestState::placed_by_ids(const Row& row) const {
+  const std::optional<Geometry>& geometry = given(row);
+  return geometry && recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0;
+}
+
 std::optional<Geometry> RequestState::stated(size_t index) const {
   const Row& row = rows_[index];
-  std::optional<Geometry> geometry = row.spec.geometry ? row.spec.geometry : recorder->profile.geometry;
-  if (geometry && recorder->profile.spans && geometry->spans.empty() && geometry->first_key == 0) {
+  std::optional<Geometry> geometry = given(row);
+  if (placed_by_ids(row)) {
     // A picture whose tiles are resampled one by one may have a run for each.
     const int64_t runs = recorder->profile.through ? 0 : geometry->pictures;
     geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), runs);
@@ -245,6 +282,7 @@ PictureSizes RequestState::sizes_of(const Row& row) {
 std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const {
   std::optional<Geometry> geometry = stated(index);
   if (!geometry) return std::nullopt;
+  take_row(*geometry, keys);
   geometry = resolve(*geometry, sizes_of(rows_[index]));
   const bool alone = geometry->first_key == 0 && geometry->spans.empty();
   check_keys(*geometry, keys, alone && keys < geometry->keys());
@@ -325,6 +363,15 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
   return true;
 }
 
+void RequestState::grow(int64_t keys) {
+  flush_kept();
+  for (Row& row : rows_) {
+    row.geometry->cols += keys - (first_cell_ + span_) - row.geometry->trailing;
+    widen(row.accumulators, row.geometry->span());
+  }
+  span_ = rows_.front().geometry->span();
+}
+
 ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
   return accumulator_on(row.accumulators, recorder->options.max_tokens, span_, device);
 }
@@ -333,6 +380,11 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
                                                      int64_t queries, int64_t keys, SeesBeyond beyond) {
   if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
   if (!prepared_ && !prepare(batch, keys, beyond)) return std::nullopt;
+  if (const auto& geometry = rows_.front().geometry;
+      geometry && geometry->time && geometry->time->whole && keys > first_cell_ + span_ + geometry->trailing) {
+    grow(keys);
+    if (failed_.load()) return std::nullopt;
+  }
   if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + span_) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
                                         std::to_string(rows_.size()) + " and at least " +
@@ -723,6 +775,34 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
   }
 }
 
+void RequestState::sound(Sound recording, size_t row) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load() || row >= rows_.size()) return;
+    if (recording.samples.defined() && refuse_while_capturing(recording.samples.device())) return;
+    if (recording.samples.defined()) rows_[row].picture_ready = event_on(recording.samples.device());
+    rows_[row].spec.sound = std::move(recording);
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
+void RequestState::window(double start_seconds) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open.load() || failed_.load()) return;
+    // Their keys are those of the part before.
+    flush_kept();
+    int64_t tokens = 0;
+    for (const Progress& progress : progress_) tokens = std::max(tokens, progress.tokens);
+    if (tokens > 0 && windows_.empty()) windows_.push_back({});
+    if (!windows_.empty() && windows_.back().first_token == tokens) windows_.pop_back();
+    windows_.push_back({tokens, start_seconds});
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
 void RequestState::compose(const Row& row, AttentionRecord& record) const {
   const ThroughMaps::Composed composed =
       through_.compose(record.map_tc, record.mass_t, *row.latents, row.encoded, encoded_rows_);
@@ -751,6 +831,8 @@ AttentionRecord RequestState::make_record(Row& row) {
   if (row.spec.geometry) record.geometry = *row.spec.geometry;
   if (row.geometry) record.geometry = std::move(*row.geometry);
   record.picture = std::move(row.spec.image);
+  record.sound = std::move(row.spec.sound);
+  record.windows = windows_;
   record.keys = keys_;
   record.method = method_ >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method_)] : "";
   int64_t tokens = 0;

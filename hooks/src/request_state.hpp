@@ -74,6 +74,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
   void reorder(const std::vector<int64_t>& from) noexcept;
+  void sound(Sound recording, size_t row) noexcept;
+  void window(double start_seconds) noexcept;
 
   /// Resolved, once the first call was seen, of every batch row.
   [[nodiscard]] std::vector<std::optional<Geometry>> geometries() const;
@@ -107,6 +109,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     std::vector<int64_t> ids;
   };
   void take_picture(const at::Tensor& input);
+  void take_sound(const at::Tensor& input);
   /// An automatic request has as many rows as the call's batch.
   void fit_batch(int64_t batch);
   /// Whether the call's last query of batch row `row` sees any key from `key` on: bool [] on the call's device;
@@ -144,6 +147,12 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Tapped weights as [batch, heads, queries, keys].
   [[nodiscard]] at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout) const;
   bool prepare(int64_t batch, int64_t keys, SeesBeyond beyond);
+  /// A sound that goes on while the model decodes: the span is all keys of the latest row.
+  void grow(int64_t keys);
+  /// The request's geometry, else the profile's.
+  [[nodiscard]] const std::optional<Geometry>& given(const Row& row) const;
+  /// Nothing but the prompt's ids says where the row's picture is.
+  [[nodiscard]] bool placed_by_ids(const Row& row) const;
   /// What request or profile say, with the spans that the prompt's ids tell.
   std::optional<Geometry> stated(size_t row) const;
   static PictureSizes sizes_of(const Row& row);
@@ -161,6 +170,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void compose(const Row& row, AttentionRecord& record) const;
   AttentionRecord make_record(Row& row);
 
+  std::vector<SoundWindow> windows_;
   const bool automatic_;
   const Mode mode_;
   std::mutex mutex_;  // forks of one request may reach two sites at once

@@ -182,6 +182,17 @@ void read_image(const Field& field, Profile& profile) {
   profile.image = std::move(image);
 }
 
+void read_sound(const Field& field, Profile& profile) {
+  field.expect_object({"argument", "sample_rate_hz"});
+  SoundInput sound;
+  set_whole(field, "sample_rate_hz", 1, sound.sample_rate_hz);
+  for (const char* required : {"argument", "sample_rate_hz"}) {
+    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
+  }
+  sound.argument = read_argument(field.at("argument"));
+  profile.sound = std::move(sound);
+}
+
 // The parser keeps the last of two equal names silently; a profile with two is a mistake.
 json parse(const std::string& text, const std::string& source) {
   std::vector<std::set<std::string>> open;
@@ -237,8 +248,8 @@ void read_tokens(const Field& field, const std::string& directory, Profile& prof
 Profile read(const std::string& text, const std::string& source, const std::string& directory) {
   const json document = parse(text, source);
   const Field root(document, source, "");
-  root.expect_object(
-      {"gaze_profile", "name", "sites", "through", "layers", "heads", "image", "geometry", "verify", "tokens"});
+  root.expect_object({"gaze_profile", "name", "sites", "through", "layers", "heads", "image", "sound", "geometry",
+                      "verify", "tokens"});
   if (!root.has("gaze_profile")) root.refuse("the field gaze_profile: 1", "none");
   if (root.at("gaze_profile").value() != 1) root.at("gaze_profile").refuse("1");
   if (!root.has("sites")) root.refuse("the field sites", "none");
@@ -249,6 +260,7 @@ Profile read(const std::string& text, const std::string& source, const std::stri
   if (root.has("layers")) read_layers(root.at("layers"), profile);
   if (root.has("heads")) read_heads(root.at("heads"), profile);
   if (root.has("image")) read_image(root.at("image"), profile);
+  if (root.has("sound")) read_sound(root.at("sound"), profile);
   if (root.has("geometry")) {
     const Field geometry = root.at("geometry");
     if (geometry.has("spans") && geometry.at("spans").value().is_object()) {
@@ -256,6 +268,9 @@ Profile read(const std::string& text, const std::string& source, const std::stri
       if (geometry.has("first_key")) geometry.at("first_key").refuse("no first_key beside spans");
     }
     profile.geometry = read_geometry(geometry, profile.image);
+  }
+  if (profile.sound && (profile.image || !profile.geometry || !profile.geometry->time)) {
+    root.at("sound").refuse("geometry.time, and no image, beside sound", profile.image ? "image" : "no geometry.time");
   }
   if (root.has("verify")) profile.verify = root.at("verify").flag();
   if (root.has("tokens")) read_tokens(root.at("tokens"), directory, profile);

@@ -111,9 +111,7 @@ void read_video(const Field& field, Geometry& geometry) {
 void read_time(const Field& field, const Field& geometry_field, Geometry& geometry) {
   field.expect_object({"keys", "seconds_per_key", "first_seconds"});
   set_whole(field, "keys", 1, geometry.cols);
-  for (const char* required : {"keys", "seconds_per_key"}) {
-    if (!field.has(required)) field.refuse("the field " + std::string(required), "none");
-  }
+  if (!field.has("seconds_per_key")) field.refuse("the field seconds_per_key", "none");
   for (const char* other : {"rows", "cols"}) {
     if (geometry_field.has(other)) geometry_field.at(other).refuse("no " + std::string(other) + " beside time");
   }

@@ -5,7 +5,7 @@ namespace gaze {
 
 int64_t AttentionRecord::bytes() const {
   size_t total = 0;
-  for (const at::Tensor* tensor : {&map_tc, &mass_t, &visible_t, &flags_t, &picture.tensor}) {
+  for (const at::Tensor* tensor : {&map_tc, &mass_t, &visible_t, &flags_t, &picture.tensor, &sound.samples}) {
     if (tensor->defined()) total += tensor->nbytes();
   }
   total += picture.encoded.size() + prompt.size() + request_id.size() + token_ids.size() * sizeof(int64_t);

@@ -137,4 +137,10 @@ Geometry resolve(Geometry geometry, const PictureSizes& sizes) {
   return geometry;
 }
 
+void take_row(Geometry& geometry, int64_t keys) {
+  if (!geometry.time || geometry.cols != 0) return;
+  geometry.cols = std::max<int64_t>(0, keys - geometry.first_key - geometry.leading - geometry.trailing);
+  geometry.time->whole = true;
+}
+
 }  // namespace gaze

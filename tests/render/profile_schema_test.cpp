@@ -205,7 +205,7 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
   };
   const json& fields = schema().at("properties");
   int64_t numbers = 0;
-  for (const char* object : {"heads", "image", "geometry", "tokens"}) {
+  for (const char* object : {"heads", "image", "sound", "geometry", "tokens"}) {
     for (const auto& [field, rule] : fields.at(object).at("properties").items()) {
       const std::string path = std::string(object) + "." + field;
       if (rule.value("type", "") == "integer") check(path, rule), ++numbers;
@@ -219,7 +219,7 @@ CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
   }
   check("geometry.spans.placeholder",
         fields.at("geometry").at("properties").at("spans").at("oneOf").at(1).at("properties").at("placeholder"));
-  CATCH_CHECK(numbers == 35);
+  CATCH_CHECK(numbers == 36);
 }
 
 CATCH_TEST_CASE("profile schema: the shipped profile and those of the pages pass the schema and the parser") {
@@ -270,6 +270,10 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"geometry", R"({"rows": 2, "cols": 3, "tiles": [2, 2]})"},
       {"geometry", R"({"rows": 2, "cols": 3, "thumbnail": {"rows": 2, "cols": 2, "at": "middle"}})"},
       {"geometry", R"({"rows": 2, "cols": 3, "video": {"frame": -2}})"},
+      {"sound", R"({"argument": {"encode": 0}})"},
+      {"sound", R"({"sample_rate_hz": 16000})"},
+      {"sound", R"({"argument": {"encode": 0}, "sample_rate_hz": 0})"},
+      {"sound", R"({"argument": {}, "sample_rate_hz": 16000})"},
       {"geometry", R"({"time": {"keys": 5}})"},
       {"geometry", R"({"time": {"keys": 5, "seconds_per_key": 0}})"},
       {"geometry", R"({"time": {"keys": 5, "seconds_per_key": "20 ms"}})"},

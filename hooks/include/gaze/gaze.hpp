@@ -7,6 +7,7 @@
 #include <gaze/hooks/sites.hpp>
 #include <gaze/hooks/stats.hpp>
 #include <gaze/render/picture.hpp>
+#include <gaze/render/record.hpp>
 
 #include <chrono>
 #include <functional>
@@ -27,6 +28,8 @@ struct RequestState;
 struct GAZE_API RequestSpec {
   std::string id = {};  ///< the host's name of the request; generated when empty
   Picture image = {};   ///< the original picture; when empty, the model's own input is used if the profile says where
+  Sound sound = {};  ///< the recording instead, with a profile whose geometry is in time; when empty, the model's own
+                     ///< input is used if the profile says where
   std::string prompt = {};    ///< shown beside the overlays
   int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
                               ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
@@ -54,6 +57,12 @@ class GAZE_API Request {
   /// the capture and says so. Cost: one copy of its tokens' maps for each row named again, on the models' current
   /// streams; waits for nothing.
   void reorder(const std::vector<int64_t>& rows) noexcept;
+  /// The recording, where it is only known by now: sound that was fed while the model decoded. Kept as it is until the
+  /// request is rendered: a tensor's memory must not be written over.
+  void sound(Sound recording, size_t row = 0) noexcept;
+  /// From the next token on the model hears another part of the sound: time 0 of the keys lies `start_seconds` after
+  /// the sound's beginning. For sounds longer than the model's window, part by part, and for streams. Starts ascend.
+  void window(double start_seconds) noexcept;
   /// Closes the request and hands it to the worker. Does not wait, does no I/O.
   void finish() noexcept;
   /// True while the request is being captured.

@@ -23,7 +23,7 @@ import model as m
 import recordings as rec
 
 VALIDATION_SEED = 5_000_000
-STAGES = {"encoder": 3e-3, "decoder": 2e-3, "together": 7e-4}
+STAGES = {"encoder": 3e-3, "decoder": 2e-3, "together": 1.5e-3}
 KEY_SECONDS = 0.02
 GROUP = 4  # batches whose recordings are sorted by length, so that little of a batch is padding
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--encoder-steps", type=int, default=600)
     parser.add_argument("--decoder-steps", type=int, default=1600)
-    parser.add_argument("--together-steps", type=int, default=900)
+    parser.add_argument("--together-steps", type=int, default=2400)
     parser.add_argument("--heard-weight", type=float, default=0.3, help="of the encoder's own lesson beside the answers")
     parser.add_argument("--save-every", type=int, default=150, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=1)

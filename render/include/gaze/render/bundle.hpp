@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace gaze {
 
@@ -15,14 +16,19 @@ class FrameRing;
 enum class ImageFormat { Png, Jpeg, Webp };
 enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
 
+/// Word times of a sound in formats for other programs.
+enum class WordFile { Vtt, Srt, TextGrid };
+
 struct BundleOptions {
   std::string out_dir = "./overlays";
   ImageFormat format = ImageFormat::Png;
   Delivery delivery = Delivery::Frame;
-  bool maps = false;  ///< also write maps.safetensors next to frames
+  bool maps = false;                      ///< also write maps.safetensors next to frames
+  std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
 
-/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, in a hidden
+/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json (of a
+/// sound words.json too), in a hidden
 /// temporary directory first, then renamed. Directory names are generated: the request's id and texts appear only
 /// inside JSON. When a record cannot be drawn, request.json holds the error, no picture is written, and the error is
 /// rethrown.

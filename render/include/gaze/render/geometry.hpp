@@ -54,10 +54,12 @@ struct Video {
   [[nodiscard]] int64_t key_frames() const noexcept { return frames / temporal_merge; }
 };
 
-/// Keys that follow one another in time: a sound's. The geometry then is one row of `cols` cells.
+/// Keys that follow one another in time: a sound's. The geometry then is one row of `cols` cells: those of a window
+/// that shorter sounds are padded to, or with cols 0 as many as the captured row has (`take_row`).
 struct Timeline {
   double seconds_per_key = 0;  ///< seconds, > 0
   double first_seconds = 0;    ///< where the first cell begins, from the start of the sound
+  bool whole = false;          ///< the row's keys are the sound's and no more: none stands for padding
 };
 
 /// Keys [first_key, first_key + keys) of a row of all keys, special keys of the picture included.
@@ -130,6 +132,9 @@ struct PictureSizes {
 /// @throws gaze::Error (GridMismatch) when a size is missing, does not divide, or contradicts rows and cols, when the
 /// chosen picture has no span, and as `check`.
 GAZE_API Geometry resolve(Geometry geometry, const PictureSizes& sizes);
+
+/// Gives a sound's geometry with cols 0 all keys of a row of `keys`, and marks it as whole; any other stays as it is.
+GAZE_API void take_row(Geometry& geometry, int64_t keys);
 
 /// Throws when the geometry is impossible in itself (rows < 1, negative counts, a fit without input size) or not
 /// resolved.

@@ -21,6 +21,13 @@ struct ImageInput {
   int64_t width = 0, height = 0;  ///< 0 = any
 };
 
+/// Where the recording is found in a model's own calls: floating [batch, samples] or [batch, channels, samples], which
+/// zeros at the end may fill up.
+struct SoundInput {
+  std::map<std::string, int64_t> argument;  ///< method -> index of the samples among the call's arguments
+  int64_t sample_rate_hz = 0;
+};
+
 /// The prompt's own token ids say where its pictures are: each run of one id is the keys of one picture.
 struct PlaceholderSpans {
   int64_t placeholder = 0;                  ///< the id that stands in the prompt once for every key of a picture
@@ -51,6 +58,7 @@ struct Profile {
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
   std::optional<ImageInput> image;
+  std::optional<SoundInput> sound;
   std::optional<Geometry> geometry;
   bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
