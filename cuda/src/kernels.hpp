@@ -168,6 +168,31 @@ struct OverlayParams {
   std::uint8_t* out_rgb = nullptr;         ///< [height, width, 3]; not overlapping rgb
 };
 
+/// Column c lies over samples first + c * per_column to first + (c + 1) * per_column; plot.hpp has the rounding.
+struct EnvelopeParams {
+  const float* samples_ct = nullptr;
+  std::int64_t channels = 0, samples = 0;
+  double first = 0, per_column = 1;
+  std::int64_t columns = 0;
+  float* out_ckw = nullptr;  ///< [channels, 3, columns]
+};
+
+/// The pixels of both plots follow from plot.hpp, and are the same bytes in every implementation.
+struct WaveformParams {
+  const float* envelope_ckw = nullptr;  ///< [channels, 3, width]
+  std::int64_t channels = 0, height = 0, width = 0;
+  double full_scale = 1;
+  std::uint8_t* out_rgb = nullptr;  ///< [height, width, 3]
+};
+
+struct SpectrogramParams {
+  const float* mel_mt = nullptr;
+  std::int64_t mels = 0, frames = 0;
+  double first = 0, per_column = 1;  ///< in frames
+  std::int64_t height = 0, width = 0;
+  std::uint8_t* out_rgb = nullptr;  ///< [height, width, 3]
+};
+
 /// Kernels allocate nothing: `workspace` holds at least what the function of that name says, aligned for double.
 namespace cpu {
 
@@ -203,6 +228,14 @@ std::size_t overlay_workspace(const OverlayParams& params);
 /// Rows [first, end) of the picture, with the instructions of `isa`.
 void overlay(const OverlayParams& params, std::int64_t first, std::int64_t end, void* workspace, Isa isa = best_isa());
 
+void envelope(const EnvelopeParams& params, const Parallel& parallel, Isa isa = best_isa());
+
+/// Rows [first, end) of the plot.
+std::size_t draw_waveform_workspace(const WaveformParams& params);
+void draw_waveform(const WaveformParams& params, std::int64_t first, std::int64_t end, void* workspace);
+std::size_t draw_spectrogram_workspace(const SpectrogramParams& params);
+void draw_spectrogram(const SpectrogramParams& params, std::int64_t first, std::int64_t end, void* workspace);
+
 }  // namespace cpu
 
 /// As above on the current device. Every pointer is a device pointer, the workspace aligned to 256 bytes and of the
@@ -232,6 +265,10 @@ std::size_t contour_workspace(const ContourParams& params);
 int contour(const ContourParams& params, void* workspace, Stream stream);
 
 int overlay(const OverlayParams& params, Stream stream);
+
+int envelope(const EnvelopeParams& params, Stream stream);
+int draw_waveform(const WaveformParams& params, Stream stream);
+int draw_spectrogram(const SpectrogramParams& params, Stream stream);
 
 }  // namespace cuda
 }  // namespace gaze::kernels

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Schemas, the typed entries of the public headers, and the ops that are a few tensor operations on any device.
-#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cumsum.h>
@@ -22,6 +21,7 @@
 #include "check.hpp"
 #include "ops_cpu.hpp"
 #include "params.hpp"
+#include "quiet.hpp"
 
 namespace gaze::ops {
 namespace {
@@ -58,13 +58,10 @@ void define_ops(torch::Library& m) {
       "overlay_out(Tensor rgb_hwc, Tensor value_yx, Tensor? inside_yx, float scale_x, float offset_x, float scale_y, "
       "float offset_y, bool exact, int colormap, float alpha_max, float alpha_start, int contour_pixels, "
       "int border_pixels, Tensor(a!) out_hwc) -> ()");
+  m.def("envelope(Tensor samples_ct, float first, float per_column, int columns) -> Tensor");
+  m.def("draw_waveform_out(Tensor envelope_ckw, float full_scale, Tensor(a!) out_hwc) -> ()");
+  m.def("draw_spectrogram_out(Tensor mel_mt, float first, float per_column, int columns, Tensor(a!) out_hwc) -> ()");
 }
-
-/// Whatever mode the host is in: no graph is recorded, no version counted, nothing cast.
-struct Quiet {
-  at::AutoDispatchBelowADInplaceOrView below_autograd;
-  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
-};
 
 /// Looked up once; a call costs what a call of an at:: function costs.
 template <typename Fn>
@@ -323,6 +320,27 @@ at::Tensor overlay(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const 
   at::Tensor out_hwc = at::empty_like(rgb_hwc);
   overlay_out(rgb_hwc, value_yx, inside_yx, place, options, out_hwc);
   return out_hwc;
+}
+
+at::Tensor envelope(const at::Tensor& samples_ct, const Columns& columns) {
+  check_tensor("envelope", "samples_ct", samples_ct);
+  const Quiet quiet;
+  static const auto op = handle<EnvelopeFn>("gaze::envelope");
+  return op.call(samples_ct, columns.first, columns.per_column, columns.count);
+}
+
+void draw_waveform_out(const at::Tensor& envelope_ckw, double full_scale, at::Tensor& out_hwc) {
+  check_tensor("draw_waveform", "envelope_ckw", envelope_ckw);
+  const Quiet quiet;
+  static const auto op = handle<DrawWaveformFn>("gaze::draw_waveform_out");
+  op.call(envelope_ckw, full_scale, out_hwc);
+}
+
+void draw_spectrogram_out(const at::Tensor& mel_mt, const Columns& columns, at::Tensor& out_hwc) {
+  check_tensor("draw_spectrogram", "mel_mt", mel_mt);
+  const Quiet quiet;
+  static const auto op = handle<DrawSpectrogramFn>("gaze::draw_spectrogram_out");
+  op.call(mel_mt, columns.first, columns.per_column, columns.count, out_hwc);
 }
 
 at::Tensor top_mass(const at::Tensor& map_tc, double share) {

@@ -114,6 +114,11 @@ void contour_cpu(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width
 /// Smaller pictures cost less than threads do.
 constexpr int64_t kPixelsPerThread = 1 << 16;
 
+template <typename Draw>
+void each_rows(int64_t height, int64_t width, const Draw& draw) {
+  at::parallel_for(0, height, std::max<int64_t>(1, kPixelsPerThread / width), draw);
+}
+
 void overlay_cpu(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
                  double scale_x, double offset_x, double scale_y, double offset_y, bool exact, int64_t colormap,
                  double alpha_max, double alpha_start, int64_t contour_pixels, int64_t border_pixels,
@@ -126,9 +131,29 @@ void overlay_cpu(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const st
   const auto params =
       overlay_params(rgb_hwc, value_yx, inside_yx, {scale_x, offset_x, scale_y, offset_y}, options, out_hwc);
   const std::size_t bytes = kernels::cpu::overlay_workspace(params);
-  const int64_t rows = std::max<int64_t>(1, kPixelsPerThread / params.width);
-  at::parallel_for(0, params.height, rows,
-                   [&](int64_t first, int64_t end) { kernels::cpu::overlay(params, first, end, workspace(bytes)); });
+  each_rows(params.height, params.width,
+            [&](int64_t first, int64_t end) { kernels::cpu::overlay(params, first, end, workspace(bytes)); });
+}
+
+at::Tensor envelope_cpu(const at::Tensor& samples_ct, double first, double per_column, int64_t columns) {
+  const EnvelopeCall call = envelope_call(samples_ct, {first, per_column, columns});
+  kernels::cpu::envelope(call.params, parallel());
+  return call.out_ckw;
+}
+
+void draw_waveform_cpu(const at::Tensor& envelope_ckw, double full_scale, at::Tensor& out_hwc) {
+  const auto params = waveform_params(envelope_ckw, full_scale, out_hwc);
+  const std::size_t bytes = kernels::cpu::draw_waveform_workspace(params);
+  each_rows(params.height, params.width,
+            [&](int64_t first, int64_t end) { kernels::cpu::draw_waveform(params, first, end, workspace(bytes)); });
+}
+
+void draw_spectrogram_cpu(const at::Tensor& mel_mt, double first_frame, double per_column, int64_t columns,
+                          at::Tensor& out_hwc) {
+  const auto params = spectrogram_params(mel_mt, {first_frame, per_column, columns}, out_hwc);
+  const std::size_t bytes = kernels::cpu::draw_spectrogram_workspace(params);
+  each_rows(params.height, params.width,
+            [&](int64_t first, int64_t end) { kernels::cpu::draw_spectrogram(params, first, end, workspace(bytes)); });
 }
 
 }  // namespace
@@ -143,6 +168,9 @@ void implement_cpu(torch::Library& m) {
   m.impl("blend", blend_cpu);
   m.impl("contour_", contour_cpu);
   m.impl("overlay_out", overlay_cpu);
+  m.impl("envelope", envelope_cpu);
+  m.impl("draw_waveform_out", draw_waveform_cpu);
+  m.impl("draw_spectrogram_out", draw_spectrogram_cpu);
 }
 
 }  // namespace gaze::ops

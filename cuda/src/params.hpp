@@ -9,6 +9,7 @@
 #include <gaze/ops/overlay.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/ops/resample.hpp>
+#include <gaze/ops/sound.hpp>
 
 #include <tuple>
 
@@ -44,6 +45,10 @@ using OverlayFn = void(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
                        const std::optional<at::Tensor>& inside_yx, double scale_x, double offset_x, double scale_y,
                        double offset_y, bool exact, int64_t colormap, double alpha_max, double alpha_start,
                        int64_t contour_pixels, int64_t border_pixels, at::Tensor& out_hwc);
+using EnvelopeFn = at::Tensor(const at::Tensor& samples_ct, double first, double per_column, int64_t columns);
+using DrawWaveformFn = void(const at::Tensor& envelope_ckw, double full_scale, at::Tensor& out_hwc);
+using DrawSpectrogramFn = void(const at::Tensor& mel_mt, double first, double per_column, int64_t columns,
+                               at::Tensor& out_hwc);
 
 /// Fewer tokens have no mean worth subtracting.
 constexpr int64_t kTokensForSinks = 4;
@@ -56,6 +61,11 @@ GAZE_API kernels::AttendReduceParams attend_reduce_params(const Scores& scores, 
 GAZE_API kernels::OverlayParams overlay_params(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
                                                const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
                                                const OverlayOptions& options, const at::Tensor& out_hwc);
+
+GAZE_API kernels::WaveformParams waveform_params(const at::Tensor& envelope_ckw, double full_scale,
+                                                 const at::Tensor& out_hwc);
+GAZE_API kernels::SpectrogramParams spectrogram_params(const at::Tensor& mel_mt, const Columns& columns,
+                                                       const at::Tensor& out_hwc);
 
 /// Ops that make their results: inputs are contiguous, outputs allocated; both must outlive the parameters.
 struct NormaliseCall {
@@ -91,5 +101,11 @@ struct ContourCall {
   kernels::ContourParams params;
 };
 GAZE_API ContourCall contour_call(const at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels);
+
+struct EnvelopeCall {
+  at::Tensor out_ckw;
+  kernels::EnvelopeParams params;
+};
+GAZE_API EnvelopeCall envelope_call(const at::Tensor& samples_ct, const Columns& columns);
 
 }  // namespace gaze::ops
