@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "prompt_spans.hpp"
 
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/transfer.hpp>
 #include <gaze/render/status.hpp>
 
 namespace gaze {
@@ -11,15 +14,21 @@ namespace {
               DropReason::GridMismatch);
 }
 
+/// Waits for the copy, and so for what was enqueued before it.
+at::Tensor on_host(const at::Tensor& ids_bt) {
+  const ops::Route route = ops::route_to(ids_bt.device());
+  if (!route.crosses) return ids_bt;
+  const c10::InferenceMode normal(false);
+  const at::Tensor here_bt = ops::host_buffer(ids_bt.sizes(), ids_bt.scalar_type(), route);
+  ops::to_host(ids_bt, here_bt, route, ops::Cargo::Figures);
+  c10::impl::VirtualGuardImpl(route.device.type()).getStream(route.device).synchronize();
+  return here_bt;
+}
+
 }  // namespace
 
 void PromptSpans::read(const at::Tensor& ids, int64_t placeholder) {
   spans_.clear();
-  if (!ids.device().is_cpu()) {
-    unread_ = "expected the prompt's token ids on the CPU, got them on " + ids.device().str() +
-              ", where reading them would make the model wait. Pass them to the model from the CPU";
-    return;
-  }
   if (ids.dim() != 2 || (ids.scalar_type() != at::kLong && ids.scalar_type() != at::kInt)) {
     unread_ = c10::str("expected the prompt's token ids as int64 [batch, tokens], got ", ids.scalar_type(), " ",
                        ids.sizes(), ". Correct spans.argument");
@@ -28,7 +37,7 @@ void PromptSpans::read(const at::Tensor& ids, int64_t placeholder) {
   unread_.clear();
   placeholder_ = placeholder;
   tokens_ = ids.size(1);
-  const at::Tensor ids_bt = ids.to(at::kLong).contiguous();
+  const at::Tensor ids_bt = on_host(ids).to(at::kLong).contiguous();
   for (int64_t b = 0; b < ids_bt.size(0); ++b) {
     const auto count = static_cast<size_t>(tokens_);
     spans_.push_back(spans_of({ids_bt.const_data_ptr<int64_t>() + b * tokens_, count}, placeholder));

@@ -13,8 +13,8 @@ namespace gaze {
 
 class PromptSpans {
  public:
-  /// @param ids  int64 or int32 [batch, tokens] on the CPU. Others are remembered as a reason: reading them on a device
-  ///             would make the model wait. One pass over the ids.
+  /// One pass over the ids. From a device they are copied first, and the thread waits for the device's current stream.
+  /// @param ids  int64 or int32 [batch, tokens]; others are remembered as a reason
   void read(const at::Tensor& ids, int64_t placeholder);
   /// The spans of a batch row. @param pictures  how many there must be; 0: any number but none
   /// @throws gaze::Error (GridMismatch) when there were no ids that could be read, no run, or another number of them.

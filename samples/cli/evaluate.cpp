@@ -18,6 +18,7 @@
 #include "samples.hpp"
 #include "script.hpp"
 #include "stickers.hpp"
+#include "tokens.hpp"
 #include "verbs.hpp"
 
 namespace gaze::cli {
@@ -65,10 +66,7 @@ class HotPoints final : public Sink {
 class Reader {
  public:
   Reader(const Stickers& stickers, at::Device device, Options options)
-      : model_(stickers.model_path, device),
-        profile_(stickers.profile),
-        device_(device),
-        sink_(std::make_shared<HotPoints>()) {
+      : model_(stickers.model_path, device), device_(device), sink_(std::make_shared<HotPoints>()) {
     options.capture = true;
     options.read_environment = false;  // figures compare only at the same settings
     options.queue_bytes = int64_t{1} << 30;
@@ -84,12 +82,6 @@ class Reader {
     for (size_t row = 0; row < specs.size(); ++row) {
       specs[row].id = std::to_string(row);
       specs[row].image = photos_hwc[row];
-      if (profile_.spans && !device_.is_cpu()) {  // ids on a GPU are not read
-        specs[row].geometry = profile_.geometry;
-        const at::Tensor prompt_t = prompts_bt[static_cast<int64_t>(row)];
-        specs[row].geometry->spans = spans_of(
-            {prompt_t.const_data_ptr<int64_t>(), static_cast<size_t>(prompt_t.numel())}, profile_.spans->placeholder);
-      }
     }
     Request request = gaze_.begin(std::move(specs));
     const at::Tensor ids_bt =
@@ -115,7 +107,6 @@ class Reader {
 
  private:
   Model model_;
-  Profile profile_;
   at::Device device_;
   std::shared_ptr<HotPoints> sink_;
   Gaze gaze_;

@@ -228,6 +228,34 @@ CATCH_TEST_CASE("device: a picture that has the row to itself may have masked ke
   }
 }
 
+CATCH_TEST_CASE("device: prompt ids say where the picture is, by one copy of their bytes") {
+  const auto record_on = [](at::Device device) {
+    torch::jit::Module module = torch::jit::load(sample("../early_fusion/early_fusion_sdpa.pt"), device);
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Options options = hooks_test::options(sink);
+    options.profile = sample("../early_fusion/profile.json");
+    gaze::Gaze gaze = gaze::attach(module, options);
+    Inputs in(device);
+    in.prompt_bt = at::cat({at::full({1, 60}, 32, in.prompt_bt.options()), in.prompt_bt}, 1);
+    gaze::Request request = gaze.begin();
+    (void)generate(module, in);
+    request.finish();
+    CATCH_REQUIRE(gaze.flush());
+    CATCH_REQUIRE(sink->records().size() == 1);
+    return sink->records()[0];
+  };
+  for (const at::Device device : gaze::test::devices()) {
+    const gaze::ops::Traffic before = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+    const gaze::AttentionRecord there = record_on(device);
+    const gaze::ops::Traffic after = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+    const int64_t crosses = device.is_cpu() ? 0 : 1;
+    CATCH_REQUIRE(there.error == "");
+    CATCH_CHECK(after.calls - before.calls == crosses);
+    CATCH_CHECK(after.bytes - before.bytes == crosses * 65 * 8);
+    CATCH_CHECK(at::allclose(there.map_tc.cpu(), record_on(at::kCPU).map_tc, 1e-3, 1e-5));
+  }
+}
+
 CATCH_TEST_CASE("device: memory that cannot be had ends the capture and not the answer") {
   for (const at::Device device : gaze::test::devices()) {
     if (device.is_cpu()) {

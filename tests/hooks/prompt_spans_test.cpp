@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Early fusion: a decoder that sees the picture in its own row of keys, whose place the prompt's ids tell.
+#include <gaze/ops/transfer.hpp>
 #include <gaze/render/overlay.hpp>
 
 #include "hooks_test.hpp"
+#include "render/fake_device.hpp"
 #include "render/layouts.hpp"
 
 using hooks_test::MemorySink;
@@ -168,8 +170,7 @@ CATCH_TEST_CASE("prompt ids: what does not fit the geometry is refused with what
                    Catch::Matchers::StartsWith("geometry.picture: expected which of 2 pictures the overlay is for"));
 }
 
-CATCH_TEST_CASE(
-    "prompt ids: ids that are not offered, not ids, or on a device are refused unless the request has spans") {
+CATCH_TEST_CASE("prompt ids: ids that are not offered, or not ids, are refused unless the request has spans") {
   const auto ids = prompt({{2, 1}, {15, kPicture}, {3, 2}});
   const auto sized = [&](const at::Tensor& given) {
     return [given](torch::jit::Module& module) { module.get_method("sized")({given, at::zeros({1, 1})}); };
@@ -182,14 +183,50 @@ CATCH_TEST_CASE(
   CATCH_CHECK_THAT(captured(sized(at::zeros({1, 20, 3}))).error,
                    Catch::Matchers::StartsWith("geometry.spans: expected the prompt's token ids as int64 [batch, "
                                                "tokens], got Float [1, 20, 3]."));
-  // A device whose ids cannot be read: nothing waits for them.
-  const at::Tensor elsewhere = as_batch(ids).to(at::Device(at::kMeta));
-  CATCH_CHECK_THAT(captured(sized(elsewhere)).error,
-                   Catch::Matchers::StartsWith("geometry.spans: expected the prompt's token ids on the CPU, got them "
-                                               "on meta, where reading them would make the model wait."));
   gaze::Geometry geometry = gaze::test::grid_of(kRows, kCols);
   geometry.spans = gaze::spans_of(ids, kPicture);
-  CATCH_CHECK(captured(sized(elsewhere), {.geometry = geometry}).error == "");
+  CATCH_CHECK(captured(sized(at::zeros({1, 20, 3})), {.geometry = geometry}).error == "");
+}
+
+CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, and never when it has spans") {
+  const auto ids = prompt({{2, 1}, {15, kPicture}, {3, 2}});
+  const at::Tensor here = as_batch(ids), image = at::zeros({1, 1});
+  // Until somebody waits for it, the device holds nothing of what was sent.
+  const auto twice_with = [&](const std::function<at::Tensor()>& given) {
+    return [&image, given](torch::jit::Module& module) {
+      for (int call = 0; call < 2; ++call) module.get_method("sized")({given(), image});
+    };
+  };
+  const auto there = [&] { return gaze::test::fake::upload(here); };
+  const auto moved = [](const gaze::ops::Ledger& before) {
+    const gaze::ops::Traffic now = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+    const gaze::ops::Traffic then = before.back(gaze::ops::Cargo::Figures);
+    return std::pair<int64_t, int64_t>(now.calls - then.calls, now.bytes - then.bytes);
+  };
+  gaze::ops::Ledger before = gaze::ops::ledger();
+  const gaze::AttentionRecord expected = captured(twice_with([&] { return here; }));
+  CATCH_REQUIRE(expected.error == "");
+  CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(0, 0));
+
+  before = gaze::ops::ledger();
+  int64_t waits = gaze::test::fake::log().synchronous;
+  const gaze::AttentionRecord record = captured(twice_with(there));
+  CATCH_REQUIRE(record.error == "");
+  CATCH_CHECK(record.geometry.first_key == 2);
+  CATCH_CHECK(record.map_tc.size(0) == 2);
+  CATCH_CHECK(at::equal(record.map_tc, expected.map_tc));
+  CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(1, 20 * 8));
+  CATCH_CHECK(gaze::test::fake::log().synchronous == waits + 1);
+
+  before = gaze::ops::ledger();
+  waits = gaze::test::fake::log().synchronous;
+  gaze::Geometry geometry = gaze::test::grid_of(kRows, kCols);
+  geometry.spans = gaze::spans_of(ids, kPicture);
+  const gaze::AttentionRecord stated = captured(twice_with(there), {.geometry = geometry});
+  CATCH_REQUIRE(stated.error == "");
+  CATCH_CHECK(at::equal(stated.map_tc, expected.map_tc));
+  CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(0, 0));
+  CATCH_CHECK(gaze::test::fake::log().synchronous == waits);
 }
 
 CATCH_TEST_CASE("prompt ids: calls without a request are read too, a batch's rows each by their own ids") {

@@ -93,6 +93,10 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     step();
     return done;
   }
+  void synchronizeStream(const c10::Stream&) const override {
+    ++log().synchronous;
+    run_all();
+  }
   void destroyEvent(void* event, const c10::DeviceIndex) const noexcept override {
     delete static_cast<std::shared_ptr<Event>*>(event);
   }

@@ -14,7 +14,7 @@ namespace gaze::test::fake {
 at::Device device();
 
 struct Log {
-  int64_t synchronous = 0;     ///< copies that made the host wait
+  int64_t synchronous = 0;     ///< times the host waited
   int64_t queries = 0;         ///< times an event was asked
   int64_t record_streams = 0;  ///< tensors whose memory was kept for another stream
   int64_t default_jobs = 0;    ///< work that ran on the default stream, which is the model's
