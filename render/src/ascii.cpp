@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "utf8.hpp"
+
 namespace gaze {
 namespace {
 
@@ -33,38 +35,14 @@ const char* likeness(uint32_t code) {
   }
 }
 
-// Decodes one character; length 0 where the bytes are not UTF-8.
-uint32_t decode_utf8(std::string_view bytes, size_t& length) {
-  const auto lead = static_cast<unsigned char>(bytes[0]);
-  length = lead < 0x80                   ? 1
-           : lead >= 0xC2 && lead < 0xE0 ? 2
-           : lead >= 0xE0 && lead < 0xF0 ? 3
-           : lead >= 0xF0 && lead < 0xF5 ? 4
-                                         : 0;
-  if (length == 0 || length > bytes.size()) return length = 0;
-  uint32_t code = length == 1 ? lead : lead & (0x7FU >> length);
-  for (size_t i = 1; i < length; ++i) {
-    const auto next = static_cast<unsigned char>(bytes[i]);
-    if ((next & 0xC0) != 0x80) return length = 0;
-    code = code << 6 | (next & 0x3F);
-  }
-  return code;
-}
-
 }  // namespace
 
 Plain to_ascii(std::string_view utf8) {
   Plain plain;
   while (!utf8.empty()) {
-    size_t length = 0;
-    const uint32_t code = decode_utf8(utf8, length);
-    if (length == 0) {
-      plain.text += '?';
-      plain.lossy = true;
-      utf8.remove_prefix(1);
-      continue;
-    }
-    utf8.remove_prefix(length);
+    const Utf8 character = decode_utf8(utf8);  // U+FFFD, where it is none, has no likeness
+    const uint32_t code = character.code;
+    utf8.remove_prefix(character.length);
     if (code < 0x20 || code == 0x7F) {
       plain.text += ' ';
     } else if (code < 0x80) {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Texts that may hold any bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace gaze {
+
+/// One character, or the bytes in its place that are none.
+struct Utf8 {
+  uint32_t code = 0xFFFD;  ///< U+FFFD where the bytes are not UTF-8
+  size_t length = 1;       ///< bytes; of what is no UTF-8, those that could have begun the same character
+  bool valid = false;
+};
+
+/// The first character of bytes that are not empty; no overlong forms, no surrogates, nothing above U+10FFFF.
+Utf8 decode_utf8(std::string_view bytes);
+
+/// Valid UTF-8 on one line: what is not UTF-8 becomes U+FFFD; control characters and line separators a space.
+std::string one_line(std::string_view bytes);
+
+}  // namespace gaze
