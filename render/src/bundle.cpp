@@ -3,45 +3,22 @@
 #include <gaze/render/bundle.hpp>
 
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <new>
 #include <utility>
 
 #include "analysis.hpp"
 #include "arrival.hpp"
-#include "files.hpp"
+#include "bundle_parts.hpp"
 #include "frames.hpp"
 #include "image_codec.hpp"
 #include "safetensors.hpp"
 #include "sheet.hpp"
 #include "side_stream.hpp"
-#include "sidecar.hpp"
+#include "sound_bundle.hpp"
 
 namespace gaze {
 namespace {
-
-const char* extension(ImageFormat format) {
-  return format == ImageFormat::Jpeg ? ".jpg" : format == ImageFormat::Webp ? ".webp" : ".png";
-}
-
-// Only [a-z0-9]: whatever a token says, its file name is harmless.
-std::string slug(const Word& word) {
-  if (word.text.empty()) return "token";
-  std::string text;
-  for (const char c : word.text) {
-    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if ((lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9')) text += lower;
-    if (text.size() == 24) break;
-  }
-  return text.empty() ? "word" : text;
-}
-
-std::string word_file(size_t index, const Word& word, ImageFormat format) {
-  char number[24];
-  std::snprintf(number, sizeof number, "%02zu", index + 1);
-  return std::string("words/") + number + "-" + slug(word) + extension(format);
-}
 
 bool cannot_write(DropReason reason) {
   return reason == DropReason::OutDir || reason == DropReason::DiskFull || reason == DropReason::IoError;
@@ -64,27 +41,30 @@ AttentionRecord bring_back(const AttentionRecord& record, const ops::Route& rout
 class Writer {
  public:
   Writer(const BundleOptions& options, const AttentionRecord& record)
-      : options_(options), record_(record), staged_(options.out_dir), sidecar_(record) {}
+      : options_(options), record_(record), parts_(options.out_dir, record) {}
 
   std::string publish_overlays(FrameRing& ring) {
     const auto start = std::chrono::steady_clock::now();
     const SideStream side(ring.stream(), record_);
     check_record(record_, ring.route());
-    if (options_.delivery == Delivery::Frame) {
+    if (record_.geometry.time) {
+      write_sound(record_, options_, ring, parts_);
+    } else if (options_.delivery == Delivery::Frame) {
       draw(ring);
     } else {
       tell(ring.route());
     }
-    sidecar_.render_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    parts_.sidecar.render_ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     return publish();
   }
 
   std::string publish_refusal(FrameRing& ring, DropReason reason, const std::string& message) {
-    sidecar_.error_reason = name(reason);
-    sidecar_.error_message = message.empty() ? "unknown failure" : message;
+    parts_.sidecar.error_reason = name(reason);
+    parts_.sidecar.error_message = message.empty() ? "unknown failure" : message;
     try {
       const SideStream side(ring.stream(), record_);
-      sidecar_.tokens = token_facts(record_, ring.route());
+      parts_.sidecar.tokens = token_facts(record_, ring.route());
     } catch (const c10::Error&) {  // a device that failed must not hide that it did
     }
     return publish();
@@ -102,18 +82,18 @@ class Writer {
       frames.add(
           canvas.placement.height, canvas.placement.width,
           [&](at::Tensor& rgb_hwc) { paint(base_hwc, layer, canvas.placement, record_.style, rgb_hwc); },
-          [this, file](const at::Tensor& rgb_hwc) { write(file, encode_image(rgb_hwc, options_.format)); });
+          [this, file](const at::Tensor& rgb_hwc) { parts_.write(file, encode_image(rgb_hwc, options_.format)); });
     };
-    const std::string summary_file = std::string("overlay") + extension(options_.format);
+    const std::string summary_file = picture_file("overlay", options_.format);
     add(summary_file, summary_layer(analysis));
-    if (!analysis.words.empty()) staged_.make_subdirectory("words");
+    if (!analysis.words.empty()) parts_.staged.make_subdirectory("words");
     std::vector<std::string> word_files;
     for (size_t w = 0; w < analysis.words.size(); ++w) {
       word_files.push_back(word_file(w, analysis.words[w].word, options_.format));
       add(word_files.back(), word_layer(analysis, w));
     }
     const at::Tensor sheet_hwc = draw_sheet(record_, analysis, canvas, frames);
-    write(std::string("sheet") + extension(options_.format), encode_image(sheet_hwc, options_.format));
+    parts_.write(picture_file("sheet", options_.format), encode_image(sheet_hwc, options_.format));
     note(analysis, &canvas, summary_file, word_files);
     if (options_.maps) {
       write_maps(route.crosses ? analyse(bring_back(record_, route), ops::Route(), nullptr) : analysis);
@@ -135,44 +115,38 @@ class Writer {
 
   void note(const Analysis& analysis, const Canvas* canvas, const std::string& summary_file,
             const std::vector<std::string>& word_files) {
-    sidecar_.measured = true;
-    sidecar_.tokens = analysis.tokens;
-    sidecar_.range_max_lift = analysis.range_max_lift;
-    sidecar_.sinks_subtracted = analysis.sinks_subtracted;
-    sidecar_.mass_is_exact = analysis.mass_is_exact;
+    parts_.sidecar.measured = true;
+    parts_.sidecar.tokens = analysis.tokens;
+    parts_.sidecar.range_max_lift = analysis.range_max_lift;
+    parts_.sidecar.sinks_subtracted = analysis.sinks_subtracted;
+    parts_.sidecar.mass_is_exact = analysis.mass_is_exact;
     if (canvas != nullptr) {
-      sidecar_.width = canvas->placement.width;
-      sidecar_.height = canvas->placement.height;
+      parts_.sidecar.width = canvas->placement.width;
+      parts_.sidecar.height = canvas->placement.height;
     }
-    sidecar_.summary = {describe(analysis.summary), analysis.summary.flags, summary_file};
+    parts_.sidecar.summary = {describe(analysis.summary), analysis.summary.flags, summary_file};
     for (size_t w = 0; w < analysis.words.size(); ++w) {
-      sidecar_.words.push_back({describe(analysis.words[w]), analysis.words[w].flags, word_files[w]});
+      parts_.sidecar.words.push_back({describe(analysis.words[w]), analysis.words[w].flags, word_files[w]});
     }
   }
 
   void write_maps(const Analysis& analysis) {
-    write("maps.safetensors", serialise_safetensors({{"map_tc", analysis.map_tc},
-                                                     {"lift_tc", analysis.lift_tc},
-                                                     {"shown_wc", analysis.shown_wc()},
-                                                     {"mass_t", analysis.mass_t}},
-                                                    {{"gaze_maps", "1"}}));
-  }
-
-  void write(const std::string& file, const std::string& bytes) {
-    staged_.write(file, bytes);
-    sidecar_.files.push_back(file);
+    parts_.write("maps.safetensors", serialise_safetensors({{"map_tc", analysis.map_tc},
+                                                            {"lift_tc", analysis.lift_tc},
+                                                            {"shown_wc", analysis.shown_wc()},
+                                                            {"mass_t", analysis.mass_t}},
+                                                           {{"gaze_maps", "1"}}));
   }
 
   std::string publish() {
-    sidecar_.files.emplace_back("request.json");
-    staged_.write("request.json", write_json(sidecar_));
-    return staged_.publish();
+    parts_.sidecar.files.emplace_back("request.json");
+    parts_.staged.write("request.json", write_json(parts_.sidecar));
+    return parts_.staged.publish();
   }
 
   const BundleOptions& options_;
   const AttentionRecord& record_;
-  files::StagedDirectory staged_;
-  Sidecar sidecar_;
+  BundleParts parts_;
 };
 
 DropReason reason_of(const c10::Error& error) {

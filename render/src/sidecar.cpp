@@ -57,18 +57,45 @@ ordered_json frame_mass_list(const Overlay& overlay) {
   return list;
 }
 
+void add_times(const HeardWord& word, ordered_json& facts) {
+  facts["start"] = finite(word.start_seconds);
+  facts["end"] = finite(word.end_seconds);
+  facts["confidence"] = std::isfinite(word.start_seconds) ? finite(word.confidence) : ordered_json(nullptr);
+  facts["hot_seconds"] = finite(word.hot_seconds);
+  facts["silence"] = word.silence;
+  facts["mass_on_padding"] = finite(word.mass_on_padding);
+}
+
 ordered_json map_facts(const Written& written, bool sized) {
   const Overlay& overlay = written.overlay;
   const bool hot = sized && std::isfinite(overlay.hot_x) && std::isfinite(overlay.hot_y);
-  return {{"file", written.file.empty() ? ordered_json(nullptr) : ordered_json(written.file)},
-          {"mass", finite(overlay.mass)},
-          {"frame_mass", frame_mass_list(overlay)},
-          {"max_lift", finite(overlay.max_lift)},
-          {"entropy", finite(overlay.entropy)},
-          {"diffuse", overlay.diffuse},
-          {"range_max_lift", finite(overlay.range_max_lift)},
-          {"hot_point", hot ? ordered_json::array({overlay.hot_x, overlay.hot_y}) : ordered_json(nullptr)},
-          {"flags", flag_names(written.flags)}};
+  ordered_json facts = {
+      {"file", written.file.empty() ? ordered_json(nullptr) : ordered_json(written.file)},
+      {"mass", finite(overlay.mass)},
+      {"frame_mass", frame_mass_list(overlay)},
+      {"max_lift", finite(overlay.max_lift)},
+      {"entropy", finite(overlay.entropy)},
+      {"diffuse", overlay.diffuse},
+      {"range_max_lift", finite(overlay.range_max_lift)},
+      {"hot_point", hot ? ordered_json::array({overlay.hot_x, overlay.hot_y}) : ordered_json(nullptr)},
+      {"flags", flag_names(written.flags)}};
+  if (written.heard) add_times(*written.heard, facts);
+  return facts;
+}
+
+ordered_json sound_facts(const Sidecar& sidecar) {
+  if (!sidecar.sound) return nullptr;
+  const SoundFacts& sound = *sidecar.sound;
+  const auto known = [](int64_t value) { return value > 0 ? ordered_json(value) : ordered_json(nullptr); };
+  const bool moved = sidecar.record.style.align_to_energy;
+  return {{"seconds", finite(sound.seconds)},
+          {"start_seconds", finite(sound.start_seconds)},
+          {"sample_rate_hz", known(sound.sample_rate_hz)},
+          {"channels", known(sound.channels)},
+          {"seconds_per_key", finite(sound.seconds_per_key)},
+          {"padding", finite(sound.padding)},
+          {"windows", std::max<size_t>(1, sidecar.record.windows.size())},
+          {"aligned", moved ? "attention, moved to the sound's energy" : "attention"}};
 }
 
 ordered_json word_list(const Sidecar& sidecar) {
@@ -187,7 +214,8 @@ ordered_json style_facts(const Style& style) {
           {"percentile", finite(style.normalise.percentile)},
           {"per_map_min_max", style.normalise.per_map_min_max},
           {"contour", style.contour},
-          {"contour_share", finite(style.contour_share)}};
+          {"contour_share", finite(style.contour_share)},
+          {"align_to_energy", style.align_to_energy}};
 }
 
 }  // namespace
@@ -196,6 +224,11 @@ std::string answer_text(const AttentionRecord& record) {
   std::string text;
   for (const Word& word : merge_words(record.labels)) text += (text.empty() ? "" : " ") + word.text;
   return text;
+}
+
+std::string evidence_note(const AttentionRecord& record) {
+  return std::string("Attention shows where the model ") + (record.geometry.time ? "listened" : "looked") +
+         ", which is evidence, not proof.";
 }
 
 std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
@@ -236,6 +269,7 @@ std::string write_json(const Sidecar& sidecar) {
   root["torch_version"] = record.torch_version;
   root["picture"] = nullptr;
   if (sidecar.width > 0) root["picture"] = {{"width", sidecar.width}, {"height", sidecar.height}};
+  root["sound"] = sound_facts(sidecar);
   root["geometry"] = geometry_facts(record.geometry);
   root["keys"] = record.keys;
   root["mass"] = {{"of", sidecar.measured ? "cells" : "span"}, {"exact", sidecar.mass_is_exact}};
@@ -256,7 +290,7 @@ std::string write_json(const Sidecar& sidecar) {
   for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = finite(milliseconds);
   root["timings_ms"]["render"] = finite(sidecar.render_ms);
   root["files"] = sidecar.files;
-  root["note"] = "Attention shows where the model looked, which is evidence, not proof.";
+  root["note"] = evidence_note(record);
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <gaze/render/overlay.hpp>
+#include <gaze/render/sound.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,14 @@ struct Written {
   Overlay overlay;  ///< without its picture
   int32_t flags = 0;
   std::string file;
+  std::optional<HeardWord> heard = {};  ///< of a sound
+};
+
+/// Of a record that is a sound.
+struct SoundFacts {
+  double seconds = 0, start_seconds = 0, seconds_per_key = 0;
+  int64_t sample_rate_hz = 0, channels = 0;  ///< 0 when there was no recording
+  double padding = 0;                        ///< mean share of attention on keys after its end
 };
 
 struct Sidecar {
@@ -27,6 +37,7 @@ struct Sidecar {
   Written summary;
   bool measured = false;          ///< words and summary are filled
   int64_t width = 0, height = 0;  ///< of the original picture; 0 = unknown
+  std::optional<SoundFacts> sound;
   double range_max_lift = 1;
   bool sinks_subtracted = false;
   bool mass_is_exact = true;  ///< false: the span's mass was divided as the map is
@@ -40,6 +51,9 @@ std::string write_json(const Sidecar& sidecar);
 
 /// The words of the answer, joined by spaces.
 std::string answer_text(const AttentionRecord& record);
+
+/// The sentence every bundle carries.
+std::string evidence_note(const AttentionRecord& record);
 
 /// How heads, layers and sinks were treated, in one line for people.
 std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);

@@ -27,11 +27,10 @@ struct BundleOptions {
   std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
 
-/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json (of a
-/// sound words.json too), in a hidden
-/// temporary directory first, then renamed. Directory names are generated: the request's id and texts appear only
-/// inside JSON. When a record cannot be drawn, request.json holds the error, no picture is written, and the error is
-/// rethrown.
+/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, of a sound
+/// words.json too, in a hidden temporary directory first, then renamed. Directory names are generated: the request's id
+/// and texts appear only inside JSON. When a record cannot be drawn, request.json holds the error, no picture is
+/// written, and the error is rethrown.
 class GAZE_API BundleSink : public Sink {
  public:
   /// Frames come back through `ring`; without one, through that which all models on the record's device share.

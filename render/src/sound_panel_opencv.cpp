@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#include "sound_panel_opencv.hpp"
+
+#include <ATen/ops/empty.h>
+#include <gaze/ops/sound.hpp>
+#include <gaze/render/opencv.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <opencv2/imgproc.hpp>
+
+#include "ascii.hpp"
+#include "colour_bar_opencv.hpp"
+#include "page_opencv.hpp"
+#include "sidecar.hpp"
+#include "sound_captions.hpp"
+#include "time_axis.hpp"
+
+namespace gaze {
+namespace {
+
+using namespace page;
+
+constexpr int kHeadHeight = 92, kLaneHeight = 18, kBarHeight = 5, kBarZone = 11, kAxisHeight = 32, kRowGap = 12;
+constexpr int kScaleWidth = 300;
+constexpr int kFigureGap = 26;
+constexpr uint8_t kPlotGray = 242;  // about what lies under the tint
+const cv::Scalar kBar(122, 132, 148), kFaint(196, 200, 205), kFaintText(158, 162, 168), kWarning(176, 58, 32);
+const text::Face kAxis{8, 1.0, kSoft}, kOwn{9, 1.9, kInk};
+
+void draw_column(cv::Mat& page, int x, int top, int height, const cv::Scalar& colour, double alpha) {
+  for (int y = top; y < top + height; ++y) {
+    auto& pixel = page.at<cv::Vec3b>(y, x);
+    for (int c = 0; c < 3; ++c) pixel[c] = cv::saturate_cast<uint8_t>(pixel[c] * (1 - alpha) + colour[c] * alpha);
+  }
+}
+
+void draw_bar(cv::Mat& page, const PixelSpan& span, int top, const cv::Scalar& colour) {
+  // One pixel stays free before the next word's bar.
+  const int width = std::max(1, span.end - span.first - 1);
+  page(cv::Rect(kPlotLeft + span.first, top, width, kBarHeight)).setTo(colour);
+}
+
+void draw_right(cv::Mat& page, const std::string& line, int right, int baseline, const text::Face& face) {
+  text::draw(page, line, right - text::width(line, face), baseline, face);
+}
+
+void draw_tick(cv::Mat& page, int y) { cv::line(page, {kPlotLeft - 5, y}, {kPlotLeft - 2, y}, kSoft, 1); }
+
+// Frequencies beside the spectrogram: as mel bands lie, the centre of band i at (i + 1) / (bands + 1) of the range.
+void draw_frequencies(cv::Mat& page, int64_t sample_rate_hz, int top, int height) {
+  const ops::LogMelOptions options;
+  const double high_hz = std::min(options.high_hz, static_cast<double>(sample_rate_hz) / 2);
+  const auto mel = [](double hz) { return 2595 * std::log10(1 + hz / 700); };
+  const auto bands = static_cast<double>(options.mels);
+  bool top_one = true;
+  for (const double khz : {8.0, 4.0, 2.0, 1.0, 0.0}) {
+    if (1000 * khz > high_hz) continue;
+    const double share = std::clamp((mel(1000 * khz) / mel(high_hz) * (bands + 1) - 0.5) / bands, 0.0, 1.0);
+    const int y = top + static_cast<int>(std::lround((1 - share) * (height - 1)));
+    draw_tick(page, y);
+    draw_right(page, format("%g", khz) + (top_one ? " kHz" : ""), kPlotLeft - 9,
+               std::clamp(y + 4, top + 8, top + height), kAxis);
+    top_one = false;
+  }
+}
+
+void draw_amplitudes(cv::Mat& page, double full_scale, int64_t strips, int top, int height) {
+  const int gap = strips > 1 ? 8 : 0;  // as draw_waveform_out leaves it
+  const int pitch = (height + gap) / static_cast<int>(strips);
+  for (int s = 0; s < strips; ++s) {
+    const int strip_top = top + s * pitch, strip_height = pitch - gap;
+    const int middle = strip_top + strip_height / 2;
+    draw_tick(page, middle);
+    draw_right(page, strips > 1 ? "ch " + std::to_string(s + 1) : "0", kPlotLeft - 9, middle + 4, kAxis);
+    const std::string edge = format(full_scale < 0.095 ? "%.0e" : "%.1f", full_scale);
+    draw_right(page, "+" + edge, kPlotLeft - 9, strip_top + 9, kAxis);
+    draw_right(page, "-" + edge, kPlotLeft - 9, strip_top + strip_height - 2, kAxis);
+  }
+}
+
+// Title, figures below it, and what must not be missed behind them.
+void draw_head(cv::Mat& page, const std::string& title, const std::vector<std::string>& figures,
+               const std::vector<std::string>& warnings) {
+  const int room = kSoundPageWidth - kMargin - kScaleWidth - kFigureGap - kPlotLeft;
+  text::draw(page, text::wrap(title, kTitle, room, 1).front(), kPlotLeft, 38, kTitle);
+  int left = kPlotLeft;
+  const auto add = [&](const std::string& line, const text::Face& face) {
+    const int width = text::width(line, face);
+    if (line.empty() || left + width > kPlotLeft + room) return;
+    text::draw(page, line, left, 64, face);
+    left += width + kFigureGap;
+  };
+  for (const std::string& warning : warnings) add(warning, {9, 1.4, kWarning});
+  for (const std::string& figure : figures) add(figure, kNote);
+}
+
+std::string scale_text(const Style& style) {
+  return style.normalise.per_map_min_max ? "each map from its own minimum to its own maximum"
+                                         : "attention, in multiples of uniform";
+}
+
+}  // namespace
+
+std::optional<PixelSpan> pixels_of(const HeardWord& word, double start_seconds, double seconds_per_pixel, int width) {
+  if (!std::isfinite(word.start_seconds)) return std::nullopt;
+  const double first = (word.start_seconds - start_seconds) / seconds_per_pixel;
+  const double end = (word.end_seconds - start_seconds) / seconds_per_pixel;
+  if (!(first < width) || !(end > 0)) return std::nullopt;
+  const int left = std::max(0, static_cast<int>(std::floor(first + 1e-6)));
+  return PixelSpan{left, std::clamp(static_cast<int>(std::ceil(end - 1e-6)), left + 1, width)};
+}
+
+void draw_time_axis(cv::Mat& page, double start_seconds, double seconds_per_pixel, int top, int width) {
+  constexpr int kLabelPixels = 76;
+  for (const TimeTick& tick :
+       time_ticks(start_seconds, start_seconds + width * seconds_per_pixel, kLabelPixels * seconds_per_pixel)) {
+    const int x = kPlotLeft + std::min(width - 1, static_cast<int>((tick.seconds - start_seconds) / seconds_per_pixel));
+    cv::line(page, {x, top + 1}, {x, top + (tick.label.empty() ? 4 : 7)}, tick.label.empty() ? kFaint : kSoft, 1);
+    if (!tick.label.empty()) text::draw(page, tick.label, x - text::width(tick.label, kAxis) / 2, top + 22, kAxis);
+  }
+}
+
+void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top, int plot_height) {
+  draw_bar(page, {span.first, span.end + 1}, bar_top, kInk);
+  for (const int x : {span.first, span.end - 1}) {
+    draw_column(page, kPlotLeft + x, bar_top, plot_top + plot_height - bar_top, kInk, 0.75);
+  }
+}
+
+SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas)
+    : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale) {
+  place_marks();
+  summary_hwc_ = blank(heard.hearing.summary.range_max_lift);
+  word_hwc_ = blank(heard.hearing.range_max_lift);
+  cv::Mat words = view(word_hwc_);
+  for (size_t row = 0; row < marks_.size(); ++row) draw_marks(words, row, kFaint, kFaintText);
+  cv::Mat summary = view(summary_hwc_);
+  for (size_t row = 0; row < marks_.size(); ++row) draw_marks(summary, row, kBar, kInk);
+}
+
+int SoundPanel::row_top(size_t row) const {
+  const int height = lanes_ * kLaneHeight + kBarZone + static_cast<int>(layout_.row_height()) + kAxisHeight + kRowGap;
+  return kHeadHeight + static_cast<int>(row) * height;
+}
+
+int SoundPanel::plot_top(size_t row) const { return row_top(row) + lanes_ * kLaneHeight + kBarZone; }
+
+void SoundPanel::place_marks() {
+  const auto width = [](const std::string& text) { return text::width(text, kOwn); };
+  for (int64_t row = 0; row < layout_.rows; ++row) {
+    const double start = heard_.hearing.start_seconds + layout_.row_start(row);
+    const auto end = static_cast<int>(layout_.end_pixel(row));
+    std::vector<Mark> marks;
+    std::vector<LaneWish> wishes;
+    for (size_t w = 0; w < heard_.hearing.words.size(); ++w) {
+      const HeardWord& word = heard_.hearing.words[w];
+      const std::optional<PixelSpan> span = pixels_of(word, start, layout_.seconds_per_pixel(), end);
+      if (!span) continue;
+      marks.push_back({w, *span, {}});
+      // A word that goes on from the row before is named there.
+      const bool begins = word.start_seconds >= start || row == 0;
+      wishes.push_back({span->first, begins ? label(word.word) : std::string()});
+    }
+    // A line leads down at the left of each label's text.
+    const std::vector<LaneLabel> labels = place_labels(wishes, {3, 0, kSoundPageWidth - kPlotLeft - 8, 12}, width);
+    for (size_t i = 0; i < marks.size(); ++i) {
+      marks[i].label = labels[i];
+      lanes_ = std::max(lanes_, labels[i].lane + 1);
+    }
+    marks_.push_back(std::move(marks));
+  }
+}
+
+at::Tensor SoundPanel::blank(double top_lift) const {
+  at::Tensor page_hwc = at::empty({row_top(marks_.size()), kSoundPageWidth, 3}, at::kByte);
+  cv::Mat page = view(page_hwc);
+  page.setTo(kPaper);
+  const int scale_left = kSoundPageWidth - kMargin - kScaleWidth;
+  draw_colour_bar(page, record_.style, top_lift, kPlotGray, scale_left, 30, kScaleWidth);
+  draw_right(page, scale_text(record_.style), kSoundPageWidth - kMargin, 20, kAxis);
+  for (size_t row = 0; row < marks_.size(); ++row) draw_axes(page, row);
+  return page_hwc;
+}
+
+void SoundPanel::draw_axes(cv::Mat& page, size_t row) const {
+  const auto index = static_cast<int64_t>(row);
+  const int top = plot_top(row);
+  const auto wave_height = static_cast<int>(layout_.wave_height);
+  const auto mel_height = static_cast<int>(layout_.mel_height);
+  const auto height = static_cast<int>(layout_.row_height());
+  const auto end = static_cast<int>(layout_.end_pixel(index));
+  cv::rectangle(page, cv::Rect(kPlotLeft - 1, top - 1, end + 2, height + 2), kRule, 1);
+  draw_amplitudes(page, full_scale_, layout_.strips, top, wave_height);
+  draw_frequencies(page, heard_.recording.sample_rate_hz, top + height - mel_height, mel_height);
+  draw_time_axis(page, heard_.hearing.start_seconds + layout_.row_start(index), layout_.seconds_per_pixel(),
+                 top + height, end);
+}
+
+void SoundPanel::draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, const cv::Scalar& texts) const {
+  const int bar_top = plot_top(row) - kBarZone + 2;
+  for (const Mark& mark : marks_[row]) {
+    draw_bar(page, mark.span, bar_top, bars);
+    if (mark.label.lane < 1) continue;
+    const int line_top = bar_top - mark.label.lane * kLaneHeight - 2;
+    draw_column(page, kPlotLeft + mark.span.first, line_top, bar_top - line_top, bars, 0.7);
+  }
+  for (const Mark& mark : marks_[row]) {
+    if (mark.label.lane < 0) continue;
+    text::draw(page, mark.label.text, kPlotLeft + mark.label.left, bar_top - mark.label.lane * kLaneHeight - 6,
+               {9, 1.1, texts});
+  }
+}
+
+void SoundPanel::draw_plots(cv::Mat& page, const at::Tensor& plot_hwc) const {
+  const cv::Mat plots = view(plot_hwc);
+  const auto height = static_cast<int>(layout_.row_height());
+  for (size_t row = 0; row < marks_.size(); ++row) {
+    const auto end = static_cast<int>(layout_.end_pixel(static_cast<int64_t>(row)));
+    plots(cv::Rect(0, static_cast<int>(row) * height, end, height))
+        .copyTo(page(cv::Rect(kPlotLeft, plot_top(row), end, height)));
+  }
+}
+
+at::Tensor SoundPanel::summary_page(const at::Tensor& plot_hwc) const {
+  at::Tensor page_hwc = summary_hwc_.clone();
+  cv::Mat page = view(page_hwc);
+  draw_plots(page, plot_hwc);
+  for (size_t row = 0; row < marks_.size(); ++row) {
+    for (const Mark& mark : marks_[row]) {
+      draw_column(page, kPlotLeft + mark.span.first, plot_top(row), static_cast<int>(layout_.row_height()), kInk, 0.16);
+    }
+  }
+  const HeardWord& summary = heard_.hearing.summary;
+  const auto figures = word_figures(summary);
+  const std::string answer = to_ascii(answer_text(record_)).text;
+  draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
+            {describe_recording(heard_), figures[2], figures[3], figures[4], "colour scale of its own"},
+            word_warnings(summary));
+  return page_hwc;
+}
+
+at::Tensor SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) const {
+  at::Tensor page_hwc = word_hwc_.clone();
+  cv::Mat page = view(page_hwc);
+  draw_plots(page, plot_hwc);
+  for (size_t row = 0; row < marks_.size(); ++row) {
+    const int bar_top = plot_top(row) - kBarZone + 2;
+    for (const Mark& mark : marks_[row]) {
+      if (mark.word != word) continue;
+      draw_place(page, mark.span, bar_top, plot_top(row), static_cast<int>(layout_.row_height()));
+      if (mark.label.lane < 0) continue;
+      const int baseline = bar_top - mark.label.lane * kLaneHeight - 6;
+      const int text_width = text::width(mark.label.text, kOwn);
+      page(cv::Rect(kPlotLeft + mark.label.left - 1, baseline - 11, text_width + 2, 15)).setTo(kPaper);
+      text::draw(page, mark.label.text, kPlotLeft + mark.label.left, baseline, kOwn);
+    }
+  }
+  const HeardWord& heard = heard_.hearing.words[word];
+  const auto figures = word_figures(heard);
+  draw_head(page, label(heard.word), {figures.begin(), figures.end()}, word_warnings(heard));
+  return page_hwc;
+}
+
+}  // namespace gaze

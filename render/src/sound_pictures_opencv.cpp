@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "sound_canvas.hpp"
+#include "sound_panel_opencv.hpp"
+#include "sound_pictures.hpp"
+#include "sound_sheet_opencv.hpp"
+
+namespace gaze {
+namespace {
+
+/// Row 0 is the summary, then each word.
+TimeLayer layer_of(const HeardAnalysis& heard, size_t row) {
+  const bool diffuse = row == 0 ? heard.hearing.summary.diffuse : heard.hearing.words[row - 1].diffuse;
+  return {heard.value_lc[static_cast<int64_t>(row)], diffuse, heard.first_seconds, heard.seconds_per_key};
+}
+
+}  // namespace
+
+void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
+                const std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>& receive) {
+  const SoundCanvas canvas = make_sound_canvas(heard.recording, frames.route());
+  const SoundLayout& layout = canvas.layout;
+  const SoundPanel panel(record, heard, canvas);
+  const auto add = [&](size_t row, const Frames::Receive& finish) {
+    frames.add(
+        layout.height(), layout.width,
+        [&](at::Tensor& rgb_hwc) { paint_sound(canvas, layer_of(heard, row), record.style, rgb_hwc); }, finish);
+  };
+  at::Tensor summary_hwc;
+  add(0, [&](const at::Tensor& plot_hwc) {
+    summary_hwc = panel.summary_page(plot_hwc);
+    receive(names.summary, summary_hwc);
+  });
+  for (size_t w = 0; w < names.words.size(); ++w) {
+    add(w + 1, [&, w](const at::Tensor& plot_hwc) { receive(names.words[w], panel.word_page(w, plot_hwc)); });
+  }
+  frames.finish();
+  SoundSheet sheet(record, heard, layout, summary_hwc);
+  for (size_t w = 0; w < sheet.strips(); ++w) {
+    frames.add(
+        SoundCanvas::kStripHeight, layout.width,
+        [&](at::Tensor& rgb_hwc) { paint_sound_strip(canvas, layer_of(heard, w + 1), record.style, rgb_hwc); },
+        [&, w](const at::Tensor& strip_hwc) { sheet.add(w, strip_hwc); });
+  }
+  frames.finish();
+  receive(names.sheet, sheet.page());
+}
+
+}  // namespace gaze

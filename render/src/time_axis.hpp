@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// Seconds along an axis, as people read them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace gaze {
+
+struct TimeTick {
+  double seconds;
+  std::string label;  ///< empty: a small tick between two that have one
+};
+
+/// Ticks at round times within [first, last], ascending.
+/// @param seconds_per_label  labels lie at least this far apart, > 0
+std::vector<TimeTick> time_ticks(double first, double last, double seconds_per_label);
+
+/// "4.20 s"; from 60 s on "1:04.20", from an hour on "1:00:04.20". Rounded to `decimals`, 0..9.
+std::string clock_text(double seconds, int decimals);
+
+}  // namespace gaze
