@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kFilterKeys = 7;
 // A row's background: what this share of its keys lies at or below.
 constexpr double kBackgroundQuantile = 0.4;
-// A word's own keys lie above this share of its peak.
-constexpr double kShareOfPeak = 0.1;
+// A word's own keys lie above this share of its peak: lower, it reaches into pauses; higher, it loses soft ends.
+constexpr double kShareOfPeak = 0.15;
 // Spread of a column below which it is rounding, as a share of its mean.
 constexpr double kLeastSpread = 1e-5;
 // The recording's quiet: what this share of its keys lies at or below.
@@ -22,6 +22,7 @@ constexpr double kQuietQuantile = 0.15;
 // Sound is louder than the quiet by 3 dB.
 constexpr float kAboveQuiet = 1.4F;
 // Silence is softer than the loudest key by 6 dB at the least, by 40 dB at the most.
+constexpr float kInaudible = 1e-3F;  // 60 dB below full scale
 constexpr float kLeastBelowLoudest = 0.5F, kMostBelowLoudest = 0.01F;
 
 using Values = std::vector<float>;
@@ -247,7 +248,7 @@ float silence_level(const std::vector<float>& level_k) {
   for (float& level : clean_k) level = std::isfinite(level) ? level : 0.F;
   const float loudest = clean_k.empty() ? 0.F : *std::max_element(clean_k.begin(), clean_k.end());
   const float quiet = clean_k.empty() ? 0.F : quantile(clean_k, kQuietQuantile);
-  if (quiet >= kLeastBelowLoudest * loudest) return std::nextafter(loudest, std::numeric_limits<float>::infinity());
+  if (quiet >= kLeastBelowLoudest * loudest) return kInaudible;
   return std::clamp(kAboveQuiet * quiet, kMostBelowLoudest * loudest, kLeastBelowLoudest * loudest);
 }
 

@@ -158,7 +158,7 @@ double mean_of(const std::vector<double>& values_t, int64_t first, int64_t count
 
 bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float silence) {
   const auto first = level_k.begin() + span.first;
-  return std::all_of(first, level_k.begin() + span.end, [silence](float level) { return level <= silence; });
+  return std::all_of(first, level_k.begin() + span.end, [silence](float level) { return level < silence; });
 }
 
 void mark_words(const AttentionRecord& record, const at::Tensor& map_tc, const std::vector<double>& padding_t,

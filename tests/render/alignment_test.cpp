@@ -185,6 +185,11 @@ CATCH_TEST_CASE("alignment: the path is as cheap as that of a full matrix, and c
       CATCH_REQUIRE(cost_of(runs, score_tk, keys) == Approx(naive_cost(score_tk, tokens, keys)).margin(1e-9));
     }
   }
+  // Ties: both, then the next key.
+  const std::vector<KeyRun> tied = gaze::warp(std::vector<float>(15, 0.F), 3, 5);
+  CATCH_CHECK(tied[0].last == 2);
+  CATCH_CHECK(tied[1].first == 3);
+  CATCH_CHECK(tied[2].first == 4);
   CATCH_CHECK(gaze::warp({}, 0, 5).empty());
   CATCH_CHECK(gaze::warp({}, 5, 0).empty());
 }
@@ -244,6 +249,22 @@ CATCH_TEST_CASE("alignment: a blip in a pause does not draw a word out") {
   // A short gap within a word does not cut it.
   for (int64_t k = 55; k < 60; ++k) map.at(0, k) = 0.01F;
   CATCH_CHECK(bounds(map.align(single_tokens(2))) == std::vector<int64_t>{50, 65, 110, 125});
+}
+
+CATCH_TEST_CASE("alignment: single keys count for nothing, at the recording's ends as well") {
+  Map map{.keys = 90};
+  map.add_row(20, 35);
+  map.add_row(50, 65);
+  map.at(0, 0) = 40;
+  map.at(1, 89) = 40;
+  CATCH_CHECK(bounds(map.align(single_tokens(2))) == std::vector<int64_t>{20, 35, 50, 65});
+  for (int64_t k = 0; k < 12; ++k) map.at(0, k) = k % 4 == 3 ? kNaN : kInfinity;  // wider than the filter
+  map.at(1, 57) = -kInfinity;
+  map.at(1, 89) = kNaN;
+  const std::vector<WordSpan> spans = map.align(single_tokens(2));
+  CATCH_CHECK(bounds(spans) == std::vector<int64_t>{20, 35, 50, 65});
+  CATCH_CHECK(spans[0].confidence == Approx(1));
+  CATCH_CHECK(spans[1].confidence == Approx(1));
 }
 
 CATCH_TEST_CASE("alignment: confidence is the share of a word's own attention within its keys") {
@@ -321,14 +342,14 @@ CATCH_TEST_CASE("silence: digital silence, and a steady floor between words") {
   }
 }
 
-CATCH_TEST_CASE("silence: without sound, or with one that never changes, all is silent") {
+CATCH_TEST_CASE("silence: all without sound; nothing in a sound that never changes") {
   CATCH_CHECK(gaze::silence_level({}) > 0);
   CATCH_CHECK(gaze::silence_level(std::vector<float>(30, 0.F)) > 0);
   CATCH_CHECK(gaze::silence_level({kNaN, kInfinity}) > 0);
   std::vector<float> level_k(30, 0.1F);
-  CATCH_CHECK(gaze::silence_level(level_k) > 0.1F);
+  CATCH_CHECK(gaze::silence_level(level_k) < 0.1F);
   level_k[7] = 0.19F;  // within 6 dB
-  CATCH_CHECK(gaze::silence_level(level_k) > 0.19F);
+  CATCH_CHECK(gaze::silence_level(level_k) < 0.1F);
   level_k[7] = 0.21F;
   CATCH_CHECK(gaze::silence_level(level_k) == Approx(0.105F));  // 6 dB below the loudest
 }

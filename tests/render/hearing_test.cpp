@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// When words were heard: cut to the recording, laid out by windows, told from padding and silence.
+#include <ATen/ops/cat.h>
+#include <ATen/ops/sin.h>
+#include <gaze/render/sound.hpp>
+
+#include <cmath>
+#include <limits>
+
+#include "records.hpp"
+
+namespace {
+
+using gaze::DropReason;
+using gaze::test::planted;
+
+constexpr double kKey = 0.02;
+
+/// A tone, [channels, samples].
+at::Tensor tone(double seconds, int64_t rate = 8000, int64_t channels = 1, double level = 0.5) {
+  const auto samples = static_cast<int64_t>(std::lround(seconds * static_cast<double>(rate)));
+  return (at::arange(samples, at::kFloat) * (2 * M_PI * 0.05))
+      .sin()
+      .mul(level)
+      .expand({channels, samples})
+      .contiguous();
+}
+
+/// One word per token; 90 % of its attention on nine keys of a window of `keys`, half of that on the middle one,
+/// hot[t].
+gaze::AttentionRecord heard(int64_t keys, const std::vector<int64_t>& hot, const at::Tensor& samples,
+                            int64_t rate = 8000) {
+  gaze::AttentionRecord record = planted(1, keys, hot);
+  for (size_t t = 0; t < hot.size(); ++t) {
+    at::Tensor row_k = record.map_tc[static_cast<int64_t>(t)];
+    row_k.fill_(0.05 / static_cast<double>(keys));
+    for (int64_t k = std::max<int64_t>(0, hot[t] - 4); k < std::min(keys, hot[t] + 5); ++k)
+      row_k[k] += k == hot[t] ? 0.45 : 0.05625;
+  }
+  record.mass_t = record.map_tc.sum(1);
+  record.picture = {};
+  record.geometry.time = gaze::Timeline{.seconds_per_key = kKey};
+  record.sound.samples = samples;
+  record.sound.sample_rate_hz = rate;
+  for (size_t t = 0; t < hot.size(); ++t) record.labels.push_back("word" + std::to_string(t));
+  return record;
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the word lies around it") {
+  const gaze::Hearing hearing = gaze::hear(heard(50, {10, 30, 44}, tone(1)));
+  CATCH_REQUIRE(hearing.words.size() == 3);
+  CATCH_CHECK(hearing.seconds == 1.0);
+  CATCH_CHECK(hearing.seconds_per_key == kKey);
+  const double keys[] = {10, 30, 44};
+  for (size_t w = 0; w < 3; ++w) {
+    const gaze::HeardWord& word = hearing.words[w];
+    CATCH_CHECK(word.word.text == "word" + std::to_string(w));
+    CATCH_CHECK(word.hot_seconds == Approx((keys[w] + 0.5) * kKey));
+    CATCH_CHECK(word.start_seconds <= keys[w] * kKey + 1e-9);
+    CATCH_CHECK(word.end_seconds >= (keys[w] + 1) * kKey - 1e-9);
+    CATCH_CHECK(word.mass == Approx(0.95));
+    CATCH_CHECK(word.mass_on_padding == Approx(0).margin(1e-6));
+    CATCH_CHECK(word.confidence > 0.8);
+    CATCH_CHECK_FALSE(word.silence);
+    CATCH_CHECK_FALSE(word.diffuse);
+  }
+  CATCH_CHECK(std::isnan(hearing.summary.start_seconds));
+}
+
+CATCH_TEST_CASE("hearing: keys begin at first_seconds, and the recording where the host says") {
+  gaze::AttentionRecord record = heard(50, {10, 30}, tone(0.8));
+  record.geometry.time->first_seconds = -0.01;
+  record.sound.start_seconds = 60;
+  const gaze::Hearing hearing = gaze::hear(record);
+  CATCH_CHECK(hearing.start_seconds == 60);
+  CATCH_CHECK(hearing.words[0].hot_seconds == Approx(60 + 10 * kKey));
+  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(60 + 30 * kKey));
+  CATCH_CHECK(hearing.words[0].start_seconds >= 60);
+}
+
+CATCH_TEST_CASE("hearing: keys after the recording's end are padding, said and never hot") {
+  // 0.6 s of 1 s: 30 keys. The second word looks at keys 36 to 44.
+  const gaze::Hearing hearing = gaze::hear(heard(50, {10, 40}, tone(0.6)));
+  CATCH_CHECK(hearing.seconds == Approx(0.6));
+  CATCH_CHECK(hearing.words[0].mass == Approx(0.9 + 30 * 0.001));
+  CATCH_CHECK(hearing.words[0].mass_on_padding == Approx(20 * 0.001));
+  CATCH_CHECK(hearing.words[1].mass == Approx(30 * 0.001));
+  CATCH_CHECK(hearing.words[1].mass_on_padding == Approx(0.9 + 20 * 0.001));
+  CATCH_CHECK(hearing.words[1].diffuse);
+  CATCH_CHECK(hearing.words[1].end_seconds <= 0.6 + 1e-9);
+  CATCH_CHECK(hearing.summary.mass_on_padding == Approx((20 * 0.001 + 0.9 + 20 * 0.001) / 2));
+}
+
+CATCH_TEST_CASE("hearing: zeros at the end of a model's input are padding, those of a recording are silence") {
+  gaze::AttentionRecord record = heard(50, {10, 40}, at::cat({tone(0.6), at::zeros({1, 3200})}, 1));
+  CATCH_CHECK(gaze::hear(record).seconds == Approx(1.0));
+  CATCH_CHECK(gaze::hear(record).words[1].silence);
+  CATCH_CHECK_FALSE(gaze::hear(record).words[0].silence);
+  record.sound.padded = true;
+  CATCH_CHECK(gaze::hear(record).seconds == Approx(0.6).margin(0.001));
+  record.sound.samples = at::zeros({1, 8000});
+  CATCH_CHECK(gaze::hear(record).seconds == Approx(1.0));  // nothing but zeros: all of it
+  CATCH_CHECK(gaze::hear(record).words[0].silence);
+}
+
+CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
+  gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.505));
+  record.windows = {{0, 0}, {2, 0.5}};
+  CATCH_CHECK(gaze::hear(record).words[1].hot_seconds == Approx(30.5 * kKey));
+  CATCH_CHECK(gaze::hear(record).words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
+  CATCH_CHECK(gaze::hear(record).words[2].mass == Approx(0.95));
+  // A quarter key later: three quarters of the weight stay.
+  record.windows[1].start_seconds = 0.505;
+  const gaze::Hearing between = gaze::hear(record);
+  CATCH_CHECK(between.words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
+  CATCH_CHECK(between.words[2].mass == Approx(0.95));
+  CATCH_CHECK(between.words[2].max_lift == Approx(50 * (0.75 * 0.451 + 0.25 * 0.05725)));
+}
+
+CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refused") {
+  GAZE_REQUIRE_REFUSED(gaze::hear(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
+                       "sound: expected at most 1.00 s, which 50 keys of 0.02 s cover, got 1.50 s");
+  gaze::AttentionRecord whole = heard(50, {10}, tone(0.6));
+  whole.geometry.time->whole = true;
+  GAZE_REQUIRE_REFUSED(gaze::hear(whole), DropReason::GridMismatch, "sound: expected about 1.00 s");
+  whole.sound.samples = tone(1.03);
+  CATCH_CHECK(gaze::hear(whole).seconds == Approx(1.03));
+  gaze::AttentionRecord late = heard(50, {10, 20}, tone(1));
+  late.windows = {{0, 0}, {1, 1.0}};
+  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a start of 0.00 s or later");
+  late.windows = {{0, 0.5}, {1, 0.2}};
+  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "got 0.20 s");
+}
+
+CATCH_TEST_CASE("hearing: broken and odd samples") {
+  const auto with = [](const at::Tensor& samples, int64_t rate = 8000) {
+    return gaze::hear(heard(50, {10}, samples, rate));
+  };
+  at::Tensor broken = tone(1);
+  broken[0][4321] = std::numeric_limits<float>::quiet_NaN();
+  GAZE_REQUIRE_REFUSED(with(broken), DropReason::DecodeFailed, "expected finite samples, got NaN or infinity near 0.5");
+  GAZE_REQUIRE_REFUSED(with(at::zeros({1, 0})), DropReason::DecodeFailed, "at least 1 sample");
+  GAZE_REQUIRE_REFUSED(with(at::zeros({65, 10})), DropReason::DecodeFailed, "1..64 channels");
+  GAZE_REQUIRE_REFUSED(with(at::zeros({2, 10, 3})), DropReason::DecodeFailed, "Put the channels first");
+  GAZE_REQUIRE_REFUSED(with(at::zeros({1, 10}, at::kLong)), DropReason::DecodeFailed, "floating or 16-bit samples");
+  GAZE_REQUIRE_REFUSED(with(tone(1), 0), DropReason::DecodeFailed, "Set sample_rate_hz");
+  CATCH_CHECK(with(tone(1)[0]).seconds == 1.0);                                    // [samples]
+  CATCH_CHECK(with(tone(1).mul(32767).to(at::kShort)).words[0].silence == false);  // 16 bit
+  CATCH_CHECK(with(tone(1, 8000, 7)).seconds == 1.0);                              // 7 channels
+  CATCH_CHECK(with(tone(1, 192000), 192000).words[0].hot_seconds == Approx(10.5 * kKey));
+  CATCH_CHECK(with(tone(1).mul(100).clamp(-1, 1)).words[0].hot_seconds == Approx(10.5 * kKey));  // clipped
+  CATCH_CHECK(with(at::zeros({1, 8000})).words[0].silence);
+  const gaze::Hearing shortest = with(at::ones({1, 1}));
+  CATCH_CHECK(shortest.seconds == Approx(1.0 / 8000));
+  CATCH_CHECK(shortest.words[0].mass_on_padding > 0.9);
+  CATCH_CHECK(with(tone(1).t().contiguous().t()).seconds == 1.0);  // strided
+}
+
+CATCH_TEST_CASE("hearing: an hour in windows") {
+  const int64_t keys = 1500;
+  gaze::AttentionRecord record = heard(keys, {100, 1400}, tone(3600, 1000), 1000);
+  record.windows = {{0, 0}, {1, 3570}};
+  const gaze::Hearing hearing = gaze::hear(record);
+  CATCH_CHECK(hearing.seconds == 3600);
+  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(3570 + 1400.5 * kKey));
+}
+
+CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") {
+  gaze::AttentionRecord record = heard(50, {10}, {});
+  record.sound = {};
+  const gaze::Hearing hearing = gaze::hear(record);
+  CATCH_CHECK(hearing.seconds == Approx(1.0));
+  CATCH_CHECK(hearing.words[0].hot_seconds == Approx(10.5 * kKey));
+  CATCH_CHECK_FALSE(hearing.words[0].silence);
+}
+
+CATCH_TEST_CASE("hearing: a picture's record is refused") {
+  GAZE_REQUIRE_REFUSED(gaze::hear(planted(2, 3, {1})), DropReason::GridMismatch, "Call compose()");
+}
