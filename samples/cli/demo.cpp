@@ -9,6 +9,7 @@
 #include "script.hpp"
 #include "settings.hpp"
 #include "stickers.hpp"
+#include "tokens.hpp"
 #include "verbs.hpp"
 
 namespace gaze::cli {

@@ -35,11 +35,21 @@ std::function<int()> add_demo(CLI::App& app) {
   verb->add_option("--data", arguments->data_dir,
                    "Folder that holds models/ and data/ (default: what came with this program)")
       ->type_name("DIR");
+  CLI::Option* speech = verb->add_flag(
+      "--speech", arguments->speech, "The speech sample instead: recordings, and when each word of them was heard");
+  verb->add_option("--audio", arguments->audio,
+                   "Recordings of your own instead of the shipped ones: WAV, FLAC, OGG, MP3, any rate and length. The\n"
+                   "sample knows 45 words of synthetic voices, so expect it to mishear people")
+      ->type_name("FILE")
+      ->needs(speech);
   add_device(*verb, arguments->device);
   verb->footer(
       "Prints, for each question: what was asked, what the model answered, the truth, and the folder with the\n"
       "overlays. Open sheet.png in it: the photograph once per word, warm where the model looked for that word.");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::demo(*arguments) : -1; };
+  return [arguments, verb] {
+    if (!verb->parsed()) return -1;
+    return arguments->speech ? gaze::cli::demo_speech(*arguments) : gaze::cli::demo(*arguments);
+  };
 }
 
 std::function<int()> add_sites(CLI::App& app) {
@@ -73,6 +83,21 @@ std::function<int()> add_run(CLI::App& app) {
       ->type_name("PIC")
       ->allow_extra_args(false)
       ->take_all();
+  verb->add_option(
+          "--audio", arguments->audio,
+          "The original recording, to draw on; once per row of the batch. Default: the model's own input, where the\n"
+          "profile says which argument that is")
+      ->type_name("FILE")
+      ->allow_extra_args(false)
+      ->take_all();
+  verb->add_option("--word-files", arguments->word_files,
+                   "For sounds, also write the words' times for other programs: vtt, srt, textgrid (default:\n"
+                   "GAZE_WORD_FILES)")
+      ->type_name("KIND")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"vtt", "srt", "textgrid"}));
+  verb->add_flag("--align-to-energy", arguments->align_to_energy,
+                 "For sounds, move the words' marks to where the sound itself rises and falls nearby");
   verb->add_option("--profile", arguments->profile,
                    "Which sites, which keys, which grid (default: GAZE_PROFILE, else profile.json beside the model)")
       ->type_name("P");
@@ -237,7 +262,11 @@ std::function<int()> add_heads(CLI::App& app) {
 std::function<int()> add_evaluate(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::EvaluateArguments>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measure the sample model: exact answers and the pointing game");
-  verb->add_option("--scenes", arguments->scenes, "How many scenes")
+  verb->add_flag("--speech", arguments->speech,
+                 "The speech sample: word errors, and how well each word's overlay and marks lie in time");
+  verb->add_flag("--align-to-energy", arguments->align_to_energy,
+                 "With --speech: move the words' marks to where the sound itself rises and falls nearby");
+  verb->add_option("--scenes,--recordings", arguments->scenes, "How many scenes, or recordings with --speech")
       ->type_name("N")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -253,7 +282,10 @@ std::function<int()> add_evaluate(CLI::App& app) {
   verb->footer(
       "Scenes are composed from digits and photographs that training never saw. The pointing game asks whether the\n"
       "hottest pixel of a word's overlay lies on that word's sticker, at most half a cell beside it.");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::evaluate(*arguments) : -1; };
+  return [arguments, verb] {
+    if (!verb->parsed()) return -1;
+    return arguments->speech ? gaze::cli::evaluate_speech(*arguments) : gaze::cli::evaluate(*arguments);
+  };
 }
 
 int dispatch(int argc, char** argv) {

@@ -72,18 +72,29 @@ void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments, bool s
   }
 }
 
-/// One spec per row of the batch: as many as the picture argument has, else as many as pictures were given.
+/// One spec per row of the batch: as many as the picture's or the sound's argument has, else as many as files were
+/// given.
 std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, const RunArguments& arguments) {
-  size_t rows = std::max<size_t>(1, arguments.images.size());
-  if (profile.image) {
-    const auto argument = profile.image->argument.find(arguments.method);
-    const at::Tensor input =
-        argument == profile.image->argument.end() ? at::Tensor() : call.tensor_argument(argument->second);
-    if (input.defined() && input.dim() == 4) rows = static_cast<size_t>(input.size(0));
-  }
-  if (!arguments.images.empty() && arguments.images.size() != rows)
-    throw Refusal("--image: expected one per row of the batch (" + std::to_string(rows) + "), got " +
-                  std::to_string(arguments.images.size()) + ". Give the flag once per row, in order.");
+  size_t rows = std::max<size_t>({1, arguments.images.size(), arguments.audio.size()});
+  const auto count_rows = [&](const std::map<std::string, int64_t>& methods, int64_t least_dim) {
+    const auto argument = methods.find(arguments.method);
+    const at::Tensor input = argument == methods.end() ? at::Tensor() : call.tensor_argument(argument->second);
+    if (input.defined() && input.dim() >= least_dim) rows = static_cast<size_t>(input.size(0));
+  };
+  if (profile.image) count_rows(profile.image->argument, 4);
+  if (profile.sound) count_rows(profile.sound->argument, 2);
+  const auto expect_each = [rows](const char* flag, const std::vector<std::string>& files) {
+    if (files.empty() || files.size() == rows) return;
+    throw Refusal(std::string(flag) + ": expected one per row of the batch (" + std::to_string(rows) + "), got " +
+                  std::to_string(files.size()) + ". Give the flag once per row, in order.");
+  };
+  expect_each("--image", arguments.images);
+  expect_each("--audio", arguments.audio);
+  const bool sound = profile.geometry && profile.geometry->time;
+  if (sound ? !arguments.images.empty() : !arguments.audio.empty())
+    throw Refusal(std::string(sound ? "--image" : "--audio") + ": expected a profile whose keys are those of a " +
+                  (sound ? "picture" : "sound") + ", got one of a " + (sound ? "sound" : "picture") + ". Give " +
+                  (sound ? "--audio" : "--image") + " instead.");
   if (!arguments.labels.empty() && rows > 1)
     throw Refusal("--labels: expected a batch of 1, because one file describes one answer; got " +
                   std::to_string(rows) + " rows. Save one row with torch.save.");
@@ -91,6 +102,7 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   for (size_t row = 0; row < rows; ++row) {
     specs[row].id = rows == 1 ? arguments.method : arguments.method + "-" + std::to_string(row);
     if (!arguments.images.empty()) specs[row].image = arguments.images[row];
+    if (!arguments.audio.empty()) specs[row].sound.path = arguments.audio[row];
   }
   return specs;
 }
@@ -123,6 +135,7 @@ int run(const RunArguments& arguments) {
   if (options.profile.empty()) options.profile = profile_beside(arguments.model);
   if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
   options.model_path = arguments.model;
+  options.style.align_to_energy = arguments.align_to_energy;
   const bool overlays = !options.profile.empty();
   if (!overlays && arguments.weights.empty())
     throw Refusal(

@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <gaze/render/opencv.hpp>
@@ -15,6 +14,7 @@
 
 #include "console.hpp"
 #include "samples.hpp"
+#include "tokens.hpp"
 
 namespace gaze::cli {
 namespace {
@@ -40,17 +40,7 @@ std::vector<int64_t> Stickers::prompt_ids(const std::string& prompt) const {
   return ids;
 }
 
-std::vector<std::string> Stickers::words(const at::Tensor& ids_t) const {
-  std::vector<std::string> words;
-  const at::Tensor ids = ids_t.cpu().contiguous();
-  for (int64_t t = 0; t < ids.numel(); ++t) {
-    const int64_t id = ids.const_data_ptr<int64_t>()[t];
-    if (id == profile.eos) break;
-    const bool known = id >= 0 && id < static_cast<int64_t>(profile.vocabulary.size());
-    words.push_back(known ? profile.vocabulary[static_cast<size_t>(id)] : "#" + std::to_string(id));
-  }
-  return words;
-}
+std::vector<std::string> Stickers::words(const at::Tensor& ids_t) const { return texts_of(ids_t, profile); }
 
 at::Tensor Stickers::inputs(const std::vector<at::Tensor>& photos_hwc) const {
   std::vector<at::Tensor> rows;
@@ -76,9 +66,5 @@ Stickers open_stickers(const std::string& model_path) {
                   ": expected tokens.vocabulary and image.mean, got none. Use a stickers model with its own folder.");
   return stickers;
 }
-
-at::Tensor row_of(const std::vector<int64_t>& ids) { return at::tensor(at::ArrayRef<int64_t>(ids)).unsqueeze(0); }
-
-at::Tensor stack_rows(const std::vector<at::Tensor>& rows) { return at::cat(rows); }
 
 }  // namespace gaze::cli

@@ -30,10 +30,4 @@ struct Stickers {
 /// @throws Refusal or gaze::Error when the model or its profile is missing or of another kind.
 Stickers open_stickers(const std::string& model_path);
 
-/// int64 [1, n].
-at::Tensor row_of(const std::vector<int64_t>& ids);
-
-/// Rows [1, n] of one length as [batch, n].
-at::Tensor stack_rows(const std::vector<at::Tensor>& rows);
-
 }  // namespace gaze::cli

@@ -14,8 +14,11 @@ struct DemoArguments {
   std::string out_dir;   ///< empty: GAZE_OUT_DIR, else ./overlays
   std::string data_dir;  ///< empty: the samples beside the program or in the source tree
   std::string device = "cpu";
+  bool speech = false;
+  std::vector<std::string> audio;  ///< instead of the shipped recordings
 };
 int demo(const DemoArguments& arguments);
+int demo_speech(const DemoArguments& arguments);
 
 struct SitesArguments {
   std::string model, out;
@@ -27,6 +30,9 @@ struct RunArguments {
   std::string model, inputs;
   std::string method = "forward";
   std::vector<std::string> images;  ///< one per batch row
+  std::vector<std::string> audio;   ///< likewise
+  std::vector<std::string> word_files;
+  bool align_to_energy = false;
   std::string profile, labels, out_dir, weights;
   std::string device = "cpu";
 };
@@ -62,7 +68,10 @@ struct EvaluateArguments {
   std::string model;  ///< empty: the shipped one
   std::string device = "cpu";
   bool json = false;
+  bool speech = false;
+  bool align_to_energy = false;
 };
 int evaluate(const EvaluateArguments& arguments);
+int evaluate_speech(const EvaluateArguments& arguments);
 
 }  // namespace gaze::cli

@@ -15,6 +15,10 @@ int evaluate(const EvaluateArguments& /*arguments*/) {
   throw Refusal("evaluate: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
 }
 
+int demo_speech(const DemoArguments& arguments) { return demo(arguments); }
+
+int evaluate_speech(const EvaluateArguments& arguments) { return evaluate(arguments); }
+
 void expect_pictures() {
   throw Refusal("--picture: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
 }

@@ -70,7 +70,8 @@ void add_music(Random& random, Samples& out) {
       const float level = random.uniform(0.3F, 1.F);
       for (int harmonic = 1; harmonic <= harmonics; ++harmonic) {
         if (hertz * harmonic > 7000) break;
-        add_tone(out, samples_of(at), samples_of(4 * beat), hertz * harmonic, level / static_cast<float>(harmonic), beat);
+        add_tone(out, samples_of(at), samples_of(4 * beat), hertz * harmonic, level / static_cast<float>(harmonic),
+                 beat);
       }
     }
   }
@@ -90,11 +91,21 @@ void add_babble(Random& random, const std::vector<Clip>& clips, Samples& out) {
 
 std::string add_disturbance(Random& random, const std::vector<Clip>& clips, Samples& out) {
   switch (random.below(5)) {
-    case 0: add_white(random, out); return "white noise";
-    case 1: add_pink(random, out); return "pink noise";
-    case 2: add_hum(random, out); return "mains hum";
-    case 3: add_babble(random, clips, out); return "babble";
-    default: add_music(random, out); return "music";
+    case 0:
+      add_white(random, out);
+      return "white noise";
+    case 1:
+      add_pink(random, out);
+      return "pink noise";
+    case 2:
+      add_hum(random, out);
+      return "mains hum";
+    case 3:
+      add_babble(random, clips, out);
+      return "babble";
+    default:
+      add_music(random, out);
+      return "music";
   }
 }
 
@@ -135,7 +146,8 @@ Recording RecordingComposer::compose(std::uint64_t seed, const RecordingLimits& 
     const int word = random.below(words_);
     const std::vector<int>& own = own_[voice][static_cast<std::size_t>(word)];
     const Samples& clip =
-        clips_[static_cast<std::size_t>(own[static_cast<std::size_t>(random.below(static_cast<int>(own.size())))])].samples;
+        clips_[static_cast<std::size_t>(own[static_cast<std::size_t>(random.below(static_cast<int>(own.size())))])]
+            .samples;
     const float loudness_db = random.uniform(-3.F, 3.F);
     const float pause = random.chance(0.75F) ? random.uniform(0.04F, 0.25F) : random.uniform(0.25F, 0.8F);
     const std::size_t start = speech.size() + (i == 0 ? 0 : samples_of(pause));
@@ -144,8 +156,8 @@ Recording RecordingComposer::compose(std::uint64_t seed, const RecordingLimits& 
     const auto gain = static_cast<float>(0.1 / std::sqrt(mean_power(clip) + 1e-12) * std::pow(10.0, loudness_db / 20));
     speech.resize(start);
     for (const float x : clip) speech.push_back(gain * x);
-    recording.words.push_back({word, static_cast<double>(start) / kSampleRateHz,
-                               static_cast<double>(speech.size()) / kSampleRateHz});
+    recording.words.push_back(
+        {word, static_cast<double>(start) / kSampleRateHz, static_cast<double>(speech.size()) / kSampleRateHz});
     power += gain * gain * mean_power(clip) * static_cast<double>(clip.size());
     heard += clip.size();
   }

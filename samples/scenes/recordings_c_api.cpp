@@ -12,7 +12,8 @@ using gaze::scenes::RecordingComposer;
 extern "C" {
 
 // samples: int16 clips one after the other; offsets: [count + 1]. Null on failure.
-void* gaze_recordings_open(const short* samples, const long long* offsets, const int* words, const int* voices, int count) {
+void* gaze_recordings_open(const short* samples, const long long* offsets, const int* words, const int* voices,
+                           int count) {
   try {
     std::vector<Clip> clips(static_cast<std::size_t>(count));
     for (int i = 0; i < count; ++i) {
@@ -31,10 +32,11 @@ void* gaze_recordings_open(const short* samples, const long long* offsets, const
 void gaze_recordings_close(void* composer) { delete static_cast<RecordingComposer*>(composer); }
 
 // One recording: at most max_samples go to `samples` (the rest is left as it is), at most max_words rows of word, start
-// and end seconds to `words`, snr_db to `snr`. Returns the number of samples, or -1 on failure.
+// and end seconds to `words`, what is heard beside the words to `disturbance`, of 32 bytes. Returns the number of
+// samples, or -1 on failure.
 long long gaze_recordings_compose(const void* composer, unsigned long long seed, int min_words, int max_words,
                                   double max_seconds, float* samples, long long max_samples, double* words, int* count,
-                                  double* snr_db) {
+                                  double* snr_db, char* disturbance) {
   try {
     const Recording recording =
         static_cast<const RecordingComposer*>(composer)->compose(seed, {min_words, max_words, max_seconds});
@@ -46,7 +48,8 @@ long long gaze_recordings_compose(const void* composer, unsigned long long seed,
       *words++ = word.start_seconds;
       *words++ = word.end_seconds;
     }
-    *snr_db = recording.disturbance == "none" ? 1e9 : recording.snr_db;
+    *snr_db = recording.snr_db;
+    disturbance[recording.disturbance.copy(disturbance, 31)] = 0;
     return length;
   } catch (...) {
     return -1;

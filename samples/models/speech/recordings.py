@@ -4,6 +4,7 @@ A clip is one word of one voice, cut where it is first and last heard. Held-out 
 """
 import ctypes
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
@@ -86,6 +88,17 @@ def training_clips(takes: int = 3) -> Clips:
         return Clips(**{name: arrays[name] for name in arrays.files})
 
 
+def held_out_clips() -> Clips:
+    """Of the committed file, which the C++ programs read too."""
+    listed = json.loads((DATA / "held_out.json").read_text())
+    samples, rate_hz = soundfile.read(DATA / "held_out.ogg", dtype="int16")
+    assert rate_hz == RATE_HZ
+    clips = [samples[clip["first"]:clip["first"] + clip["samples"]] for clip in listed["clips"]]
+    return Clips(np.concatenate(clips), np.cumsum([0] + [len(clip) for clip in clips]).astype(np.int64),
+                 np.array([clip["word"] for clip in listed["clips"]], np.int32),
+                 np.array([clip["voice"] for clip in listed["clips"]], np.int32))
+
+
 def build_library() -> ctypes.CDLL:
     scenes = SAMPLES / "scenes"
     sources = [scenes / name for name in ("recordings.cpp", "recordings_c_api.cpp", "recordings.hpp", "random.hpp")]
@@ -104,6 +117,10 @@ class Recording:
     samples: np.ndarray                        # float32, at RATE_HZ
     words: list[tuple[int, float, float]]      # index into SPOKEN, start and end seconds
     snr_db: float
+    disturbance: str
+
+    def heard_beside(self) -> str:
+        return "nothing else" if self.disturbance == "none" else f"{self.disturbance} at {self.snr_db:.0f} dB"
 
 
 class Composer:
@@ -118,12 +135,13 @@ class Composer:
 
     def compose(self, seed: int, min_words: int = 3, max_words: int = MAX_SPOKEN, max_seconds: float = WINDOW_SECONDS) -> Recording:
         samples = np.zeros(int((max_seconds + 2) * RATE_HZ), np.float32)
-        words = np.zeros((64, 3), np.float64)
-        count, snr_db = ctypes.c_int(), ctypes.c_double()
+        words = np.zeros((256, 3), np.float64)
+        count, snr_db, disturbance = ctypes.c_int(), ctypes.c_double(), ctypes.create_string_buffer(32)
         length = self.library.gaze_recordings_compose(
             self.handle, ctypes.c_ulonglong(seed), min_words, max_words, ctypes.c_double(max_seconds),
             samples.ctypes.data_as(ctypes.c_void_p), ctypes.c_longlong(len(samples)), words.ctypes.data_as(ctypes.c_void_p),
-            ctypes.byref(count), ctypes.byref(snr_db))
+            ctypes.byref(count), ctypes.byref(snr_db), disturbance)
         if length < 0:
             raise RuntimeError("composing a recording failed")
-        return Recording(samples[:length], [(int(w), s, e) for w, s, e in words[:count.value]], snr_db.value)
+        return Recording(samples[:length], [(int(w), float(s), float(e)) for w, s, e in words[:count.value]], snr_db.value,
+                         disturbance.value.decode())

@@ -24,6 +24,8 @@ import recordings as rec
 
 VALIDATION_SEED = 5_000_000
 STAGES = {"encoder": 3e-3, "decoder": 2e-3, "together": 1.5e-3}
+# Steps over which a stage's rate falls, where that is not all of the stage: what follows the decoder's begins high again.
+FALL = {"decoder": 1600}
 KEY_SECONDS = 0.02
 GROUP = 4  # batches whose recordings are sorted by length, so that little of a batch is padding
 
@@ -130,7 +132,7 @@ class Trainer:
             for step in progress:
                 batch, upcoming = upcoming.result(), pool.submit(self.batch, stage, step + 1)
                 torch.manual_seed(self.arguments.seed * 1_000_000 + step)
-                rate = STAGES[stage] * min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+                rate = STAGES[stage] * min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / FALL.get(stage, steps)))
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 loss = self.loss(stage, batch)
@@ -194,15 +196,16 @@ class Trainer:
         first = order.index(state["stage"]) if state is not None else 0
         for stage in order[first:]:
             self.run(stage, steps[stage], state if state is not None and state["stage"] == stage else None)
-        export.finish(self.averaged(), self.seconds, arguments)
+        export.write(self.averaged(), evaluate.HERE)
+        export.write_card(evaluate.HERE, self.seconds, arguments)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--encoder-steps", type=int, default=600)
-    parser.add_argument("--decoder-steps", type=int, default=1600)
-    parser.add_argument("--together-steps", type=int, default=2400)
+    parser.add_argument("--decoder-steps", type=int, default=900)
+    parser.add_argument("--together-steps", type=int, default=2600)
     parser.add_argument("--heard-weight", type=float, default=0.3, help="of the encoder's own lesson beside the answers")
     parser.add_argument("--save-every", type=int, default=150, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=1)

@@ -2,10 +2,7 @@
 """Writes a reader's two TorchScript files and vocab.json and profile.json: python3 export.py [--reader NAME] [--checkpoint FILE] [--out DIR]"""
 import argparse
 import json
-import re
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import nn
@@ -14,6 +11,7 @@ import early_fusion
 import evaluate
 import model as m
 import scenes as sc
+from portable import portable_sources
 
 IMAGE = {"layout": "bchw", "mean": m.MEAN, "std": m.STD, "width": sc.WIDTH, "height": sc.HEIGHT}
 GRID = {"kind": "grid", "rows": m.ROWS, "cols": m.COLS, "leading": 0, "fit": "resize"}
@@ -38,19 +36,6 @@ PROFILES = {
         "tokens": TOKENS,
     },
 }
-
-
-@contextmanager
-def portable_sources():
-    """TorchScript files keep the path of every source line: here without the folders of the machine that wrote them."""
-    found = torch._sources.get_source_lines_and_file
-
-    def shortened(*arguments):
-        lines, first, path = found(*arguments)
-        return lines, first, path and re.sub(r".*/(site-packages|samples/models)/", "", path)
-
-    with mock.patch("torch._sources.get_source_lines_and_file", shortened):
-        yield
 
 
 def write(reader: str, model: nn.Module, folder: Path) -> None:
