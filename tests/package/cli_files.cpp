@@ -5,8 +5,10 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/adaptive_avg_pool2d.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
+#include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
 #include <gaze/render/picture.hpp>
 
@@ -38,6 +40,13 @@ void save_module(const std::string& name, const std::string& code) {
   torch::jit::Module module(name);
   module.define(code);
   module.save((*folder / (name + ".pt")).string());
+}
+
+void write_speech_inputs() {
+  // Two seconds that rise and fall, padded by the model itself.
+  const at::Tensor time_s = at::arange(32000, at::kFloat) / 16000;
+  const at::Tensor audio_bs = ((time_s * 2764.6).sin() * (time_s * 6.28).sin() * 0.4).unsqueeze(0);
+  save("speech_inputs.pt", tuple({audio_bs, at::full({1, 1}, 1, at::kLong), int64_t{30}}));
 }
 
 void write_stickers_inputs(const at::Tensor& image_bchw) {
@@ -97,6 +106,7 @@ int main(int argc, char** argv) {
     image_bchw = (at::adaptive_avg_pool2d(pixels_bchw, {96, 160}) - 0.45) / 0.27;
   }
   write_stickers_inputs(image_bchw);
+  write_speech_inputs();
   write_tiny_model();
   return 0;
 }

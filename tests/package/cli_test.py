@@ -515,7 +515,7 @@ def heads_refuses_what_it_cannot_measure():
 
 @case
 def without_opencv_the_verbs_say_so():
-    for words in (("demo",), ("evaluate",), probed("--picture", "found.png"), headed("--picture", "heads.png")):
+    for words in (("demo",), ("demo", "--speech"), ("evaluate",), ("evaluate", "--speech"), probed("--picture", "found.png"), headed("--picture", "heads.png")):
         refused(*words, says=("GAZE_WITH_OPENCV=ON",))
 
 
@@ -556,6 +556,106 @@ def evaluate_for_people():
     expect(again == json.loads(done_by("evaluate", "--scenes", "3", "--json", GAZE_HEADS="min", GAZE_PROFILE="missing.json")), "the environment changes no figure")
     Path("lonely.pt").write_bytes(sdpa().read_bytes())
     refused("evaluate", "--scenes", "1", "--model", "lonely.pt", says=("profile.json",))
+
+
+# ---- speech
+
+def shipped_recordings() -> list[dict]:
+    return json.loads((SOURCE / "samples/data/speech/demo/demo.json").read_text())["recordings"]
+
+
+@case
+def speech_demo_writes_down_the_shipped_recordings():
+    out = done_by("demo", "--speech", "--out", "out")
+    shipped = shipped_recordings()
+    paths = re.findall(r"^  overlays  (.*)$", out, re.MULTILINE)
+    expect(sorted(paths) == [str(bundle) for bundle in bundles("out")] and len(paths) == len(shipped), paths)
+    right = 0
+    for path, recording in zip(paths, shipped):
+        request = request_of(Path(path))
+        expect(request["error"] is None and request["request_id"] == recording["file"], request)
+        for name in ("overlay.png", "sheet.png", "words.json"):
+            expect((Path(path) / name).exists(), path, name)
+        words = json.loads((Path(path) / "words.json").read_text())["words"]
+        expect([word["text"] for word in words] == [word["text"] for word in request["words"]], words)
+        starts = [word["start"] for word in words]
+        expect(starts == sorted(starts) and all(word["end"] > word["start"] for word in words), words)
+        expect(all(0 <= word["start"] and word["end"] <= request["sound"]["seconds"] + 1e-3 for word in words), words)
+        if recording["words"] and request["answer"] == recording["answer"]:
+            right += 1
+            for word, truth in zip(words, recording["words"]):
+                expect(abs(word["start"] - truth["start"]) < 0.5 and abs(word["end"] - truth["end"]) < 0.5, word, truth)
+    expect(right >= 3, out)
+    # A person is heard, not understood: nothing is promised but a bundle that says so.
+    expect("people-novel.ogg" in out, out)
+
+
+@case
+def speech_demo_hears_files_of_other_rates_and_lengths():
+    import math
+    def wav(path: str, rate: int, samples: list[int], channels: int = 1, width: int = 2) -> None:
+        data = b"".join(int(s).to_bytes(width, "little", signed=width > 1) for s in samples)
+        Path(path).write_bytes(b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack(
+            "<IHHIIHH", 16, 1, channels, rate, rate * channels * width, channels * width, 8 * width) + b"data" + struct.pack("<I", len(data)) + data)
+    tone = lambda rate, seconds: [8000 * math.sin(2764 * i / rate) for i in range(int(rate * seconds))]
+    wav("low.wav", 8000, tone(8000, 1.5))
+    wav("high.wav", 192000, tone(192000, 0.5))
+    wav("eight_bit.wav", 11025, [128 + s / 256 for s in tone(11025, 1)], width=1)
+    wav("seven.wav", 16000, tone(16000, 7), channels=7)
+    wav("one.wav", 16000, [1000])
+    wav("silent.wav", 44100, [0] * 44100)
+    wav("clipped.wav", 16000, [max(-32768, min(32767, 9 * s)) for s in tone(16000, 1)])
+    wav("long.wav", 16000, tone(16000, 20))
+    names = ("low", "high", "eight_bit", "seven", "one", "silent", "clipped", "long")
+    files = [f"{name}.wav" for name in names]
+    done_by("demo", "--speech", "--audio", *files, "--out", "out")
+    requests = {request["request_id"]: request for request in map(request_of, bundles("out"))}
+    expect(set(requests) == set(files), set(requests))
+    for name, seconds in zip(names, (1.5, 0.5, 1, 1, 1 / 16000, 1, 1, 20)):
+        sound = requests[f"{name}.wav"]["sound"]
+        expect(abs(sound["seconds"] - seconds) < 1e-3, name, sound)
+    expect(requests["seven.wav"]["sound"]["channels"] == 7 and requests["high.wav"]["sound"]["sample_rate_hz"] == 192000, requests["seven.wav"]["sound"])
+    expect(requests["long.wav"]["sound"]["windows"] >= 3, requests["long.wav"]["sound"])
+    expect(all(word["silence"] for word in requests["silent.wav"]["words"]), requests["silent.wav"]["words"])
+
+
+@case
+def speech_demo_refuses_what_is_no_sound():
+    Path("text.wav").write_text("this is no sound at all, whatever its name says")
+    Path("empty.wav").write_bytes(b"")
+    whole = (SOURCE / "samples/data/speech/demo/hum.ogg").read_bytes()
+    Path("cut.ogg").write_bytes(whole[:30])
+    for name in ("text.wav", "empty.wav", "cut.ogg", "missing.wav"):
+        refused("demo", "--speech", "--audio", name, "--out", "out", says=(name,))
+    expect(gaze("demo", "--audio", "text.wav").returncode == 2, "--audio goes with --speech")
+
+
+@case
+def speech_overlays_of_a_model_of_ones_own():
+    model, data = SOURCE / "samples/models/speech/speech.pt", SOURCE / "samples/data/speech/demo"
+    inputs = ("--inputs", FILES / "speech_inputs.pt", "--method", "generate", "--out", "out")
+    done_by("run", model, *inputs, "--word-files", "vtt,srt,textgrid")
+    bundle, = bundles("out")
+    for name in ("words.vtt", "words.srt", "words.TextGrid", "words.json", "sheet.png"):
+        expect((bundle / name).exists(), name)
+    expect((bundle / "words.vtt").read_text().startswith("WEBVTT"), "vtt")
+    request = request_of(bundle)
+    expect(request["sound"]["aligned"] == "attention" and abs(request["sound"]["seconds"] - 2) < 0.1, request["sound"])
+    done_by("run", model, "--align-to-energy", *inputs[:-1], "moved")
+    expect("energy" in request_of(bundles("moved")[0])["sound"]["aligned"], "said")
+    # The recording of somebody else is longer than the window.
+    refused("run", model, *inputs, "--audio", data / "long.ogg", says=("sound", "8.0"))
+    refused("run", model, *inputs, "--image", photo(), says=("--image", "--audio"))
+    refused("run", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--audio", data / "hum.ogg", says=("--audio", "--image"))
+    refused("run", model, *inputs, "--audio", "missing.wav", says=("missing.wav",))
+
+
+@case
+def speech_is_evaluated_for_people():
+    out = done_by("evaluate", "--speech", "--recordings", "2")
+    expect(re.search(r"^word error rate +[\d.]+ %", out, re.MULTILINE) and "median" in out, out)
+    figures = json.loads(done_by("evaluate", "--speech", "--recordings", "2", "--json", "--align-to-energy"))
+    expect(figures["recordings"] == 2 and "energy" in figures["aligned"], figures)
 
 
 def main() -> None:
