@@ -22,8 +22,9 @@ constexpr double kQuietQuantile = 0.15;
 // Sound is louder than the quiet by 3 dB.
 constexpr float kAboveQuiet = 1.4F;
 // Silence is softer than the loudest key by 6 dB at the least, by 40 dB at the most.
-constexpr float kInaudible = 1e-3F;  // 60 dB below full scale
 constexpr float kLeastBelowLoudest = 0.5F, kMostBelowLoudest = 0.01F;
+// Where the recording does not tell its quiet: 60 dB below full scale.
+constexpr float kInaudible = 1e-3F;
 
 using Values = std::vector<float>;
 

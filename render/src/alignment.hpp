@@ -45,8 +45,8 @@ void align_to_energy(std::vector<WordSpan>& spans, const std::vector<float>& lev
 
 /// Level under which a key is silent: 3 dB above the recording's quiet (the level that 15 % of its keys keep to), but
 /// between 40 and 6 dB below its loudest key. Where the quiet itself lies within 6 dB of the loudest nothing rises and
-/// falls as words do, and what is silent is not known: then it is what lies 60 dB below full scale, as it is without any
-/// sound. A level that is not finite counts as 0.
+/// falls as words do, and what is silent is not known: then it is what lies 60 dB below full scale, as it is without
+/// any sound. A level that is not finite counts as 0.
 float silence_level(const std::vector<float>& level_k);
 
 }  // namespace gaze
