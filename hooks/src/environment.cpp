@@ -95,6 +95,12 @@ const std::vector<Variable>& variables() {
          o.delivery = v == "map" ? Delivery::Map : Delivery::Frame;
          return true;
        }},
+      {"GAZE_WORD_FILES", "any of vtt,srt,textgrid",
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_word_files(v);
+         if (parsed) o.word_files = *parsed;
+         return parsed.has_value();
+       }},
       {"GAZE_QUEUE_BYTES", "a whole number of bytes, at least 1",
        [](const std::string& v, Options& o) {
          int64_t bytes = 0;

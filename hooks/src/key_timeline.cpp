@@ -7,11 +7,12 @@
 namespace gaze {
 namespace {
 
-constexpr double kAgreement = 0.9;  // of the keys
-constexpr double kOffPlace = 0.45;  // keys: two that lie in one place are further off than that
-constexpr double kCertain = 0.25;   // steps: less is no other whole number
-constexpr double kCovered = 0.7;    // of the sound, by the keys together
-constexpr int64_t kFewestKeys = 6;  // fewer agree by chance
+constexpr double kAgreement = 0.9;    // of the keys
+constexpr double kOffPlace = 0.45;    // keys: two that lie in one place are further off than that
+constexpr double kCertain = 0.25;     // steps: less is no other whole number
+constexpr double kNearStride = 0.01;  // of a key's steps
+constexpr double kCovered = 0.7;      // of the sound, by the keys together
+constexpr int64_t kFewestKeys = 6;    // fewer agree by chance
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -57,7 +58,13 @@ std::optional<KeyTimeline> find_timeline(const std::vector<ProbedKey>& keys, int
     if (!(line.steps_per_key > 0)) return std::nullopt;
     line.uncertain = uncertainty(keys, placed, line.steps_per_key);
     const double whole = std::round(line.steps_per_key);
-    if (whole > 0 && line.uncertain < kCertain && std::abs(whole - line.steps_per_key) <= kCertain) {
+    // Strides that divide the sound give all keys together its length, which is finer than a slope over strips.
+    const auto count = static_cast<int64_t>(keys.size());
+    const auto stride = static_cast<double>(steps / count);
+    if (steps % count == 0 && std::abs(stride - line.steps_per_key) <= kNearStride * stride) {
+      line.steps_per_key = stride;
+      line.uncertain = 0;
+    } else if (whole > 0 && line.uncertain < kCertain && std::abs(whole - line.steps_per_key) <= kCertain) {
       line.steps_per_key = whole;
       line.uncertain = 0;
     }

@@ -157,8 +157,13 @@ double mean_of(const std::vector<double>& values_t, int64_t first, int64_t count
 }
 
 bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float silence) {
-  const auto first = level_k.begin() + span.first;
-  return std::all_of(first, level_k.begin() + span.end, [silence](float level) { return level < silence; });
+  // Over the whole span: in noise single keys of a pause are as loud as speech.
+  double sum = 0;
+  for (int64_t k = span.first; k < span.end; ++k) {
+    const double level = level_k[static_cast<size_t>(k)];
+    sum += level * level;
+  }
+  return std::sqrt(sum / static_cast<double>(span.end - span.first)) < silence;
 }
 
 void mark_words(const AttentionRecord& record, const at::Tensor& map_tc, const std::vector<double>& padding_t,
@@ -236,7 +241,7 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   for (const Finding& finding : analysis.words) hearing.words.push_back(describe_word(finding));
 
   const at::Tensor padding_t =
-      fetch((record.mass_t - cut.mass_t).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
+      fetch((record.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
   const int64_t tokens = analysis.map_tc.size(0);
   const std::vector<double> padding(padding_t.const_data_ptr<double>(), padding_t.const_data_ptr<double>() + tokens);
   mark_words(record, fetch(analysis.map_tc, route, ops::Cargo::Map), padding, hottest_cells(analysis.shown_lc, route),

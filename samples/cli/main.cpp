@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <gaze/ops/api.hpp>
+#include <gaze/render/bundle.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -35,8 +36,8 @@ std::function<int()> add_demo(CLI::App& app) {
   verb->add_option("--data", arguments->data_dir,
                    "Folder that holds models/ and data/ (default: what came with this program)")
       ->type_name("DIR");
-  CLI::Option* speech = verb->add_flag(
-      "--speech", arguments->speech, "The speech sample instead: recordings, and when each word of them was heard");
+  CLI::Option* speech = verb->add_flag("--speech", arguments->speech,
+                                       "The speech sample instead: recordings, and when each word of them was heard");
   verb->add_option("--audio", arguments->audio,
                    "Recordings of your own instead of the shipped ones: WAV, FLAC, OGG, MP3, any rate and length. The\n"
                    "sample knows 45 words of synthetic voices, so expect it to mishear people")
@@ -91,11 +92,12 @@ std::function<int()> add_run(CLI::App& app) {
       ->allow_extra_args(false)
       ->take_all();
   verb->add_option("--word-files", arguments->word_files,
-                   "For sounds, also write the words' times for other programs: vtt, srt, textgrid (default:\n"
+                   "For sounds, also write the words' times for other programs: any of vtt,srt,textgrid (default:\n"
                    "GAZE_WORD_FILES)")
-      ->type_name("KIND")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"vtt", "srt", "textgrid"}));
+      ->type_name("KINDS")
+      ->check([](const std::string& kinds) {
+        return gaze::parse_word_files(kinds) ? std::string() : "expected any of vtt,srt,textgrid, got " + kinds;
+      });
   verb->add_flag("--align-to-energy", arguments->align_to_energy,
                  "For sounds, move the words' marks to where the sound itself rises and falls nearby");
   verb->add_option("--profile", arguments->profile,

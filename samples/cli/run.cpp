@@ -136,6 +136,7 @@ int run(const RunArguments& arguments) {
   if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
   options.model_path = arguments.model;
   options.style.align_to_energy = arguments.align_to_energy;
+  if (!arguments.word_files.empty()) options.word_files = *parse_word_files(arguments.word_files);
   const bool overlays = !options.profile.empty();
   if (!overlays && arguments.weights.empty())
     throw Refusal(

@@ -13,6 +13,7 @@ BundleOptions bundle_options(const Options& options) {
   bundle.out_dir = options.out_dir;
   bundle.format = options.format;
   bundle.delivery = options.delivery;
+  bundle.word_files = options.word_files;
   bundle.maps = options.maps || options.delivery == Delivery::Map;
   return bundle;
 }

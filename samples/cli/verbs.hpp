@@ -31,7 +31,7 @@ struct RunArguments {
   std::string method = "forward";
   std::vector<std::string> images;  ///< one per batch row
   std::vector<std::string> audio;   ///< likewise
-  std::vector<std::string> word_files;
+  std::string word_files;
   bool align_to_energy = false;
   std::string profile, labels, out_dir, weights;
   std::string device = "cpu";

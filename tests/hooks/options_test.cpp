@@ -24,7 +24,7 @@ CATCH_TEST_CASE("environment values set their fields") {
   const Variable e("GAZE_HEADS", "topk:2"), f("GAZE_COLORMAP", "cividis"), g("GAZE_FORMAT", "jpeg"),
       h("GAZE_DELIVERY", "map");
   const Variable i("GAZE_QUEUE_BYTES", "4096"), j("GAZE_LOG", "info"), k("GAZE_PROFILE", "p.json"),
-      l("GAZE_DISABLED", "1");
+      l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid");
   std::vector<std::string> warnings;
   const gaze::Options options = gaze::from_environment({}, &warnings);
   CATCH_CHECK(warnings.empty());
@@ -43,6 +43,7 @@ CATCH_TEST_CASE("environment values set their fields") {
   CATCH_CHECK(options.colormap == gaze::ops::Colormap::Cividis);
   CATCH_CHECK(options.format == gaze::ImageFormat::Jpeg);
   CATCH_CHECK(options.delivery == gaze::Delivery::Map);
+  CATCH_CHECK(options.word_files == std::vector<gaze::WordFile>{gaze::WordFile::Srt, gaze::WordFile::TextGrid});
   CATCH_CHECK(options.queue_bytes == 4096);
   CATCH_CHECK(options.log == "info");
 }
@@ -57,6 +58,8 @@ CATCH_TEST_CASE("a bad environment value is named once with what is allowed, and
                                                          {"GAZE_COLORMAP", "jet", "turbo"},
                                                          {"GAZE_FORMAT", "gif", "png"},
                                                          {"GAZE_DELIVERY", "both", "frame"},
+                                                         {"GAZE_WORD_FILES", "vtt,doc", "vtt,srt,textgrid"},
+                                                         {"GAZE_WORD_FILES", "vtt,vtt", "vtt,srt,textgrid"},
                                                          {"GAZE_QUEUE_BYTES", "64M", "bytes"},
                                                          {"GAZE_LOG", "loud", "debug"},
                                                          {"GAZE_DISABLED", "2", "0 or 1"}};

@@ -27,6 +27,7 @@ struct GAZE_API Options {
   std::optional<ops::Colormap> colormap;  ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
   ImageFormat format = ImageFormat::Png;  ///< GAZE_FORMAT: png, jpeg, webp
   Delivery delivery = Delivery::Frame;    ///< GAZE_DELIVERY: frame, map
+  std::vector<WordFile> word_files = {};  ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
   int64_t queue_bytes =
       int64_t{64} << 20;        ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
   int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32

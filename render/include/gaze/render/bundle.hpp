@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct BundleOptions {
   bool maps = false;                      ///< also write maps.safetensors next to frames
   std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
+
+/// "vtt,srt,textgrid", any of them, each once; nullopt when not understood.
+GAZE_API std::optional<std::vector<WordFile>> parse_word_files(const std::string& text);
 
 /// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, of a sound
 /// words.json too, in a hidden temporary directory first, then renamed. Directory names are generated: the request's id
