@@ -1,7 +1,7 @@
 """A small encoder-decoder that writes down spoken words: log-mel spectrogram, convolutional stem with stride, text decoder.
 
 Laid out like Whisper: sound is padded to one window, mel frames every 10 ms, one key every 20 ms, key k centred at 0.02 k seconds.
-Convolutions see 0.36 seconds to either side; one layer of self-attention among the keys follows.
+Convolutions see 0.33 seconds to either side; one layer of self-attention among the keys follows.
 """
 import math
 import sys

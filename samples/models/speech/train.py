@@ -196,8 +196,9 @@ class Trainer:
         first = order.index(state["stage"]) if state is not None else 0
         for stage in order[first:]:
             self.run(stage, steps[stage], state if state is not None and state["stage"] == stage else None)
-        export.write(self.averaged(), evaluate.HERE)
-        export.write_card(evaluate.HERE, self.seconds, arguments)
+        model = self.averaged()
+        export.write(model, evaluate.HERE)
+        export.write_card(model, evaluate.HERE, self.seconds, arguments)
 
 
 def main() -> None:
