@@ -17,7 +17,8 @@ namespace gaze::cli {
 namespace {
 
 constexpr size_t kHeads = 6, kSamples = 6, kMostHeads = 24;
-constexpr int kPanel = 160;  // pixels of a map's longer side
+constexpr int kPanel = 160;     // pixels of a map's longer side
+constexpr int kLeastSide = 16;  // and the least of its shorter one
 constexpr int kGap = 10, kLabel = 330, kLine = 20, kTop = 34;
 const cv::Scalar kPaper(255, 255, 255), kInk(30, 30, 30), kChosen(20, 110, 20);
 
@@ -36,8 +37,13 @@ cv::Mat panel(const at::Tensor& map_yx) {
   const float most = std::max(map_yx.max().item<float>(), 1e-12F);
   const at::Tensor rgb_hwc = ops::colour(map_yx / most, ops::Colormap::Turbo);
   const double scale = static_cast<double>(kPanel) / static_cast<double>(std::max(map_yx.size(0), map_yx.size(1)));
+  // A sound's cells are one row, which would be too thin to see.
+  const auto side = [scale](int64_t cells) {
+    return std::max(kLeastSide, cvRound(static_cast<double>(cells) * scale));
+  };
   cv::Mat scaled;
-  cv::resize(view(rgb_hwc), scaled, {}, scale, scale, cv::INTER_NEAREST);
+  cv::resize(view(rgb_hwc), scaled, {side(map_yx.size(1)), side(map_yx.size(0))}, 0, 0,
+             scale < 1 ? cv::INTER_AREA : cv::INTER_NEAREST);
   return scaled;
 }
 

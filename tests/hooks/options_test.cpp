@@ -43,7 +43,7 @@ CATCH_TEST_CASE("environment values set their fields") {
   CATCH_CHECK(options.colormap == gaze::ops::Colormap::Cividis);
   CATCH_CHECK(options.format == gaze::ImageFormat::Jpeg);
   CATCH_CHECK(options.delivery == gaze::Delivery::Map);
-  CATCH_CHECK(options.word_files == std::vector<gaze::WordFile>{gaze::WordFile::Srt, gaze::WordFile::TextGrid});
+  CATCH_CHECK((options.word_files == std::vector{gaze::WordFile::Srt, gaze::WordFile::TextGrid}));
   CATCH_CHECK(options.queue_bytes == 4096);
   CATCH_CHECK(options.log == "info");
 }

@@ -81,7 +81,7 @@ CATCH_TEST_CASE("profile: all but the version and the sites may be left out") {
 CATCH_TEST_CASE("profile: every error names the place, what is allowed and what was found") {
   const std::pair<std::string, std::string> cases[] = {
       {"[]",
-       "profile: the profile: expected an object with gaze_profile, name, sites, through, layers, heads, image, "
+       "profile: the profile: expected an object with gaze_profile, name, sites, through, layers, heads, image, sound, "
        "geometry, verify, tokens, got []."},
       {"{}", "profile: the profile: expected the field gaze_profile: 1, got none."},
       {R"({"gaze_profile": 2, "sites": {}})", "profile: gaze_profile: expected 1, got 2."},
@@ -91,7 +91,7 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
        "profile: sites.match: expected a list of at least one glob pattern of site names, got []."},
       {R"({"gaze_profile": 1, "sites": {"match": ["a", 5]}})", "profile: sites.match[1]: expected a string, got 5."},
       {with(R"("sites ": 1)"),
-       "profile: sites : expected one of the fields gaze_profile, name, sites, through, layers, heads, image, "
+       "profile: sites : expected one of the fields gaze_profile, name, sites, through, layers, heads, image, sound, "
        "geometry, verify, tokens, "
        "got an unknown field."},
       {with(R"("heads": {"reduce": "avg"})"),

@@ -43,9 +43,9 @@ struct ThroughUse {
 
 /// A recording as the host has it; decoding happens on the worker.
 struct GAZE_API Sound {
-  at::Tensor samples;          ///< [samples] or [channels, samples]; floating -1..1 or 16-bit integers; any device
+  at::Tensor samples = {};     ///< [samples] or [channels, samples]; floating -1..1 or 16-bit integers; any device
   int64_t sample_rate_hz = 0;  ///< of the tensor
-  std::string path;            ///< an audio file instead
+  std::string path = {};       ///< an audio file instead
   double start_seconds = 0;    ///< where it begins in a longer recording: times are told from that one's start
   bool padded = false;         ///< the tensor is a model's input: zeros at its end are padding, not silence
 
