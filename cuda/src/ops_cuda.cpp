@@ -151,6 +151,25 @@ void overlay_cuda(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const s
   check_launch("overlay", kernels::cuda::overlay(params, on));
 }
 
+at::Tensor envelope_cuda(const at::Tensor& samples_ct, double first, double per_column, int64_t columns) {
+  const On on(samples_ct);
+  const EnvelopeCall call = envelope_call(samples_ct, {first, per_column, columns});
+  check_launch("envelope", kernels::cuda::envelope(call.params, on));
+  return call.out_ckw;
+}
+
+void draw_waveform_cuda(const at::Tensor& envelope_ckw, double full_scale, at::Tensor& out_hwc) {
+  const On on(envelope_ckw);
+  check_launch("draw_waveform", kernels::cuda::draw_waveform(waveform_params(envelope_ckw, full_scale, out_hwc), on));
+}
+
+void draw_spectrogram_cuda(const at::Tensor& mel_mt, double first_frame, double per_column, int64_t columns,
+                           at::Tensor& out_hwc) {
+  const On on(mel_mt);
+  const auto params = spectrogram_params(mel_mt, {first_frame, per_column, columns}, out_hwc);
+  check_launch("draw_spectrogram", kernels::cuda::draw_spectrogram(params, on));
+}
+
 void register_cuda_ops() {
   // Leaked: the host's threads may outlive static objects.
   auto* m = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CUDA, __FILE__, __LINE__);
@@ -163,6 +182,9 @@ void register_cuda_ops() {
   m->impl("blend", blend_cuda);
   m->impl("contour_", contour_cuda);
   m->impl("overlay_out", overlay_cuda);
+  m->impl("envelope", envelope_cuda);
+  m->impl("draw_waveform_out", draw_waveform_cuda);
+  m->impl("draw_spectrogram_out", draw_spectrogram_cuda);
 }
 
 bool capturing_cuda(c10::DeviceIndex device) {
