@@ -370,6 +370,7 @@ void RequestState::grow(int64_t keys) {
     widen(row.accumulators, row.geometry->span());
   }
   span_ = rows_.front().geometry->span();
+  keys_ = keys;
 }
 
 ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {

@@ -187,7 +187,10 @@ void mark_words(const AttentionRecord& record, const at::Tensor& map_tc, const s
     word.mass_on_padding = mean_of(padding_t, word.word.first, word.word.count);
     if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1] + 0.5);
   }
-  hearing.summary.mass_on_padding = mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size()));
+  // As the summary's mass: the mean over words, or tokens where there are none.
+  hearing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
+  for (const HeardWord& word : hearing.words)
+    hearing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
   if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0] + 0.5);
 }
 

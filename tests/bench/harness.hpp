@@ -81,6 +81,8 @@ inline size_t buffer_sets() { return settings().device.is_cpu() ? 1 : 8; }
 /// Subjects, by the file they are in.
 void add_overlay_lines();
 void add_rows_lines();
+void add_sound_lines();
+void add_speech_lines();
 void add_decoder_lines();
 void add_files_lines();
 

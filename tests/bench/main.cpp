@@ -78,6 +78,8 @@ int main(int argc, char** argv) {
   if (settings().device.is_cuda()) dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   add_overlay_lines();
   add_rows_lines();
+  add_sound_lines();
+  add_speech_lines();
   add_decoder_lines();
 #ifdef GAZE_WITH_OPENCV
   add_files_lines();
