@@ -202,6 +202,7 @@ std::string source_of(const Node* node) {
 
 /// Rows of the matrix that projects a value, as many as it has features; 0 when it is not known.
 int64_t features_of(Value* value, const Owners& owners, const Module& self) {
+  int64_t pieces = 1;  // that a projection was cut into on the way
   for (int step = 0; step < 8; ++step) {
     Node* node = value->node();
     if (is_any(node, {"aten::linear", "aten::addmm"})) {
@@ -209,10 +210,15 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
       const bool transposed = is(weight->node(), "aten::t");
       const auto tensor = parameter(transposed ? weight->node()->input(0) : weight, owners, self);
       if (!tensor.defined() || tensor.dim() != 2) return 0;
-      return tensor.size(is(node, "aten::addmm") && !transposed ? 1 : 0);
+      return tensor.size(is(node, "aten::addmm") && !transposed ? 1 : 0) / pieces;
     }
-    if (node->inputs().empty() || !is_any(node, {"aten::mul", "aten::view", "aten::reshape", "aten::to", "aten::clamp",
-                                                 "aten::_autocast_to_reduced_precision"})) {
+    if (is(node, "aten::chunk")) {
+      const auto chunks = constant_int(node->input(1), owners, self);
+      if (!chunks || *chunks < 1) return 0;
+      pieces *= *chunks;
+    } else if (node->inputs().empty() ||
+               !is_any(node, {"aten::mul", "aten::view", "aten::reshape", "aten::to", "aten::clamp", "prim::ListUnpack",
+                              "aten::contiguous", "aten::layer_norm", "aten::_autocast_to_reduced_precision"})) {
       return 0;
     }
     value = node->input(0);
@@ -289,7 +295,11 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
     }
     if (is(node, "aten::unflatten")) {
       const auto sizes = int_list(node->input(2), owners, self);
-      if (sizes.size() == 2) return std::max<int64_t>(0, sizes[0].value_or(0));
+      if (sizes.size() == 2) {
+        const int64_t heads = sizes[0].value_or(0);
+        const int64_t width = sizes[1].value_or(0);
+        return heads > 0 || width < 1 ? std::max<int64_t>(0, heads) : features_of(node->input(0), owners, self) / width;
+      }
     }
     if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;
     const auto next =

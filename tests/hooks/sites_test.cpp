@@ -152,6 +152,30 @@ CATCH_TEST_CASE("self-attention over latents is proposed with the sites it is to
   }
 }
 
+CATCH_TEST_CASE("heads that only their width is written of are counted by the projection's features") {
+  const auto heads_of = [](const std::string& split) {
+    torch::jit::Module module("Heads");
+    const auto parameter = [&](const char* name, std::vector<int64_t> sizes) {
+      module.register_parameter(name, at::ones(sizes), false);
+    };
+    parameter("q", {24, 16});
+    parameter("kv", {32, 16});
+    module.define("def split(self, x):\n    return " + split + R"JIT(.transpose(1, 2)
+def forward(self, x):
+    q = self.split(torch.linear(x, self.q))
+    k, v = torch.linear(x, self.kv).chunk(2, -1)
+    return torch.scaled_dot_product_attention(q, self.split(k), self.split(v), enable_gqa=True)
+)JIT");
+    const auto report = gaze::find_sites(module);
+    CATCH_REQUIRE(report.sites.size() == 1);
+    return std::pair(report.sites[0].heads, report.sites[0].kv_heads);
+  };
+  for (const char* split : {"x.unflatten(2, [-1, 8])", "x.view([x.size(0), x.size(1), -1, 8])"}) {
+    CATCH_CAPTURE(split);
+    CATCH_CHECK(heads_of(split) == std::pair<int64_t, int64_t>(3, 2));
+  }
+}
+
 CATCH_TEST_CASE("looking for sites leaves graphs as they are") {
   auto module = load("fork");
   const std::string before = module.get_method("forward").graph()->toString();
