@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "example_inputs.hpp"
 #include "instrument.hpp"
 #include "log.hpp"
 #include "model_sink.hpp"
@@ -43,10 +44,11 @@ void append_bytes(const c10::IValue& value, std::string& out) {
   }
 }
 
-std::string outputs_of(const torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
+std::string outputs_of(const torch::jit::Module& module, const std::string& method,
+                       const std::vector<c10::IValue>& inputs) {
   const at::NoGradGuard no_grad;
   std::string bytes;
-  append_bytes(module.get_method("forward")(inputs), bytes);
+  append_bytes(module.get_method(method)(inputs), bytes);
   return bytes;
 }
 
@@ -188,12 +190,13 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
   }
   if (profile.verify && example_inputs == nullptr)
     throw Error(
-        "attach: example_inputs: expected those of forward, on which the profile's `verify` measures the geometry, got "
-        "none. Give them, or set verify to false.");
+        "attach: example_inputs: expected those of forward, or of a method that the profile names, on which `verify` "
+        "measures the geometry, got none. Give them, or set verify to false.");
   if (profile.verify) verify(module, profile, *example_inputs);
+  const std::string method = example_inputs != nullptr ? example_method(module, profile, *example_inputs) : "";
   std::string untapped;
   const torch::jit::Module clone = example_inputs != nullptr ? module.clone(/*inplace=*/true) : module;
-  if (example_inputs != nullptr) untapped = outputs_of(clone, *example_inputs);
+  if (example_inputs != nullptr) untapped = outputs_of(clone, method, *example_inputs);
 
   Instrumented& instrumented = instrument(module);
   auto recorder = std::make_shared<Recorder>(options, std::move(profile), instrumented);
@@ -207,14 +210,14 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
     state->bind();
     std::string tapped;
     try {
-      tapped = outputs_of(module, *example_inputs);
+      tapped = outputs_of(module, method, *example_inputs);
     } catch (...) {
       state->discard();
       instrumented.release(recorder.get());
       throw;
     }
     state->discard();
-    if (tapped != untapped || outputs_of(module, *example_inputs) != untapped) {
+    if (tapped != untapped || outputs_of(module, method, *example_inputs) != untapped) {
       recorder->counters->self_check_failed();
       instrumented.release(recorder.get());
       log::error(
@@ -229,6 +232,7 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
     bundle.out_dir = options.out_dir;
     bundle.format = options.format;
     bundle.delivery = options.delivery;
+    bundle.word_files = options.word_files;
     bundle.maps = options.maps || options.delivery == Delivery::Map;
     sink = std::make_shared<BundleSink>(bundle);
   }

@@ -11,11 +11,13 @@
 #include <chrono>
 #include <map>
 
+#include "example_inputs.hpp"
 #include "graph_sites.hpp"
 #include "graph_walk.hpp"
 #include "key_layout.hpp"
 #include "key_watch.hpp"
 #include "probe_input.hpp"
+#include "probe_profile.hpp"
 #include "probe_verdict.hpp"
 #include "tap_ops.hpp"
 
@@ -221,6 +223,7 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   result.silent_steps = input.silent_steps;
   result.strip_width = input.columns.strip;
   result.strip_height = input.rows.strip;
+  result.ids = first_rows(arguments);
   result.runs = 2 + input.columns.strips + input.rows.strips + input.parts.strips;
 
   WatchedMethod watched(module, method, arguments);
@@ -276,15 +279,54 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   return result;
 }
 
+namespace {
+
+/// How the argument is cut, by what the profile and its own shape say.
+ProbeOptions options_for(const Profile& profile, const std::string& method, const c10::IValue& argument,
+                         const std::vector<c10::IValue>& inputs) {
+  const Geometry& geometry = *profile.geometry;
+  ProbeOptions options;
+  if (geometry.time) {
+    options.medium = ProbeMedium::Sound;
+    options.seconds_per_step = 1.0 / static_cast<double>(profile.sound->sample_rate_hz);
+    return options;
+  }
+  const bool apart =
+      argument.isTensor() && argument.toTensor().dim() == 5 && argument.toTensor().size(1) > 1;  // not merely a batch
+  if (apart && (geometry.tiles || geometry.thumbnail)) {
+    options.medium = ProbeMedium::Tiles;
+    const Tiles tiles = geometry.tiles.value_or(Tiles());
+    options.tiles = {tiles.rows, tiles.cols, std::nullopt};
+    if (geometry.thumbnail) options.tiles.thumbnail_first = geometry.thumbnail->first;
+  } else if (apart && geometry.video) {
+    options.medium = ProbeMedium::Video;
+  } else if (apart || (!profile.through && stated_spans(profile, method, first_rows(inputs)).size() > 1)) {
+    options.medium = ProbeMedium::Pictures;
+  }
+  return options;
+}
+
+}  // namespace
+
 void verify(const torch::jit::Module& module, const Profile& profile, const std::vector<c10::IValue>& inputs) {
-  const std::string method = "forward";
   if (!profile.geometry)
     throw Error("verify: geometry: expected one to verify, got none. State it in the profile, or set verify to false.");
-  if (!profile.image || profile.image->argument.count(method) == 0)
-    throw Error(
-        "verify: image.argument.forward: expected the index of the picture among the example's arguments, got none. "
-        "State it in the profile.");
-  const auto wrong = differences(probe(module, method, inputs, profile.image->argument.at(method)), profile);
+  const bool sound = profile.geometry->time.has_value();
+  std::map<std::string, int64_t> arguments;
+  if (sound && profile.sound) arguments = profile.sound->argument;
+  if (!sound && profile.image) arguments = profile.image->argument;
+  const std::string method = example_method(module, profile, inputs);
+  const auto at = arguments.find(method);
+  if (at == arguments.end())
+    throw Error("verify: " + std::string(sound ? "sound" : "image") + ".argument." + method +
+                ": expected the index of the " + (sound ? "samples" : "picture") +
+                " among the example's arguments, got none. State it in the profile" +
+                (arguments.empty() ? "." : ", or give the arguments of a method that it names."));
+  if (at->second < 0 || at->second >= static_cast<int64_t>(inputs.size()))
+    throw Error("verify: example_inputs: expected more than " + std::to_string(at->second) + " arguments of " + method +
+                ", one of which the profile names, got " + std::to_string(inputs.size()) + ". Give them all.");
+  const ProbeOptions options = options_for(profile, method, inputs[static_cast<size_t>(at->second)], inputs);
+  const auto wrong = differences(probe(module, method, inputs, at->second, options), profile);
   if (wrong.empty()) return;
   std::string text = "verify: expected the geometry that the profile \"" + profile.name + "\" states, found another:";
   for (const std::string& each : wrong) text += " " + each;

@@ -65,6 +65,9 @@ int64_t equal_at_end(const at::Tensor& input, int64_t time) {
 }
 
 const char* shape_of(ProbeMedium medium) {
+  if (medium == ProbeMedium::Pictures)
+    return "pictures of one prompt, floating point [pictures, channels, height, width] or [1, pictures, channels, "
+           "height, width]";
   if (medium == ProbeMedium::Tiles) return "tiles, floating point [batch, tiles, channels, height, width]";
   if (medium == ProbeMedium::Video) return "a video, floating point [batch, frames, channels, height, width]";
   return "a picture, floating point [batch, channels, height, width]";
@@ -74,13 +77,16 @@ const char* shape_of(ProbeMedium medium) {
 
 void ProbeInput::read_picture(int64_t argument, const ProbeOptions& options) {
   const bool many = options.medium != ProbeMedium::Picture;
+  const bool pictures = options.medium == ProbeMedium::Pictures;
   const bool spectrogram = !many && base.dim() == 3;
   const int64_t own = many ? 4 : spectrogram ? 2 : 3;
-  if (base.dim() <= own || !only_batch_before(base, own) || base.size(-1) < 2 || base.size(-2) < 2)
+  const bool known = pictures ? base.dim() == own || (base.dim() == own + 1 && base.size(0) == 1)
+                              : base.dim() > own && only_batch_before(base, own);
+  if (!known || base.size(-1) < 2 || base.size(-2) < 2)
     refuse(argument, shape_of(options.medium), base,
            "Several tiles, frames, a list of patches and a sound are other media: ProbeOptions::medium, or "
            "--tiles-arg, --video-arg, --patches-arg and --audio-arg.");
-  batch = base.size(0);
+  batch = pictures ? 1 : base.size(0);
   unit = "pixels";
   columns = cut(base.size(-1), strip_for(base.size(-1), options.bands), along(base, -1));
   rows = cut(base.size(-2), strip_for(base.size(-2), options.bands), along(base, -2));

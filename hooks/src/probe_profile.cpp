@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From what a probe measured to a profile, and against one.
+#include "probe_profile.hpp"
+
 #include <gaze/hooks/probe.hpp>
 #include <gaze/render/status.hpp>
 
@@ -123,15 +125,68 @@ Profile proposed_profile(const ProbeResult& result) {
   return profile;
 }
 
+std::vector<KeySpan> stated_spans(const Profile& profile, const std::string& method,
+                                  const std::vector<std::vector<int64_t>>& ids) {
+  const Geometry& geometry = *profile.geometry;
+  if (!profile.spans || !geometry.spans.empty() || geometry.first_key > 0) return geometry.spans;
+  const auto named = profile.spans->argument.find(method);
+  const bool given = named != profile.spans->argument.end() && named->second < static_cast<int64_t>(ids.size());
+  const std::vector<int64_t> row = given ? ids[static_cast<size_t>(named->second)] : std::vector<int64_t>();
+  if (row.empty())
+    throw Error("probe: geometry.spans.argument." + method +
+                ": expected the index of the prompt's token ids, int64 [batch, tokens], among the arguments, got none "
+                "that are. Correct it, or probe a method that gets them.");
+  std::vector<KeySpan> spans = spans_of(row, profile.spans->placeholder);
+  if (spans.empty())
+    throw Error("probe: geometry.spans.placeholder: expected a run of " + std::to_string(profile.spans->placeholder) +
+                " among the prompt's " + std::to_string(row.size()) +
+                " token ids, got none. Correct it, or give inputs with a picture in the prompt.");
+  return spans;
+}
+
+namespace {
+
+/// What the keys of one site differ in from a stated geometry; empty: they are in their places.
+/// @param part  which of several pictures it is for; nothing: there is one
+std::string difference(ProbedSite site, Geometry geometry, std::optional<int64_t> part, const ProbeResult& result) {
+  const std::string measured = " Measured: " + site.verdict + ".";
+  const auto keys = static_cast<int64_t>(site.keys.size());
+  take_row(geometry, keys);
+  geometry = stated_geometry(std::move(geometry), result);
+  try {
+    check_keys(geometry, keys, geometry.first_key == 0 && geometry.spans.empty());
+  } catch (const Error& error) {
+    return error.what() + measured;
+  }
+  for (ProbedKey& key : site.keys) key.placed = key.placed && (!part || key.part == *part);
+  const double share = agreement_of(site, geometry, result);
+  if (share >= kAgreement) return "";
+  return "expected " + describe(geometry, result) + (part ? " for picture " + std::to_string(*part) : "") +
+         " with the keys in their places, got " + percent(share) + " there." + measured;
+}
+
+}  // namespace
+
 std::vector<std::string> differences(const ProbeResult& result, const Profile& profile) {
   if (!profile.geometry)
     throw Error(
         "probe: profile: expected a geometry to verify, got a profile without. Leave the profile out to "
         "measure one.");
-  Geometry geometry = stated_geometry(*profile.geometry, result);
+  Geometry geometry = *profile.geometry;
   if (profile.through) {  // these say where the latents are, which no region of the picture is
     geometry.first_key = 0;
     geometry.spans.clear();
+  } else {
+    geometry.spans = stated_spans(profile, result.method, result.ids);
+  }
+  std::vector<std::optional<int64_t>> pictures{std::nullopt};
+  if (result.medium == ProbeMedium::Pictures && !geometry.spans.empty()) {
+    if (static_cast<int64_t>(geometry.spans.size()) != result.parts)
+      throw Error("probe: geometry.spans: expected one for each of the " + std::to_string(result.parts) +
+                  " pictures in argument " + std::to_string(result.argument) + ", got " +
+                  std::to_string(geometry.spans.size()) + ". Give the pictures of one prompt.");
+    pictures.clear();
+    for (int64_t part = 0; part < result.parts; ++part) pictures.emplace_back(part);
   }
   const std::vector<std::string>& patterns = profile.through ? profile.through->sites : profile.sites;
   std::vector<std::string> found;
@@ -143,21 +198,15 @@ std::vector<std::string> differences(const ProbeResult& result, const Profile& p
                                        [&](const std::string& pattern) { return glob_match(pattern, site.site.name); });
     if (!selected) continue;
     any = true;
-    const std::string measured = ". Measured: " + site.verdict + ".";
     if (site.keys.empty()) {
       found.push_back(site.site.name + ": " + site.verdict + ".");
       continue;
     }
-    try {
-      check_keys(geometry, static_cast<int64_t>(site.keys.size()), geometry.first_key == 0 && geometry.spans.empty());
-    } catch (const Error& error) {
-      found.push_back(site.site.name + ": " + error.what() + " Measured: " + site.verdict + ".");
-      continue;
+    for (const std::optional<int64_t>& part : pictures) {
+      if (part) geometry.picture = *part;
+      const std::string differs = difference(site, geometry, part, result);
+      if (!differs.empty()) found.push_back(site.site.name + ": " + differs);
     }
-    const double share = agreement_of(site, geometry, result);
-    if (share < kAgreement)
-      found.push_back(site.site.name + ": expected " + describe(geometry, result) +
-                      " with the keys in their places, got " + percent(share) + " there" + measured);
   }
   if (!any)
     throw Error("probe: profile: expected a pattern of sites that " + result.method +

@@ -587,3 +587,107 @@ CATCH_TEST_CASE("attach measures a geometry that its profile wants verified") {
   wrong.geometry.reset();
   CATCH_CHECK_THROWS_WITH(attached(wrong, &arguments), Contains("geometry: expected one to verify"));
 }
+
+namespace {
+
+bool verified(torch::jit::Module module, gaze::Profile profile, const std::vector<c10::IValue>& example) {
+  profile.verify = true;
+  gaze::Options options = hooks_test::options(std::make_shared<hooks_test::MemorySink>());
+  options.profile_in_code = std::move(profile);
+  return gaze::attach(module, options, &example).enabled();
+}
+
+/// Pictures of 40 x 56 pixels among text, as many keys as there are of id 7; `images` lays them out as [n, 3, 40, 56].
+torch::jit::Module fused(const std::string& images) {
+  torch::jit::Module module("Fused");
+  auto generator = at::detail::createCPUGenerator(3);
+  const auto parameter = [&](const char* name, std::vector<int64_t> sizes) {
+    module.register_parameter(name, at::randn(sizes, generator) * 0.3, false);
+  };
+  parameter("patch", {kSize, 3, 8, 8});
+  parameter("words", {9, kSize});
+  parameter("q", {kSize, kSize});
+  parameter("k", {kSize, kSize});
+  module.define("def answer(self, ids, image):\n    image = " + images + R"JIT(
+    y = torch.conv2d(image, self.patch, None, [8, 8]).flatten(2).transpose(1, 2).reshape(-1, 12)
+    x = self.words[ids]
+    x = x.masked_scatter((ids == 7).unsqueeze(-1).expand_as(x), y)
+    return torch.softmax((x @ self.q) @ (x @ self.k).transpose(1, 2) * 0.3, -1) @ x
+def forward(self, ids):
+    return self.words[ids]
+)JIT");
+  return module;
+}
+
+at::Tensor prompt_of(int64_t pictures) {
+  std::vector<int64_t> ids = {1, 2};
+  for (int64_t i = 0; i < pictures; ++i) {
+    ids.insert(ids.end(), 35, 7);
+    ids.push_back(3);
+  }
+  return at::tensor(ids, at::kLong).unsqueeze(0);
+}
+
+gaze::Profile fused_profile(int64_t rows, int64_t cols) {
+  return gaze::parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "image": {"argument": {"answer": 1}},
+    "geometry": {"rows": )" + std::to_string(rows) +
+                             R"(, "cols": )" + std::to_string(cols) +
+                             R"(, "spans": {"placeholder": 7, "argument": {"answer": 0}}}})");
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("attach verifies by the method that the example's arguments fit, and where a placeholder stands") {
+  using Catch::Matchers::Contains;
+  const std::vector<c10::IValue> one = {prompt_of(1), noise({1, 3, 40, 56})};
+  CATCH_CHECK(verified(fused("image"), fused_profile(5, 7), one));
+  CATCH_CHECK_THROWS_WITH(verified(fused("image"), fused_profile(7, 5), one),
+                          Contains("expected 7 x 5 cells") && Contains("5 x 7 cells"));
+  CATCH_CHECK_THROWS_WITH(verified(fused("image"), fused_profile(5, 7), {prompt_of(1)}),
+                          Contains("verify: image.argument.forward: expected the index of the picture"));
+  CATCH_CHECK_THROWS_WITH(
+      verified(fused("image"), fused_profile(5, 7), {int64_t{1}}),
+      Contains("example_inputs: expected the arguments of forward, or of a method that the profile names (answer), got "
+               "1 that none of them takes"));
+  CATCH_CHECK_THROWS_WITH(verified(fused("image"), fused_profile(5, 7), {prompt_of(0), noise({0, 3, 40, 56})}),
+                          Contains("argument 1: expected a picture") || Contains("expected a run of 7"));
+  gaze::Profile floats = fused_profile(5, 7);
+  floats.spans->argument["answer"] = 1;
+  CATCH_CHECK_THROWS_WITH(verified(fused("image"), floats, one), Contains("geometry.spans.argument.answer: expected"));
+}
+
+CATCH_TEST_CASE("attach verifies every picture of a prompt, each in its own span") {
+  using Catch::Matchers::Contains;
+  const std::vector<c10::IValue> two = {prompt_of(2), noise({2, 3, 40, 56})};
+  CATCH_CHECK(verified(fused("image"), fused_profile(5, 7), two));
+  CATCH_CHECK(verified(fused("image.flatten(0, 1)"), fused_profile(5, 7), {prompt_of(2), noise({1, 2, 3, 40, 56})}));
+  CATCH_CHECK_THROWS_WITH(verified(fused("image"), fused_profile(7, 5), two),
+                          Contains("7 x 5 cells") && Contains("for picture 0") && Contains("for picture 1"));
+  // The second picture's keys stand where the first one's should.
+  CATCH_CHECK_THROWS_WITH(verified(fused("image.flip([0])"), fused_profile(5, 7), two),
+                          Contains("for picture 0 with the keys in their places, got 0 % there"));
+  CATCH_CHECK_THROWS_WITH(
+      verified(fused("torch.cat([image, image[:1]])"), fused_profile(5, 7), {prompt_of(3), noise({2, 3, 40, 56})}),
+      Contains("geometry.spans: expected one for each of the 2 pictures in argument 1, got 3."));
+}
+
+CATCH_TEST_CASE("attach verifies the times of a sound") {
+  using Catch::Matchers::Contains;
+  const auto profile = [](double seconds_per_key) {
+    return gaze::parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["*"]},
+      "sound": {"argument": {"forward": 0}, "sample_rate_hz": 1000}, "geometry": {"time": {"keys": 30,
+      "seconds_per_key": )" + std::to_string(seconds_per_key) +
+                               "}}}");
+  };
+  const auto example = with_text(noise({1, 610}));
+  CATCH_CHECK(verified(attends(kWave), profile(0.02), example));
+  gaze::Profile whole_row = profile(0.02);
+  whole_row.geometry->cols = 0;
+  CATCH_CHECK(verified(attends(kWave), whole_row, example));
+  CATCH_CHECK_THROWS_WITH(verified(attends(kWave), profile(0.025), example),
+                          Contains("25.0 ms") && Contains("20.0 ms"));
+  gaze::Profile silent = profile(0.02);
+  silent.sound.reset();
+  CATCH_CHECK_THROWS_WITH(verified(attends(kWave), silent, example),
+                          Contains("verify: sound.argument.forward: expected the index of the samples"));
+}

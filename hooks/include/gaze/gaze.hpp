@@ -26,10 +26,10 @@ struct RequestState;
 
 /// One unit of work with its own bundle (one batch row).
 struct GAZE_API RequestSpec {
-  std::string id = {};  ///< the host's name of the request; generated when empty
-  Picture image = {};   ///< the original picture; when empty, the model's own input is used if the profile says where
-  Sound sound = {};  ///< the recording instead, with a profile whose geometry is in time; when empty, the model's own
-                     ///< input is used if the profile says where
+  std::string id = {};    ///< the host's name of the request; generated when empty
+  Picture image = {};     ///< the original picture; when empty, the model's own input is used if the profile says where
+  Sound sound = Sound();  ///< the recording instead, with a profile whose geometry is in time; when empty, the model's
+                          ///< own input is used if the profile says where
   std::string prompt = {};    ///< shown beside the overlays
   int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
                               ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
@@ -114,7 +114,8 @@ class GAZE_API Gaze {
 /// Does nothing, and returns an inert handle, unless capture is on (GAZE_CAPTURE=1 or options.capture).
 /// Call it at set-up, while no other thread runs the module. `graph()`, `code` and `save()` stay as they were.
 ///
-/// @param example_inputs  arguments of `forward`; when given, the module runs off, on and off, and capture stays off,
+/// @param example_inputs  arguments of `forward`, or of the one method that takes them of those that the profile's
+///                        image or sound names; when given, the module runs off, on and off, and capture stays off,
 ///                        with a log line and SelfCheck counted, unless the three results are byte-identical. A profile
 ///                        that says `verify` needs them, and `gaze::verify` runs on them first.
 /// @throws gaze::Error when capture is on and the module has no attention, the profile does not fit it, cannot be read

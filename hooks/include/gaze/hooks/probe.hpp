@@ -19,11 +19,13 @@ namespace gaze {
 
 /// What the probed argument is. It is floating point, and may have more leading dimensions of size 1.
 enum class ProbeMedium {
-  Picture,  ///< [batch, channels, height, width], or a spectrogram [batch, height, width]
-  Tiles,    ///< [batch, tiles, channels, height, width]
-  Video,    ///< [batch, frames, channels, height, width]
-  Patches,  ///< [patches, values] or [batch, patches, values]
-  Sound     ///< a waveform [batch, samples], or a spectrogram [batch, bins, frames]
+  Picture,   ///< [batch, channels, height, width], or a spectrogram [batch, height, width]
+  Pictures,  ///< several of one prompt, [pictures, channels, height, width] or with a batch of 1 before them: to verify
+             ///< a profile with spans, for no layout of several is looked for
+  Tiles,     ///< [batch, tiles, channels, height, width]
+  Video,     ///< [batch, frames, channels, height, width]
+  Patches,   ///< [patches, values] or [batch, patches, values]
+  Sound      ///< a waveform [batch, samples], or a spectrogram [batch, bins, frames]
 };
 
 /// How the tiles of a picture lie. Two of them one above the other, or side by side: the keys do not always tell.
@@ -59,7 +61,7 @@ struct ProbedKey {
   bool placed = false;    ///< changes more for one region than for others
   bool local = false;     ///< changes mostly for that region
   double x = 0, y = 0;    ///< centre of that region in pixels, from the left and from the top; of a sound, x in steps
-  int64_t part = 0;       ///< the tile or the frame that changes it most
+  int64_t part = 0;       ///< the picture, the tile or the frame that changes it most
   double change = 0;      ///< mean squared change per run, relative to the key's square; 0 = never
 };
 
@@ -80,13 +82,15 @@ struct ProbeResult {
   ProbeMedium medium = ProbeMedium::Picture;
   std::string unit;                           ///< "pixels", "patches" of a list, "samples" or "frames" of a sound
   int64_t width = 0, height = 0;              ///< of the picture, of each tile or frame; of a sound its steps and bins
-  int64_t parts = 1;                          ///< tiles or frames
+  int64_t parts = 1;                          ///< pictures, tiles or frames
   ProbeTiles tiles = {};                      ///< as stated
   double seconds_per_step = 0;                ///< of a sound
   int64_t silent_steps = 0;                   ///< at the end of a sound: all equal, padding
   int64_t strip_width = 0, strip_height = 0;  ///< of a perturbed strip
   int64_t runs = 0;
   double seconds = 0;
+  std::vector<std::vector<int64_t>>
+      ids;                        ///< by argument: its first row where it is integers [batch, tokens], else none
   std::vector<ProbedSite> sites;  ///< in the order of the method's graph
 };
 
@@ -113,12 +117,15 @@ GAZE_API ProbeResult probe(const torch::jit::Module& module, const std::string& 
 GAZE_API Profile proposed_profile(const ProbeResult& result);
 
 /// What a profile says against what was measured, one line each; empty: it is verified. Looks at the sites that the
-/// profile selects, or at those of its `through`.
-/// @throws gaze::Error when the profile has no geometry, or matches no site of the method.
+/// profile selects, or at those of its `through`. A placeholder's spans are those of the ids that the method was given.
+/// @throws gaze::Error when the profile has no geometry, matches no site of the method, or has spans that are not those
+///                     of the probed pictures.
 GAZE_API std::vector<std::string> differences(const ProbeResult& result, const Profile& profile);
 
-/// What `attach` does where a profile says `verify`: probes `forward` on the given inputs, whose argument
-/// `image.argument` is a single picture.
+/// What `attach` does where a profile says `verify`: probes the method that the inputs are for, `forward` or one that
+/// the profile names, by the argument that `image.argument` or `sound.argument` says. A picture is [batch, channels,
+/// height, width]; the profile's spans say when they are several of one prompt; with two axes before the channels they
+/// are tiles or frames where the geometry has these, else several pictures. A sound is [batch, samples].
 /// @throws gaze::Error naming every difference; when the profile lacks a geometry or that argument; and as `probe`.
 GAZE_API void verify(const torch::jit::Module& module, const Profile& profile, const std::vector<c10::IValue>& inputs);
 
