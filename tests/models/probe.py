@@ -30,6 +30,7 @@ FLAGS = {
     "qwen2-vl": ("--patches-arg", "1", "--patch-grid", "1", "4", "6", "--patch-merge", "2"),
     "qwen2.5-vl": ("--patches-arg", "1", "--patch-grid", "1", "4", "6", "--patch-merge", "2"),
     "pix2struct": ("--patches-arg", "0"),
+    "mobilevit-v2": (),  # holds no attention
 }
 
 PATCHES_3_3 = "3 x 3 of 8 x 8"
@@ -41,6 +42,8 @@ GROUND = {
     "beit": ["3 x 5 of 8 x 8, 1 leading"], "dinov2": ["3 x 5 of 8 x 8, 1 leading"], "vit": ["3 x 5 of 8 x 8, 1 leading"],
     "yolos": ["3 x 5 of 8 x 8, 1 leading, 5 trailing"],
     "blip": ["4 x 4 of 8 x 8, 1 leading"], "blip-vqa": [CLASS_FIRST], "blip2": [CLASS_FIRST], "clip": [CLASS_FIRST], "instructblip": [CLASS_FIRST],
+    "aimv2": [PATCHES_3_3], "clipseg": [CLASS_FIRST, PATCHES_3_3 + ", from key 1"], "dinov3": ["3 x 5 of 8 x 8, 4 leading"],
+    "layoutlmv3": ["2 x 2 of 8 x 8, from key 8"], "vitdet": ["4 x 6 of 8 x 8", "4 x 6 of 8 x 8" + WINDOWS_3 + "2 x 2 windows"],
     "owlvit": [CLASS_FIRST], "kosmos2": [CLASS_FIRST, CLASS_FIRST + ", 3 trailing"],
     "conditional-detr": ["3 x 4 of 32 x 32"], "detr": ["3 x 4 of 32 x 32"],  # stride 32
     "cvt": ["4 x 6 of 8 x 8", "2 x 3 of 16 x 16, 1 leading"],  # keys at half the resolution
@@ -64,6 +67,7 @@ GROUND = {
     "paligemma": [PATCHES_3_3, PATCHES_3_3 + ", from key 2"], "siglip": [PATCHES_3_3], "siglip-vision": [PATCHES_3_3],
     "pix2struct": ["3 x 4 of 1 x 1 patches"],
     "pvt": ["4 x 4 of 8 x 8", "4 x 4 of 8 x 8, 1 leading"],  # the last stage has a class token
+    "pvt-v2": ["4 x 6 of 8 x 8"],
     "qwen2-vl": ["4 x 6 of 1 x 1 patches, in windows of 2 x 2", "2 x 3 of 2 x 2 patches, from key 2"],
     "qwen2.5-vl": ["2 x 3 of 2 x 2 patches, from key 2"],
     "sam": ["8 x 8 of 8 x 8", "8 x 8 of 8 x 8" + WINDOWS_3 + "3 x 3 windows"],
