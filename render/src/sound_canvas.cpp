@@ -20,6 +20,7 @@ namespace {
 
 constexpr double kMostSecondsPerRow = 30;
 constexpr int64_t kMostRows = 11;
+constexpr double kRangeDb = 60;     // below, rooms and microphones make their noise
 constexpr double kHeadroom = 1.06;  // the loudest sample keeps a little away from the edge
 
 int64_t pixels_until(double seconds, double seconds_per_pixel, int64_t width) {
@@ -48,7 +49,8 @@ at::Tensor in_one_row(const at::Tensor& envelope_ckw, int64_t rows) {
 void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, SoundCanvas& canvas) {
   const SoundLayout& layout = canvas.layout;
   canvas.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
-  const ops::LogMelOptions options;
+  ops::LogMelOptions options;
+  options.range_db = kRangeDb;
   const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, options);
   // A hop is whole samples, which adds up over an hour.
   const auto rate = static_cast<double>(recording.sample_rate_hz);

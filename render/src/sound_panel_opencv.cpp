@@ -2,6 +2,7 @@
 #include "sound_panel_opencv.hpp"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <gaze/ops/sound.hpp>
 #include <gaze/render/opencv.hpp>
 
@@ -22,11 +23,11 @@ namespace {
 using namespace page;
 
 constexpr int kHeadHeight = 92, kLaneHeight = 18, kBarHeight = 5, kBarZone = 11, kAxisHeight = 32, kRowGap = 12;
-constexpr int kScaleWidth = 300;
+constexpr int kScaleWidth = 300, kScaleRoom = 400;  // what is written above it is wider
 constexpr int kFigureGap = 26;
 constexpr uint8_t kPlotGray = 242;  // about what lies under the tint
 const cv::Scalar kBar(122, 132, 148), kFaint(196, 200, 205), kFaintText(158, 162, 168), kWarning(176, 58, 32);
-const text::Face kAxis{8, 1.0, kSoft}, kOwn{9, 1.9, kInk};
+const text::Face kAxis{8, 1.0, kSoft}, kOwn{9, 1.6, kInk};
 
 void draw_column(cv::Mat& page, int x, int top, int height, const cv::Scalar& colour, double alpha) {
   for (int y = top; y < top + height; ++y) {
@@ -60,7 +61,7 @@ void draw_frequencies(cv::Mat& page, int64_t sample_rate_hz, int top, int height
     const int y = top + static_cast<int>(std::lround((1 - share) * (height - 1)));
     draw_tick(page, y);
     draw_right(page, format("%g", khz) + (top_one ? " kHz" : ""), kPlotLeft - 9,
-               std::clamp(y + 4, top + 8, top + height), kAxis);
+               std::clamp(y + 4, top + 9, top + height), kAxis);
     top_one = false;
   }
 }
@@ -75,14 +76,22 @@ void draw_amplitudes(cv::Mat& page, double full_scale, int64_t strips, int top, 
     draw_right(page, strips > 1 ? "ch " + std::to_string(s + 1) : "0", kPlotLeft - 9, middle + 4, kAxis);
     const std::string edge = format(full_scale < 0.095 ? "%.0e" : "%.1f", full_scale);
     draw_right(page, "+" + edge, kPlotLeft - 9, strip_top + 9, kAxis);
-    draw_right(page, "-" + edge, kPlotLeft - 9, strip_top + strip_height - 2, kAxis);
+    draw_right(page, "-" + edge, kPlotLeft - 9, strip_top + strip_height - 6, kAxis);
   }
+}
+
+// On paper of its own, behind which lines pass and a fainter label goes.
+void draw_label(cv::Mat& page, const LaneLabel& label, int bar_top, const text::Face& face) {
+  const int baseline = bar_top - label.lane * kLaneHeight - 6;
+  const int left = kPlotLeft + label.left;
+  page(cv::Rect(left - 1, baseline - 11, text::width(label.text, face) + 2, 15)).setTo(kPaper);
+  text::draw(page, label.text, left, baseline, face);
 }
 
 // Title, figures below it, and what must not be missed behind them.
 void draw_head(cv::Mat& page, const std::string& title, const std::vector<std::string>& figures,
                const std::vector<std::string>& warnings) {
-  const int room = kSoundPageWidth - kMargin - kScaleWidth - kFigureGap - kPlotLeft;
+  const int room = kSoundPageWidth - kMargin - kScaleRoom - kPlotLeft;
   text::draw(page, text::wrap(title, kTitle, room, 1).front(), kPlotLeft, 38, kTitle);
   int left = kPlotLeft;
   const auto add = [&](const std::string& line, const text::Face& face) {
@@ -95,9 +104,10 @@ void draw_head(cv::Mat& page, const std::string& title, const std::vector<std::s
   for (const std::string& figure : figures) add(figure, kNote);
 }
 
-std::string scale_text(const Style& style) {
-  return style.normalise.per_map_min_max ? "each map from its own minimum to its own maximum"
-                                         : "attention, in multiples of uniform";
+std::string scale_text(const Style& style, bool sinks_subtracted) {
+  if (style.normalise.per_map_min_max) return "each map from its own minimum to its own maximum";
+  return sinks_subtracted ? "attention above this answer's mean, in multiples of uniform"
+                          : "attention, in multiples of uniform";
 }
 
 }  // namespace
@@ -133,6 +143,7 @@ SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard
   place_marks();
   summary_hwc_ = blank(heard.hearing.summary.range_max_lift);
   word_hwc_ = blank(heard.hearing.range_max_lift);
+  page_hwc_ = at::empty_like(word_hwc_);
   cv::Mat words = view(word_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(words, row, kFaint, kFaintText);
   cv::Mat summary = view(summary_hwc_);
@@ -178,7 +189,7 @@ at::Tensor SoundPanel::blank(double top_lift) const {
   page.setTo(kPaper);
   const int scale_left = kSoundPageWidth - kMargin - kScaleWidth;
   draw_colour_bar(page, record_.style, top_lift, kPlotGray, scale_left, 30, kScaleWidth);
-  draw_right(page, scale_text(record_.style), kSoundPageWidth - kMargin, 20, kAxis);
+  draw_right(page, scale_text(record_.style, heard_.hearing.sinks_subtracted), kSoundPageWidth - kMargin, 20, kAxis);
   for (size_t row = 0; row < marks_.size(); ++row) draw_axes(page, row);
   return page_hwc;
 }
@@ -207,8 +218,7 @@ void SoundPanel::draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, c
   }
   for (const Mark& mark : marks_[row]) {
     if (mark.label.lane < 0) continue;
-    text::draw(page, mark.label.text, kPlotLeft + mark.label.left, bar_top - mark.label.lane * kLaneHeight - 6,
-               {9, 1.1, texts});
+    draw_label(page, mark.label, bar_top, {9, 1.1, texts});
   }
 }
 
@@ -240,9 +250,9 @@ at::Tensor SoundPanel::summary_page(const at::Tensor& plot_hwc) const {
   return page_hwc;
 }
 
-at::Tensor SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) const {
-  at::Tensor page_hwc = word_hwc_.clone();
-  cv::Mat page = view(page_hwc);
+const at::Tensor& SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) {
+  page_hwc_.copy_(word_hwc_);
+  cv::Mat page = view(page_hwc_);
   draw_plots(page, plot_hwc);
   for (size_t row = 0; row < marks_.size(); ++row) {
     const int bar_top = plot_top(row) - kBarZone + 2;
@@ -250,16 +260,13 @@ at::Tensor SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) const 
       if (mark.word != word) continue;
       draw_place(page, mark.span, bar_top, plot_top(row), static_cast<int>(layout_.row_height()));
       if (mark.label.lane < 0) continue;
-      const int baseline = bar_top - mark.label.lane * kLaneHeight - 6;
-      const int text_width = text::width(mark.label.text, kOwn);
-      page(cv::Rect(kPlotLeft + mark.label.left - 1, baseline - 11, text_width + 2, 15)).setTo(kPaper);
-      text::draw(page, mark.label.text, kPlotLeft + mark.label.left, baseline, kOwn);
+      draw_label(page, mark.label, bar_top, kOwn);
     }
   }
   const HeardWord& heard = heard_.hearing.words[word];
   const auto figures = word_figures(heard);
   draw_head(page, label(heard.word), {figures.begin(), figures.end()}, word_warnings(heard));
-  return page_hwc;
+  return page_hwc_;
 }
 
 }  // namespace gaze

@@ -37,7 +37,8 @@ class SoundPanel {
   SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas);
   /// uint8 [height, kSoundPageWidth, 3] on the CPU.
   [[nodiscard]] at::Tensor summary_page(const at::Tensor& plot_hwc) const;
-  [[nodiscard]] at::Tensor word_page(size_t word, const at::Tensor& plot_hwc) const;
+  /// As above; valid until the next call.
+  [[nodiscard]] const at::Tensor& word_page(size_t word, const at::Tensor& plot_hwc);
 
  private:
   struct Mark {
@@ -60,6 +61,7 @@ class SoundPanel {
   std::vector<std::vector<Mark>> marks_;  ///< of each row
   int lanes_ = 1;
   at::Tensor summary_hwc_, word_hwc_;  ///< pages without plots and titles
+  at::Tensor page_hwc_;                ///< of the latest word
 };
 
 }  // namespace gaze

@@ -19,7 +19,7 @@ void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const
                 const std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>& receive) {
   const SoundCanvas canvas = make_sound_canvas(heard.recording, frames.route());
   const SoundLayout& layout = canvas.layout;
-  const SoundPanel panel(record, heard, canvas);
+  SoundPanel panel(record, heard, canvas);
   const auto add = [&](size_t row, const Frames::Receive& finish) {
     frames.add(
         layout.height(), layout.width,

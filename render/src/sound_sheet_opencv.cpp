@@ -22,7 +22,7 @@ using namespace page;
 
 constexpr size_t kMostStrips = 58;
 constexpr int kStripHeight = static_cast<int>(SoundCanvas::kStripHeight);
-constexpr int kCaptionHeight = 26, kStripPitch = kCaptionHeight + kStripHeight + 20, kAxisHeight = 34;
+constexpr int kCaptionHeight = 30, kStripPitch = kCaptionHeight + kStripHeight + 20, kAxisHeight = 34;
 constexpr int kScaleBlock = 92, kScaleWidth = 360;
 const text::Face kWord{10, 1.7, kInk}, kWarning{9, 1.4, cv::Scalar(176, 58, 32)};
 
@@ -84,13 +84,13 @@ void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
   cv::Mat page = view(page_hwc_);
   const HeardWord& heard = heard_.hearing.words[word];
   const int top = strip_top(word);
-  const int baseline = top - 14;
-  constexpr std::array<int, 6> kColumns = {kPlotLeft, 300, 440, 580, 850, 960};
+  const int baseline = top - 17;
+  constexpr std::array<int, 6> kColumns = {kPlotLeft, 300, 440, 590, 860, 990};
   text::draw(page, text::wrap(label(heard.word), kWord, kColumns[1] - kColumns[0] - 16, 1).front(), kColumns[0],
              baseline, kWord);
   const std::array<std::string, 5> figures = word_figures(heard);
   for (size_t i = 0; i < figures.size(); ++i) text::draw(page, figures[i], kColumns[i + 1], baseline, kNote);
-  int left = 1120;
+  int left = 1140;
   for (const std::string& warning : word_warnings(heard)) {
     text::draw(page, warning, left, baseline, kWarning);
     left += text::width(warning, kWarning) + 24;

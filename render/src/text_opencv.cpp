@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <opencv2/imgproc.hpp>
+#include <tuple>
 
 namespace gaze::text {
 namespace {
@@ -11,6 +13,7 @@ namespace {
 constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
 constexpr double kCapHeight = 21;  // of the font at scale 1
 constexpr int kOversample = 4;     // the font's strokes are drawn large and averaged: even weight at small sizes
+constexpr int kPad = 4;            // pixels around a glyph
 
 double scale(const Face& face) { return face.size / kCapHeight; }
 
@@ -18,6 +21,37 @@ std::string fit(std::string line, const Face& face, int limit) {
   while (!line.empty() && width(line + "...", face) > limit) line.pop_back();
   while (!line.empty() && line.back() == ' ') line.pop_back();
   return line + "...";
+}
+
+int height(const Face& face) { return static_cast<int>(std::ceil(face.size * 2)); }
+int rise(const Face& face) { return static_cast<int>(std::ceil(face.size * 1.4)); }  // room above the baseline
+
+// Drawn once: strokes are dear, and a page repeats its letters.
+struct Glyph {
+  cv::Mat alpha;   ///< of pixels, the pen kPad from the left edge
+  double advance;  ///< in strokes' pixels
+};
+
+Glyph make_glyph(char c, const Face& face, int phase) {
+  constexpr int kMany = 64;  // a single one's width is rounded
+  int below = 0;
+  const double size = scale(face) * kOversample;
+  const cv::Size many = cv::getTextSize(std::string(kMany, c), kFont, size, 1, &below);
+  Glyph glyph{{}, (many.width - 1.0) / kMany};
+  const cv::Size small(static_cast<int>(std::ceil((glyph.advance + phase) / kOversample)) + 2 * kPad, height(face));
+  cv::Mat large(small * kOversample, CV_8UC1, cv::Scalar(0));
+  cv::putText(large, std::string(1, c), {kPad * kOversample + phase, rise(face) * kOversample}, kFont, size,
+              cv::Scalar(255), std::max(1, static_cast<int>(std::lround(face.stroke * kOversample))), cv::LINE_AA);
+  cv::resize(large, glyph.alpha, small, 0, 0, cv::INTER_AREA);
+  return glyph;
+}
+
+/// @param phase  of the pen between two pixels, 0..kOversample - 1
+const Glyph& glyph_of(char c, const Face& face, int phase) {
+  static thread_local std::map<std::tuple<char, double, double, int>, Glyph> glyphs;  // faces are few
+  const auto key = std::make_tuple(c, face.size, face.stroke, phase);
+  const auto known = glyphs.find(key);
+  return known != glyphs.end() ? known->second : glyphs.emplace(key, make_glyph(c, face, phase)).first->second;
 }
 
 }  // namespace
@@ -29,21 +63,26 @@ int width(const std::string& line, const Face& face) {
 }
 
 void draw(cv::Mat& rgb, const std::string& line, int left, int baseline, const Face& face) {
-  const int height = static_cast<int>(std::ceil(face.size * 2));
-  const int rise = static_cast<int>(std::ceil(face.size * 1.4));  // room above the baseline
-  const int pad = 4;
-  const cv::Size small(width(line, face) + 2 * pad, height);
-  cv::Mat large(small * kOversample, CV_8UC1, cv::Scalar(0));
-  cv::putText(large, line, {pad * kOversample, rise * kOversample}, kFont, scale(face) * kOversample, cv::Scalar(255),
-              std::max(1, static_cast<int>(std::lround(face.stroke * kOversample))), cv::LINE_AA);
-  cv::Mat alpha;
-  cv::resize(large, alpha, small, 0, 0, cv::INTER_AREA);
-  const cv::Rect target = cv::Rect({left - pad, baseline - rise}, small) & cv::Rect({0, 0}, rgb.size());
+  const int top = baseline - rise(face);
+  cv::Mat alpha(height(face), width(line, face) + 2 * kPad, CV_8UC1, cv::Scalar(0));
+  double pen = kPad * kOversample;
+  for (const char c : line) {
+    const auto at = static_cast<int>(std::lround(pen));
+    const Glyph& glyph = glyph_of(c, face, at % kOversample);
+    const cv::Rect place(at / kOversample - kPad, 0, glyph.alpha.cols, glyph.alpha.rows);
+    const cv::Rect there = place & cv::Rect({0, 0}, alpha.size());
+    cv::Mat part = alpha(there);
+    cv::max(part, glyph.alpha(there - place.tl()), part);
+    pen += glyph.advance;
+  }
+  const cv::Rect target = cv::Rect({left - kPad, top}, alpha.size()) & cv::Rect({0, 0}, rgb.size());
   for (int y = target.y; y < target.y + target.height; ++y) {
+    const uint8_t* alpha_x = alpha.ptr<uint8_t>(y - top) - (left - kPad);
+    auto* rgb_x = rgb.ptr<cv::Vec3b>(y);
     for (int x = target.x; x < target.x + target.width; ++x) {
-      const double a = alpha.at<uint8_t>(y - (baseline - rise), x - (left - pad)) / 255.0;
-      auto& pixel = rgb.at<cv::Vec3b>(y, x);
-      for (int c = 0; c < 3; ++c) pixel[c] = cv::saturate_cast<uint8_t>(pixel[c] * (1 - a) + face.colour[c] * a);
+      if (alpha_x[x] == 0) continue;
+      const double a = alpha_x[x] / 255.0;
+      for (int c = 0; c < 3; ++c) rgb_x[x][c] = cv::saturate_cast<uint8_t>(rgb_x[x][c] * (1 - a) + face.colour[c] * a);
     }
   }
 }

@@ -2,6 +2,7 @@
 #include "word_lanes.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace gaze {
 namespace {
@@ -17,6 +18,21 @@ std::string shorten(const std::string& text, int room, const std::function<int(c
   return {};
 }
 
+// Of the lanes that are free at `left`: so far above the plot that the words whose starts are covered have lanes below.
+// Where there are not as many, the one that has been free the longest; the lowest, where nothing is covered.
+std::optional<size_t> choose_lane(const std::vector<int>& taken, int left, size_t covered) {
+  const auto occupied = [left](int end) { return end > left; };
+  const auto free_below = static_cast<size_t>(std::find_if(taken.begin(), taken.end(), occupied) - taken.begin());
+  if (covered < free_below) return covered;
+  std::optional<size_t> best;
+  for (size_t lane = 0; lane < taken.size(); ++lane) {
+    if (occupied(taken[lane]) || (best && taken[lane] > taken[*best])) continue;
+    best = lane;
+    if (covered == 0) break;
+  }
+  return best;
+}
+
 }  // namespace
 
 std::vector<LaneLabel> place_labels(const std::vector<LaneWish>& wishes, const LaneRules& rules,
@@ -28,20 +44,18 @@ std::vector<LaneLabel> place_labels(const std::vector<LaneWish>& wishes, const L
     const std::string whole = shorten(wishes[i].text, rules.right - rules.left, width);
     if (whole.empty()) continue;
     label.left = std::max(rules.left, std::min(wishes[i].at, rules.right - width(whole)));
-    // The line leads down through the lanes below, so those must be free as well.
-    const auto occupied = [&](int end) { return end > label.left; };
-    const auto free = static_cast<size_t>(std::find_if(taken.begin(), taken.end(), occupied) - taken.begin());
-    if (free == 0) continue;
-    // The next `free` words find room below this label; before the one after them it has to end.
-    const size_t next = i + free;
-    const int room = next < wishes.size() ? wishes[next].at - rules.gap - label.left : rules.right - label.left;
+    // Before as many words as there are lanes have begun, it must end, or one of them would have no room.
+    const size_t last = i + taken.size();
+    const int room = (last < wishes.size() ? wishes[last].at - rules.gap : rules.right) - label.left;
     label.text = shorten(whole, room, width);
     if (label.text.empty()) continue;
     const int end = label.left + width(label.text) + rules.gap;
-    size_t lane = 0;
-    while (lane + 1 < free && i + lane + 1 < wishes.size() && wishes[i + lane + 1].at < end) ++lane;
-    label.lane = static_cast<int>(lane);
-    taken[lane] = end;
+    size_t covered = 0;  // starts of the next words
+    while (i + covered + 1 < wishes.size() && wishes[i + covered + 1].at < end) ++covered;
+    const std::optional<size_t> lane = choose_lane(taken, label.left, covered);
+    if (!lane) continue;
+    label.lane = static_cast<int>(*lane);
+    taken[*lane] = end;
   }
   return labels;
 }

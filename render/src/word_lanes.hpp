@@ -25,8 +25,8 @@ struct LaneRules {
   int gap = 8;              ///< pixels between two labels of one lane
 };
 
-/// One label per wish. Labels of a lane do not touch, and no line crosses a label below its own: a word whose label
-/// would run over the next words' starts stands above theirs.
+/// One label per wish. Labels of a lane do not touch. A word whose label would run over the next words' starts stands
+/// above theirs; only where words are dense does a line pass behind a label below its own.
 /// @param wishes  ascending
 /// @param width   pixels of a text
 std::vector<LaneLabel> place_labels(const std::vector<LaneWish>& wishes, const LaneRules& rules,

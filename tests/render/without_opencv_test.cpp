@@ -4,6 +4,7 @@
 #include <gaze/render/overlay.hpp>
 
 #include "records.hpp"
+#include "sounds.hpp"
 
 CATCH_TEST_CASE("without OpenCV: image files and pictures in bundles are refused with what to rebuild") {
   const std::string rebuild = "this build of Gaze has no OpenCV; rebuild with -DGAZE_WITH_OPENCV=ON";
@@ -22,4 +23,20 @@ CATCH_TEST_CASE("without OpenCV: a picture given as a tensor is composed, stamp 
   const gaze::Composition composition = gaze::compose(gaze::test::planted(6, 10, {3, -1}, 200, 400));
   CATCH_CHECK(composition.words[0].rgb_hwc.ne(composition.base_hwc).any().item<bool>());
   CATCH_CHECK(composition.words[1].rgb_hwc.ne(composition.base_hwc).any().item<bool>());
+}
+
+CATCH_TEST_CASE("without OpenCV: plots of a sound are refused, its word times are not") {
+  const gaze::test::TempDir dir;
+  gaze::BundleOptions options;
+  options.out_dir = dir / "out";
+  const gaze::AttentionRecord record = gaze::test::planted_sound(2, {0.5, 1.2});
+  gaze::BundleSink sink(options);
+  GAZE_REQUIRE_REFUSED(sink.consume(record), gaze::DropReason::RenderError, "this build of Gaze has no OpenCV");
+  options.delivery = gaze::Delivery::Map;
+  gaze::BundleSink maps(options);
+  std::string published;
+  maps.on_published([&](const std::string&, const std::string& path) { published = path; });
+  maps.consume(record);
+  CATCH_CHECK(gaze::test::list(published) ==
+              std::vector<std::string>{"maps.safetensors", "request.json", "words.json"});
 }

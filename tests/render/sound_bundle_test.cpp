@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// Bundles of sounds: pages, word files, facts, refusals, and the bytes that cross.
+#include <gaze/ops/transfer.hpp>
+#include <gaze/render/bundle.hpp>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "frame_ring.hpp"
+#include "sound_canvas.hpp"
+#include "sound_panel_opencv.hpp"
+#include "sounds.hpp"
+
+namespace {
+
+using gaze::AttentionRecord;
+using gaze::BundleOptions;
+using gaze::BundleSink;
+using gaze::DropReason;
+using gaze::kPlotLeft;
+using gaze::ops::Cargo;
+using gaze::ops::Ledger;
+using gaze::test::planted_sound;
+using gaze::test::TempDir;
+using nlohmann::json;
+
+using List = std::vector<std::string>;
+
+constexpr int64_t kHead = 92;  // pixels of the title and the scale, which no plot reaches
+
+BundleOptions into(const TempDir& dir) {
+  BundleOptions options;
+  options.out_dir = dir / "out";
+  return options;
+}
+
+std::string publish(const BundleOptions& options, const AttentionRecord& record,
+                    std::shared_ptr<gaze::FrameRing> ring = nullptr) {
+  BundleSink sink(options, std::move(ring));
+  std::string published;
+  sink.on_published([&](const std::string&, const std::string& path) { published = path; });
+  sink.consume(record);
+  return published;
+}
+
+json sidecar(const std::string& bundle) { return json::parse(gaze::test::read_bytes(bundle + "/request.json")); }
+
+/// [height, width]: by how much a picture of the bundle differs from the same without a tint, below the head.
+at::Tensor tint_of(const TempDir& dir, AttentionRecord record, const std::string& file) {
+  const at::Tensor tinted = gaze::decode(publish(into(dir), record) + "/" + file).to(at::kInt);
+  record.style.blend.alpha_max = 0;
+  const at::Tensor plain = gaze::decode(publish(into(dir), record) + "/" + file).to(at::kInt);
+  return (tinted - plain).abs().sum(2).narrow(0, kHead, tinted.size(0) - kHead);
+}
+
+/// Middle of the most tinted column, in pixels from the plot's left edge.
+double hottest_pixel(const at::Tensor& tint_yx) {
+  return static_cast<double>(tint_yx.sum(0).argmax().item<int64_t>() - kPlotLeft) + 0.5;
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("sound bundle: pages, a sheet and word times; all are listed") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(6, {0.51, 2.01, 4.4}, 10);
+  record.labels = {" Red", " five", "<eos>"};
+  record.prompt = "what was said?";
+  BundleOptions options = into(dir);
+  const std::string bundle = publish(options, record);
+  CATCH_CHECK(gaze::test::list(bundle) == List{"overlay.png", "request.json", "sheet.png", "words", "words.json"});
+  CATCH_CHECK(gaze::test::list(bundle + "/words") == List{"01-red.png", "02-five.png"});
+  const json root = sidecar(bundle);
+  CATCH_CHECK(root.at("files") == json({"overlay.png", "words/01-red.png", "words/02-five.png", "sheet.png",
+                                        "words.json", "request.json"}));
+  const at::Tensor page = gaze::decode(bundle + "/overlay.png");
+  CATCH_CHECK(page.size(1) == 1600);
+  CATCH_CHECK(gaze::decode(bundle + "/words/02-five.png").sizes() == page.sizes());
+  CATCH_CHECK(gaze::decode(bundle + "/sheet.png").size(1) == 1600);
+
+  options.word_files = {gaze::WordFile::TextGrid, gaze::WordFile::Vtt, gaze::WordFile::Srt};
+  options.format = gaze::ImageFormat::Jpeg;
+  options.maps = true;
+  CATCH_CHECK(gaze::test::list(publish(options, record)) == List{"maps.safetensors", "overlay.jpg", "request.json",
+                                                                 "sheet.jpg", "words", "words.TextGrid", "words.json",
+                                                                 "words.srt", "words.vtt"});
+}
+
+CATCH_TEST_CASE("sound bundle: request.json says when each word was heard") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(6, {0.51, 2.01}, 10, 2);
+  record.labels = {" red", " five"};
+  record.sound.start_seconds = 100;
+  // As wide as a syllable, for alignment takes a single key for an outlier.
+  record.map_tc[1].narrow(0, 96, 9).fill_(0.1);
+  record.map_tc[1][100] = 0.11;
+  record.mass_t = record.map_tc.sum(1);
+  const json root = sidecar(publish(into(dir), record));
+  CATCH_CHECK(root.at("picture").is_null());
+  const json& sound = root.at("sound");
+  CATCH_CHECK(sound.at("seconds") == 6);
+  CATCH_CHECK(sound.at("start_seconds") == 100);
+  CATCH_CHECK(sound.at("sample_rate_hz") == 16000);
+  CATCH_CHECK(sound.at("channels") == 2);
+  CATCH_CHECK(sound.at("seconds_per_key") == 0.02);
+  CATCH_CHECK(sound.at("windows") == 1);
+  CATCH_CHECK(sound.at("aligned") == "attention");
+  // A tenth of the attention is spread over 10 s, 4 of which are padding: 0.05 x 0.4.
+  CATCH_CHECK(sound.at("padding").get<double>() == Approx(0.05 * 0.4).epsilon(1e-3));
+  const json& word = root.at("words").at(1);
+  CATCH_CHECK(word.at("file") == "words/02-five.png");
+  CATCH_CHECK(word.at("hot_point").is_null());
+  CATCH_CHECK(word.at("hot_seconds").get<double>() == Approx(102.01));
+  CATCH_CHECK(word.at("start").get<double>() == Approx(101.92).margin(0.021));
+  CATCH_CHECK(word.at("end").get<double>() == Approx(102.10).margin(0.021));
+  CATCH_CHECK(word.at("confidence").get<double>() > 0.9);
+  CATCH_CHECK(word.at("mass_on_padding").get<double>() == Approx(0.02).epsilon(1e-3));
+  CATCH_CHECK(word.contains("silence"));
+  CATCH_CHECK(root.at("summary").at("start").is_null());
+  CATCH_CHECK(root.at("note") == "Attention shows where the model listened, which is evidence, not proof.");
+  record.style.align_to_energy = true;
+  CATCH_CHECK(sidecar(publish(into(dir), record)).at("sound").at("aligned") ==
+              "attention, moved to the sound's energy");
+}
+
+CATCH_TEST_CASE("sound bundle: the tint is hottest where attention was planted, to one key") {
+  const TempDir dir;
+  for (const double planted : {0.01, 0.51, 2.01, 3.333, 5.99}) {
+    CATCH_INFO(planted << " s");
+    AttentionRecord record = planted_sound(6, {planted}, 10);
+    record.labels = {" word"};
+    for (const std::string file : {"overlay.png", "words/01-word.png"}) {
+      CATCH_INFO(file);
+      const double found = hottest_pixel(tint_of(dir, record, file)) * 6 / 1500;
+      CATCH_CHECK(std::abs(found - planted) <= gaze::test::kKeySeconds);
+    }
+  }
+}
+
+CATCH_TEST_CASE("sound bundle: nothing behind the recording's end is tinted, though padding was attended to") {
+  const TempDir dir;
+  // All over the padding, and on the last key that begins within the recording and ends behind it.
+  AttentionRecord record = planted_sound(5.01, {5.005, 7, 9}, 10);
+  record.labels = {" a", " b", " c"};
+  const at::Tensor tint_yx = tint_of(dir, record, "overlay.png");
+  CATCH_CHECK(tint_yx.any().item<bool>());
+  CATCH_CHECK_FALSE(tint_yx.narrow(1, 0, kPlotLeft).any().item<bool>());
+  CATCH_CHECK_FALSE(tint_yx.narrow(1, kPlotLeft + 1500, 36).any().item<bool>());
+}
+
+CATCH_TEST_CASE("sound bundle: 65 s are three rows, of which the last ends with the recording") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(65, {3.01, 64.97}, 66);
+  record.labels = {" first", " last"};
+  const at::Tensor tint_yx = tint_of(dir, record, "overlay.png");
+  const gaze::SoundLayout layout = gaze::lay_out_sound(65, 1);
+  CATCH_REQUIRE(layout.rows == 3);
+  const int64_t row = tint_yx.size(0) / 3;
+  CATCH_CHECK(row > layout.row_height());
+  CATCH_CHECK(std::abs(hottest_pixel(tint_yx.narrow(0, 0, row)) * 22 / 1500 - 3.01) <= 0.02);
+  CATCH_CHECK_FALSE(tint_yx.narrow(0, row, row).any().item<bool>());
+  const at::Tensor last_yx = tint_yx.narrow(0, 2 * row, row);
+  CATCH_CHECK(std::abs(44 + hottest_pixel(last_yx) * 22 / 1500 - 64.97) <= 0.02);
+  CATCH_CHECK_FALSE(last_yx.narrow(1, kPlotLeft + 1432, 1600 - kPlotLeft - 1432).any().item<bool>());
+  // Paper behind the end, but for what is written about the words.
+  const at::Tensor page = gaze::decode(publish(into(dir), record) + "/overlay.png");
+  const at::Tensor behind = page.narrow(0, page.size(0) - 150, 90).narrow(1, kPlotLeft + 1440, 90);
+  CATCH_CHECK(at::equal(behind, at::tensor({252, 252, 250}, at::kByte).expand_as(behind)));
+}
+
+CATCH_TEST_CASE("sound bundle: a sheet for any number of words, and any text") {
+  const TempDir dir;
+  for (const size_t words : {0, 1, 70}) {
+    CATCH_INFO(words << " words");
+    std::vector<double> hot;
+    for (size_t w = 0; w <= words; ++w) hot.push_back(0.01 + 0.04 * static_cast<double>(w));
+    AttentionRecord record = planted_sound(3, hot);
+    for (size_t w = 0; w < words; ++w) {
+      record.labels.push_back(w % 3 == 0 ? " \xE7\x8A\xAC" : " " + std::string(1 + 5 * w, 'w'));
+    }
+    record.labels.emplace_back("<eos>");
+    record.prompt = std::string(3000, 'p') + "\n\x01\xFF";
+    const at::Tensor sheet = gaze::decode(publish(into(dir), record) + "/sheet.png");
+    CATCH_CHECK(sheet.size(0) > 600 + 60 * static_cast<int64_t>(std::min<size_t>(words, 58)));
+    CATCH_CHECK(sheet.size(0) < 8000);
+  }
+}
+
+CATCH_TEST_CASE("sound bundle: what cannot be drawn leaves its reason") {
+  const TempDir dir;
+  const auto refused = [&](const AttentionRecord& record, DropReason reason, const std::string& text) {
+    GAZE_REQUIRE_REFUSED(publish(into(dir), record), reason, text);
+  };
+  AttentionRecord broken = planted_sound(2, {0.5});
+  broken.sound.samples[0][12345] = std::numeric_limits<float>::quiet_NaN();
+  refused(broken, DropReason::DecodeFailed, "expected finite samples");
+  AttentionRecord silent = planted_sound(2, {0.5});
+  silent.sound = {};
+  refused(silent, DropReason::DecodeFailed, "sound: expected samples or the path of a file");
+  AttentionRecord short_keys = planted_sound(2, {0.5});
+  short_keys.sound.samples = gaze::test::tone(4);
+  refused(short_keys, DropReason::GridMismatch, "sound: expected at most 2.00 s");
+  for (const std::string& bundle : gaze::test::list(dir / "out")) {
+    CATCH_CHECK(gaze::test::list(dir / "out/" + bundle) == List{"request.json"});
+    CATCH_CHECK(sidecar(dir / "out/" + bundle).at("sound").is_null());
+  }
+}
+
+CATCH_TEST_CASE("sound bundle: maps alone need no recording and draw nothing") {
+  const TempDir dir;
+  BundleOptions options = into(dir);
+  options.delivery = gaze::Delivery::Map;
+  AttentionRecord record = planted_sound(6, {0.51, 2.01}, 10);
+  record.labels = {" red", " five"};
+  const std::string bundle = publish(options, record);
+  CATCH_CHECK(gaze::test::list(bundle) == List{"maps.safetensors", "request.json", "words.json"});
+  CATCH_CHECK(sidecar(bundle).at("words").at(0).at("file").is_null());
+  record.sound = {};
+  const json root = sidecar(publish(options, record));
+  CATCH_CHECK(root.at("sound").at("channels").is_null());
+  CATCH_CHECK(root.at("words").at(1).at("hot_seconds").get<double>() == Approx(2.01));
+}
+
+CATCH_TEST_CASE("sound bundle: frames, the map, levels and figures cross, to the byte") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(6, {0.51, 2.01, 4.4, 5.2}, 10);
+  record.labels = {" go", "ld", " five"};  // 2 words of 3 tokens; the fourth has no label
+  constexpr int64_t kTokens = 4, kLabelled = 3, kWords = 2, kCells = 300;
+  const auto ring = std::make_shared<gaze::FrameRing>(gaze::ops::Route{at::kCPU, true});
+  const Ledger before = gaze::ops::ledger();
+  const std::string apart = publish(into(dir), record, ring);
+  const Ledger after = gaze::ops::ledger();
+  const auto back = [&](Cargo cargo) { return after.back(cargo).bytes - before.back(cargo).bytes; };
+  const auto up = [&](Cargo cargo) { return after.up(cargo).bytes - before.up(cargo).bytes; };
+  const gaze::SoundLayout layout = gaze::lay_out_sound(6, 1);
+  const int64_t plot = layout.height() * layout.width * 3;
+  const int64_t strip = gaze::SoundCanvas::kStripHeight * layout.width * 3;
+  CATCH_CHECK(back(Cargo::Frame) == (1 + kWords) * plot + kWords * strip);
+  CATCH_CHECK(back(Cargo::Map) == 4 * kLabelled * kCells);
+  // As of a picture but the hottest pixels; levels; the share on padding; the hottest cells; the loudest sample.
+  constexpr int64_t kAnalysis = 8 * (3 * kTokens + 2 + 4 * (1 + kWords));
+  CATCH_CHECK(back(Cargo::Figures) == kAnalysis + 4 * kCells + 8 * kTokens + 8 * (1 + kWords) + 8);
+  CATCH_CHECK(back(Cargo::Picture) + back(Cargo::Table) == 0);
+  CATCH_CHECK(up(Cargo::Picture) == 4 * 6 * gaze::test::kRate);  // the samples
+  CATCH_CHECK(up(Cargo::Table) == 0);
+
+  const std::string here = publish(into(dir), record);
+  for (const std::string file : {"overlay.png", "sheet.png", "words/01-gold.png", "words/02-five.png", "words.json"}) {
+    CATCH_INFO(file);
+    CATCH_CHECK(gaze::test::read_bytes(here + "/" + file) == gaze::test::read_bytes(apart + "/" + file));
+  }
+}
