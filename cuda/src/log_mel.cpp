@@ -95,7 +95,9 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
     const at::Tensor spectrum_ft =
         at::stft(padded, window, hop, taper, hann, /*center=*/false, "constant", /*normalized=*/false,
                  /*onesided=*/true, /*return_complex=*/true);
-    const at::Tensor power_ft = at::view_as_real(spectrum_ft).square().sum(-1);
+    // Real and imaginary parts by themselves: a sum over the last axis of two takes ten times as long.
+    const at::Tensor parts_ftc = at::view_as_real(spectrum_ft), imaginary_ft = parts_ftc.select(-1, 1);
+    const at::Tensor power_ft = parts_ftc.select(-1, 0).square().addcmul_(imaginary_ft, imaginary_ft);
     mel_mt.narrow(1, first, count).copy_(at::mm(filters_mf, power_ft));
   }
   const at::Tensor loudest = mel_mt.amax();
