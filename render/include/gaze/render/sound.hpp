@@ -21,8 +21,8 @@ struct Recording {
   }
 };
 
-/// Reads a sound's file, or arranges its tensor; integers become -1..1. Values are looked at by nobody: samples that are
-/// not finite are found when the recording is drawn.
+/// Reads a sound's file, or arranges its tensor; integers become -1..1. Values are looked at by nobody: samples that
+/// are not finite are found when the recording is drawn.
 /// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
 GAZE_API Recording decode(const Sound& sound);
 
@@ -47,8 +47,8 @@ struct HeardWord {
 struct Hearing {
   std::vector<HeardWord> words;
   HeardWord summary;
-  double seconds = 0;          ///< of the recording
-  double start_seconds = 0;    ///< of the recording within a longer one
+  double seconds = 0;        ///< of the recording
+  double start_seconds = 0;  ///< of the recording within a longer one
   double seconds_per_key = 0;
   double range_max_lift = 1;
   bool sinks_subtracted = false;
