@@ -45,7 +45,7 @@ std::vector<std::string> word_warnings(const HeardWord& word) {
 std::string describe_recording(const HeardAnalysis& heard) {
   const int64_t channels = heard.recording.samples_ct.size(0);
   std::string text = clock_text(heard.hearing.seconds, 2);
-  if (heard.hearing.seconds >= 60) text += " min";
+  if (heard.hearing.seconds >= 60) text += heard.hearing.seconds >= 3600 ? " h" : " min";
   text += print(", %g kHz, ", static_cast<double>(heard.recording.sample_rate_hz) / 1000);
   text += channels == 1   ? "mono"
           : channels == 2 ? "stereo"
