@@ -178,6 +178,7 @@ void check_as_far_as_known(const Field& field, const Geometry& geometry) {
     trial.video->frames = trial.video->temporal_merge;
     trial.video->frame = -1;
   }
+  if (trial.time && trial.cols == 0) trial.cols = 1;
   if (!trial.spans.empty() && trial.picture == -1) trial.picture = 0;
   if (field.has("spans") && field.at("spans").value().is_object()) {
     trial.picture = -1;
@@ -223,6 +224,7 @@ Geometry read_geometry(const Field& field, const std::optional<ImageInput>& imag
   check_kind(field, geometry);
   read_input(field, image, geometry);
   for (const auto& [name, value] : {std::pair{"rows", geometry.rows}, std::pair{"cols", geometry.cols}}) {
+    if (geometry.time) break;  // without keys: as many as the row has
     if (value == 0 && (geometry.patch == 0 || geometry.rows + geometry.cols > 0)) {
       field.refuse("the field " + std::string(name) + (geometry.patch == 0 ? " (or patch)" : ""), "none");
     }

@@ -291,4 +291,12 @@ CATCH_TEST_CASE("profile: a sound's keys and the wish to verify are read") {
   CATCH_CHECK_THROWS_WITH(with(R"({"rows": 1, "time": {"keys": 3, "seconds_per_key": 1}})"),
                           Contains("geometry.rows: expected no rows beside time"));
   CATCH_CHECK_FALSE(with(R"({"rows": 1, "cols": 3})").verify);
+  gaze::Geometry open = *with(R"({"leading": 2, "time": {"seconds_per_key": 0.02}})").geometry;
+  CATCH_CHECK(open.cols == 0);
+  gaze::take_row(open, 52);
+  CATCH_CHECK(open.cols == 50);
+  CATCH_CHECK(open.time->whole);
+  gaze::check_keys(open, 52, true);
+  gaze::take_row(open, 60);  // stated by now
+  CATCH_CHECK(open.cols == 50);
 }
