@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import early_fusion
 import model as m
 import scenes as sc
+from decoder import Attention
 
 TEST_SEED = 9_000_000
 TOLERANCE_PX = 48.0  # half a cell
@@ -50,7 +51,7 @@ def picture_attention(model: nn.Module, image_bchw: Tensor, tokens_bt: Tensor) -
     """Weights on the picture [layers, B, heads, T, 60] of one teacher-forced pass, recomputed from what each attention was called with."""
     rows = []
 
-    def note_cross(attention: m.Attention, inputs: tuple, _) -> None:
+    def note_cross(attention: Attention, inputs: tuple, _) -> None:
         x_bqd, k_bhkc = inputs[0], inputs[1]
         rows.append(torch.softmax(attention.split(attention.q(x_bqd)) @ k_bhkc.transpose(2, 3) * attention.scale, dim=-1))
 

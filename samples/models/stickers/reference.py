@@ -15,13 +15,14 @@ from torch import Tensor
 import evaluate
 import model as m
 import scenes as sc
+from decoder import Attention
 
 
 def attention_of_forward(model: m.StickerReader, image_bchw: Tensor, tokens_bt: Tensor) -> dict[str, Tensor]:
     attention: dict[str, Tensor] = {}
 
     def note_at(site: str):
-        def note(module: m.Attention, inputs: tuple) -> None:
+        def note(module: Attention, inputs: tuple) -> None:
             x_bqd, k_bhkc, _, hidden_qk = inputs
             scores_bhqk = module.split(module.q(x_bqd)) @ k_bhkc.transpose(2, 3) * module.scale
             if hidden_qk.numel() > 0:
@@ -29,7 +30,7 @@ def attention_of_forward(model: m.StickerReader, image_bchw: Tensor, tokens_bt: 
             attention[site] = torch.softmax(scores_bhqk, dim=-1).contiguous()
         return note
 
-    hooks = [module.register_forward_pre_hook(note_at(site)) for site, module in model.named_modules() if isinstance(module, m.Attention)]
+    hooks = [module.register_forward_pre_hook(note_at(site)) for site, module in model.named_modules() if isinstance(module, Attention)]
     with torch.no_grad():
         model(image_bchw, tokens_bt)
     for hook in hooks:
