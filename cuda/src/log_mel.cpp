@@ -19,8 +19,10 @@ namespace gaze::ops {
 namespace {
 
 constexpr const char* kOp = "log_mel";
-/// Of one window, and of all windows that are transformed together: an hour must not lie in memory frame by frame.
-constexpr int64_t kMostWindow = 1 << 24, kMostTogether = 1 << 22;
+constexpr int64_t kMostWindow = 1 << 24;
+/// Samples of all windows that are transformed together: an hour must not lie in memory frame by frame. On the CPU they
+/// stay in its caches, on a GPU few launches count.
+constexpr int64_t kTogetherCpu = 1 << 17, kTogetherGpu = 1 << 22;
 
 /// A duration in whole samples, at least one.
 int64_t samples_of(const char* argument, double seconds, int64_t sample_rate_hz) {
@@ -84,7 +86,8 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
                                           route_to(samples_ct.device()), Cargo::Table);
   const at::Tensor hann = at::hann_window(taper, samples_ct.options());
   at::Tensor mel_mt = at::empty({options.mels, frames}, samples_ct.options());
-  const int64_t together = std::max<int64_t>(1, kMostTogether / std::max(window, hop));
+  const int64_t together =
+      std::max<int64_t>(1, (samples_ct.is_cpu() ? kTogetherCpu : kTogetherGpu) / std::max(window, hop));
   for (int64_t first = 0; first < frames; first += together) {
     const int64_t count = std::min(together, frames - first);
     // Frame t is centred at t x hop; zeros lie before and behind the recording.

@@ -2,15 +2,14 @@
 #include "alignment.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
 namespace gaze {
 namespace {
 
-// As in openai/whisper's timing.py.
-constexpr int64_t kFilterKeys = 7;
+// A median of seven keys, as in openai/whisper's timing.py, reaches three keys to either side.
+constexpr int64_t kReach = 3;
 // A row's background: what this share of its keys lies at or below.
 constexpr double kBackgroundQuantile = 0.4;
 // A word's own keys lie above this share of its peak: lower, it reaches into pauses; higher, it loses soft ends.
@@ -30,19 +29,37 @@ using Values = std::vector<float>;
 
 int64_t reflected(int64_t k, int64_t keys) { return k < 0 ? -k : k >= keys ? 2 * (keys - 1) - k : k; }
 
+void order(float& low, float& high) {
+  const float least = std::min(low, high);
+  high = std::max(low, high);
+  low = least;
+}
+
+// Of seven: the extremes of five go, then those of the rest and the sixth, then the seventh decides. Without branches,
+// so that neighbours are done side by side.
+float median(const float* seven) {
+  float a = seven[0], b = seven[1], c = seven[2], d = seven[3], e = seven[4], f = seven[5], g = seven[6];
+  order(a, b), order(c, d), order(a, c), order(b, d), order(a, e), order(d, e);
+  order(b, c), order(d, f), order(b, d), order(c, f);
+  order(c, d);
+  return std::max(c, std::min(d, g));
+}
+
 // Along each row.
 Values median_filtered(const Values& map_tk, int64_t tokens, int64_t keys) {
-  constexpr int64_t kReach = kFilterKeys / 2;
   if (keys <= kReach) return map_tk;
   Values out_tk(map_tk.size());
-  std::array<float, kFilterKeys> near{};
+  Values padded_k(static_cast<size_t>(keys + 2 * kReach));
   for (int64_t t = 0; t < tokens; ++t) {
     const float* row_k = map_tk.data() + t * keys;
-    for (int64_t k = 0; k < keys; ++k) {
-      for (int64_t i = 0; i < kFilterKeys; ++i) near[static_cast<size_t>(i)] = row_k[reflected(k + i - kReach, keys)];
-      std::nth_element(near.begin(), near.begin() + kReach, near.end());
-      out_tk[static_cast<size_t>(t * keys + k)] = near[kReach];
+    std::copy(row_k, row_k + keys, padded_k.begin() + kReach);
+    for (int64_t i = 1; i <= kReach; ++i) {
+      padded_k[static_cast<size_t>(kReach - i)] = row_k[reflected(-i, keys)];
+      padded_k[static_cast<size_t>(kReach + keys - 1 + i)] = row_k[reflected(keys - 1 + i, keys)];
     }
+    const float* near_k = padded_k.data();
+    float* out_k = out_tk.data() + t * keys;
+    for (int64_t k = 0; k < keys; ++k) out_k[k] = median(near_k + k);
   }
   return out_tk;
 }

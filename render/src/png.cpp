@@ -103,13 +103,19 @@ uint64_t load_8(const uint8_t* from) {
 }
 
 void find_runs(const uint8_t* bytes, size_t count, std::vector<Run>& runs) {
+  constexpr size_t kGroup = 16;  // shorter runs save little, and each costs as much as many literals
+  const auto zeros = [&](size_t i) {
+    uint64_t any = 0;
+    for (size_t word = 0; word < kGroup; word += 8) any |= load_8(bytes + i + word);
+    return any == 0;
+  };
   runs.clear();
-  for (size_t i = 0; i + 8 <= count; i += 8) {
-    if (load_8(bytes + i) != 0) continue;
-    size_t end = i + 8;
-    while (end + 8 <= count && load_8(bytes + end) == 0) end += 8;
+  for (size_t i = 0; i + kGroup <= count; i += kGroup) {
+    if (!zeros(i)) continue;
+    size_t end = i + kGroup;
+    while (end + kGroup <= count && zeros(end)) end += kGroup;
     runs.push_back({i, end});
-    i = end;  // these eight are not all zero
+    i = end;  // this group is not all zero
   }
 }
 
@@ -225,19 +231,25 @@ void put_block(Bits& bits, const uint8_t* bytes, size_t count, bool last, std::v
   bits.put(codes[kEndOfBlock].bits, codes[kEndOfBlock].length);
 }
 
-// zlib's checksum.
+// zlib's checksum: the sum of all bytes, and the sum of those sums after every byte.
 class Adler {
  public:
   void add(const uint8_t* bytes, size_t count) {
     for (; count >= kStep; bytes += kStep, count -= kStep) {
-      uint32_t sum = 0, before = 0, weighted = 0;
+      // By a byte's place in its group, so that no lane waits for another: its sum over the groups, and the sum of what
+      // that was before each group.
+      uint16_t sums[kGroup] = {}, befores[kGroup] = {};
       for (size_t group = 0; group < kStep; group += kGroup) {
-        before += sum;
         for (size_t i = 0; i < kGroup; ++i) {
-          sum += bytes[group + i];
-          // As int16, which the compiler multiplies in pairs.
-          weighted += static_cast<uint32_t>(static_cast<int16_t>(kGroup - i) * static_cast<int16_t>(bytes[group + i]));
+          befores[i] = static_cast<uint16_t>(befores[i] + sums[i]);
+          sums[i] = static_cast<uint16_t>(sums[i] + bytes[group + i]);
         }
+      }
+      uint32_t sum = 0, before = 0, weighted = 0;
+      for (uint32_t i = 0; i < kGroup; ++i) {
+        sum += sums[i];
+        before += befores[i];
+        weighted += (kGroup - i) * sums[i];
       }
       second_ = (second_ + kStep * first_ + kGroup * before + weighted) % kModulus;
       first_ = (first_ + sum) % kModulus;
@@ -251,7 +263,7 @@ class Adler {
 
  private:
   static constexpr uint32_t kModulus = 65521;
-  static constexpr size_t kStep = 2048, kGroup = 64;
+  static constexpr uint32_t kGroup = 32, kStep = 16 * kGroup;  // 16 groups: `befores` stay below 2^16
   uint32_t first_ = 1, second_ = 0;
 };
 
@@ -287,6 +299,22 @@ void filter_row(Filter filter, const uint8_t* row, const uint8_t* above, size_t 
   }
 }
 
+// How many of the bytes are not 0.
+size_t count_left(const uint8_t* bytes, size_t count) {
+  constexpr size_t kLanes = 64;
+  size_t left = 0;
+  while (count >= kLanes) {
+    const size_t groups = std::min<size_t>(count / kLanes, 255);  // a lane is a byte, so that vectors hold many
+    uint8_t lanes[kLanes] = {};
+    for (size_t group = 0; group < groups; ++group, bytes += kLanes) {
+      for (size_t i = 0; i < kLanes; ++i) lanes[i] = static_cast<uint8_t>(lanes[i] + (bytes[i] != 0));
+    }
+    left += std::accumulate(lanes, lanes + kLanes, size_t{0});
+    count -= groups * kLanes;
+  }
+  return left + static_cast<size_t>(std::count_if(bytes, bytes + count, [](uint8_t byte) { return byte != 0; }));
+}
+
 // A picture and its filtered rows.
 class Rows {
  public:
@@ -300,17 +328,17 @@ class Rows {
   // The average, which suits photographs, unless another leaves clearly less in some of the rows: drawings.
   Filter best_filter(int64_t first, int64_t end, uint8_t* scratch) const {
     const auto left_by = [&](Filter candidate) {
-      std::ptrdiff_t left = 0;
+      size_t left = 0;
       for (int64_t y = first; y < end; y += kRowsPerSample) {
         filter(candidate, y, scratch);
-        left += std::count_if(scratch, scratch + row_bytes_ + 1, [](uint8_t byte) { return byte != 0; });
+        left += count_left(scratch, row_bytes_ + 1);
       }
       return left;
     };
     Filter best = Filter::Average;
-    std::ptrdiff_t least = left_by(best) / 8 * 7;
+    size_t least = left_by(best) / 8 * 7;
     for (const Filter candidate : {Filter::Left, Filter::Above}) {
-      const std::ptrdiff_t left = left_by(candidate);
+      const size_t left = left_by(candidate);
       if (left >= least) continue;
       least = left;
       best = candidate;

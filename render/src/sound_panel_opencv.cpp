@@ -2,7 +2,6 @@
 #include "sound_panel_opencv.hpp"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <gaze/ops/sound.hpp>
 #include <gaze/render/opencv.hpp>
 
@@ -143,9 +142,9 @@ SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard
   place_marks();
   summary_hwc_ = blank(heard.hearing.summary.range_max_lift);
   word_hwc_ = blank(heard.hearing.range_max_lift);
-  page_hwc_ = at::empty_like(word_hwc_);
   cv::Mat words = view(word_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(words, row, kFaint, kFaintText);
+  page_hwc_ = word_hwc_.clone();
   cv::Mat summary = view(summary_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(summary, row, kBar, kInk);
 }
@@ -232,9 +231,16 @@ void SoundPanel::draw_plots(cv::Mat& page, const at::Tensor& plot_hwc) const {
   }
 }
 
-at::Tensor SoundPanel::summary_page(const at::Tensor& plot_hwc) const {
-  at::Tensor page_hwc = summary_hwc_.clone();
-  cv::Mat page = view(page_hwc);
+// What the word before left beside the plots, which are drawn anew whole.
+void SoundPanel::restore(cv::Mat& page) const {
+  const cv::Mat blank = view(word_hwc_);
+  const auto rows = [&](int top, int end) { blank.rowRange(top, end).copyTo(page.rowRange(top, end)); };
+  rows(0, kHeadHeight);
+  for (size_t row = 0; row < marks_.size(); ++row) rows(row_top(row), plot_top(row));
+}
+
+const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
+  cv::Mat page = view(summary_hwc_);
   draw_plots(page, plot_hwc);
   for (size_t row = 0; row < marks_.size(); ++row) {
     for (const Mark& mark : marks_[row]) {
@@ -247,12 +253,12 @@ at::Tensor SoundPanel::summary_page(const at::Tensor& plot_hwc) const {
   draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
             {describe_recording(heard_), figures[2], figures[3], figures[4], "colour scale of its own"},
             word_warnings(summary));
-  return page_hwc;
+  return summary_hwc_;
 }
 
 const at::Tensor& SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) {
-  page_hwc_.copy_(word_hwc_);
   cv::Mat page = view(page_hwc_);
+  restore(page);
   draw_plots(page, plot_hwc);
   for (size_t row = 0; row < marks_.size(); ++row) {
     const int bar_top = plot_top(row) - kBarZone + 2;

@@ -35,8 +35,8 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
 class SoundPanel {
  public:
   SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas);
-  /// uint8 [height, kSoundPageWidth, 3] on the CPU.
-  [[nodiscard]] at::Tensor summary_page(const at::Tensor& plot_hwc) const;
+  /// uint8 [height, kSoundPageWidth, 3] on the CPU. Drawn once.
+  [[nodiscard]] const at::Tensor& summary_page(const at::Tensor& plot_hwc);
   /// As above; valid until the next call.
   [[nodiscard]] const at::Tensor& word_page(size_t word, const at::Tensor& plot_hwc);
 
@@ -52,6 +52,7 @@ class SoundPanel {
   [[nodiscard]] at::Tensor blank(double top_lift) const;
   void draw_axes(cv::Mat& page, size_t row) const;
   void draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, const cv::Scalar& texts) const;
+  void restore(cv::Mat& page) const;
   void draw_plots(cv::Mat& page, const at::Tensor& plot_hwc) const;
 
   const AttentionRecord& record_;
@@ -60,8 +61,9 @@ class SoundPanel {
   const double full_scale_;
   std::vector<std::vector<Mark>> marks_;  ///< of each row
   int lanes_ = 1;
-  at::Tensor summary_hwc_, word_hwc_;  ///< pages without plots and titles
-  at::Tensor page_hwc_;                ///< of the latest word
+  at::Tensor summary_hwc_;
+  at::Tensor word_hwc_;  ///< without plot and title
+  at::Tensor page_hwc_;  ///< of the latest word
 };
 
 }  // namespace gaze

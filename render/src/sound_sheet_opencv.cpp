@@ -51,14 +51,16 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard
   const std::vector<Line> header = header_lines(record, kInner);
   const std::vector<Line> footer = footer_lines(notes_of(record, heard), evidence_note(record), kInner);
   const int summary_top = kMargin + height_of(header) + (header.empty() ? 0 : 16);
-  const int scale_top = summary_top + static_cast<int>(summary_page.size(0)) + 16;
+  const int summary_end = summary_top + static_cast<int>(summary_page.size(0));
+  const int scale_top = summary_end + 16;
   strips_top_ = scale_top + kScaleBlock;
   const int footer_top = strips_ > 0 ? strip_top(strips_) + kAxisHeight : scale_top;
   page_hwc_ = at::empty({footer_top + height_of(footer) + kMargin, kSoundPageWidth, 3}, at::kByte);
   cv::Mat page = view(page_hwc_);
-  page.setTo(kPaper);
+  page.rowRange(0, summary_top).setTo(kPaper);
+  view(summary_page).copyTo(page.rowRange(summary_top, summary_end));
+  page.rowRange(summary_end, page.rows).setTo(kPaper);
   draw_lines(page, header, kMargin, kMargin);
-  view(summary_page).copyTo(page(cv::Rect(0, summary_top, kSoundPageWidth, static_cast<int>(summary_page.size(0)))));
   const auto rule = [&](int y) { cv::line(page, {kMargin, y}, {kSoundPageWidth - kMargin, y}, kRule, 1); };
   if (!header.empty()) rule(summary_top);
   if (strips_ > 0) {

@@ -2,6 +2,7 @@
 #include "text_opencv.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <opencv2/imgproc.hpp>
@@ -69,20 +70,26 @@ void draw(cv::Mat& rgb, const std::string& line, int left, int baseline, const F
   for (const char c : line) {
     const auto at = static_cast<int>(std::lround(pen));
     const Glyph& glyph = glyph_of(c, face, at % kOversample);
-    const cv::Rect place(at / kOversample - kPad, 0, glyph.alpha.cols, glyph.alpha.rows);
-    const cv::Rect there = place & cv::Rect({0, 0}, alpha.size());
-    cv::Mat part = alpha(there);
-    cv::max(part, glyph.alpha(there - place.tl()), part);
+    const int from = at / kOversample - kPad, end = std::min(from + glyph.alpha.cols, alpha.cols);
+    for (int y = 0; y < alpha.rows; ++y) {
+      auto* line_x = alpha.ptr<uint8_t>(y);
+      const auto* glyph_x = glyph.alpha.ptr<uint8_t>(y);
+      for (int x = from; x < end; ++x) line_x[x] = std::max(line_x[x], glyph_x[x - from]);
+    }
     pen += glyph.advance;
   }
   const cv::Rect target = cv::Rect({left - kPad, top}, alpha.size()) & cv::Rect({0, 0}, rgb.size());
+  const std::array<int, 3> ink{static_cast<int>(face.colour[0]), static_cast<int>(face.colour[1]),
+                               static_cast<int>(face.colour[2])};
   for (int y = target.y; y < target.y + target.height; ++y) {
     const uint8_t* alpha_x = alpha.ptr<uint8_t>(y - top) - (left - kPad);
     auto* rgb_x = rgb.ptr<cv::Vec3b>(y);
     for (int x = target.x; x < target.x + target.width; ++x) {
-      if (alpha_x[x] == 0) continue;
-      const double a = alpha_x[x] / 255.0;
-      for (int c = 0; c < 3; ++c) rgb_x[x][c] = cv::saturate_cast<uint8_t>(rgb_x[x][c] * (1 - a) + face.colour[c] * a);
+      const int a = alpha_x[x];
+      if (a == 0) continue;
+      for (int c = 0; c < 3; ++c) {
+        rgb_x[x][c] = static_cast<uint8_t>((rgb_x[x][c] * (255 - a) + ink[static_cast<size_t>(c)] * a + 127) / 255);
+      }
     }
   }
 }

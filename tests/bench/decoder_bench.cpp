@@ -170,7 +170,8 @@ Decoder blip(Form form, at::ScalarType type) {
 
 /// A transformer block of the UNet at 64 x 64: every query of one denoising step over the 77 words of the prompt.
 Decoder sdxl(Form form, at::ScalarType type) {
-  constexpr int64_t kSize = 640, kHeads = 10, kQueries = 4096, kWords = 77, kWordSize = 2048;
+  constexpr int64_t kSize = 640, kHeads = 10, kWords = 77, kWordSize = 2048;
+  const int64_t queries = settings().smoke ? 256 : 4096;
   Module module("Block");
   for (const char* norm : {"norm1", "norm2", "norm3"}) add_norm(module, norm, kSize, type);
   add_linear(module, "gate", 4 * kSize, kSize, type);
@@ -186,11 +187,11 @@ def forward(self, x, words):
     n = torch.layer_norm(x, [x.size(2)], self.norm3)
     return x + torch.linear(torch.linear(n, self.up) * torch.gelu(torch.linear(n, self.gate)), self.down)
 )JIT");
-  Decoder decoder{module,  {random({1, kQueries, kSize}, type), random({1, kWords, kWordSize}, type)},
+  Decoder decoder{module,  {random({1, queries, kSize}, type), random({1, kWords, kWordSize}, type)},
                   false,   1,
                   "attn2", {1, kWords}};
   decoder.prompt_tokens = 1;
-  decoder.max_tokens = kQueries;
+  decoder.max_tokens = queries;
   return decoder;
 }
 

@@ -26,7 +26,7 @@ constexpr const char* kUsage =
     "  --markdown=FILE    write environment and tables\n"
     "  --python=PROGRAM   python3 with matplotlib, for the line against it\n"
     "  --rounds=N         interleaved rounds of a line (41)\n"
-    "  --smoke            one round of everything\n";
+    "  --smoke            one round of everything, of SDXL with 256 queries\n";
 
 /// Takes our flags out of the command line. @return false when one was not understood
 bool take_flags(std::vector<char*>& arguments) {
