@@ -6,10 +6,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gaze/render/picture.hpp>
 
 #include <filesystem>
@@ -46,7 +48,11 @@ void write_speech_inputs() {
   // Two seconds that rise and fall, padded by the model itself.
   const at::Tensor time_s = at::arange(32000, at::kFloat) / 16000;
   const at::Tensor audio_bs = ((time_s * 2764.6).sin() * (time_s * 6.28).sin() * 0.4).unsqueeze(0);
-  save("speech_inputs.pt", tuple({audio_bs, at::full({1, 1}, 1, at::kLong), int64_t{30}}));
+  const at::Tensor prompt_bt = at::full({1, 1}, 1, at::kLong);
+  save("speech_inputs.pt", tuple({audio_bs, prompt_bt, int64_t{30}}));
+  // The same, padded to the model's window.
+  const at::Tensor window_bs = at::cat({audio_bs, at::zeros({1, 96000})}, 1);
+  save("speech_padded_inputs.pt", tuple({window_bs, prompt_bt, int64_t{2}}));
 }
 
 void write_stickers_inputs(const at::Tensor& image_bchw) {

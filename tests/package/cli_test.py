@@ -651,6 +651,23 @@ def speech_overlays_of_a_model_of_ones_own():
 
 
 @case
+def speech_probe_finds_the_seconds_per_key_and_the_padding():
+    model = SOURCE / "samples/models/speech/speech.pt"
+    for inputs, padding in (("speech_inputs.pt", None), ("speech_padded_inputs.pt", "the last 300 keys")):
+        out = done_by("probe", model, "--inputs", FILES / inputs, "--method", "generate", "--audio-arg", "0", "--sample-rate", "16000", "--out", "probed.json")
+        geometry = json.loads(Path("probed.json").read_text())["geometry"]
+        expect(geometry["time"]["seconds_per_key"] == 0.02 and geometry["time"].get("first_seconds", 0) == 0, inputs, geometry)
+        expect("give or take" not in out and (padding or "300 trailing") in out, inputs, out)
+
+
+@case
+def speech_heads_are_drawn():
+    model = SOURCE / "samples/models/speech/speech.pt"
+    done_by("heads", model, "--inputs", FILES / "speech_inputs.pt", "--method", "generate", "--picture", "heads.png")
+    expect(Path("heads.png").stat().st_size > 1000, "a picture of one row of cells")
+
+
+@case
 def speech_is_evaluated_for_people():
     out = done_by("evaluate", "--speech", "--recordings", "2")
     expect(re.search(r"^word error rate +[\d.]+ %", out, re.MULTILINE) and "median" in out, out)
