@@ -3,6 +3,7 @@
 #include <gaze/render/sound.hpp>
 
 #include "hooks_test.hpp"
+#include "support/devices.hpp"
 
 using hooks_test::MemorySink;
 
@@ -37,131 +38,144 @@ gaze::Options listening(const std::shared_ptr<MemorySink>& sink, int64_t keys) {
   return options;
 }
 
-at::Tensor samples(int64_t batch, int64_t count, uint64_t seed = 3) {
+at::Tensor samples(at::Device device, int64_t batch, int64_t count, uint64_t seed = 3) {
   auto generator = at::detail::createCPUGenerator(seed);
-  return at::randn({batch, count}, generator) * 0.3;
+  return (at::randn({batch, count}, generator) * 0.3).to(device);
 }
 
 }  // namespace
 
 CATCH_TEST_CASE("sound: without a request the recording is the model's own input, row by row") {
-  torch::jit::Module module = listener();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
-  const at::Tensor audio = samples(2, 40);
-  module.forward({audio, samples(2, 4).view({2, 1, 4})});
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 2);
-  for (int64_t row = 0; row < 2; ++row) {
-    const gaze::AttentionRecord record = sink->records()[static_cast<size_t>(row)];
-    CATCH_REQUIRE(record.error == "");
-    CATCH_CHECK(at::equal(record.sound.samples, audio[row]));
-    CATCH_CHECK(record.sound.sample_rate_hz == 100);
-    CATCH_CHECK(record.sound.padded);
-    CATCH_CHECK(gaze::hear(record).seconds == Approx(0.4));
+  for (const at::Device device : gaze::test::devices()) {
+    torch::jit::Module module = listener();
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
+    const at::Tensor audio = samples(device, 2, 40);
+    module.forward({audio, samples(device, 2, 4).view({2, 1, 4})});
+    CATCH_REQUIRE(gaze.flush());
+    CATCH_REQUIRE(sink->records().size() == 2);
+    for (int64_t row = 0; row < 2; ++row) {
+      const gaze::AttentionRecord record = sink->records()[static_cast<size_t>(row)];
+      CATCH_REQUIRE(record.error == "");
+      CATCH_CHECK(at::equal(record.sound.samples, audio[row]));
+      CATCH_CHECK(record.sound.sample_rate_hz == 100);
+      CATCH_CHECK(record.sound.padded);
+      CATCH_CHECK(gaze::hear(record).seconds == Approx(0.4));
+    }
   }
 }
 
 CATCH_TEST_CASE("sound: the host's recording goes before the model's input, and is copied when the request begins") {
-  torch::jit::Module module = listener();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
-  at::Tensor given = samples(1, 80)[0];
-  const at::Tensor before = given.clone();
-  gaze::RequestSpec spec;
-  spec.sound.samples = given;
-  spec.sound.sample_rate_hz = 200;
-  gaze::Request request = gaze.begin(std::move(spec));
-  given.zero_();
-  module.forward({samples(1, 40), samples(1, 4).view({1, 1, 4})});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_CHECK(at::equal(sink->records()[0].sound.samples, before));
-  CATCH_CHECK(sink->records()[0].sound.sample_rate_hz == 200);
-  CATCH_CHECK_FALSE(sink->records()[0].sound.padded);
+  for (const at::Device device : gaze::test::devices()) {
+    torch::jit::Module module = listener();
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
+    at::Tensor given = samples(device, 1, 80)[0];
+    const at::Tensor before = given.clone();
+    gaze::RequestSpec spec;
+    spec.sound.samples = given;
+    spec.sound.sample_rate_hz = 200;
+    gaze::Request request = gaze.begin(std::move(spec));
+    given.zero_();
+    module.forward({samples(device, 1, 40), samples(device, 1, 4).view({1, 1, 4})});
+    request.finish();
+    CATCH_REQUIRE(gaze.flush());
+    CATCH_CHECK(at::equal(sink->records()[0].sound.samples, before));
+    CATCH_CHECK(sink->records()[0].sound.sample_rate_hz == 200);
+    CATCH_CHECK_FALSE(sink->records()[0].sound.padded);
+  }
 }
 
 CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin with") {
-  for (const int64_t deferred : {int64_t{0}, int64_t{8}}) {
-    torch::jit::Module module = listener();
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Options options = listening(sink, 10);
-    options.deferred_tokens = deferred;
-    gaze::Gaze gaze = gaze::attach(module, options);
-    const at::Tensor audio = samples(1, 100);
-    gaze::Request request = gaze.begin();
-    const auto hear_part = [&](int64_t first, int64_t tokens) {
-      const at::Tensor keys = module.run_method("encode", audio.narrow(1, first, 40)).toTensor();
-      for (int64_t t = 0; t < tokens; ++t) {
-        module.run_method("step", samples(1, 4, 10 + static_cast<uint64_t>(first + t)).view({1, 1, 4}) * 9, keys);
+  for (const at::Device device : gaze::test::devices()) {
+    for (const int64_t deferred : {int64_t{0}, int64_t{8}}) {
+      torch::jit::Module module = listener();
+      auto sink = std::make_shared<MemorySink>();
+      gaze::Options options = listening(sink, 10);
+      options.deferred_tokens = deferred;
+      gaze::Gaze gaze = gaze::attach(module, options);
+      const at::Tensor audio = samples(device, 1, 100);
+      gaze::Request request = gaze.begin();
+      const auto hear_part = [&](int64_t first, int64_t tokens) {
+        const at::Tensor keys = module.run_method("encode", audio.narrow(1, first, 40)).toTensor();
+        for (int64_t t = 0; t < tokens; ++t) {
+          module.run_method("step", samples(device, 1, 4, 10 + static_cast<uint64_t>(first + t)).view({1, 1, 4}) * 9,
+                            keys);
+        }
+      };
+      hear_part(0, 2);
+      request.window(0.4);
+      request.window(0.6);  // before any token: the later one counts
+      hear_part(60, 3);
+      request.sound({.samples = audio[0], .sample_rate_hz = 100});
+      request.finish();
+      CATCH_REQUIRE(gaze.flush());
+      const gaze::AttentionRecord record = sink->records()[0];
+      CATCH_REQUIRE(record.error == "");
+      CATCH_REQUIRE(record.windows.size() == 2);
+      CATCH_CHECK(record.windows[0].first_token == 0);
+      CATCH_CHECK(record.windows[0].start_seconds == 0);
+      CATCH_CHECK(record.windows[1].first_token == 2);
+      CATCH_CHECK(record.windows[1].start_seconds == 0.6);
+      // By the book: a token's hottest key, in its part.
+      const gaze::Hearing hearing = gaze::hear([&] {
+        gaze::AttentionRecord raw = record;
+        raw.style.normalise.subtract_sinks = false;
+        return raw;
+      }());
+      CATCH_REQUIRE(hearing.words.size() == 5);
+      for (int64_t t = 0; t < 5; ++t) {
+        const int64_t first = t < 2 ? 0 : 60;
+        const at::Tensor q =
+            samples(device, 1, 4, 10 + static_cast<uint64_t>(first + (t < 2 ? t : t - 2))).view({4}) * 9;
+        const auto key = audio.narrow(1, first, 40).view({10, 4}).matmul(q).argmax().item<int64_t>();
+        CATCH_CHECK(hearing.words[static_cast<size_t>(t)].hot_seconds ==
+                    Approx(0.01 * static_cast<double>(first) + 0.04 * (static_cast<double>(key) + 0.5)));
       }
-    };
-    hear_part(0, 2);
-    request.window(0.4);
-    request.window(0.6);  // before any token: the later one counts
-    hear_part(60, 3);
-    request.sound({.samples = audio[0], .sample_rate_hz = 100});
-    request.finish();
-    CATCH_REQUIRE(gaze.flush());
-    const gaze::AttentionRecord record = sink->records()[0];
-    CATCH_REQUIRE(record.error == "");
-    CATCH_REQUIRE(record.windows.size() == 2);
-    CATCH_CHECK(record.windows[0].first_token == 0);
-    CATCH_CHECK(record.windows[0].start_seconds == 0);
-    CATCH_CHECK(record.windows[1].first_token == 2);
-    CATCH_CHECK(record.windows[1].start_seconds == 0.6);
-    // By the book: a token's hottest key, in its part.
-    const gaze::Hearing hearing = gaze::hear([&] {
-      gaze::AttentionRecord raw = record;
-      raw.style.normalise.subtract_sinks = false;
-      return raw;
-    }());
-    CATCH_REQUIRE(hearing.words.size() == 5);
-    for (int64_t t = 0; t < 5; ++t) {
-      const int64_t first = t < 2 ? 0 : 60;
-      const at::Tensor q = samples(1, 4, 10 + static_cast<uint64_t>(first + (t < 2 ? t : t - 2))).view({4}) * 9;
-      const auto key = audio.narrow(1, first, 40).view({10, 4}).matmul(q).argmax().item<int64_t>();
-      CATCH_CHECK(hearing.words[static_cast<size_t>(t)].hot_seconds ==
-                  Approx(0.01 * static_cast<double>(first) + 0.04 * (static_cast<double>(key) + 0.5)));
     }
   }
 }
 
 CATCH_TEST_CASE("sound: keys that grow while the model decodes are all heard") {
-  torch::jit::Module module = listener();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, listening(sink, 0));
-  const at::Tensor audio = samples(1, 80);
-  gaze::Request request = gaze.begin();
-  std::vector<at::Tensor> want;
-  for (int64_t t = 0; t < 4; ++t) {
-    const at::Tensor keys = audio.narrow(1, 0, 20 * (t + 1)).view({1, -1, 4});
-    const at::Tensor q = samples(1, 4, 20 + static_cast<uint64_t>(t)).view({1, 1, 4});
-    module.run_method("step", q, keys);
-    want.push_back(at::constant_pad_nd(q.to(at::kDouble).matmul(keys.to(at::kDouble).transpose(1, 2)).softmax(-1)[0],
-                                       {0, 20 - keys.size(1)}));
+  for (const at::Device device : gaze::test::devices()) {
+    torch::jit::Module module = listener();
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, listening(sink, 0));
+    const at::Tensor audio = samples(device, 1, 80);
+    gaze::Request request = gaze.begin();
+    std::vector<at::Tensor> want;
+    for (int64_t t = 0; t < 4; ++t) {
+      const at::Tensor keys = audio.narrow(1, 0, 20 * (t + 1)).view({1, -1, 4});
+      const at::Tensor q = samples(device, 1, 4, 20 + static_cast<uint64_t>(t)).view({1, 1, 4});
+      module.run_method("step", q, keys);
+      want.push_back(at::constant_pad_nd(q.to(at::kDouble).matmul(keys.to(at::kDouble).transpose(1, 2)).softmax(-1)[0],
+                                         {0, 20 - keys.size(1)}));
+    }
+    request.sound({.samples = audio[0], .sample_rate_hz = 100});
+    request.finish();
+    CATCH_REQUIRE(gaze.flush());
+    const gaze::AttentionRecord record = sink->records()[0];
+    CATCH_REQUIRE(record.error == "");
+    CATCH_REQUIRE(record.map_tc.size(1) == 20);
+    CATCH_CHECK(at::allclose(record.map_tc.to(at::kCPU), at::cat(want).to(at::kCPU, at::kFloat), 1e-4, 1e-6));
+    CATCH_CHECK(gaze::hear(record).seconds == Approx(0.8));
   }
-  request.sound({.samples = audio[0], .sample_rate_hz = 100});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const gaze::AttentionRecord record = sink->records()[0];
-  CATCH_REQUIRE(record.error == "");
-  CATCH_REQUIRE(record.map_tc.size(1) == 20);
-  CATCH_CHECK(at::allclose(record.map_tc, at::cat(want).to(at::kFloat), 1e-4, 1e-6));
-  CATCH_CHECK(gaze::hear(record).seconds == Approx(0.8));
 }
 
 CATCH_TEST_CASE("sound: a sound's file that cannot be read is an error of the bundle, not of the host") {
-  torch::jit::Module module = listener();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
-  gaze::RequestSpec spec;
-  spec.sound.path = "/nowhere/a.wav";
-  gaze::Request request = gaze.begin(std::move(spec));
-  const at::Tensor audio = samples(1, 40);
-  const at::Tensor answer = module.forward({audio, samples(1, 4).view({1, 1, 4})}).toTensor();
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_CHECK_THROWS_WITH(gaze::hear(sink->records()[0]), Catch::Matchers::Contains("/nowhere/a.wav"));
-  CATCH_CHECK(hooks_test::same_bytes(answer, listener().forward({audio, samples(1, 4).view({1, 1, 4})}).toTensor()));
+  for (const at::Device device : gaze::test::devices()) {
+    torch::jit::Module module = listener();
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
+    gaze::RequestSpec spec;
+    spec.sound.path = "/nowhere/a.wav";
+    gaze::Request request = gaze.begin(std::move(spec));
+    const at::Tensor audio = samples(device, 1, 40);
+    const at::Tensor answer = module.forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor();
+    request.finish();
+    CATCH_REQUIRE(gaze.flush());
+    CATCH_CHECK_THROWS_WITH(gaze::hear(sink->records()[0]), Catch::Matchers::Contains("/nowhere/a.wav"));
+    CATCH_CHECK(
+        hooks_test::same_bytes(answer, listener().forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor()));
+  }
 }
