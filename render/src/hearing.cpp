@@ -166,13 +166,14 @@ bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float si
   return std::sqrt(sum / static_cast<double>(span.end - span.first)) < silence;
 }
 
-void mark_words(const AttentionRecord& record, const at::Tensor& map_tc, const std::vector<double>& padding_t,
-                const std::vector<double>& hot_l, HeardAnalysis& heard) {
+void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
+                HeardAnalysis& heard) {
   Hearing& hearing = heard.hearing;
   const double origin = hearing.start_seconds + heard.first_seconds;
   const auto seconds_at = [&](double cell) { return origin + cell * heard.seconds_per_key; };
   std::vector<Word> words;
   for (const HeardWord& word : hearing.words) words.push_back(word.word);
+  const at::Tensor& map_tc = heard.map_tc;
   std::vector<WordSpan> spans = align_words(map_tc.const_data_ptr<float>(), map_tc.size(0), map_tc.size(1), words);
   if (record.style.align_to_energy && !heard.level_k.empty()) {
     align_to_energy(spans, heard.level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
@@ -235,7 +236,7 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   heard.value_lc = analysis.value_lc;
   heard.shown_lc = analysis.shown_lc;
   heard.lift_lc = analysis.lift_lc;
-  heard.map_tc = analysis.map_tc;
+  heard.map_tc = fetch(analysis.map_tc, route, ops::Cargo::Map);
   heard.lift_tc = analysis.lift_tc;
   heard.mass_t = analysis.mass_t;
   hearing.range_max_lift = analysis.range_max_lift;
@@ -247,8 +248,7 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
       fetch((record.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
   const int64_t tokens = analysis.map_tc.size(0);
   const std::vector<double> padding(padding_t.const_data_ptr<double>(), padding_t.const_data_ptr<double>() + tokens);
-  mark_words(record, fetch(analysis.map_tc, route, ops::Cargo::Map), padding, hottest_cells(analysis.shown_lc, route),
-             heard);
+  mark_words(record, padding, hottest_cells(analysis.shown_lc, route), heard);
   return heard;
 }
 

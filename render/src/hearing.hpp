@@ -19,7 +19,8 @@ struct HeardAnalysis {
   Recording recording;
   TokenFacts tokens;                       ///< all that were captured
   at::Tensor value_lc, shown_lc, lift_lc;  ///< float32 [1 + words, cells]: the summary, then each word; value is 0..1
-  at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, over the cells, raw
+  at::Tensor map_tc;                       ///< the tokens that were asked for, over the cells, raw; on the host
+  at::Tensor lift_tc, mass_t;              ///< the same tokens'
   double first_seconds = 0;                ///< may be slightly below 0
   double seconds_per_key = 0;
   std::vector<float> level_k;  ///< root mean square of the sound under each cell

@@ -249,3 +249,36 @@ CATCH_TEST_CASE("sound bundle: frames, the map, levels and figures cross, to the
     CATCH_CHECK(gaze::test::read_bytes(here + "/" + file) == gaze::test::read_bytes(apart + "/" + file));
   }
 }
+
+CATCH_TEST_CASE("sound bundle: maps beside pages add what alignment has not brought") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(6, {0.51, 2.01, 4.4}, 10);
+  record.labels = {" go", "ld", " five"};
+  constexpr int64_t kTokens = 3, kWords = 2, kCells = 300;
+  const auto ring = std::make_shared<gaze::FrameRing>(gaze::ops::Route{at::kCPU, true});
+  const auto maps_of = [&](bool maps) {
+    BundleOptions options = into(dir);
+    options.maps = maps;
+    const int64_t before = gaze::ops::ledger().back(Cargo::Map).bytes;
+    publish(options, record, ring);
+    return gaze::ops::ledger().back(Cargo::Map).bytes - before;
+  };
+  CATCH_CHECK(maps_of(true) - maps_of(false) == 4 * (kTokens * kCells + kWords * kCells + kTokens));
+}
+
+CATCH_TEST_CASE("sound bundle: nothing of a word's page is left on the next one") {
+  const TempDir dir;
+  AttentionRecord record = planted_sound(65, {0.51, 33.0, 64.0}, 10);  // three rows of time
+  record.labels = {" red", " five", " six"};
+  const std::string bundle = publish(into(dir), record);
+  // Ink is of the word's own label, bar and lines; below the title, which both have.
+  const auto ink_of = [&](const std::string& file) {
+    const at::Tensor page = gaze::decode(bundle + "/words/" + file);
+    return page.narrow(0, kHead, page.size(0) - kHead).to(at::kInt).sum(2).lt(150);
+  };
+  const at::Tensor first = ink_of("01-red.png"), last = ink_of("03-six.png");
+  const auto own = first.sum().item<int64_t>(), both = (first & last).sum().item<int64_t>();
+  CATCH_CAPTURE(own, both);
+  CATCH_CHECK(own > 100);
+  CATCH_CHECK(both * 10 < own);
+}
