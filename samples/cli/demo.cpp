@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "console.hpp"
+#include "demo_list.hpp"
 #include "samples.hpp"
 #include "script.hpp"
 #include "settings.hpp"
@@ -24,30 +24,15 @@ struct Shot {
   std::vector<Question> questions;
 };
 
-std::vector<Shot> read_demo(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file)
-    throw Refusal("--data: expected " + path.string() + ", found none. Name the folder that holds models/ and data/.");
-  try {
-    std::vector<Shot> shots;
-    const nlohmann::json json = nlohmann::json::parse(file);
-    for (const auto& picture : json.at("pictures")) {
-      Shot shot{picture.at("file").get<std::string>(), {}};
-      for (const auto& prompt : picture.at("prompts"))
-        shot.questions.push_back({prompt.at("text").get<std::string>(), prompt.at("answer").get<std::string>()});
-      shots.push_back(std::move(shot));
-    }
-    return shots;
-  } catch (const nlohmann::json::exception& error) {
-    throw Refusal(path.string() + ": expected pictures with file and prompts, got " + error.what() +
-                  ". Restore the file.");
+std::vector<Shot> shots_of(const nlohmann::json& list) {
+  std::vector<Shot> shots;
+  for (const auto& picture : list.at("pictures")) {
+    Shot shot{picture.at("file").get<std::string>(), {}};
+    for (const auto& prompt : picture.at("prompts"))
+      shot.questions.push_back({prompt.at("text").get<std::string>(), prompt.at("answer").get<std::string>()});
+    shots.push_back(std::move(shot));
   }
-}
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
+  return shots;
 }
 
 }  // namespace
@@ -55,7 +40,7 @@ std::string join(const std::vector<std::string>& words) {
 int demo(const DemoArguments& arguments) {
   const fs::path samples = arguments.data_dir.empty() ? samples_dir() : arguments.data_dir;
   const fs::path pictures = samples / "data" / "demo";
-  const std::vector<Shot> shots = read_demo(pictures / "demo.json");
+  const std::vector<Shot> shots = read_demo(pictures / "demo.json", "pictures with file and prompts", shots_of);
   const Stickers stickers = open_stickers((samples / "models" / "stickers" / "stickers_sdpa.pt").string());
   const at::Device device = parse_device(arguments.device);
   Model model(stickers.model_path, device);
@@ -95,10 +80,8 @@ int demo(const DemoArguments& arguments) {
                   answer == question.truth ? "" : "   <-- differs", printable(bundles->outcomes().back().path).c_str());
     }
   }
-  std::error_code failed;
-  const fs::path where = fs::absolute(options.out_dir, failed);
   std::printf("\n%zu of %zu answers right. Look at sheet.png in any of the folders above; all are in\n%s\n", right,
-              asked, printable((failed ? fs::path(options.out_dir) : where).lexically_normal().string()).c_str());
+              asked, whole_path(options.out_dir).c_str());
   return 0;
 }
 

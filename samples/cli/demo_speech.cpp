@@ -4,10 +4,10 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "console.hpp"
+#include "demo_list.hpp"
 #include "samples.hpp"
 #include "settings.hpp"
 #include "speech.hpp"
@@ -25,29 +25,15 @@ struct Shown {
 };
 
 std::vector<Shown> shipped(const fs::path& folder) {
-  std::ifstream file(folder / "demo.json");
-  if (!file)
-    throw Refusal("--data: expected " + (folder / "demo.json").string() +
-                  ", found none. Name the folder that holds models/ and data/.");
-  try {
+  return read_demo(folder / "demo.json", "recordings with file and answer", [&](const nlohmann::json& list) {
     std::vector<Shown> recordings;
-    const nlohmann::json list = nlohmann::json::parse(file);
     for (const auto& entry : list.at("recordings")) {
       const auto name = entry.at("file").get<std::string>();
       recordings.push_back(
           {name, (folder / name).string(), entry.value("answer", std::string()), entry.value("note", std::string())});
     }
     return recordings;
-  } catch (const nlohmann::json::exception& error) {
-    throw Refusal((folder / "demo.json").string() + ": expected recordings with file and answer, got " + error.what() +
-                  ". Restore the file.");
-  }
-}
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
+  });
 }
 
 }  // namespace
@@ -91,12 +77,9 @@ int demo_speech(const DemoArguments& arguments) {
       std::printf("  said      %s%s\n", printable(shown.truth).c_str(), text == shown.truth ? "" : "   <-- differs");
     std::printf("  overlays  %s\n", printable(bundles->outcomes().back().path).c_str());
   }
-  std::error_code failed;
-  const fs::path where = fs::absolute(options.out_dir, failed);
   std::printf("\n");
   if (known > 0) std::printf("%zu of %zu recordings written down right. ", right, known);
-  std::printf("Look at sheet.png in any of the folders above; all are in\n%s\n",
-              printable((failed ? fs::path(options.out_dir) : where).lexically_normal().string()).c_str());
+  std::printf("Look at sheet.png in any of the folders above; all are in\n%s\n", whole_path(options.out_dir).c_str());
   return 0;
 }
 
