@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace gaze {
 namespace {
 
 // A median of seven keys, as in openai/whisper's timing.py, reaches three keys to either side.
 constexpr int64_t kReach = 3;
+// A row of which the filter leaves less than this share was narrower than it.
+constexpr double kLeastFiltered = 0.25;
 // A row's background: what this share of its keys lies at or below.
 constexpr double kBackgroundQuantile = 0.4;
 // A word's own keys lie above this share of its peak: lower, it reaches into pauses; higher, it loses soft ends.
@@ -76,6 +79,16 @@ void subtract_background(Values& map_tk, int64_t tokens, int64_t keys) {
     const auto row = map_tk.begin() + t * keys;
     const float background = quantile(Values(row, row + keys), kBackgroundQuantile);
     std::transform(row, row + keys, row, [&](float value) { return std::max(0.F, value - background); });
+  }
+}
+
+// Attention to single keys, all of which the filter took for noise: such a row would have no place, and is kept.
+void restore_narrow_rows(Values& smooth_tk, const Values& clean_tk, int64_t tokens, int64_t keys) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    const auto clean = clean_tk.begin() + t * keys;
+    const auto smooth = smooth_tk.begin() + t * keys;
+    const double all = std::accumulate(clean, clean + keys, 0.0);
+    if (std::accumulate(smooth, smooth + keys, 0.0) < kLeastFiltered * all) std::copy(clean, clean + keys, smooth);
   }
 }
 
@@ -222,6 +235,7 @@ std::vector<WordSpan> align_words(const float* map_tk, int64_t tokens, int64_t k
   Values smooth_tk = median_filtered(clean_tk, tokens, keys);
   subtract_background(clean_tk, tokens, keys);
   subtract_background(smooth_tk, tokens, keys);
+  restore_narrow_rows(smooth_tk, clean_tk, tokens, keys);
   const std::vector<KeyRun> runs = warp(z_scores(smooth_tk, tokens, keys), tokens, keys);
   for (size_t w = 0; w < words.size(); ++w) {
     spans[w].first = runs[static_cast<size_t>(words[w].first)].first;

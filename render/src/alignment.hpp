@@ -27,10 +27,10 @@ struct KeyRun {
 /// Ties: both, then the next key. Cost: tokens x keys, and as many bytes.
 std::vector<KeyRun> warp(const std::vector<float>& score_tk, int64_t tokens, int64_t keys);
 
-/// Each token's row is median-filtered along time and loses what it has everywhere, then every key's column is
-/// normalised over the tokens (z-score) and warped, much as openai/whisper's timing.py does; a word has the runs of its
-/// tokens. Such runs leave no pause between them: within its run a word keeps the keys where it attends more than the
-/// other tokens do.
+/// Each token's row is median-filtered along time (unless it is all narrower than the filter) and loses what it has
+/// everywhere, then every key's column is normalised over the tokens (z-score) and warped, much as openai/whisper's
+/// timing.py does; a word has the runs of its tokens. Such runs leave no pause between them: within its run a word
+/// keeps the keys where it attends more than the other tokens do.
 /// @param map_tk  [tokens, keys], row-major; what is negative or not finite counts as 0
 /// @param words   runs of tokens, ascending, each within the tokens; tokens outside of all take part in the path alone
 /// @return one span per word, within [0, keys). Starts never descend, and no two overlap unless the words outnumber the

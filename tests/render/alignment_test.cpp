@@ -267,6 +267,19 @@ CATCH_TEST_CASE("alignment: single keys count for nothing, at the recording's en
   CATCH_CHECK(spans[1].confidence == Approx(1));
 }
 
+CATCH_TEST_CASE("alignment: words that attend to one key each have it, beside words that attend to many") {
+  Map map{.keys = 200};
+  for (const int64_t key : {20, 61, 150, 199}) map.add_row(key, key + 1);
+  const std::vector<WordSpan> spans = map.align(single_tokens(4));
+  CATCH_CHECK(bounds(spans) == std::vector<int64_t>{20, 21, 61, 62, 150, 151, 199, 200});
+  for (const WordSpan& span : spans) CATCH_CHECK(span.confidence == Approx(1));
+  Map mixed{.keys = 200};
+  mixed.add_row(30, 45);
+  mixed.add_row(80, 82);
+  mixed.add_row(120, 140);
+  CATCH_CHECK(bounds(mixed.align(single_tokens(3))) == std::vector<int64_t>{30, 45, 80, 82, 120, 140});
+}
+
 CATCH_TEST_CASE("alignment: confidence is the share of a word's own attention within its keys") {
   Map map{.keys = 100};
   map.add_row(20, 40, 1.F, 0.F);
