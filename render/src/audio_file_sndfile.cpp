@@ -68,13 +68,13 @@ Audio read_audio(const std::string& path) {
   const std::string what = "audio '" + path + "'";
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
   const std::string bytes = files::read(path, "audio", kMaxFileBytes);
-  if (bytes.empty()) refuse("expected a WAV, FLAC or OGG file, got 0 bytes.");
+  if (bytes.empty()) refuse("expected a WAV, FLAC, OGG or MP3 file, got 0 bytes.");
 
   SF_VIRTUAL_IO io{memory_length, memory_seek, memory_read, memory_write, memory_tell};
   Memory memory{bytes};
   SF_INFO info{};
   const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> file(sf_open_virtual(&io, SFM_READ, &info, &memory), sf_close);
-  if (!file) refuse(std::string("expected a WAV, FLAC or OGG file, got: ") + sf_strerror(nullptr));
+  if (!file) refuse(std::string("expected a WAV, FLAC, OGG or MP3 file, got: ") + sf_strerror(nullptr));
   if (wav_is_cut(bytes)) refuse("expected a whole file, got a truncated one. Copy it again.");
   if (info.channels < 1 || info.channels > kMaxChannels || info.samplerate < 1) {
     refuse("expected 1.." + std::to_string(kMaxChannels) + " channels at 1 Hz or more, got " +

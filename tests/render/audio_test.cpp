@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <sndfile.h>
 #include <gaze/render/audio_file.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -63,8 +65,8 @@ CATCH_TEST_CASE("audio: float samples beyond the range are clamped, those that a
 CATCH_TEST_CASE("audio: missing, foreign, empty and truncated files are refused") {
   GAZE_REQUIRE_REFUSED(gaze::read_audio("/nowhere/a.wav"), DropReason::DecodeFailed,
                        "audio '/nowhere/a.wav': expected a readable file, got: No such file or directory");
-  require_refused("", "expected a WAV, FLAC or OGG file, got 0 bytes.");
-  require_refused("<html>this is no audio at all</html>", "expected a WAV, FLAC or OGG file, got: ");
+  require_refused("", "expected a WAV, FLAC, OGG or MP3 file, got 0 bytes.");
+  require_refused("<html>this is no audio at all</html>", "expected a WAV, FLAC, OGG or MP3 file, got: ");
   const std::string whole = Wav().bytes();
   for (size_t length = 1; length < whole.size(); ++length) {
     CATCH_INFO("cut to " << length << " of " << whole.size());
@@ -82,4 +84,41 @@ CATCH_TEST_CASE("audio: headers that lie are refused") {
 
 CATCH_TEST_CASE("audio: a streamed WAV whose length was not known is read to its end") {
   CATCH_CHECK(read(Wav{.said_bytes = 0xFFFFFFFF}.bytes()).samples_ct.size(1) == 2);
+}
+
+CATCH_TEST_CASE("audio: what libsndfile writes compressed is read whole and in its place") {
+  constexpr int kRate = 16000, kSamples = 24000;
+  std::vector<float> tone(kSamples);  // silent but for 0.5 to 1 s
+  for (int i = 8000; i < 16000; ++i) tone[static_cast<size_t>(i)] = 0.5F * static_cast<float>(std::sin(0.172 * i));
+  struct Format {
+    const char* name;
+    int format;
+    int64_t slack;  // samples by which the length may differ
+    double error;
+  };
+  for (const Format& wanted : {Format{"FLAC", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 0, 1e-4},
+                               Format{"Ogg Vorbis", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0, 0.02},
+                               Format{"Ogg Opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 0, 0.05},
+                               Format{"MP3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 1152, 0.05}}) {
+    CATCH_INFO(wanted.name);
+    SF_INFO info{};
+    info.samplerate = kRate;
+    info.channels = 1;
+    info.format = wanted.format;
+    if (sf_format_check(&info) == 0) continue;  // an older libsndfile
+    const gaze::test::TempDir dir;
+    SNDFILE* const file = sf_open((dir / "a").c_str(), SFM_WRITE, &info);
+    CATCH_REQUIRE(file != nullptr);
+    CATCH_REQUIRE(sf_write_float(file, tone.data(), kSamples) == kSamples);
+    sf_close(file);
+    const gaze::Audio audio = gaze::read_audio(dir / "a");
+    CATCH_CHECK(audio.sample_rate_hz == kRate);
+    CATCH_CHECK(audio.samples_ct.size(0) == 1);
+    CATCH_CHECK(std::abs(audio.samples_ct.size(1) - kSamples) <= wanted.slack);
+    const at::Tensor got = audio.samples_ct[0].narrow(0, 0, 23000);
+    const at::Tensor error = got - at::tensor(tone).narrow(0, 0, 23000);
+    CATCH_CHECK(error.square().mean().sqrt().item<double>() < wanted.error);
+    const std::string whole = gaze::test::read_bytes(dir / "a");
+    GAZE_REQUIRE_REFUSED(read(whole.substr(0, whole.size() / 2)), DropReason::DecodeFailed, "expected");
+  }
 }
