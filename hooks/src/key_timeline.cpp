@@ -10,7 +10,7 @@ namespace {
 constexpr double kAgreement = 0.9;    // of the keys
 constexpr double kOffPlace = 0.45;    // keys: two that lie in one place are further off than that
 constexpr double kCertain = 0.25;     // steps: less is no other whole number
-constexpr double kNearStride = 0.02;  // of a key's steps
+constexpr double kNearStride = 0.01;  // of a key's steps
 constexpr double kCovered = 0.7;      // of the sound, by the keys together
 constexpr int64_t kFewestKeys = 6;    // fewer agree by chance
 
