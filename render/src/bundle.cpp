@@ -12,6 +12,7 @@
 #include "bundle_parts.hpp"
 #include "frames.hpp"
 #include "image_codec.hpp"
+#include "page_memory.hpp"
 #include "safetensors.hpp"
 #include "sheet.hpp"
 #include "side_stream.hpp"
@@ -43,14 +44,14 @@ class Writer {
   Writer(const BundleOptions& options, const AttentionRecord& record)
       : options_(options), record_(record), parts_(options.out_dir, record) {}
 
-  std::string publish_overlays(FrameRing& ring) {
+  std::string publish_overlays(FrameRing& ring, PageMemory& pages) {
     const auto start = std::chrono::steady_clock::now();
     const SideStream side(ring.stream(), record_);
     check_record(record_, ring.route());
     if (record_.geometry.time) {
-      write_sound(record_, options_, ring, parts_);
+      write_sound(record_, options_, ring, pages, parts_);
     } else if (options_.delivery == Delivery::Frame) {
-      draw(ring);
+      draw(ring, pages);
     } else {
       tell(ring.route());
     }
@@ -72,7 +73,7 @@ class Writer {
 
  private:
   // Everything stays on the device but the figures and finished frames.
-  void draw(FrameRing& ring) {
+  void draw(FrameRing& ring, PageMemory& pages) {
     const ops::Route& route = ring.route();
     const Canvas canvas = make_canvas(record_, route);
     const Analysis analysis = analyse(record_, route, &canvas);
@@ -92,7 +93,7 @@ class Writer {
       word_files.push_back(word_file(w, analysis.words[w].word, options_.format));
       add(word_files.back(), word_layer(analysis, w));
     }
-    const at::Tensor sheet_hwc = draw_sheet(record_, analysis, canvas, frames);
+    const at::Tensor sheet_hwc = draw_sheet(record_, analysis, canvas, frames, pages);
     parts_.write(picture_file("sheet", options_.format), encode_image(sheet_hwc, options_.format));
     note(analysis, &canvas, summary_file, word_files);
     if (options_.maps) {
@@ -178,6 +179,7 @@ struct BundleSink::Impl {
   BundleOptions options;
   std::shared_ptr<FrameRing> ring;
   std::function<void(const std::string&, const std::string&)> published;
+  PageMemory pages;
 
   [[nodiscard]] std::shared_ptr<FrameRing> ring_for(const AttentionRecord& record) const {
     return ring ? ring : FrameRing::of(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU));
@@ -189,7 +191,7 @@ struct BundleSink::Impl {
 };
 
 BundleSink::BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring)
-    : impl_(std::make_unique<Impl>(Impl{std::move(options), std::move(ring), {}})) {}
+    : impl_(new Impl{std::move(options), std::move(ring), {}, {}}) {}
 BundleSink::~BundleSink() = default;
 
 void BundleSink::on_published(std::function<void(const std::string&, const std::string&)> callback) {
@@ -200,7 +202,7 @@ void BundleSink::consume(const AttentionRecord& record) {
   const std::shared_ptr<FrameRing> ring = with_reason([&] { return impl_->ring_for(record); });
   std::string path;
   try {
-    path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(*ring); });
+    path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(*ring, impl_->pages); });
   } catch (const Error& error) {
     if (cannot_write(error.reason())) throw;
     impl_->announce(record, Writer(impl_->options, record).publish_refusal(*ring, error.reason(), error.what()));

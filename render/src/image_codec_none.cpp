@@ -16,4 +16,8 @@ std::string encode_image(const at::Tensor& /*rgb_hwc*/, ImageFormat /*format*/) 
   throw Error(std::string("pictures: ") + kMissing + ", or ask for maps alone.", DropReason::RenderError);
 }
 
+std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
+  return [format](const at::Tensor& rgb_hwc) { return encode_image(rgb_hwc, format); };
+}
+
 }  // namespace gaze

@@ -3,6 +3,7 @@
 #include <gaze/render/opencv.hpp>
 #include <gaze/render/status.hpp>
 
+#include <memory>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -66,6 +67,15 @@ std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
   }
   throw Error("encoding " + std::string(extension) + " failed: this OpenCV cannot write it. Choose png.",
               DropReason::RenderError);
+}
+
+std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
+  if (format != ImageFormat::Png) return [format](const at::Tensor& rgb_hwc) { return encode_image(rgb_hwc, format); };
+  return [series = std::shared_ptr<PngSeries>()](const at::Tensor& rgb_hwc) mutable {
+    const cv::Mat rgb = view(rgb_hwc);
+    if (!series) series = std::make_shared<PngSeries>(rgb.rows, rgb.cols);
+    return series->encode(rgb.data);
+  };
 }
 
 }  // namespace gaze

@@ -134,7 +134,8 @@ void draw_pictures(const AttentionRecord& record, const Analysis& analysis, cons
 
 }  // namespace
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames) {
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames,
+                      PageMemory& pages) {
   const Placement thumbnail = place_thumbnail(record, canvas.placement);
   const std::vector<Panel> panels = make_panels(record, analysis, canvas.placement);
   const int count = static_cast<int>(panels.size());
@@ -150,7 +151,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   const int footer_top = panels_top + rows * panel_height + 10;
   const int height = footer_top + height_of(footer) + kMargin;
 
-  at::Tensor sheet_hwc = at::empty({height, inner + 2 * kMargin, 3}, at::kByte);
+  at::Tensor sheet_hwc = pages.take(height, inner + 2 * kMargin);
   cv::Mat sheet = view(sheet_hwc);
   sheet.setTo(kPaper);
   draw_lines(sheet, header, kMargin, kMargin);

@@ -15,7 +15,7 @@ namespace gaze {
 namespace {
 
 SoundPictures draw_pages(const AttentionRecord& record, const BundleOptions& options, const HeardAnalysis& heard,
-                         FrameRing& ring, BundleParts& parts) {
+                         FrameRing& ring, PageMemory& pages, BundleParts& parts) {
   if (record.sound.empty()) decode(record.sound);  // says what is missing
   SoundPictures names{picture_file("overlay", options.format), picture_file("sheet", options.format), {}};
   for (size_t w = 0; w < heard.hearing.words.size(); ++w) {
@@ -23,9 +23,12 @@ SoundPictures draw_pages(const AttentionRecord& record, const BundleOptions& opt
   }
   if (!names.words.empty()) parts.staged.make_subdirectory("words");
   Frames frames(ring);
-  draw_sound(record, heard, names, frames, [&](const std::string& name, const at::Tensor& rgb_hwc) {
-    parts.write(name, encode_image(rgb_hwc, options.format));
-  });
+  const auto encode_word = encoder_of_alike(options.format);
+  draw_sound(record, heard, names, frames, pages,
+             {[&](const std::string& name, const at::Tensor& rgb_hwc) {
+                parts.write(name, encode_image(rgb_hwc, options.format));
+              },
+              [&](const std::string& name, const at::Tensor& rgb_hwc) { parts.write(name, encode_word(rgb_hwc)); }});
   return names;
 }
 
@@ -88,13 +91,14 @@ void note(const AttentionRecord& record, const HeardAnalysis& heard, const Sound
 
 }  // namespace
 
-void write_sound(const AttentionRecord& record, const BundleOptions& options, FrameRing& ring, BundleParts& parts) {
+void write_sound(const AttentionRecord& record, const BundleOptions& options, FrameRing& ring, PageMemory& pages,
+                 BundleParts& parts) {
   const ops::Route& route = ring.route();
   const HeardAnalysis heard = analyse_sound(record, route);
   SoundPictures names;
   names.words.resize(heard.hearing.words.size());
   const bool frames = options.delivery == Delivery::Frame;
-  if (frames) names = draw_pages(record, options, heard, ring, parts);
+  if (frames) names = draw_pages(record, options, heard, ring, pages, parts);
   write_words(heard.hearing, options.word_files, parts);
   if (!frames || options.maps) write_maps(heard, route, parts);
   note(record, heard, names, parts.sidecar);

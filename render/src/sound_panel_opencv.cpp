@@ -137,14 +137,15 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
   }
 }
 
-SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas)
+SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas,
+                       PageMemory& pages)
     : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale) {
   place_marks();
-  summary_hwc_ = blank(heard.hearing.summary.range_max_lift);
-  word_hwc_ = blank(heard.hearing.range_max_lift);
+  summary_hwc_ = blank(heard.hearing.summary.range_max_lift, pages);
+  word_hwc_ = blank(heard.hearing.range_max_lift, pages);
   cv::Mat words = view(word_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(words, row, kFaint, kFaintText);
-  page_hwc_ = word_hwc_.clone();
+  page_hwc_ = pages.take(word_hwc_.size(0), word_hwc_.size(1)).copy_(word_hwc_);
   cv::Mat summary = view(summary_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(summary, row, kBar, kInk);
 }
@@ -182,8 +183,8 @@ void SoundPanel::place_marks() {
   }
 }
 
-at::Tensor SoundPanel::blank(double top_lift) const {
-  at::Tensor page_hwc = at::empty({row_top(marks_.size()), kSoundPageWidth, 3}, at::kByte);
+at::Tensor SoundPanel::blank(double top_lift, PageMemory& pages) const {
+  at::Tensor page_hwc = pages.take(row_top(marks_.size()), kSoundPageWidth);
   cv::Mat page = view(page_hwc);
   page.setTo(kPaper);
   const int scale_left = kSoundPageWidth - kMargin - kScaleWidth;

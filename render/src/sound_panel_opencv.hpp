@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hearing.hpp"
+#include "page_memory.hpp"
 #include "sound_canvas.hpp"
 #include "word_lanes.hpp"
 
@@ -34,7 +35,7 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
 /// Frames as paint_sound draws them become pages: what all pages share is drawn once.
 class SoundPanel {
  public:
-  SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas);
+  SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas, PageMemory& pages);
   /// uint8 [height, kSoundPageWidth, 3] on the CPU. Drawn once.
   [[nodiscard]] const at::Tensor& summary_page(const at::Tensor& plot_hwc);
   /// As above; valid until the next call.
@@ -49,7 +50,7 @@ class SoundPanel {
   [[nodiscard]] int row_top(size_t row) const;
   [[nodiscard]] int plot_top(size_t row) const;
   void place_marks();
-  [[nodiscard]] at::Tensor blank(double top_lift) const;
+  [[nodiscard]] at::Tensor blank(double top_lift, PageMemory& pages) const;
   void draw_axes(cv::Mat& page, size_t row) const;
   void draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, const cv::Scalar& texts) const;
   void restore(cv::Mat& page) const;

@@ -8,6 +8,7 @@
 
 #include "frames.hpp"
 #include "hearing.hpp"
+#include "page_memory.hpp"
 
 namespace gaze {
 
@@ -17,9 +18,16 @@ struct SoundPictures {
   std::vector<std::string> words;
 };
 
-/// Plots are drawn and tinted on the device; `receive` gets finished pages on the host: summary, words, sheet.
+/// Gets finished pages on the host.
+struct SoundPageReceiver {
+  using Receive = std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>;
+  Receive page;  ///< the summary first, the sheet last
+  Receive word;  ///< pages of one size that differ by little
+};
+
+/// Plots are drawn and tinted on the device.
 /// @throws gaze::Error (RenderError) in a build without OpenCV; DecodeFailed; what Frames::add throws
 void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
-                const std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>& receive);
+                PageMemory& pages, const SoundPageReceiver& receive);
 
 }  // namespace gaze

@@ -4,8 +4,7 @@
 namespace gaze {
 
 void draw_sound(const AttentionRecord& /*record*/, const HeardAnalysis& /*heard*/, const SoundPictures& /*names*/,
-                Frames& /*frames*/,
-                const std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>& /*receive*/) {
+                Frames& /*frames*/, PageMemory& /*pages*/, const SoundPageReceiver& /*receive*/) {
   throw Error(
       "plots of a sound: this build of Gaze has no OpenCV; rebuild with -DGAZE_WITH_OPENCV=ON, or ask for maps "
       "alone.",

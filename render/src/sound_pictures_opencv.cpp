@@ -16,10 +16,10 @@ TimeLayer layer_of(const HeardAnalysis& heard, size_t row) {
 }  // namespace
 
 void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
-                const std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>& receive) {
+                PageMemory& pages, const SoundPageReceiver& receive) {
   const SoundCanvas canvas = make_sound_canvas(heard.recording, frames.route());
   const SoundLayout& layout = canvas.layout;
-  SoundPanel panel(record, heard, canvas);
+  SoundPanel panel(record, heard, canvas, pages);
   const auto add = [&](size_t row, const Frames::Receive& finish) {
     frames.add(
         layout.height(), layout.width,
@@ -28,13 +28,13 @@ void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const
   at::Tensor summary_hwc;
   add(0, [&](const at::Tensor& plot_hwc) {
     summary_hwc = panel.summary_page(plot_hwc);
-    receive(names.summary, summary_hwc);
+    receive.page(names.summary, summary_hwc);
   });
   for (size_t w = 0; w < names.words.size(); ++w) {
-    add(w + 1, [&, w](const at::Tensor& plot_hwc) { receive(names.words[w], panel.word_page(w, plot_hwc)); });
+    add(w + 1, [&, w](const at::Tensor& plot_hwc) { receive.word(names.words[w], panel.word_page(w, plot_hwc)); });
   }
   frames.finish();
-  SoundSheet sheet(record, heard, layout, summary_hwc);
+  SoundSheet sheet(record, heard, layout, summary_hwc, pages);
   for (size_t w = 0; w < sheet.strips(); ++w) {
     frames.add(
         SoundCanvas::kStripHeight, layout.width,
@@ -42,7 +42,7 @@ void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const
         [&, w](const at::Tensor& strip_hwc) { sheet.add(w, strip_hwc); });
   }
   frames.finish();
-  receive(names.sheet, sheet.page());
+  receive.page(names.sheet, sheet.page());
 }
 
 }  // namespace gaze

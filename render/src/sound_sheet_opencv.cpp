@@ -45,7 +45,7 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const HeardAnal
 }  // namespace
 
 SoundSheet::SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard, const SoundLayout& layout,
-                       const at::Tensor& summary_page)
+                       const at::Tensor& summary_page, PageMemory& pages)
     : heard_(heard), layout_(layout), strips_(std::min(heard.hearing.words.size(), kMostStrips)) {
   constexpr int kInner = kSoundPageWidth - 2 * kMargin;
   const std::vector<Line> header = header_lines(record, kInner);
@@ -55,7 +55,7 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard
   const int scale_top = summary_end + 16;
   strips_top_ = scale_top + kScaleBlock;
   const int footer_top = strips_ > 0 ? strip_top(strips_) + kAxisHeight : scale_top;
-  page_hwc_ = at::empty({footer_top + height_of(footer) + kMargin, kSoundPageWidth, 3}, at::kByte);
+  page_hwc_ = pages.take(footer_top + height_of(footer) + kMargin, kSoundPageWidth);
   cv::Mat page = view(page_hwc_);
   page.rowRange(0, summary_top).setTo(kPaper);
   view(summary_page).copyTo(page.rowRange(summary_top, summary_end));

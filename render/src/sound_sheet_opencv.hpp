@@ -6,6 +6,7 @@
 #include <gaze/render/record.hpp>
 
 #include "hearing.hpp"
+#include "page_memory.hpp"
 #include "sound_canvas.hpp"
 
 namespace gaze {
@@ -14,7 +15,7 @@ class SoundSheet {
  public:
   /// @param summary_page  of SoundPanel
   SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard, const SoundLayout& layout,
-             const at::Tensor& summary_page);
+             const at::Tensor& summary_page, PageMemory& pages);
   /// Strips on the sheet: those of the first words.
   [[nodiscard]] size_t strips() const { return strips_; }
   /// @param strip_hwc  as paint_sound_strip draws it

@@ -5,6 +5,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -38,15 +39,22 @@ std::size_t opencv_size(const cv::Mat& bgr) {
   return bytes.size();
 }
 
-/// The size of the file, which must hold exactly these pixels.
-std::size_t round_trip(const cv::Mat& bgr) {
-  std::string file = encoded(bgr);
+void check_holds(std::string file, const cv::Mat& bgr) {
   const cv::Mat read = cv::imdecode(cv::Mat(1, static_cast<int>(file.size()), CV_8UC1, file.data()),
                                     cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
   CATCH_REQUIRE(read.size() == bgr.size());
   CATCH_CHECK(cv::norm(read, bgr, cv::NORM_INF) == 0);
+}
+
+/// The size of the file, which must hold exactly these pixels.
+std::size_t round_trip(const cv::Mat& bgr) {
+  const std::string file = encoded(bgr);
+  check_holds(file, bgr);
   return file.size();
 }
+
+/// zlib's checksum of the filtered rows, at the end of the pixels: readers of pictures do not all look at it.
+std::string checksum(const std::string& file) { return file.substr(file.size() - 20, 4); }
 
 uint8_t byte(double value) { return cv::saturate_cast<uint8_t>(value); }
 
@@ -108,4 +116,41 @@ CATCH_TEST_CASE("png: files are about as large as OpenCV's") {
   }
   CATCH_CHECK(static_cast<double>(round_trip(photo)) < 1.1 * static_cast<double>(opencv_size(photo)));
   CATCH_CHECK(static_cast<double>(round_trip(page)) < 1.25 * static_cast<double>(opencv_size(page)));
+}
+
+CATCH_TEST_CASE("png: pictures of a series are what they would be alone, whatever differs between them") {
+  cv::RNG random(8);
+  for (const cv::Size size : std::vector<cv::Size>{{1, 1}, {3, 2}, {64, 3}, {65, 200}, {700, 431}, {90000, 3}}) {
+    const cv::Mat first = drawn(size.width, size.height, [&](int x, int y) {
+      return y % 9 < 4 ? cv::Vec3b::all(255) : cv::Vec3b(byte(x / 3), byte(random(5) + y), byte(x * y));
+    });
+    gaze::PngSeries series(size.height, size.width);
+    const auto add = [&](const cv::Mat& bgr) {
+      cv::Mat rgb;
+      cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+      std::string file = series.encode(rgb.data);
+      check_holds(file, bgr);
+      return file;
+    };
+    CATCH_CAPTURE(size.width, size.height);
+    CATCH_CHECK(add(first) == encoded(first));
+    CATCH_CHECK(add(first) == encoded(first));
+    for (int i = 0; i < 40; ++i) {  // one pixel: in each corner, at each side of a tile, in any row
+      const int x = i < 4 ? (i % 2) * (size.width - 1) : random(size.width);
+      const int y = i < 4 ? (i / 2) * (size.height - 1) : random(size.height);
+      CATCH_CAPTURE(x, y);
+      cv::Mat other = first.clone();
+      other.at<cv::Vec3b>(y, x)[random(3)] ^= static_cast<uint8_t>(1 + random(255));
+      const std::string file = add(other);
+      // One pixel changes no block's filter, so the filtered rows, and their sum, are those of the picture alone.
+      if (size.width > 3) CATCH_CHECK(checksum(file) == checksum(encoded(other)));
+    }
+    cv::Mat marked = first.clone();
+    marked.colRange(size.width / 3, size.width / 3 + std::max(1, size.width / 7)).setTo(cv::Scalar(1, 2, 250));
+    add(marked);
+    add(drawn(size.width, size.height, [](int, int) { return cv::Vec3b(); }));
+    add(drawn(size.width, size.height,
+              [&](int, int) { return cv::Vec3b(byte(random(256)), byte(random(256)), byte(random(256))); }));
+    CATCH_CHECK(add(first) == encoded(first));
+  }
 }
