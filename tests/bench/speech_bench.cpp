@@ -19,15 +19,14 @@ namespace {
 
 constexpr int64_t kRate = 16000;
 
-/// Words one after the other, each attending to its own stretch of the keys.
+/// Words one after the other, each attending to its own stretch of the keys, of which it leaves no more than `most`.
 struct Attention {
-  Attention(int64_t tokens, int64_t keys) {
+  Attention(int64_t tokens, int64_t keys, int64_t most) {
     at::manual_seed(1);
     map_tk = at::rand({tokens, keys}).mul_(1e-4);
+    const int64_t length = std::clamp<int64_t>(keys / tokens, 1, most);
     for (int64_t t = 0; t < tokens; ++t) {
-      map_tk[t]
-          .narrow(0, t * keys / tokens, std::max<int64_t>(1, keys / tokens))
-          .add_(0.9 * static_cast<double>(tokens) / static_cast<double>(keys));
+      map_tk[t].narrow(0, t * keys / tokens, length).add_(0.9 / static_cast<double>(length));
       words.push_back({.text = "word", .first = t, .count = 1});
     }
   }
@@ -36,14 +35,14 @@ struct Attention {
 };
 
 Way alignment(int64_t tokens, int64_t keys) {
-  const auto attention = std::make_shared<Attention>(tokens, keys);
+  const auto attention = std::make_shared<Attention>(tokens, keys, keys);
   return {"alignment", [attention, tokens, keys, spans = std::vector<gaze::WordSpan>()]() mutable {
             spans = gaze::align_words(attention->map_tk.const_data_ptr<float>(), tokens, keys, attention->words);
           }};
 }
 
 std::string check_alignment(int64_t tokens, int64_t keys) {
-  const Attention attention(tokens, keys);
+  const Attention attention(tokens, keys, keys);
   const auto spans = gaze::align_words(attention.map_tk.const_data_ptr<float>(), tokens, keys, attention.words);
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t off = spans[static_cast<size_t>(t)].first - t * keys / tokens;
@@ -128,17 +127,18 @@ struct Folder {
   std::string path;
 };
 
-Subject bundle_subject() {
-  constexpr int64_t kSeconds = 30, kWords = 8, kKeys = 1500;
+/// 30 s, of which each word lasts 0.4 at most.
+Subject bundle_subject(int64_t words) {
+  constexpr int64_t kSeconds = 30, kKeys = 1500;
   auto record = std::make_shared<gaze::AttentionRecord>();
-  const Attention attention(kWords, kKeys);
+  const Attention attention(words, kKeys, 20);
   record->request_id = "bench";
   record->map_tc = attention.map_tk / attention.map_tk.sum(1, true);
-  record->mass_t = at::ones({kWords});
-  record->visible_t = at::full({kWords}, static_cast<double>(kKeys));
-  record->flags_t = at::zeros({kWords}, at::kInt);
+  record->mass_t = at::ones({words});
+  record->visible_t = at::full({words}, static_cast<double>(kKeys));
+  record->flags_t = at::zeros({words}, at::kInt);
   record->keys = kKeys;
-  for (int64_t w = 0; w < kWords; ++w) record->labels.push_back("word" + std::to_string(w));
+  for (int64_t w = 0; w < words; ++w) record->labels.push_back("word" + std::to_string(w));
   record->geometry.rows = 1;
   record->geometry.cols = kKeys;
   record->geometry.time = gaze::Timeline{.seconds_per_key = 0.02};
@@ -150,8 +150,10 @@ Subject bundle_subject() {
   const auto sink = std::make_shared<gaze::BundleSink>(gaze::BundleOptions{.out_dir = folder->path});
   Subject subject;
   subject.ours = {"bundle", [=] { sink->consume(*record); }};
-  subject.peers.push_back({"the limit", {}, {}, {60, 60, 60, 60, 60, 60, 60}});
-  subject.gates = {{Gate::Kind::ShareOfPeer, 1}};
+  if (words == 8) {
+    subject.peers.push_back({"the limit", {}, {}, {60, 60, 60, 60, 60, 60, 60}});
+    subject.gates = {{Gate::Kind::ShareOfPeer, 1}};
+  }
   subject.check = [=]() -> std::string {
     sink->consume(*record);
     for (const auto& bundle : std::filesystem::directory_iterator(folder->path)) {
@@ -170,7 +172,10 @@ void add_speech_lines() {
   add("word times of 224 tokens x 1500 keys, to a layer of a second pass of Whisper-large", 1,
       [] { return whisper_subject(); });
 #ifdef GAZE_WITH_OPENCV
-  add("bundle of 30 s and 8 words, drawn and written", 1, [] { return bundle_subject(); });
+  for (const int64_t words : {8, 75}) {
+    add("bundle of 30 s and " + std::to_string(words) + " words, drawn and written", 1,
+        [words] { return bundle_subject(words); });
+  }
 #endif
 }
 
