@@ -100,6 +100,21 @@ at::Tensor lay_out(const AttentionRecord& record, int64_t cells) {
   return map_tc;
 }
 
+// From the first to the last of the windows in which the word's tokens were made.
+TimeSpan reach_of(const AttentionRecord& record, const Word& word, double seconds) {
+  TimeSpan reach{0, seconds};
+  const std::vector<SoundWindow>& windows = record.windows;
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const bool begins_before = i == 0 || windows[i].first_token < word.first + std::max<int64_t>(word.count, 1);
+    if (!begins_before) break;
+    const double end = windows[i].start_seconds + record.geometry.time->first_seconds +
+                       static_cast<double>(record.geometry.cols) * record.geometry.time->seconds_per_key;
+    if (i == 0 || windows[i].first_token <= word.first) reach.start = windows[i].start_seconds;
+    reach.end = std::min(end, seconds);
+  }
+  return reach;
+}
+
 // A model's input is filled up with zeros; samples after the last other one are padding.
 Recording without_padding(Recording recording, const ops::Route& route) {
   const at::Tensor heard_s = recording.samples_ct.ne(0).any(0);
@@ -242,7 +257,10 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   hearing.range_max_lift = analysis.range_max_lift;
   hearing.sinks_subtracted = analysis.sinks_subtracted;
   hearing.summary = describe_word(analysis.summary);
-  for (const Finding& finding : analysis.words) hearing.words.push_back(describe_word(finding));
+  for (const Finding& finding : analysis.words) {
+    hearing.words.push_back(describe_word(finding));
+    heard.reach_w.push_back(reach_of(record, finding.word, hearing.seconds));
+  }
 
   const at::Tensor padding_t =
       fetch((record.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);

@@ -12,6 +12,11 @@
 
 namespace gaze {
 
+/// Seconds from the recording's own start.
+struct TimeSpan {
+  double start = 0, end = 0;
+};
+
 /// Cell i is heard from first_seconds + i x seconds_per_key on, counted from the recording's own start; cells are those
 /// of the recording alone: keys after its end are taken off, and their share is said as mass on padding.
 struct HeardAnalysis {
@@ -23,7 +28,8 @@ struct HeardAnalysis {
   at::Tensor lift_tc, mass_t;              ///< the same tokens'
   double first_seconds = 0;                ///< may be slightly below 0
   double seconds_per_key = 0;
-  std::vector<float> level_k;  ///< root mean square of the sound under each cell
+  std::vector<TimeSpan> reach_w;  ///< what each word's keys cover, within the recording: its windows
+  std::vector<float> level_k;     ///< root mean square of the sound under each cell
 };
 
 /// Computes on the record's device. The map over the cells comes back for alignment (Cargo::Map: 4 x tokens x cells);

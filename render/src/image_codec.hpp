@@ -18,7 +18,7 @@ at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::st
 /// @throws gaze::Error (RenderError)
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format);
 
-/// The same for pictures of one size that mostly show the same, faster than one by one.
+/// The same for pictures of which many show nearly the same, faster than one by one.
 std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format);
 
 }  // namespace gaze

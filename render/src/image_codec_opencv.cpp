@@ -71,10 +71,9 @@ std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
 
 std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
   if (format != ImageFormat::Png) return [format](const at::Tensor& rgb_hwc) { return encode_image(rgb_hwc, format); };
-  return [series = std::shared_ptr<PngSeries>()](const at::Tensor& rgb_hwc) mutable {
+  return [series = std::make_shared<PngSeries>()](const at::Tensor& rgb_hwc) {
     const cv::Mat rgb = view(rgb_hwc);
-    if (!series) series = std::make_shared<PngSeries>(rgb.rows, rgb.cols);
-    return series->encode(rgb.data);
+    return series->encode(rgb.data, rgb.rows, rgb.cols);
   };
 }
 

@@ -348,6 +348,19 @@ class Differences {
   std::vector<uint8_t> here_, above_;
 };
 
+// Whether no more than half of the tiles differ, in some of the rows.
+bool alike(const Rows& rows, const Rows& first) {
+  constexpr int64_t kRowsPerSample = 8;
+  size_t tiles = 0, different = 0;
+  for (int64_t y = 0; y < rows.height(); y += kRowsPerSample) {
+    const size_t bytes = rows.length() - 1;
+    for (size_t at = 0; at < bytes; at += kTileBytes, ++tiles) {
+      different += std::memcmp(rows.row(y) + at, first.row(y) + at, std::min(kTileBytes, bytes - at)) != 0;
+    }
+  }
+  return 2 * different <= tiles;
+}
+
 }  // namespace
 
 std::string encode_png(const uint8_t* rgb_hwc, int64_t height, int64_t width) {
@@ -356,47 +369,57 @@ std::string encode_png(const uint8_t* rgb_hwc, int64_t height, int64_t width) {
 }
 
 struct PngSeries::First {
+  int64_t height = 0, width = 0;
   std::vector<uint8_t> rgb_hwc;
   std::vector<Block> blocks;
   Adler adler;
+
+  [[nodiscard]] Rows rows() const { return {rgb_hwc.data(), height, width}; }
+  [[nodiscard]] std::string encode_like(const Rows& rows) const;
 };
 
-PngSeries::PngSeries(int64_t height, int64_t width) : height_(height), width_(width) {}
+PngSeries::PngSeries() = default;
 PngSeries::~PngSeries() = default;
 
-std::string PngSeries::encode(const uint8_t* rgb_hwc) {
-  const Rows rows(rgb_hwc, height_, width_);
-  if (!first_) {
-    auto first = std::make_unique<First>();
-    first->rgb_hwc.assign(rgb_hwc, rows.row(height_));
-    std::string file = encode_blocks(rows, height_, width_, first->adler, [&](Block& block, size_t bytes) {
-      std::vector<uint8_t> packed(bytes + 16);  // with the bits that wait, and room to read beyond
-      std::memcpy(packed.data(), block.packed.data(), packed.size());
-      first->blocks.push_back({block.first, block.end, block.filter, block.codes, std::move(packed), block.begin_bit,
-                               block.end_bit, std::move(block.tile_bits)});
-    });
-    first_ = std::move(first);
-    return file;
+std::string PngSeries::encode(const uint8_t* rgb_hwc, int64_t height, int64_t width) {
+  const Rows rows(rgb_hwc, height, width);
+  if (first_ && first_->height == height && first_->width == width && alike(rows, first_->rows())) {
+    return first_->encode_like(rows);
   }
-  const Rows first_rows(first_->rgb_hwc.data(), height_, width_);
-  Differences differences(rows, first_rows);
-  File file(height_, width_);
-  Adler adler = first_->adler;
+  auto first = std::make_unique<First>();
+  first->height = height;
+  first->width = width;
+  first->rgb_hwc.assign(rows.row(0), rows.row(height));
+  std::string file = encode_blocks(rows, height, width, first->adler, [&](Block& block, size_t bytes) {
+    std::vector<uint8_t> packed(bytes + 16);  // with the bits that wait, and room to read beyond
+    std::memcpy(packed.data(), block.packed.data(), packed.size());
+    first->blocks.push_back({block.first, block.end, block.filter, block.codes, std::move(packed), block.begin_bit,
+                             block.end_bit, std::move(block.tile_bits)});
+  });
+  first_ = std::move(first);
+  return file;
+}
+
+std::string PngSeries::First::encode_like(const Rows& like) const {
+  const Rows first = rows();
+  Differences differences(like, first);
+  File file(height, width);
+  Adler sum = adler;
   Bits bits;
-  std::vector<uint8_t> packed(most_packed(rows));
+  std::vector<uint8_t> packed(most_packed(like));
   std::vector<Run> runs;
-  uint64_t behind = static_cast<uint64_t>(height_) * rows.length();  // filtered bytes from this row on
-  for (const Block& block : first_->blocks) {
+  uint64_t behind = static_cast<uint64_t>(height) * like.length();  // filtered bytes from this row on
+  for (const Block& block : blocks) {
     bits.write_to(packed.data());
     if (block.first == 0) begin_stream(bits);
     uint64_t kept = block.begin_bit;  // what comes next of the first picture's
     const uint64_t* tile_bits = block.tile_bits.data();
-    for (int64_t y = block.first; y < block.end; ++y, tile_bits += rows.tiles(), behind -= rows.length()) {
+    for (int64_t y = block.first; y < block.end; ++y, tile_bits += like.tiles(), behind -= like.length()) {
       differences.visit(y, [&](size_t tile, size_t begin, size_t end) {
         std::array<uint8_t, kTileBytes> before{}, now{};
-        first_rows.filter(block.filter, y, begin, end, before.data());
-        rows.filter(block.filter, y, begin, end, now.data());
-        adler.replace(before.data(), now.data(), end - begin, behind - begin);
+        first.filter(block.filter, y, begin, end, before.data());
+        like.filter(block.filter, y, begin, end, now.data());
+        sum.replace(before.data(), now.data(), end - begin, behind - begin);
         bits.copy(block.packed.data(), kept, tile_bits[tile]);
         runs.clear();
         find_runs(now.data(), 0, end - begin, runs);
@@ -406,7 +429,7 @@ std::string PngSeries::encode(const uint8_t* rgb_hwc) {
       });
     }
     bits.copy(block.packed.data(), kept, block.end_bit);
-    if (block.end == height_) end_stream(bits, adler);
+    if (block.end == height) end_stream(bits, sum);
     file.append_data(packed.data(), bits.bytes());
   }
   return file.end();

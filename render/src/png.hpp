@@ -12,20 +12,18 @@ namespace gaze {
 /// @param rgb_hwc [height, width, 3], contiguous, at least one pixel
 std::string encode_png(const uint8_t* rgb_hwc, int64_t height, int64_t width);
 
-/// Pictures that mostly show the same: only what differs from the first is encoded again. For every picture a whole
-/// file, in which the first one's codes serve.
+/// Pictures of which many show nearly the same: what does not differ from an earlier one is not encoded again. Every
+/// file is whole.
 class PngSeries {
  public:
-  /// @param height, width  of all pictures
-  PngSeries(int64_t height, int64_t width);
+  PngSeries();
   ~PngSeries();
-  /// @param rgb_hwc [height, width, 3], contiguous; the first is copied
-  std::string encode(const uint8_t* rgb_hwc);
+  /// As encode_png; a picture that is unlike the one before it is copied.
+  std::string encode(const uint8_t* rgb_hwc, int64_t height, int64_t width);
 
  private:
   struct First;
-  int64_t height_, width_;
-  std::unique_ptr<First> first_;
+  std::unique_ptr<First> first_;  // of those that are alike
 };
 
 }  // namespace gaze

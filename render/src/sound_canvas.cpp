@@ -100,6 +100,14 @@ int64_t SoundLayout::end_pixel(int64_t row) const {
   return pixels_until(seconds - row_start(row), seconds_per_pixel(), width);
 }
 
+RowSpan SoundLayout::rows_between(double start_seconds, double end_seconds) const {
+  const auto first = static_cast<int64_t>(std::floor(start_seconds / seconds_per_row + 1e-9));
+  const auto end = static_cast<int64_t>(std::ceil(end_seconds / seconds_per_row - 1e-9));
+  RowSpan span{std::clamp<int64_t>(first, 0, rows - 1), 0};
+  span.end = std::clamp<int64_t>(end, span.first + 1, rows);
+  return span;
+}
+
 SoundLayout lay_out_sound(double seconds, int64_t channels) {
   SoundLayout layout;
   layout.seconds = seconds;
@@ -134,17 +142,18 @@ SoundCanvas make_sound_canvas(const Recording& recording, const ops::Route& rout
   return canvas;
 }
 
-void paint_sound(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc) {
+void paint_sound(const SoundCanvas& canvas, const RowSpan& rows, const TimeLayer& layer, const Style& style,
+                 at::Tensor& out_hwc) {
   const SoundLayout& layout = canvas.layout;
+  const int64_t height = layout.row_height();
   if (layer.diffuse) {
-    out_hwc.copy_(canvas.base_hwc);
-    return stamp(out_hwc, layout.row_height());
+    out_hwc.copy_(canvas.base_hwc.narrow(0, rows.first * height, rows.count() * height));
+    return stamp(out_hwc, height);
   }
   const TimeLayer coarse = coarser(layer, layout.seconds_per_pixel());
-  for (int64_t row = 0; row < layout.rows; ++row) {
-    const int64_t top = row * layout.row_height();
-    at::Tensor row_hwc = out_hwc.narrow(0, top, layout.row_height());
-    tint(canvas.base_hwc.narrow(0, top, layout.row_height()), coarse, layout.row_start(row), layout.seconds_per_pixel(),
+  for (int64_t row = rows.first; row < rows.end; ++row) {
+    at::Tensor row_hwc = out_hwc.narrow(0, (row - rows.first) * height, height);
+    tint(canvas.base_hwc.narrow(0, row * height, height), coarse, layout.row_start(row), layout.seconds_per_pixel(),
          style, row_hwc);
   }
 }

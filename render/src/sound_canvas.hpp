@@ -8,6 +8,12 @@
 
 namespace gaze {
 
+/// Rows [first, end) of a layout.
+struct RowSpan {
+  int64_t first = 0, end = 0;
+  [[nodiscard]] int64_t count() const { return end - first; }
+};
+
 /// Rows of time, all as long, one below the other without space between. Up to 30 s are one row as long as the
 /// recording; longer ones are divided into rows of whole seconds, at most 11, so that a page stays below 4000 pixels.
 struct SoundLayout {
@@ -22,6 +28,9 @@ struct SoundLayout {
   [[nodiscard]] int64_t height() const { return rows * row_height(); }
   [[nodiscard]] double seconds_per_pixel() const { return seconds_per_row / static_cast<double>(width); }
   [[nodiscard]] double row_start(int64_t row) const { return static_cast<double>(row) * seconds_per_row; }
+  [[nodiscard]] RowSpan all_rows() const { return {0, rows}; }
+  /// At least one.
+  [[nodiscard]] RowSpan rows_between(double start_seconds, double end_seconds) const;
   /// Pixels of a row that are the recording's; 1..width.
   [[nodiscard]] int64_t end_pixel(int64_t row) const;
 };
@@ -50,8 +59,9 @@ struct TimeLayer {
 
 /// Tints the plots, all of a pixel's column alike; "DIFFUSE" instead where the map is. Where a pixel holds several
 /// cells it shows the highest.
-/// @param out_hwc  uint8 as base_hwc, contiguous
-void paint_sound(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc);
+/// @param out_hwc  uint8 as these rows of base_hwc, contiguous
+void paint_sound(const SoundCanvas& canvas, const RowSpan& rows, const TimeLayer& layer, const Style& style,
+                 at::Tensor& out_hwc);
 
 /// As above, over strip_hwc.
 void paint_sound_strip(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc);

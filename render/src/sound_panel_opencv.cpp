@@ -150,10 +150,11 @@ SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(summary, row, kBar, kInk);
 }
 
-int SoundPanel::row_top(size_t row) const {
-  const int height = lanes_ * kLaneHeight + kBarZone + static_cast<int>(layout_.row_height()) + kAxisHeight + kRowGap;
-  return kHeadHeight + static_cast<int>(row) * height;
+int SoundPanel::row_pitch() const {
+  return lanes_ * kLaneHeight + kBarZone + static_cast<int>(layout_.row_height()) + kAxisHeight + kRowGap;
 }
+
+int SoundPanel::row_top(size_t row) const { return kHeadHeight + static_cast<int>(row) * row_pitch(); }
 
 int SoundPanel::plot_top(size_t row) const { return row_top(row) + lanes_ * kLaneHeight + kBarZone; }
 
@@ -222,27 +223,33 @@ void SoundPanel::draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, c
   }
 }
 
-void SoundPanel::draw_plots(cv::Mat& page, const at::Tensor& plot_hwc) const {
+void SoundPanel::draw_plots(cv::Mat& page, const RowSpan& rows, const at::Tensor& plot_hwc) const {
   const cv::Mat plots = view(plot_hwc);
   const auto height = static_cast<int>(layout_.row_height());
-  for (size_t row = 0; row < marks_.size(); ++row) {
-    const auto end = static_cast<int>(layout_.end_pixel(static_cast<int64_t>(row)));
-    plots(cv::Rect(0, static_cast<int>(row) * height, end, height))
-        .copyTo(page(cv::Rect(kPlotLeft, plot_top(row), end, height)));
+  for (int64_t row = rows.first; row < rows.end; ++row) {
+    const auto end = static_cast<int>(layout_.end_pixel(row));
+    plots(cv::Rect(0, static_cast<int>(row - rows.first) * height, end, height))
+        .copyTo(page(cv::Rect(kPlotLeft, plot_top(static_cast<size_t>(row)), end, height)));
   }
 }
 
-// What the word before left beside the plots, which are drawn anew whole.
-void SoundPanel::restore(cv::Mat& page) const {
+// What the word before left beside the plots, which are drawn anew whole; the head goes right above the first row.
+void SoundPanel::restore(cv::Mat& page, const RowSpan& rows) const {
   const cv::Mat blank = view(word_hwc_);
-  const auto rows = [&](int top, int end) { blank.rowRange(top, end).copyTo(page.rowRange(top, end)); };
-  rows(0, kHeadHeight);
-  for (size_t row = 0; row < marks_.size(); ++row) rows(row_top(row), plot_top(row));
+  const auto copy = [&](int top, int end, int to) {
+    blank.rowRange(top, end).copyTo(page.rowRange(to, to + end - top));
+  };
+  copy(0, kHeadHeight, row_top(static_cast<size_t>(rows.first)) - kHeadHeight);
+  for (auto row = static_cast<size_t>(rows.first); row < static_cast<size_t>(rows.end); ++row) {
+    const int plot = plot_top(row), behind = plot + static_cast<int>(layout_.row_height());
+    copy(row_top(row), plot, row_top(row));
+    copy(behind, row_top(row + 1), behind);
+  }
 }
 
 const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
   cv::Mat page = view(summary_hwc_);
-  draw_plots(page, plot_hwc);
+  draw_plots(page, layout_.all_rows(), plot_hwc);
   for (size_t row = 0; row < marks_.size(); ++row) {
     for (const Mark& mark : marks_[row]) {
       draw_column(page, kPlotLeft + mark.span.first, plot_top(row), static_cast<int>(layout_.row_height()), kInk, 0.16);
@@ -257,11 +264,11 @@ const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
   return summary_hwc_;
 }
 
-const at::Tensor& SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc) {
+at::Tensor SoundPanel::word_page(size_t word, const RowSpan& rows, const at::Tensor& plot_hwc) {
   cv::Mat page = view(page_hwc_);
-  restore(page);
-  draw_plots(page, plot_hwc);
-  for (size_t row = 0; row < marks_.size(); ++row) {
+  restore(page, rows);
+  draw_plots(page, rows, plot_hwc);
+  for (auto row = static_cast<size_t>(rows.first); row < static_cast<size_t>(rows.end); ++row) {
     const int bar_top = plot_top(row) - kBarZone + 2;
     for (const Mark& mark : marks_[row]) {
       if (mark.word != word) continue;
@@ -272,8 +279,11 @@ const at::Tensor& SoundPanel::word_page(size_t word, const at::Tensor& plot_hwc)
   }
   const HeardWord& heard = heard_.hearing.words[word];
   const auto figures = word_figures(heard);
-  draw_head(page, label(heard.word), {figures.begin(), figures.end()}, word_warnings(heard));
-  return page_hwc_;
+  const int top = row_top(static_cast<size_t>(rows.first)) - kHeadHeight;
+  const int height = kHeadHeight + static_cast<int>(rows.count()) * row_pitch();
+  cv::Mat shown = page.rowRange(top, top + height);
+  draw_head(shown, label(heard.word), {figures.begin(), figures.end()}, word_warnings(heard));
+  return page_hwc_.narrow(0, top, height);
 }
 
 }  // namespace gaze

@@ -38,8 +38,8 @@ class SoundPanel {
   SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas, PageMemory& pages);
   /// uint8 [height, kSoundPageWidth, 3] on the CPU. Drawn once.
   [[nodiscard]] const at::Tensor& summary_page(const at::Tensor& plot_hwc);
-  /// As above; valid until the next call.
-  [[nodiscard]] const at::Tensor& word_page(size_t word, const at::Tensor& plot_hwc);
+  /// As above, with some of the rows, of which `plot_hwc` holds the plots; valid until the next call.
+  [[nodiscard]] at::Tensor word_page(size_t word, const RowSpan& rows, const at::Tensor& plot_hwc);
 
  private:
   struct Mark {
@@ -47,14 +47,15 @@ class SoundPanel {
     PixelSpan span;
     LaneLabel label;  ///< in the row where the word begins
   };
+  [[nodiscard]] int row_pitch() const;
   [[nodiscard]] int row_top(size_t row) const;
   [[nodiscard]] int plot_top(size_t row) const;
   void place_marks();
   [[nodiscard]] at::Tensor blank(double top_lift, PageMemory& pages) const;
   void draw_axes(cv::Mat& page, size_t row) const;
   void draw_marks(cv::Mat& page, size_t row, const cv::Scalar& bars, const cv::Scalar& texts) const;
-  void restore(cv::Mat& page) const;
-  void draw_plots(cv::Mat& page, const at::Tensor& plot_hwc) const;
+  void restore(cv::Mat& page, const RowSpan& rows) const;
+  void draw_plots(cv::Mat& page, const RowSpan& rows, const at::Tensor& plot_hwc) const;
 
   const AttentionRecord& record_;
   const HeardAnalysis& heard_;

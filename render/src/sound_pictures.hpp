@@ -22,7 +22,7 @@ struct SoundPictures {
 struct SoundPageReceiver {
   using Receive = std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>;
   Receive page;  ///< the summary first, the sheet last
-  Receive word;  ///< pages of one size that differ by little
+  Receive word;  ///< pages of which many differ by little
 };
 
 /// Plots are drawn and tinted on the device.

@@ -124,11 +124,11 @@ CATCH_TEST_CASE("png: pictures of a series are what they would be alone, whateve
     const cv::Mat first = drawn(size.width, size.height, [&](int x, int y) {
       return y % 9 < 4 ? cv::Vec3b::all(255) : cv::Vec3b(byte(x / 3), byte(random(5) + y), byte(x * y));
     });
-    gaze::PngSeries series(size.height, size.width);
+    gaze::PngSeries series;
     const auto add = [&](const cv::Mat& bgr) {
       cv::Mat rgb;
       cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-      std::string file = series.encode(rgb.data);
+      std::string file = series.encode(rgb.data, rgb.rows, rgb.cols);
       check_holds(file, bgr);
       return file;
     };
@@ -148,9 +148,13 @@ CATCH_TEST_CASE("png: pictures of a series are what they would be alone, whateve
     cv::Mat marked = first.clone();
     marked.colRange(size.width / 3, size.width / 3 + std::max(1, size.width / 7)).setTo(cv::Scalar(1, 2, 250));
     add(marked);
-    add(drawn(size.width, size.height, [](int, int) { return cv::Vec3b(); }));
-    add(drawn(size.width, size.height,
-              [&](int, int) { return cv::Vec3b(byte(random(256)), byte(random(256)), byte(random(256))); }));
-    CATCH_CHECK(add(first) == encoded(first));
+    cv::Mat half = first.clone();
+    half.colRange(0, (size.width + 1) / 2).setTo(cv::Scalar(90, 2, 1));
+    add(half);
+    for (const cv::Mat& unlike :
+         {drawn(size.width, size.height, [](int, int) { return cv::Vec3b(3, 2, 1); }),
+          drawn(size.width + 1, size.height, [](int x, int y) { return cv::Vec3b::all(byte(x ^ y)); }), first}) {
+      CATCH_CHECK(add(unlike) == encoded(unlike));
+    }
   }
 }

@@ -167,6 +167,38 @@ CATCH_TEST_CASE("sound bundle: 65 s are three rows, of which the last ends with 
   CATCH_CHECK(at::equal(behind, at::tensor({252, 252, 250}, at::kByte).expand_as(behind)));
 }
 
+CATCH_TEST_CASE("sound bundle: a word's page has the rows that its windows reach, as they are on a page of all rows") {
+  const TempDir dir;
+  AttentionRecord windowed = planted_sound(33, {3.01, 30.01, 0.51, 32.01});
+  windowed.sound.samples = gaze::test::tone(65);
+  windowed.windows = {{0, 0}, {2, 32.5}};
+  windowed.labels = {" one", " two", " six", " ten"};
+  AttentionRecord whole = planted_sound(65, {0, 0, 0, 0}, 65.5);
+  whole.labels = windowed.labels;
+  whole.map_tc.zero_();
+  whole.map_tc.narrow(0, 0, 2).narrow(1, 0, 1650).copy_(windowed.map_tc.narrow(0, 0, 2));
+  whole.map_tc.narrow(0, 2, 2).narrow(1, 1625, 1650).copy_(windowed.map_tc.narrow(0, 2, 2));
+  whole.mass_t = windowed.mass_t;
+  whole.visible_t = windowed.visible_t;
+  const std::string in_windows = publish(into(dir), windowed), at_once = publish(into(dir), whole);
+  CATCH_CHECK(gaze::test::read_bytes(in_windows + "/overlay.png") == gaze::test::read_bytes(at_once + "/overlay.png"));
+  struct Case {
+    std::string file;
+    int64_t first_row;
+  };
+  for (const Case& each : {Case{"01-one", 0}, Case{"02-two", 0}, Case{"03-six", 1}, Case{"04-ten", 1}}) {
+    CATCH_INFO(each.file);
+    const at::Tensor some = gaze::decode(in_windows + "/words/" + each.file + ".png");
+    const at::Tensor all = gaze::decode(at_once + "/words/" + each.file + ".png");
+    const int64_t pitch = all.size(0) - some.size(0);  // of three rows, two are shown
+    CATCH_REQUIRE(pitch > gaze::lay_out_sound(65, 1).row_height());
+    const int64_t head = all.size(0) - 3 * pitch;
+    CATCH_REQUIRE(head > 50);
+    CATCH_CHECK(at::equal(some.narrow(0, 0, head), all.narrow(0, 0, head)));
+    CATCH_CHECK(at::equal(some.narrow(0, head, 2 * pitch), all.narrow(0, head + each.first_row * pitch, 2 * pitch)));
+  }
+}
+
 CATCH_TEST_CASE("sound bundle: a sheet for any number of words, and any text") {
   const TempDir dir;
   for (const size_t words : {0, 1, 70}) {

@@ -76,6 +76,22 @@ CATCH_TEST_CASE("sound layout: rows are as long as each other, at most 30 s unti
   CATCH_CHECK(lay_out_sound(6, 64).strips == 1);
 }
 
+CATCH_TEST_CASE("sound layout: rows between two moments, and never none") {
+  const SoundLayout layout = lay_out_sound(65, 1);  // rows of 22 s
+  struct Case {
+    double start, end;
+    int64_t first, behind;
+  };
+  for (const Case& each :
+       {Case{0, 65, 0, 3}, Case{0, 22, 0, 1}, Case{22, 44, 1, 2}, Case{21.9, 22.1, 0, 2}, Case{64, 65, 2, 3},
+        Case{10, 10, 0, 1}, Case{44, 44, 2, 3}, Case{-5, 900, 0, 3}, Case{80, 90, 2, 3}, Case{-9, -3, 0, 1}}) {
+    CATCH_INFO(each.start << " to " << each.end << " s");
+    const gaze::RowSpan rows = layout.rows_between(each.start, each.end);
+    CATCH_CHECK(rows.first == each.first);
+    CATCH_CHECK(rows.end == each.behind);
+  }
+}
+
 CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however many keys a pixel holds") {
   for (const double seconds : {1.0, 7.3, 65.0, 3600.0}) {
     const SoundCanvas canvas = white_canvas(seconds);
@@ -86,7 +102,7 @@ CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however m
       TimeLayer layer{at::zeros({cells}), false, 0, 0.02};
       layer.value_c[hot] = 1.0;
       at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-      gaze::paint_sound(canvas, layer, {}, plot_hwc);
+      gaze::paint_sound(canvas, canvas.layout.all_rows(), layer, {}, plot_hwc);
       const double centre = (static_cast<double>(hot) + 0.5) * 0.02;
       const auto row = static_cast<int64_t>(centre / layout.seconds_per_row);
       const double far = std::max(0.02, 2 * layout.seconds_per_pixel());
@@ -97,6 +113,10 @@ CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however m
       // Every pixel of a column alike, and nothing in other rows.
       CATCH_CHECK(at::equal(row_hwc, row_hwc.narrow(0, 0, 1).expand_as(row_hwc)));
       CATCH_CHECK(plot_hwc.ne(255).sum().item<int64_t>() == row_hwc.ne(255).sum().item<int64_t>());
+
+      at::Tensor alone_hwc = at::empty_like(row_hwc);
+      gaze::paint_sound(canvas, {row, row + 1}, layer, {}, alone_hwc);
+      CATCH_CHECK(at::equal(alone_hwc, row_hwc));
 
       at::Tensor strip_hwc = at::empty_like(canvas.strip_hwc);
       gaze::paint_sound_strip(canvas, layer, {}, strip_hwc);
@@ -112,7 +132,7 @@ CATCH_TEST_CASE("sound layout: cells may begin before the recording") {
   TimeLayer layer{at::zeros({31}), false, -0.05, 0.1};
   layer.value_c[20] = 1.0;  // 1.95 to 2.05 s
   at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-  gaze::paint_sound(canvas, layer, {}, plot_hwc);
+  gaze::paint_sound(canvas, canvas.layout.all_rows(), layer, {}, plot_hwc);
   const double found = (static_cast<double>(hottest_column(plot_hwc)) + 0.5) * 3 / 1500;
   CATCH_CHECK(std::abs(found - 2.0) <= 0.003);
 }
@@ -120,7 +140,7 @@ CATCH_TEST_CASE("sound layout: cells may begin before the recording") {
 CATCH_TEST_CASE("sound layout: a diffuse map has a stamp and no colour") {
   const SoundCanvas canvas = white_canvas(3);
   at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-  gaze::paint_sound(canvas, {at::ones({150}), true, 0, 0.02}, {}, plot_hwc);
+  gaze::paint_sound(canvas, canvas.layout.all_rows(), {at::ones({150}), true, 0, 0.02}, {}, plot_hwc);
   const at::Tensor changed_yx = plot_hwc.ne(255).any(2);
   CATCH_CHECK(changed_yx.any().item<bool>());
   CATCH_CHECK_FALSE(changed_yx.narrow(1, 200, 1300).any().item<bool>());
