@@ -88,6 +88,10 @@ struct AttendReduceParams {
   AccumulatorRows to;
 };
 
+// A map is diffuse below this highest lift, or above this entropy.
+constexpr float kDiffuseLift = 2;
+constexpr double kDiffuseEntropy = 0.95;
+
 struct NormaliseParams {
   const float* map_tc = nullptr;
   const float* visible_t = nullptr;

@@ -371,6 +371,7 @@ NormaliseCall normalise_call(const at::Tensor& map_tc, const at::Tensor& visible
   out.entropy_t = at::empty({tokens}, real);
   out.diffuse_t = at::empty({tokens}, real.dtype(at::kBool));
   out.range_max = at::empty({}, real);
+  static_assert(kDiffuseEntropy == kernels::kDiffuseEntropy);
   out.sinks_subtracted = options.subtract_sinks && tokens >= kTokensForSinks;
   kernels::NormaliseParams& p = call.params;
   p.map_tc = call.map_tc.const_data_ptr<float>();

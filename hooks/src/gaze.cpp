@@ -79,8 +79,8 @@ void Request::reorder(const std::vector<int64_t>& rows) noexcept {
 void Request::sound(Sound recording, size_t row) noexcept {
   if (state_) state_->sound(std::move(recording), row);
 }
-void Request::window(double start_seconds) noexcept {
-  if (state_) state_->window(start_seconds);
+void Request::window(double start_seconds, double seconds) noexcept {
+  if (state_) state_->window(start_seconds, seconds);
 }
 void Request::finish() noexcept {
   if (state_) state_->finish();

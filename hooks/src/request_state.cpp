@@ -788,7 +788,7 @@ void RequestState::sound(Sound recording, size_t row) noexcept {
   }
 }
 
-void RequestState::window(double start_seconds) noexcept {
+void RequestState::window(double start_seconds, double seconds) noexcept {
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load() || failed_.load()) return;
@@ -798,7 +798,7 @@ void RequestState::window(double start_seconds) noexcept {
     for (const Progress& progress : progress_) tokens = std::max(tokens, progress.tokens);
     if (tokens > 0 && windows_.empty()) windows_.push_back({});
     if (!windows_.empty() && windows_.back().first_token == tokens) windows_.pop_back();
-    windows_.push_back({tokens, start_seconds});
+    windows_.push_back({tokens, start_seconds, seconds});
   } catch (...) {
     fail_with_current_exception();
   }

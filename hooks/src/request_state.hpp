@@ -75,7 +75,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
   void reorder(const std::vector<int64_t>& from) noexcept;
   void sound(Sound recording, size_t row) noexcept;
-  void window(double start_seconds) noexcept;
+  void window(double start_seconds, double seconds) noexcept;
 
   /// Resolved, once the first call was seen, of every batch row.
   [[nodiscard]] std::vector<std::optional<Geometry>> geometries() const;

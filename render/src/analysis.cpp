@@ -6,11 +6,13 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/quantile.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -108,6 +110,39 @@ at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Finding>& wor
   return at::cat({rows_wc.mean(0, true), rows_wc});
 }
 
+// As above, but each cell's mean is over the words that reach it.
+at::Tensor merge_where_reached(const at::Tensor& rows_tc, const at::Tensor& reach_tc,
+                               const std::vector<Finding>& words) {
+  at::Tensor merged_lc = merge_rows(rows_tc, words);
+  const at::Tensor reach_c = merge_rows(reach_tc, words)[0];
+  at::Tensor mean_c = merged_lc[0];
+  mean_c.copy_(at::where(reach_c > 0, mean_c / reach_c, at::zeros_like(mean_c)));
+  return merged_lc;
+}
+
+// What is said of raw maps, by the rules of ops::normalise.
+struct RawFigures {
+  at::Tensor max_lift_l, entropy_l, diffuse_l;
+
+  // Maps that have only some of the `keys` they were measured over.
+  void spread_over(const at::Tensor& reached_l, int64_t keys) {
+    if (keys < 2) return;
+    entropy_l = (entropy_l * std::log(static_cast<double>(keys)) / reached_l.clamp_min(2).log()).clamp_max(1);
+    diffuse_l = diffuse_l.logical_or(entropy_l > ops::kDiffuseEntropy);
+  }
+  void replace_first(const RawFigures& first) {
+    max_lift_l.narrow(0, 0, 1).copy_(first.max_lift_l);
+    entropy_l.narrow(0, 0, 1).copy_(first.entropy_l);
+    diffuse_l.narrow(0, 0, 1).copy_(first.diffuse_l);
+  }
+};
+
+RawFigures figures_of(const at::Tensor& lift_lc) {
+  const at::Tensor once_l = at::ones({lift_lc.size(0)}, lift_lc.options());
+  const ops::Normalised raw = ops::normalise(lift_lc, once_l, {.subtract_sinks = false});
+  return {raw.max_lift_t, raw.entropy_t, raw.diffuse_t};
+}
+
 // 0..1 of each row's own minimum and maximum; a constant row is 0.
 at::Tensor min_max(const at::Tensor& shown_lc) {
   const at::Tensor low = shown_lc.amin({1}, true);
@@ -122,6 +157,15 @@ at::Tensor values(const Analysis& analysis, const at::Tensor& peak_l, const at::
   const at::Tensor summary_range = at::where(peak > 0, peak, at::ones_like(peak));
   const at::Tensor range_l = at::cat({summary_range, range_max.expand({peak_l.size(0) - 1})});
   return (analysis.shown_lc / range_l.unsqueeze(1)).clamp(0, 1);
+}
+
+// Over minutes of sound one word would make all others pale: the mean's range ends where it does for nine words of ten,
+// each at its own hottest cell.
+void lower_summary_range(const Analysis& analysis, at::Tensor& peak_l) {
+  constexpr double kShareOfWords = 0.9;
+  const at::Tensor hottest_w = analysis.shown_wc().argmax(1);
+  const at::Tensor high = at::quantile(analysis.shown_lc[0].index_select(0, hottest_w), kShareOfWords);
+  peak_l[0].copy_(at::where(high > 0, high, peak_l[0]));
 }
 
 // Reads what `analyse` packed, in the same order.
@@ -227,7 +271,8 @@ void check_record(const AttentionRecord& record, const ops::Route& route) {
   }
 }
 
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas) {
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
+                 const RowLayout* layout) {
   check_record(record, route);
   const int64_t tokens = record.labels.empty() ? record.map_tc.size(0) : static_cast<int64_t>(record.labels.size());
   const ops::NormaliseOptions& options = record.style.normalise;
@@ -243,18 +288,29 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   // Uniform attention stays 1.0 where a cell shows more keys than one.
   if (folded.keys_per_cell != 1) visible_t = visible_t / folded.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
-  analysis.lift_tc = normalised.lift_tc;
   analysis.sinks_subtracted = normalised.sinks_subtracted;
-  analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
-  analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
-  // The figures of raw maps, by the rules of ops::normalise.
-  const at::Tensor once_l = at::ones({analysis.lift_lc.size(0)}, analysis.lift_lc.options());
-  const ops::Normalised raw = ops::normalise(analysis.lift_lc, once_l, {.subtract_sinks = false});
-  const at::Tensor peak_l = analysis.shown_lc.amax({1});
+  RawFigures raw;
+  if (layout == nullptr) {
+    analysis.lift_tc = normalised.lift_tc;
+    analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
+    analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
+    raw = figures_of(analysis.lift_lc);
+  } else {
+    analysis.lift_tc = layout->lay_out(normalised.lift_tc);
+    const at::Tensor reach_tk = layout->reach_tk.narrow(0, 0, tokens);
+    const at::Tensor reach_tc = layout->lay_out(reach_tk);
+    analysis.lift_lc = merge_where_reached(analysis.lift_tc, reach_tc, analysis.words);
+    analysis.shown_lc = merge_where_reached(layout->lay_out(normalised.shown_tc), reach_tc, analysis.words);
+    raw = figures_of(merge_rows(normalised.lift_tc, analysis.words));
+    raw.spread_over(merge_rows(reach_tk, analysis.words).sum(1), reach_tk.size(1));
+    raw.replace_first(figures_of(analysis.lift_lc.narrow(0, 0, 1)));
+  }
+  at::Tensor peak_l = analysis.shown_lc.amax({1});
+  if (layout != nullptr && !analysis.words.empty()) lower_summary_range(analysis, peak_l);
   analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
   std::vector<at::Tensor> parts = {folded.mass_t,  record.visible_t,     record.flags_t,
                                    finite(record), normalised.range_max, peak_l,
-                                   raw.max_lift_t, raw.entropy_t,        raw.diffuse_t};
+                                   raw.max_lift_l, raw.entropy_l,        raw.diffuse_l};
   if (folded.frame_mass_tf.defined()) {
     parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
   }

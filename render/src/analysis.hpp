@@ -8,6 +8,7 @@
 #include <gaze/render/record.hpp>
 #include <gaze/render/words.hpp>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -48,6 +49,12 @@ struct Analysis {
   [[nodiscard]] at::Tensor shown_wc() const { return shown_lc.narrow(0, 1, shown_lc.size(0) - 1); }
 };
 
+/// Where rows lie that do not all have their keys in the same place.
+struct RowLayout {
+  std::function<at::Tensor(const at::Tensor& rows_tk)> lay_out;  ///< [tokens, keys] -> [tokens, cells]
+  at::Tensor reach_tk;                                           ///< float32, 1 where a token has a key at all, else 0
+};
+
 /// Refuses what must not be drawn, as far as it can be told without the device.
 /// @throws gaze::Error with the record's own error, NoAttention, ShapeMismatch, Labels or GridMismatch
 void check_record(const AttentionRecord& record, const ops::Route& route);
@@ -56,8 +63,11 @@ void check_record(const AttentionRecord& record, const ops::Route& route);
 /// 8 (3 tokens + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and 8 (1 + words) for
 /// each key frame of a video.
 /// @param canvas  null: no hottest pixels, which makes 4 (1 + words), and no contours
+/// @param layout  null: keys are cells. Else rows are normalised over their keys; the mean over words is, in each cell,
+///                that over the words which reach it
 /// @throws gaze::Error as check_record, and NonFinite, RowSum or the picture's DecodeFailed
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas);
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
+                 const RowLayout* layout = nullptr);
 
 Layer word_layer(const Analysis& analysis, size_t word);
 Layer summary_layer(const Analysis& analysis);

@@ -2,6 +2,7 @@
 #include "hearing.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -28,89 +29,15 @@ std::string seconds_text(double seconds) {
   return text;
 }
 
-[[noreturn]] void refuse(const std::string& text) { throw Error(text, DropReason::GridMismatch); }
-
-// Rounding of times and rates must not make a cell more or less.
-int64_t cells_begun_before(double seconds, const Timeline& time) {
-  return static_cast<int64_t>(std::ceil((seconds - time.first_seconds) / time.seconds_per_key - 1e-6));
-}
-
-void check_windows(const AttentionRecord& record, double seconds) {
-  for (size_t i = 0; i < record.windows.size(); ++i) {
-    const SoundWindow& window = record.windows[i];
-    const double least = i == 0 ? 0 : record.windows[i - 1].start_seconds;
-    if (window.start_seconds >= least && window.start_seconds < seconds) continue;
-    refuse("window: expected a start of " + seconds_text(least) + " or later, before the sound's end at " +
-           seconds_text(seconds) + ", got " + seconds_text(window.start_seconds) +
-           ". Say in seconds where time 0 of the keys lies in the request's sound.");
-  }
-}
-
-// Whether what the model heard can be this recording.
-void check_length(const AttentionRecord& record, double seconds) {
-  const Geometry& geometry = record.geometry;
-  const Timeline& time = *geometry.time;
-  const double covered = time.first_seconds + static_cast<double>(geometry.cols) * time.seconds_per_key;
-  const double last_start = record.windows.empty() ? 0 : record.windows.back().start_seconds;
-  // A stem without padding drops a few keys at the end.
-  const double slack = std::max(5 * time.seconds_per_key, 0.02 * covered);
-  const std::string keys = std::to_string(geometry.cols) + " keys of " + seconds_text(time.seconds_per_key);
-  if (last_start + covered + slack < seconds) {
-    refuse("sound: expected at most " + seconds_text(last_start + covered) + ", which " + keys + " cover" +
-           (last_start > 0 ? " in the last window" : "") + ", got " + seconds_text(seconds) +
-           ". Give the part that the model heard (start_seconds says where it begins), or call Request::window for "
-           "every part.");
-  }
-  if (time.whole && std::abs(last_start + covered - seconds) > slack) {
-    refuse("sound: expected about " + seconds_text(last_start + covered) + ", which " + keys + " cover, got " +
-           seconds_text(seconds) + ". Give the recording the model heard, at its true sample rate.");
-  }
-}
-
-// [tokens, keys of a window] -> [tokens, cells of the recording]; what falls beyond it is left out. A window that
-// begins between two cells gives each its share.
-at::Tensor lay_out(const AttentionRecord& record, int64_t cells) {
-  const at::Tensor& map_tk = record.map_tc;
-  const int64_t keys = map_tk.size(1);
-  if (record.windows.empty() || (record.windows.size() == 1 && record.windows[0].start_seconds == 0)) {
-    if (keys >= cells) return map_tk.narrow(1, 0, cells);
-    at::Tensor map_tc = at::zeros({map_tk.size(0), cells}, map_tk.options());
-    map_tc.narrow(1, 0, keys).copy_(map_tk);
-    return map_tc;
-  }
-  at::Tensor map_tc = at::zeros({map_tk.size(0), cells}, map_tk.options());
-  const auto add = [&](int64_t first_token, int64_t tokens, int64_t at, double share) {
-    const int64_t count = std::min(keys, cells - at);
-    if (share <= 0 || count <= 0) return;
-    map_tc.narrow(0, first_token, tokens)
-        .narrow(1, at, count)
-        .add_(map_tk.narrow(0, first_token, tokens).narrow(1, 0, count), share);
-  };
-  for (size_t i = 0; i < record.windows.size(); ++i) {
-    const int64_t first = std::min(i == 0 ? 0 : record.windows[i].first_token, map_tk.size(0));
-    const int64_t end =
-        i + 1 < record.windows.size() ? std::min(record.windows[i + 1].first_token, map_tk.size(0)) : map_tk.size(0);
-    if (end <= first) continue;
-    const double place = record.windows[i].start_seconds / record.geometry.time->seconds_per_key;
-    const double whole = std::floor(place + 1e-6);
-    const double rest = std::max(0.0, place - whole);
-    add(first, end - first, static_cast<int64_t>(whole), 1 - rest);
-    add(first, end - first, static_cast<int64_t>(whole) + 1, rest);
-  }
-  return map_tc;
-}
-
-// From the first to the last of the windows in which the word's tokens were made.
-TimeSpan reach_of(const AttentionRecord& record, const Word& word, double seconds) {
-  TimeSpan reach{0, seconds};
-  const std::vector<SoundWindow>& windows = record.windows;
-  for (size_t i = 0; i < windows.size(); ++i) {
-    const bool begins_before = i == 0 || windows[i].first_token < word.first + std::max<int64_t>(word.count, 1);
-    if (!begins_before) break;
-    const double end = windows[i].start_seconds + record.geometry.time->first_seconds +
-                       static_cast<double>(record.geometry.cols) * record.geometry.time->seconds_per_key;
-    if (i == 0 || windows[i].first_token <= word.first) reach.start = windows[i].start_seconds;
-    reach.end = std::min(end, seconds);
+// From the first to the last of the parts in which the word's tokens were made.
+TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const HeardAnalysis& heard) {
+  TimeSpan reach{heard.hearing.seconds, 0};
+  for (const SoundPart& part : parts) {
+    if (part.end_token <= word.first || part.first_token >= word.first + word.count) continue;
+    const double end =
+        part.start_seconds + heard.first_seconds + static_cast<double>(part.keys) * heard.seconds_per_key;
+    reach.start = std::min(reach.start, part.start_seconds);
+    reach.end = std::max(reach.end, std::min(end, heard.hearing.seconds));
   }
   return reach;
 }
@@ -181,33 +108,68 @@ bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float si
   return std::sqrt(sum / static_cast<double>(span.end - span.first)) < silence;
 }
 
+// The levels under a part's keys.
+std::vector<float> levels_of(const SoundPart& part, const HeardAnalysis& heard) {
+  const auto cells = static_cast<int64_t>(heard.level_k.size());
+  const int64_t first =
+      std::clamp<int64_t>(std::llround(part.start_seconds / heard.seconds_per_key), 0, std::max<int64_t>(0, cells - 1));
+  const int64_t end = std::min(first + std::max<int64_t>(part.keys, 1), cells);
+  std::vector<float> levels(heard.level_k.begin() + first, heard.level_k.begin() + end);
+  if (!levels.empty()) levels.resize(static_cast<size_t>(std::max<int64_t>(part.keys, 1)), levels.back());
+  return levels;
+}
+
+// Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
+void mark_part(const SoundPart& part, const Style& style, float silence, HeardAnalysis& heard) {
+  Hearing& hearing = heard.hearing;
+  std::vector<Word> words;
+  std::vector<HeardWord*> marked;
+  for (HeardWord& word : hearing.words) {
+    if (word.word.first < part.first_token || word.word.first >= part.end_token) continue;
+    const int64_t first = word.word.first - part.first_token;
+    words.push_back({.text = {}, .first = first, .count = std::min(word.word.count, part.tokens() - first)});
+    marked.push_back(&word);
+  }
+  if (words.empty()) return;
+  const int64_t tokens = std::min(part.end_token, heard.map_tk.size(0)) - part.first_token;
+  const at::Tensor map_tk = heard.map_tk.narrow(0, part.first_token, tokens).narrow(1, 0, part.keys).contiguous();
+  std::vector<WordSpan> spans = align_words(map_tk.const_data_ptr<float>(), tokens, part.keys, words);
+  const std::vector<float> level_k = levels_of(part, heard);
+  if (style.align_to_energy && !level_k.empty()) {
+    align_to_energy(spans, level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
+  }
+  const double origin = hearing.start_seconds + part.start_seconds + heard.first_seconds;
+  const auto seconds_at = [&](int64_t key) {
+    return std::clamp(origin + static_cast<double>(key) * heard.seconds_per_key, hearing.start_seconds,
+                      hearing.start_seconds + hearing.seconds);
+  };
+  for (size_t w = 0; w < spans.size(); ++w) {
+    marked[w]->start_seconds = seconds_at(spans[w].first);
+    marked[w]->end_seconds = seconds_at(spans[w].end);
+    marked[w]->confidence = spans[w].confidence;
+    marked[w]->silence = !level_k.empty() && is_silent(level_k, spans[w], silence);
+  }
+}
+
 void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
                 HeardAnalysis& heard) {
   Hearing& hearing = heard.hearing;
-  const double origin = hearing.start_seconds + heard.first_seconds;
-  const auto seconds_at = [&](double cell) { return origin + cell * heard.seconds_per_key; };
-  std::vector<Word> words;
-  for (const HeardWord& word : hearing.words) words.push_back(word.word);
-  const at::Tensor& map_tc = heard.map_tc;
-  std::vector<WordSpan> spans = align_words(map_tc.const_data_ptr<float>(), map_tc.size(0), map_tc.size(1), words);
-  if (record.style.align_to_energy && !heard.level_k.empty()) {
-    align_to_energy(spans, heard.level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
-  }
   const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
-  for (size_t w = 0; w < spans.size(); ++w) {
+  for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, heard);
+  const auto seconds_at = [&](double cell) {
+    return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
+  };
+  for (size_t w = 0; w < hearing.words.size(); ++w) {
     HeardWord& word = hearing.words[w];
-    word.start_seconds = std::max(hearing.start_seconds, seconds_at(static_cast<double>(spans[w].first)));
-    word.end_seconds = std::min(hearing.start_seconds + hearing.seconds, seconds_at(static_cast<double>(spans[w].end)));
-    word.confidence = spans[w].confidence;
-    word.silence = !heard.level_k.empty() && is_silent(heard.level_k, spans[w], silence);
     word.mass_on_padding = mean_of(padding_t, word.word.first, word.word.count);
-    if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1] + 0.5);
+    if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1]);
   }
   // As the summary's mass: the mean over words, or tokens where there are none.
+  const std::vector<HeardWord>& words = hearing.words;
   hearing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
-  for (const HeardWord& word : hearing.words)
+  for (const HeardWord& word : words)
     hearing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
-  if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0] + 0.5);
+  if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0]);
 }
 
 }  // namespace
@@ -227,31 +189,33 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
     if (record.sound.padded)
       heard.recording = without_padding(std::move(heard.recording), ops::route_to(heard.recording.samples_ct.device()));
     hearing.seconds = heard.recording.seconds();
-    check_windows(record, hearing.seconds);
-    check_length(record, hearing.seconds);
-    cells = std::max<int64_t>(1, cells_begun_before(hearing.seconds, time));
+    cells = cells_of(hearing.seconds, time);
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
     heard.level_k = levels(heard.recording, time, cells, route);
   } else {
     hearing.seconds = time.first_seconds + static_cast<double>(cells) * time.seconds_per_key;
-    check_windows(record, hearing.seconds);
   }
 
+  // Normalised as the model had its keys, part by part alike; then laid out over the recording.
+  heard.parts = divide(record, hearing.seconds, cells);
   AttentionRecord cut = record;
-  cut.map_tc = lay_out(record, cells).contiguous();
+  cut.map_tc = heard_keys(record.map_tc, heard.parts).contiguous();
   const at::Tensor whole_t = record.map_tc.sum(1);
   const at::Tensor share_t = at::where(whole_t > 0, cut.map_tc.sum(1) / whole_t, at::zeros_like(whole_t));
   cut.mass_t = record.mass_t * share_t;
-  cut.geometry.cols = cells;
+  cut.geometry.cols = cut.map_tc.size(1);
   cut.geometry.time->whole = false;
-  cut.keys = 0;  // windows may make more cells than a row has keys
+  cut.keys = 0;  // a stem may have dropped some
   cut.picture = {};
-  const Analysis analysis = analyse(cut, route, nullptr);
+  const RowLayout layout{
+      [&](const at::Tensor& rows_tk) { return lay_out(rows_tk, heard.parts, heard.seconds_per_key, cells); },
+      heard_keys(at::ones_like(record.map_tc), heard.parts)};
+  const Analysis analysis = analyse(cut, route, nullptr, &layout);
   heard.tokens = analysis.tokens;
   heard.value_lc = analysis.value_lc;
   heard.shown_lc = analysis.shown_lc;
   heard.lift_lc = analysis.lift_lc;
-  heard.map_tc = fetch(analysis.map_tc, route, ops::Cargo::Map);
+  heard.map_tk = fetch(analysis.map_tc, route, ops::Cargo::Map);
   heard.lift_tc = analysis.lift_tc;
   heard.mass_t = analysis.mass_t;
   hearing.range_max_lift = analysis.range_max_lift;
@@ -259,7 +223,7 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   hearing.summary = describe_word(analysis.summary);
   for (const Finding& finding : analysis.words) {
     hearing.words.push_back(describe_word(finding));
-    heard.reach_w.push_back(reach_of(record, finding.word, hearing.seconds));
+    heard.reach_w.push_back(reach_of(heard.parts, finding.word, heard));
   }
 
   const at::Tensor padding_t =
@@ -273,7 +237,8 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
 Hearing hear(const AttentionRecord& record) {
   wait_on_stream(record);
   if (!record.geometry.time && record.error.empty()) {
-    refuse("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().");
+    throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",
+                DropReason::GridMismatch);
   }
   return analyse_sound(record, ops::route_to(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU)))
       .hearing;

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "sound_parts.hpp"
 #include "token_facts.hpp"
 
 namespace gaze {
@@ -24,15 +25,16 @@ struct HeardAnalysis {
   Recording recording;
   TokenFacts tokens;                       ///< all that were captured
   at::Tensor value_lc, shown_lc, lift_lc;  ///< float32 [1 + words, cells]: the summary, then each word; value is 0..1
-  at::Tensor map_tc;                       ///< the tokens that were asked for, over the cells, raw; on the host
-  at::Tensor lift_tc, mass_t;              ///< the same tokens'
-  double first_seconds = 0;                ///< may be slightly below 0
+  at::Tensor map_tk;                       ///< the tokens that were asked for, over their part's keys, raw; on the host
+  at::Tensor lift_tc, mass_t;              ///< the same tokens', over the cells
+  std::vector<SoundPart> parts;
+  double first_seconds = 0;  ///< may be slightly below 0
   double seconds_per_key = 0;
   std::vector<TimeSpan> reach_w;  ///< what each word's keys cover, within the recording: its windows
   std::vector<float> level_k;     ///< root mean square of the sound under each cell
 };
 
-/// Computes on the record's device. The map over the cells comes back for alignment (Cargo::Map: 4 x tokens x cells);
+/// Computes on the record's device. The map comes back for alignment (Cargo::Map: 4 x tokens x keys of a part);
 /// as Cargo::Figures those of `analyse`, 4 x cells of levels, and 8 x (1 + words) of hottest cells.
 /// @throws gaze::Error as `check_record` and `analyse`, and DecodeFailed or GridMismatch of the sound
 HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route);

@@ -43,7 +43,8 @@ void write_words(const Hearing& hearing, const std::vector<WordFile>& wanted, Bu
 void write_maps(const HeardAnalysis& heard, const ops::Route& route, BundleParts& parts) {
   const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), route, ops::Cargo::Map); };
   const int64_t words = heard.shown_lc.size(0) - 1;
-  parts.write("maps.safetensors", serialise_safetensors({{"map_tc", heard.map_tc},
+  const at::Tensor map_tc = lay_out(heard.map_tk, heard.parts, heard.seconds_per_key, heard.shown_lc.size(1));
+  parts.write("maps.safetensors", serialise_safetensors({{"map_tc", map_tc},
                                                          {"lift_tc", here(heard.lift_tc)},
                                                          {"shown_wc", here(heard.shown_lc.narrow(0, 1, words))},
                                                          {"mass_t", here(heard.mass_t)}},

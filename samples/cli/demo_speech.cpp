@@ -2,6 +2,7 @@
 // The speech sample writes down recordings, and each bundle shows when every word was heard.
 #include <gaze/render/audio_file.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 struct Shown {
   std::string file;  // as it is printed
   std::string path;
-  std::string truth;  // empty: not known
+  std::string truth;  // of short ones; empty: not known
   std::string note;
 };
 
@@ -34,6 +35,15 @@ std::vector<Shown> shipped(const fs::path& folder) {
     }
     return recordings;
   });
+}
+
+constexpr double kMostSecondsPerBundle = 300;  // ten rows of half a minute; longer recordings get several bundles
+
+std::string clock(double seconds) {
+  char text[32];
+  const auto whole = static_cast<int64_t>(seconds);
+  std::snprintf(text, sizeof text, "%d:%02d", static_cast<int>(whole / 60), static_cast<int>(whole % 60));
+  return text;
 }
 
 }  // namespace
@@ -50,6 +60,7 @@ int demo_speech(const DemoArguments& arguments) {
   Options options = capture_options();
   options.profile_in_code = speech.profile;
   options.model_path = speech.model_path;
+  options.max_tokens = std::max(options.max_tokens, most_rows(speech, kMostSecondsPerBundle));
   if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
   const auto bundles = std::make_shared<Bundles>(options);
   options.sink = bundles;
@@ -58,24 +69,37 @@ int demo_speech(const DemoArguments& arguments) {
   size_t known = 0;
   size_t right = 0;
   for (const Shown& shown : recordings) {
-    Audio audio = read_audio(shown.path);
+    const Audio audio = read_audio(shown.path);
     const at::Tensor input_s = model_input(audio.samples_ct, audio.sample_rate_hz);
-    RequestSpec spec;
-    spec.id = shown.file;
-    spec.prompt = shown.note;
-    spec.sound.samples = std::move(audio.samples_ct);
-    spec.sound.sample_rate_hz = audio.sample_rate_hz;
-    Request request = gaze.begin(std::move(spec));
-    const std::string text = join(answer(speech, model, input_s, device, request));
-    request.finish();
-    wait_for_bundles(gaze, *bundles);
-    known += shown.truth.empty() ? 0 : 1;
-    right += !shown.truth.empty() && text == shown.truth ? 1 : 0;
-    std::printf("%s%s%s\n  heard     %s\n", printable(shown.file).c_str(), shown.note.empty() ? "" : ": ",
-                printable(shown.note).c_str(), printable(text).c_str());
-    if (!shown.truth.empty())
-      std::printf("  said      %s%s\n", printable(shown.truth).c_str(), text == shown.truth ? "" : "   <-- differs");
-    std::printf("  overlays  %s\n", printable(bundles->outcomes().back().path).c_str());
+    std::vector<double> starts = parts_of(input_s, kMostSecondsPerBundle);
+    starts.push_back(static_cast<double>(input_s.size(0)) / scenes::kSampleRateHz);
+    for (size_t i = 0; i + 1 < starts.size(); ++i) {
+      const auto slice = [&](const at::Tensor& samples, int64_t rate) {
+        const auto first = static_cast<int64_t>(starts[i] * static_cast<double>(rate));
+        const auto end =
+            i + 2 < starts.size() ? static_cast<int64_t>(starts[i + 1] * static_cast<double>(rate)) : samples.size(-1);
+        return samples.narrow(-1, first, end - first);
+      };
+      RequestSpec spec;
+      spec.id = shown.file + (starts.size() > 2 ? " from " + clock(starts[i]) : "");
+      spec.prompt = shown.note;
+      spec.sound.samples = slice(audio.samples_ct, audio.sample_rate_hz);
+      spec.sound.sample_rate_hz = audio.sample_rate_hz;
+      spec.sound.start_seconds = starts[i];
+      std::printf("%s%s%s\n", printable(spec.id).c_str(), shown.note.empty() ? "" : ": ",
+                  printable(shown.note).c_str());
+      Request request = gaze.begin(std::move(spec));
+      const std::string heard = join(answer(speech, model, slice(input_s, scenes::kSampleRateHz), device, request));
+      request.finish();
+      wait_for_bundles(gaze, *bundles);
+      std::printf("  heard     %s\n", printable(heard).c_str());
+      if (!shown.truth.empty()) {
+        ++known;
+        right += heard == shown.truth ? 1 : 0;
+        std::printf("  said      %s%s\n", printable(shown.truth).c_str(), heard == shown.truth ? "" : "   <-- differs");
+      }
+      std::printf("  overlays  %s\n", printable(bundles->outcomes().back().path).c_str());
+    }
   }
   std::printf("\n");
   if (known > 0) std::printf("%zu of %zu recordings written down right. ", right, known);

@@ -10,6 +10,7 @@
 #include <gaze/render/words.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -105,6 +106,11 @@ std::vector<double> parts_of(const at::Tensor& input_s, double window_seconds) {
   return starts;
 }
 
+int64_t most_rows(const Speech& speech, double seconds) {
+  // A part is three quarters of a window at least, and its end token has a row.
+  return static_cast<int64_t>(std::ceil(seconds / (speech.window_seconds * 3 / 4))) * (kMaxNew + 1);
+}
+
 std::vector<std::string> answer(const Speech& speech, Model& model, const at::Tensor& input_s, at::Device device,
                                 Request& request) {
   const std::vector<double> starts = parts_of(input_s, speech.window_seconds);
@@ -115,7 +121,8 @@ std::vector<std::string> answer(const Speech& speech, Model& model, const at::Te
     const auto first = static_cast<int64_t>(starts[part] * scenes::kSampleRateHz);
     const auto end =
         part + 1 < starts.size() ? static_cast<int64_t>(starts[part + 1] * scenes::kSampleRateHz) : input_s.size(0);
-    if (starts.size() > 1) request.window(starts[part]);
+    // What is cut off is heard in the next part; the window's rest is filled up with zeros.
+    if (starts.size() > 1) request.window(starts[part], static_cast<double>(end - first) / scenes::kSampleRateHz);
     const at::Tensor input_bs = input_s.narrow(0, first, std::min(window, end - first)).unsqueeze(0).to(device);
     const at::Tensor ids_bt = model.generate(input_bs, row_of({kBegin}).to(device), kMaxNew);
     for (std::string& text : texts_of(ids_bt[0], speech.profile)) labels.push_back(std::move(text));

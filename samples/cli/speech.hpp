@@ -37,7 +37,10 @@ at::Tensor model_input(const at::Tensor& samples_ct, int64_t sample_rate_hz);
 /// of its last quarter. @param input_s  at the model's rate
 std::vector<double> parts_of(const at::Tensor& input_s, double window_seconds);
 
-/// Answers a recording of any length, part by part, within `request`, and labels it.
+/// No more token rows than this come from a recording of so many seconds.
+int64_t most_rows(const Speech& speech, double seconds);
+
+/// Answers a recording, part by part, within `request`, and labels it.
 /// @return the words
 std::vector<std::string> answer(const Speech& speech, Model& model, const at::Tensor& input_s, at::Device device,
                                 Request& request);

@@ -2,6 +2,8 @@
 // Requests whose medium is a sound: the model's own input, windows, streams, batches.
 #include <gaze/render/sound.hpp>
 
+#include <cmath>
+
 #include "hooks_test.hpp"
 #include "support/devices.hpp"
 
@@ -105,7 +107,7 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
       };
       hear_part(0, 2);
       request.window(0.4);
-      request.window(0.6);  // before any token: the later one counts
+      request.window(0.6, 0.4);  // before any token: the later one counts
       hear_part(60, 3);
       request.sound({.samples = audio[0], .sample_rate_hz = 100});
       request.finish();
@@ -117,6 +119,8 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
       CATCH_CHECK(record.windows[0].start_seconds == 0);
       CATCH_CHECK(record.windows[1].first_token == 2);
       CATCH_CHECK(record.windows[1].start_seconds == 0.6);
+      CATCH_CHECK(std::isinf(record.windows[0].seconds));
+      CATCH_CHECK(record.windows[1].seconds == 0.4);
       // By the book: a token's hottest key, in its part.
       const gaze::Hearing hearing = gaze::hear([&] {
         gaze::AttentionRecord raw = record;

@@ -5,6 +5,7 @@ FOLDER holds what cli_files.cpp writes. A case is a function below; it runs in a
 """
 import argparse
 import json
+import math
 import os
 import re
 import struct
@@ -592,7 +593,6 @@ def speech_demo_writes_down_the_shipped_recordings():
 
 @case
 def speech_demo_hears_files_of_other_rates_and_lengths():
-    import math
     def wav(path: str, rate: int, samples: list[int], channels: int = 1, width: int = 2) -> None:
         data = b"".join(int(s).to_bytes(width, "little", signed=width > 1) for s in samples)
         Path(path).write_bytes(b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack(
@@ -617,6 +617,31 @@ def speech_demo_hears_files_of_other_rates_and_lengths():
     expect(requests["seven.wav"]["sound"]["channels"] == 7 and requests["high.wav"]["sound"]["sample_rate_hz"] == 192000, requests["seven.wav"]["sound"])
     expect(requests["long.wav"]["sound"]["windows"] >= 3, requests["long.wav"]["sound"])
     expect(all(word["silence"] for word in requests["silent.wav"]["words"]), requests["silent.wav"]["words"])
+
+
+@case
+def speech_demo_divides_an_hour():
+    rate, seconds = 16000, 3600
+    word = bytes(b for i in range(rate) for b in int(8000 * math.sin(2764 * i / rate)).to_bytes(2, "little", signed=True))
+    data = bytearray(2 * rate * seconds)
+    for at in (3, 299, 1800, 3598):
+        data[2 * rate * at:2 * rate * (at + 1)] = word
+    Path("hour.wav").write_bytes(b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack(
+        "<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16) + b"data" + struct.pack("<I", len(data)) + data)
+    done_by("demo", "--speech", "--audio", "hour.wav", "--out", "out")
+    parts = sorted((request_of(bundle)["sound"] for bundle in bundles("out")), key=lambda sound: sound["start_seconds"])
+    expect(len(parts) >= 12, len(parts))
+    end = 0
+    for sound in parts:  # one after the other, without a gap
+        expect(abs(sound["start_seconds"] - end) < 1e-3 and sound["seconds"] <= 300, parts)
+        end = sound["start_seconds"] + sound["seconds"]
+    expect(abs(end - seconds) < 1e-3, parts)
+    for bundle in bundles("out"):
+        request = request_of(bundle)
+        expect(not request["error"] and (bundle / "sheet.png").exists(), request["error"])
+        for heard in request["words"]:
+            first = request["sound"]["start_seconds"]
+            expect(first - 1e-3 <= heard["start"] < heard["end"] <= first + request["sound"]["seconds"] + 1e-3, heard)
 
 
 @case

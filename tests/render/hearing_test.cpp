@@ -116,7 +116,72 @@ CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
   const gaze::Hearing between = gaze::hear(record);
   CATCH_CHECK(between.words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
   CATCH_CHECK(between.words[2].mass == Approx(0.95));
-  CATCH_CHECK(between.words[2].max_lift == Approx(50 * (0.75 * 0.451 + 0.25 * 0.05725)));
+  CATCH_CHECK(between.words[2].max_lift == Approx(50 * 0.451));  // of a key, wherever it lies
+}
+
+CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") {
+  // Three windows of a second, of which the second hears 0.7 s, and the third what is left of the sound.
+  const std::vector<std::vector<int64_t>> hot = {{8, 30, 44}, {5, 22}, {12, 31}};
+  const double starts[] = {0, 1, 1.7}, lengths[] = {1, 0.7, 0.8};
+  const at::Tensor sound = at::cat({tone(1.2), tone(0.5, 8000, 1, 1e-4), tone(0.8)}, 1);
+  gaze::AttentionRecord whole = heard(50, {8, 30, 44, 5, 22, 12, 31}, sound);
+  whole.map_tc[4].fill_(0.05 / 50).narrow(0, 36, 9).add_(0.1);  // its padding alone
+  whole.windows = {{0, 0}, {3, starts[1], lengths[1]}, {5, starts[2]}};
+  const gaze::Hearing hearing = gaze::hear(whole);
+  CATCH_CHECK(hearing.seconds == Approx(2.5));
+  size_t w = 0;
+  double summary_lift = 0;
+  for (size_t part = 0; part < hot.size(); ++part) {
+    const auto first = static_cast<int64_t>(std::lround(starts[part] * 8000));
+    const auto count = static_cast<int64_t>(std::lround(lengths[part] * 8000));
+    gaze::AttentionRecord alone = heard(50, hot[part], sound.narrow(1, first, count).contiguous());
+    alone.map_tc = whole.map_tc.narrow(0, static_cast<int64_t>(w), static_cast<int64_t>(hot[part].size())).clone();
+    const gaze::Hearing by_itself = gaze::hear(alone);
+    summary_lift = std::max(summary_lift, by_itself.summary.max_lift);
+    for (const gaze::HeardWord& word : by_itself.words) {
+      CATCH_CAPTURE(part, w);
+      CATCH_CHECK(hearing.words[w].start_seconds == Approx(word.start_seconds + starts[part]));
+      CATCH_CHECK(hearing.words[w].end_seconds == Approx(word.end_seconds + starts[part]));
+      CATCH_CHECK(hearing.words[w].confidence == Approx(word.confidence));
+      CATCH_CHECK(hearing.words[w].mass == Approx(word.mass));
+      CATCH_CHECK(hearing.words[w].max_lift == Approx(word.max_lift));
+      CATCH_CHECK(hearing.words[w].entropy == Approx(word.entropy));
+      CATCH_CHECK(hearing.words[w].diffuse == word.diffuse);
+      CATCH_CHECK(hearing.words[w].mass_on_padding == Approx(word.mass_on_padding));
+      ++w;
+    }
+  }
+  CATCH_REQUIRE(w == hearing.words.size());
+  CATCH_CHECK(hearing.words[4].mass_on_padding > 0.9);
+  CATCH_CHECK_FALSE(hearing.words[4].hot_seconds > 1.7);  // where the next part's sound lies
+  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(30.5 * kKey));
+  CATCH_CHECK(hearing.words[6].hot_seconds == Approx(1.7 + 31.5 * kKey));
+  // What several words could attend to, each of them shares in; words of other parts do not dilute it.
+  CATCH_CHECK(hearing.summary.max_lift == Approx(summary_lift));
+}
+
+CATCH_TEST_CASE("hearing: one word does not make the mean of all pale") {
+  std::vector<int64_t> hot;
+  for (int64_t t = 0; t < 11; ++t) hot.push_back(10 * t + 5);
+  gaze::AttentionRecord record = heard(110, hot, tone(2.2));
+  record.map_tc[7][75] = 0.9;
+  record.style.normalise.subtract_sinks = false;
+  const gaze::Hearing hearing = gaze::hear(record);
+  // Each cell's mean over 11 words, of which one is hot there.
+  const double usual = 110 * (0.45 + 11 * 0.05 / 110) / 11;
+  CATCH_CHECK(hearing.summary.range_max_lift == Approx(usual));
+  CATCH_CHECK(hearing.summary.max_lift == Approx(110 * (0.9 + 10 * 0.05 / 110) / 11));
+  CATCH_CHECK(hearing.summary.hot_seconds == Approx(75.5 * kKey));
+}
+
+CATCH_TEST_CASE("hearing: a word of two parts lies in both, and is marked where it begins") {
+  gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.5));
+  record.labels = {" one", " two", "fold"};
+  record.windows = {{0, 0}, {2, 0.5}};
+  const gaze::Hearing hearing = gaze::hear(record);
+  CATCH_REQUIRE(hearing.words.size() == 2);
+  CATCH_CHECK(hearing.words[1].start_seconds == Approx(26 * kKey).margin(2 * kKey));
+  CATCH_CHECK(hearing.words[1].end_seconds == Approx(35 * kKey).margin(2 * kKey));
 }
 
 CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refused") {
@@ -132,6 +197,12 @@ CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refuse
   GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a start of 0.00 s or later");
   late.windows = {{0, 0.5}, {1, 0.2}};
   GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "got 0.20 s");
+  late.windows = {{0, 0}, {1, std::nan("")}};
+  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a start of");
+  for (const double seconds : {0.0, -1.0, std::nan("")}) {
+    late.windows = {{0, 0}, {1, 0.2, seconds}};
+    GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a length above 0, got");
+  }
 }
 
 CATCH_TEST_CASE("hearing: broken and odd samples") {

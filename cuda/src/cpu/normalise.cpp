@@ -7,9 +7,6 @@
 namespace gaze::kernels::cpu {
 namespace {
 
-constexpr float kDiffuseLift = 2;
-constexpr double kDiffuseEntropy = 0.95;
-
 /// Linear interpolation between order statistics; reorders `x`.
 double percentile(float* x, std::int64_t count, double share) {
   const double rank = share * static_cast<double>(count - 1);

@@ -6,8 +6,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSelectThreads = 1024;
-constexpr float kDiffuseLift = 2;
-constexpr double kDiffuseEntropy = 0.95;
 constexpr int kBins = 256;
 
 /// One block per token: lift and its figures.

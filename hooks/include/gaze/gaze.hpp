@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -62,7 +63,8 @@ class GAZE_API Request {
   void sound(Sound recording, size_t row = 0) noexcept;
   /// From the next token on the model hears another part of the sound: time 0 of the keys lies `start_seconds` after
   /// the sound's beginning. For sounds longer than the model's window, part by part, and for streams. Starts ascend.
-  void window(double start_seconds) noexcept;
+  /// @param seconds  of the sound that the model is given, where what follows is padding: keys behind it are not drawn
+  void window(double start_seconds, double seconds = std::numeric_limits<double>::infinity()) noexcept;
   /// Closes the request and hands it to the worker. Does not wait, does no I/O.
   void finish() noexcept;
   /// True while the request is being captured.

@@ -13,13 +13,15 @@ struct NormaliseOptions {
   bool per_map_min_max = false;  ///< scale each map by its own minimum and maximum instead (hides magnitude)
 };
 
+constexpr double kDiffuseEntropy = 0.95;  ///< a map is diffuse above it
+
 struct Normalised {
   at::Tensor lift_tc;     ///< float32 [tokens, cells]: share x visible keys; 1.0 = uniform attention; before sinks
   at::Tensor shown_tc;    ///< float32 [tokens, cells]: lift after sink subtraction
   at::Tensor value_tc;    ///< float32 [tokens, cells]: shown / range clamped to 0..1; all 0 for diffuse maps
   at::Tensor max_lift_t;  ///< float32 [tokens]: maximum of lift_tc
   at::Tensor entropy_t;   ///< float32 [tokens]: entropy of the map renormalised over cells, 0..1 (0 for an empty map)
-  at::Tensor diffuse_t;   ///< bool [tokens]: max lift < 2 or entropy > 0.95
+  at::Tensor diffuse_t;   ///< bool [tokens]: max lift < 2 or entropy > kDiffuseEntropy
   at::Tensor range_max;   ///< float32 []: lift shown at the top of the colour range, >= 1
   bool sinks_subtracted = false;
 };

@@ -9,6 +9,7 @@
 #include <gaze/render/style.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -56,6 +57,7 @@ struct GAZE_API Sound {
 struct SoundWindow {
   int64_t first_token = 0;
   double start_seconds = 0;
+  double seconds = std::numeric_limits<double>::infinity();  ///< of the sound, from there on; keys behind are padding
 };
 
 struct AttentionRecord {
