@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "check.hpp"
 #include "quiet.hpp"
@@ -63,6 +64,30 @@ at::Tensor mel_filters(int64_t mels, double low_hz, double high_hz, int64_t wind
   return filters_mf;
 }
 
+/// Filters [first, first + count), and the bins that any of them weighs.
+struct Band {
+  int64_t first, count, first_bin, bins;
+};
+
+/// A filter weighs few of the bins: neighbours are multiplied with those alone that they share.
+std::vector<Band> bands_of(const at::Tensor& filters_mf) {
+  constexpr int64_t kTogether = 16;
+  const int64_t mels = filters_mf.size(0), bins = filters_mf.size(1);
+  const float* const weights = filters_mf.const_data_ptr<float>();
+  std::vector<Band> bands;
+  for (int64_t first = 0; first < mels; first += kTogether) {
+    const int64_t count = std::min(kTogether, mels - first);
+    int64_t low = bins, high = 0;
+    for (int64_t i = first * bins; i < (first + count) * bins; ++i) {
+      if (weights[i] == 0) continue;
+      low = std::min(low, i % bins);
+      high = std::max(high, i % bins);
+    }
+    bands.push_back({first, count, low, high - low + 1});
+  }
+  return bands;
+}
+
 }  // namespace
 
 at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const LogMelOptions& options) {
@@ -82,8 +107,11 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
   const int64_t samples = samples_ct.size(1), frames = samples / hop + 1;
 
   const Quiet quiet;
-  const at::Tensor filters_mf = to_device(mel_filters(options.mels, options.low_hz, high_hz, window, sample_rate_hz),
-                                          route_to(samples_ct.device()), Cargo::Table);
+  const at::Tensor host_mf = mel_filters(options.mels, options.low_hz, high_hz, window, sample_rate_hz);
+  const std::vector<Band> bands = bands_of(host_mf);
+  // Twice each bin, for the squares of its real and its imaginary part: their sum is the filter's work.
+  const at::Tensor filters_pm =
+      to_device(host_mf, route_to(samples_ct.device()), Cargo::Table).repeat_interleave(2, 1).t().contiguous();
   const at::Tensor hann = at::hann_window(taper, samples_ct.options());
   at::Tensor mel_mt = at::empty({options.mels, frames}, samples_ct.options());
   const int64_t together =
@@ -98,10 +126,14 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
     const at::Tensor spectrum_ft =
         at::stft(padded, window, hop, taper, hann, /*center=*/false, "constant", /*normalized=*/false,
                  /*onesided=*/true, /*return_complex=*/true);
-    // Real and imaginary parts by themselves: a sum over the last axis of two takes ten times as long.
-    const at::Tensor parts_ftc = at::view_as_real(spectrum_ft), imaginary_ft = parts_ftc.select(-1, 1);
-    const at::Tensor power_ft = parts_ftc.select(-1, 0).square().addcmul_(imaginary_ft, imaginary_ft);
-    mel_mt.narrow(1, first, count).copy_(at::mm(filters_mf, power_ft));
+    // As they lie in memory: frame by frame.
+    const at::Tensor squares_tp = at::view_as_real(spectrum_ft.t().contiguous()).square_().flatten(1);
+    for (const Band& band : bands) {
+      const int64_t part = 2 * band.first_bin, parts = 2 * band.bins;
+      const at::Tensor band_tm = at::mm(squares_tp.narrow(1, part, parts),
+                                        filters_pm.narrow(0, part, parts).narrow(1, band.first, band.count));
+      mel_mt.narrow(0, band.first, band.count).narrow(1, first, count).copy_(band_tm.t());
+    }
   }
   const at::Tensor loudest = mel_mt.amax();
   mel_mt.log10_().sub_(loudest.log10()).mul_(10 / options.range_db).add_(1).clamp_(0, 1);
