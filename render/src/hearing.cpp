@@ -183,21 +183,22 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   Hearing& hearing = heard.hearing;
   hearing.start_seconds = record.sound.start_seconds;
   hearing.seconds_per_key = time.seconds_per_key;
-  int64_t cells = record.map_tc.size(1);
   if (!record.sound.empty()) {
     heard.recording = decode(record.sound);
     if (record.sound.padded)
       heard.recording = without_padding(std::move(heard.recording), ops::route_to(heard.recording.samples_ct.device()));
     hearing.seconds = heard.recording.seconds();
-    cells = cells_of(hearing.seconds, time);
+  } else {
+    hearing.seconds = covered_seconds(record);
+  }
+  heard.parts = divide(record, hearing.seconds);
+  const int64_t cells = cells_of(hearing.seconds, time);
+  if (!record.sound.empty()) {
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
     heard.level_k = levels(heard.recording, time, cells, route);
-  } else {
-    hearing.seconds = time.first_seconds + static_cast<double>(cells) * time.seconds_per_key;
   }
 
   // Normalised as the model had its keys, part by part alike; then laid out over the recording.
-  heard.parts = divide(record, hearing.seconds, cells);
   AttentionRecord cut = record;
   cut.map_tc = heard_keys(record.map_tc, heard.parts).contiguous();
   const at::Tensor whole_t = record.map_tc.sum(1);

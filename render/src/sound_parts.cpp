@@ -43,20 +43,20 @@ void check_windows(const AttentionRecord& record, double seconds) {
 void check_length(const AttentionRecord& record, double seconds) {
   const Geometry& geometry = record.geometry;
   const Timeline& time = *geometry.time;
-  const double covered = time.first_seconds + static_cast<double>(geometry.cols) * time.seconds_per_key;
   const double last_start = record.windows.empty() ? 0 : record.windows.back().start_seconds;
+  const double end = covered_seconds(record), covered = end - last_start;
   // A stem without padding drops a few keys at the end.
   const double slack = std::max(5 * time.seconds_per_key, 0.02 * covered);
   const std::string keys = std::to_string(geometry.cols) + " keys of " + seconds_text(time.seconds_per_key);
-  if (last_start + covered + slack < seconds) {
-    refuse("sound: expected at most " + seconds_text(last_start + covered) + ", which " + keys + " cover" +
+  if (end + slack < seconds) {
+    refuse("sound: expected at most " + seconds_text(end) + ", which " + keys + " cover" +
            (last_start > 0 ? " in the last window" : "") + ", got " + seconds_text(seconds) +
            ". Give the part that the model heard (start_seconds says where it begins), or call Request::window for "
            "every part.");
   }
-  if (time.whole && std::abs(last_start + covered - seconds) > slack) {
-    refuse("sound: expected about " + seconds_text(last_start + covered) + ", which " + keys + " cover, got " +
-           seconds_text(seconds) + ". Give the recording the model heard, at its true sample rate.");
+  if (time.whole && std::abs(end - seconds) > slack) {
+    refuse("sound: expected about " + seconds_text(end) + ", which " + keys + " cover, got " + seconds_text(seconds) +
+           ". Give the recording the model heard, at its true sample rate.");
   }
 }
 
@@ -66,11 +66,17 @@ int64_t cells_of(double seconds, const Timeline& time) {
   return std::max<int64_t>(1, cells_begun_before(seconds, time));
 }
 
-std::vector<SoundPart> divide(const AttentionRecord& record, double seconds, int64_t cells) {
+double covered_seconds(const AttentionRecord& record) {
+  const Timeline& time = *record.geometry.time;
+  const double last_start = record.windows.empty() ? 0 : record.windows.back().start_seconds;
+  return last_start + time.first_seconds + static_cast<double>(record.geometry.cols) * time.seconds_per_key;
+}
+
+std::vector<SoundPart> divide(const AttentionRecord& record, double seconds) {
   const int64_t tokens = record.map_tc.size(0);
   check_windows(record, seconds);
-  check_length(record, seconds);
-  if (record.windows.empty()) return {{0, tokens, 0, cells}};
+  if (!record.sound.empty()) check_length(record, seconds);
+  if (record.windows.empty()) return {{0, tokens, 0, cells_of(seconds, *record.geometry.time)}};
   std::vector<SoundPart> parts;
   for (size_t i = 0; i < record.windows.size(); ++i) {
     const SoundWindow& window = record.windows[i];

@@ -22,9 +22,13 @@ struct SoundPart {
 /// Cells of a recording, a key each.
 int64_t cells_of(double seconds, const Timeline& time);
 
+/// From the recording's start to where the last window's keys end.
+double covered_seconds(const AttentionRecord& record);
+
 /// Every token of the record in one part; without windows there is one.
-/// @throws gaze::Error (GridMismatch) where windows, keys and `seconds` contradict each other
-std::vector<SoundPart> divide(const AttentionRecord& record, double seconds, int64_t cells);
+/// @param seconds  of the recording
+/// @throws gaze::Error (GridMismatch) where windows, keys and the recording contradict each other
+std::vector<SoundPart> divide(const AttentionRecord& record, double seconds);
 
 /// [tokens, keys] -> [tokens, keys of the longest part]: 0 where they are padding.
 at::Tensor heard_keys(const at::Tensor& rows_tk, const std::vector<SoundPart>& parts);

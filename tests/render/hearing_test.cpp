@@ -245,6 +245,17 @@ CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") 
   CATCH_CHECK(hearing.seconds == Approx(1.0));
   CATCH_CHECK(hearing.words[0].hot_seconds == Approx(10.5 * kKey));
   CATCH_CHECK_FALSE(hearing.words[0].silence);
+
+  record = heard(50, {10, 20, 30}, {});
+  record.sound = {};
+  record.geometry.time->whole = true;
+  record.windows = {{0, 0}, {1, 0.9}, {2, 7}};
+  const gaze::Hearing windows = gaze::hear(record);
+  CATCH_CHECK(windows.seconds == Approx(8.0));
+  CATCH_CHECK(windows.words[1].hot_seconds == Approx(0.9 + 20.5 * kKey));
+  CATCH_CHECK(windows.words[2].hot_seconds == Approx(7 + 30.5 * kKey));
+  record.windows[2].start_seconds = std::numeric_limits<double>::infinity();
+  GAZE_REQUIRE_REFUSED(gaze::hear(record), DropReason::GridMismatch, "window: expected a start");
 }
 
 CATCH_TEST_CASE("hearing: a picture's record is refused") {
