@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <opencv2/imgproc.hpp>
 
 #include "ascii.hpp"
@@ -140,6 +141,7 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
 SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas,
                        PageMemory& pages)
     : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale) {
+  sort_words();
   place_marks();
   summary_hwc_ = blank(heard.hearing.summary.range_max_lift, pages);
   word_hwc_ = blank(heard.hearing.range_max_lift, pages);
@@ -158,6 +160,17 @@ int SoundPanel::row_top(size_t row) const { return kHeadHeight + static_cast<int
 
 int SoundPanel::plot_top(size_t row) const { return row_top(row) + lanes_ * kLaneHeight + kBarZone; }
 
+// Those of windows that overlap are not in order.
+void SoundPanel::sort_words() {
+  const std::vector<HeardWord>& words = heard_.hearing.words;
+  by_start_.resize(words.size());
+  std::iota(by_start_.begin(), by_start_.end(), size_t{0});
+  const auto start = [&](size_t w) {
+    return std::isfinite(words[w].start_seconds) ? words[w].start_seconds : HUGE_VAL;
+  };
+  std::stable_sort(by_start_.begin(), by_start_.end(), [&](size_t a, size_t b) { return start(a) < start(b); });
+}
+
 void SoundPanel::place_marks() {
   const auto width = [](const std::string& text) { return text::width(text, kOwn); };
   for (int64_t row = 0; row < layout_.rows; ++row) {
@@ -165,7 +178,7 @@ void SoundPanel::place_marks() {
     const auto end = static_cast<int>(layout_.end_pixel(row));
     std::vector<Mark> marks;
     std::vector<LaneWish> wishes;
-    for (size_t w = 0; w < heard_.hearing.words.size(); ++w) {
+    for (const size_t w : by_start_) {
       const HeardWord& word = heard_.hearing.words[w];
       const std::optional<PixelSpan> span = pixels_of(word, start, layout_.seconds_per_pixel(), end);
       if (!span) continue;

@@ -50,6 +50,7 @@ class SoundPanel {
   [[nodiscard]] int row_pitch() const;
   [[nodiscard]] int row_top(size_t row) const;
   [[nodiscard]] int plot_top(size_t row) const;
+  void sort_words();
   void place_marks();
   [[nodiscard]] at::Tensor blank(double top_lift, PageMemory& pages) const;
   void draw_axes(cv::Mat& page, size_t row) const;
@@ -61,6 +62,7 @@ class SoundPanel {
   const HeardAnalysis& heard_;
   const SoundLayout layout_;
   const double full_scale_;
+  std::vector<size_t> by_start_;          ///< words
   std::vector<std::vector<Mark>> marks_;  ///< of each row
   int lanes_ = 1;
   at::Tensor summary_hwc_;

@@ -37,7 +37,8 @@ struct Interval {
   std::string text;
 };
 
-// The words that have times, each at least a millisecond long.
+// The words that have times, each at least a millisecond long, by their starts: those of windows that overlap are not
+// in order, which cues and intervals must be.
 std::vector<Interval> intervals(const Hearing& hearing) {
   std::vector<Interval> list;
   for (const HeardWord& heard : hearing.words) {
@@ -47,6 +48,7 @@ std::vector<Interval> intervals(const Hearing& hearing) {
     const Milliseconds start = milliseconds(heard.start_seconds);
     list.push_back({start, std::max(start + 1, milliseconds(heard.end_seconds)), std::move(text)});
   }
+  std::stable_sort(list.begin(), list.end(), [](const Interval& a, const Interval& b) { return a.start < b.start; });
   return list;
 }
 

@@ -203,6 +203,21 @@ CATCH_TEST_CASE("sound bundle: a word's page has the rows that its windows reach
   }
 }
 
+CATCH_TEST_CASE("sound bundle: a window's word may begin before one of the window before") {
+  const TempDir dir;
+  const std::vector<double> in_order = {1.01, 3.51, 5.01}, hot = {1.01, 5.01, 3.51};
+  const auto overlay_of = [&](const std::vector<double>& moments, const std::vector<std::string>& labels) {
+    AttentionRecord record = planted_sound(6, moments);
+    record.labels = labels;
+    record.windows = {{0, 0}, {2, 0.0}};
+    return gaze::decode(publish(into(dir), record) + "/overlay.png");
+  };
+  const at::Tensor ordered = overlay_of(in_order, {" one", " six", " ten"});
+  const at::Tensor descending = overlay_of(hot, {" one", " ten", " six"});
+  // The title says the words in another order; what lies below is the same, labels too.
+  CATCH_CHECK(at::equal(ordered.narrow(0, 92, ordered.size(0) - 92), descending.narrow(0, 92, ordered.size(0) - 92)));
+}
+
 CATCH_TEST_CASE("sound bundle: a sheet for any number of words, and any text") {
   const TempDir dir;
   for (const size_t words : {0, 1, 70}) {

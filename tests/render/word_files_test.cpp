@@ -321,6 +321,19 @@ CATCH_TEST_CASE("word files: hours, times before 0, and words without length") {
               "@360000500-399999000;");
 }
 
+CATCH_TEST_CASE("word files: words of overlapping windows come by their starts") {
+  Hearing hearing;
+  hearing.seconds = 4;
+  hearing.words = {word("one", 0.5, 1), word("late", 2.5, 3), word("early", 2, 2.25), word("last", 3, 3.5)};
+  const std::string vtt = gaze::words_vtt(hearing), srt = gaze::words_srt(hearing);
+  CATCH_CHECK(vtt.find("early") < vtt.find("late"));
+  CATCH_CHECK(srt.find("2\n00:00:02,000 --> 00:00:02,250\nearly") != std::string::npos);
+  CATCH_CHECK(srt.find("3\n00:00:02,500 --> 00:00:03,000\nlate") != std::string::npos);
+  CATCH_CHECK(gaze::words_textgrid(hearing).find("text = \"early late") == std::string::npos);
+  const std::string in_order = gaze::words_json(hearing);  // as the model said them
+  CATCH_CHECK(in_order.find("late") < in_order.find("early"));
+}
+
 CATCH_TEST_CASE("word files: a TextGrid is filled however words overlap or leave the recording") {
   Hearing hearing;
   hearing.start_seconds = 1;
