@@ -15,6 +15,7 @@
 #include "graph_sites.hpp"
 #include "graph_walk.hpp"
 #include "key_layout.hpp"
+#include "key_shift.hpp"
 #include "key_watch.hpp"
 #include "probe_input.hpp"
 #include "probe_profile.hpp"
@@ -47,7 +48,7 @@ struct Watched {
   int64_t groups = 1;    // of keys per picture: attention inside windows
   at::Tensor base_gkm;   // float [groups, keys, everything else]
   at::Tensor square_gk;  // double [groups, keys], of the base
-  at::Tensor energy_gk;  // double [groups, keys], of the present run
+  at::Tensor energy_gk;  // double [groups, compared keys], of the present run
   std::string problem;   // why its keys cannot be compared
 };
 
@@ -109,9 +110,11 @@ class WatchedMethod {
   }
 
   /// With argument `at` replaced. The first run is the base of all others.
-  void run(size_t at, const at::Tensor& argument, int64_t batch) {
+  /// @param further  keys that those of the run lie further along than those of the base that they are compared with
+  void run(size_t at, const at::Tensor& argument, int64_t batch, int64_t further = 0) {
     const at::NoGradGuard no_grad;
     batch_ = batch;
+    further_ = further;
     for (Watched& each : watched) {
       each.calls = 0;
       each.energy_gk = at::Tensor();
@@ -147,12 +150,20 @@ class WatchedMethod {
       state.problem = "have other sizes in other runs";
       return;
     }
+    const int64_t pairs = k_gkm.size(1) - std::abs(further_);
+    if (pairs <= 0) return;
+    const at::Tensor base_gpm = state.base_gkm.narrow(1, std::max<int64_t>(0, -further_), pairs);
     // NaN that stays NaN is no change.
-    state.energy_gk = (k_gkm - state.base_gkm).square().nan_to_num(0).sum({2}, false, at::kDouble).cpu();
+    state.energy_gk = (k_gkm.narrow(1, std::max<int64_t>(0, further_), pairs) - base_gpm)
+                          .square()
+                          .nan_to_num(0)
+                          .sum({2}, false, at::kDouble)
+                          .cpu();
   }
 
   torch::jit::Stack stack_;
   int64_t batch_ = 1;
+  int64_t further_ = 0;
   torch::jit::GraphExecutor executor_;
   KeyWatch watch_;
 };
@@ -229,8 +240,8 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   WatchedMethod watched(module, method, arguments);
   const auto begun = std::chrono::steady_clock::now();
   int64_t done = 0;
-  const auto run = [&](const at::Tensor& tensor) {
-    watched.run(at, tensor, input.batch);
+  const auto run = [&](const at::Tensor& tensor, int64_t further = 0) {
+    watched.run(at, tensor, input.batch, further);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     if (options.progress) options.progress(++done, result.runs, result.seconds);
   };
@@ -275,7 +286,17 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
       probed.keys = locate(folded[i]);
     }
   }
-  judge(result, folded, unfolded);
+  judge(result, folded, unfolded, [&](size_t site, const KeyTimeline& line) {
+    result.runs = done + kShiftRuns;
+    const auto stride = stride_by_shifts(line, [&](int64_t further, int64_t steps) {
+      run(input.moved(steps), further);
+      const at::Tensor& energy_gp = watched.watched[site].energy_gk;
+      const int64_t first = line.first_key;
+      return energy_gp.narrow(1, first, line.keys - std::abs(further)).mean().item<double>();
+    });
+    result.runs = done;
+    return stride;
+  });
   return result;
 }
 

@@ -155,6 +155,7 @@ void ProbeInput::read_sound(int64_t argument, const ProbeOptions& options) {
            base, "Give the argument that is one.");
   batch = base.size(0);
   unit = base.dim() == 2 ? "samples" : "frames";
+  time_ = time;
   columns = cut(base.size(time), strip_for(base.size(time), options.bands), along(base, time));
   silent_steps = equal_at_end(base, time);
   if (base.dim() == 2) return;
@@ -187,5 +188,7 @@ ProbeInput::ProbeInput(const c10::IValue& value, int64_t argument, const ProbeOp
 at::Tensor ProbeInput::perturbed(const InputAxis& axis, int64_t strip) const {
   return at::where(axis.strip_of.eq(strip), base + noise_, base);
 }
+
+at::Tensor ProbeInput::moved(int64_t steps) const { return base.roll({steps}, {time_}); }
 
 }  // namespace gaze

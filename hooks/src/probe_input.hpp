@@ -26,6 +26,9 @@ class ProbeInput {
   /// The input with one strip changed.
   [[nodiscard]] at::Tensor perturbed(const InputAxis& axis, int64_t strip) const;
 
+  /// A sound that begins `steps` later, or earlier; what falls off one end comes in at the other.
+  [[nodiscard]] at::Tensor moved(int64_t steps) const;
+
   at::Tensor base;
   int64_t batch = 1;
   InputAxis columns, rows, parts;
@@ -38,6 +41,7 @@ class ProbeInput {
   void read_sound(int64_t argument, const ProbeOptions& options);
 
   at::Tensor noise_;
+  int64_t time_ = -1;  // of a sound: its dimension
 };
 
 }  // namespace gaze

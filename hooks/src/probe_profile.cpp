@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "key_layout.hpp"
+#include "key_timeline.hpp"
 #include "probe_verdict.hpp"
 
 namespace gaze {
@@ -17,20 +18,25 @@ namespace {
 
 constexpr double kAgreement = 0.9;  // of the placed keys
 
-/// Of the placed keys of a sound's geometry: the share that lies within half a key, or a strip, of its place.
+/// Of the placed keys of a sound's geometry that it places within the sound: the share that lies within
+/// reach of its place.
 double agreement_in_time(const ProbedSite& site, const Geometry& geometry, const ProbeResult& result) {
   const double per_key = geometry.time->seconds_per_key / result.seconds_per_step;
   const double first = geometry.time->first_seconds / result.seconds_per_step;
-  const double reach = std::max(per_key / 2, static_cast<double>(result.strip_width));
+  // A geometry begins half a key before or at its first key's centre.
+  const double reach = reach_in_time(per_key, static_cast<double>(result.strip_width)) + per_key / 2;
   int64_t placed = 0;
   int64_t right = 0;
+  int64_t within = 0;
   for (int64_t cell = 0; cell < geometry.cols; ++cell) {
     const ProbedKey& key = site.keys[static_cast<size_t>(geometry.first_cell() + cell)];
     const double wanted = first + per_key * (static_cast<double>(cell) + 0.5);
+    if (wanted > static_cast<double>(result.width)) break;  // padding answers to anything
+    ++within;
     placed += static_cast<int64_t>(key.placed);
-    right += static_cast<int64_t>(key.placed && std::abs(key.x - wanted) <= reach + per_key / 2);
+    right += static_cast<int64_t>(key.placed && std::abs(key.x - wanted) <= reach);
   }
-  return 2 * placed < geometry.cols ? 0 : static_cast<double>(right) / static_cast<double>(placed);
+  return within == 0 || 2 * placed < within ? 0 : static_cast<double>(right) / static_cast<double>(placed);
 }
 
 double agreement_of(const ProbedSite& site, const Geometry& geometry, const ProbeResult& result) {

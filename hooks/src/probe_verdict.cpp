@@ -8,13 +8,13 @@
 #include <string>
 #include <utility>
 
-#include "key_timeline.hpp"
 #include "key_windows.hpp"
 
 namespace gaze {
 namespace {
 
 constexpr int64_t kMostMerged = 4;
+constexpr int64_t kMostSpecial = 4;
 constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by chance
 
 std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
@@ -174,9 +174,50 @@ std::optional<KeyWindows> supposed_windows(const ProbedSite& probed, const SiteR
   return std::nullopt;
 }
 
-/// @param known  the line of an earlier site
-std::optional<KeyTimeline> judge_sound(ProbedSite& probed, const SiteResponse& response, const ProbeResult& result,
-                                       const std::optional<KeyTimeline>& known) {
+/// A line that was found, and whether its row holds nothing but the sound.
+struct KnownTimeline {
+  KeyTimeline line;
+  bool alone = false;
+};
+
+/// The line of a site's keys: one that another site's keys lie on, else its own. Adds that to the known ones.
+std::optional<KnownTimeline> timeline_of(ProbedSite& probed, size_t site, const SiteResponse& in_time,
+                                         const ProbeResult& result, std::vector<KnownTimeline>& known,
+                                         const MeasureStride& measure) {
+  const int64_t steps = result.width;
+  const int64_t strip = result.strip_width;
+  std::vector<ProbedKey> keys = locate(in_time);
+  std::vector<ProbedKey> voted;
+  for (std::vector<ProbedKey>* const placed : {&keys, &voted}) {
+    if (placed == &voted) voted = locate_on(in_time, 1, in_time.columns.strips);
+    for (const KnownTimeline& other : known) {
+      const auto line = confirmed(other.line, *placed, steps, strip);
+      if (!line) continue;
+      probed.keys = std::move(*placed);
+      return KnownTimeline{*line, other.alone};
+    }
+    auto line = find_timeline(*placed, steps, strip);
+    if (!line) continue;
+    if (line->stride.uncertain > 0) {
+      const auto same = std::find_if(known.begin(), known.end(), [&](const KnownTimeline& other) {
+        return std::abs(other.line.stride.steps - line->stride.steps) <= line->stride.uncertain;
+      });
+      const auto stride = same != known.end() ? std::optional(same->line.stride) : measure(site, *line);
+      if (stride) {
+        const auto finer = find_timeline(*placed, steps, strip, stride);
+        if (finer) line = finer;
+      }
+    }
+    known.push_back({*line, alone(probed)});
+    probed.keys = std::move(*placed);
+    return known.back();
+  }
+  probed.keys = std::move(keys);
+  return std::nullopt;
+}
+
+void judge_sound(ProbedSite& probed, size_t site, const SiteResponse& response, const ProbeResult& result,
+                 std::vector<KnownTimeline>& known, const MeasureStride& measure) {
   if (response.rows.strips > 0) {
     ProbeResult spectrogram;
     spectrogram.width = result.width;
@@ -185,23 +226,11 @@ std::optional<KeyTimeline> judge_sound(ProbedSite& probed, const SiteResponse& r
     if (grid && grid->rows > 1 && find_layout(probed.keys, *grid, spectrogram, alone(probed), Layouts::Lines)) {
       probed.verdict =
           "its keys are patches of time and frequency: probe the spectrogram as a picture, [batch, height, width]";
-      return std::nullopt;
+      return;
     }
   }
-  const SiteResponse in_time{response.columns, {}, {}};
-  auto keys = locate(in_time);
-  const bool as_many = known && static_cast<int64_t>(keys.size()) == known->keys;
-  std::optional<KeyTimeline> line;
-  if (as_many) line = find_timeline(keys, result.width, result.strip_width, known);
-  if (!line) line = find_timeline(keys, result.width, result.strip_width);
-  if (!line) {
-    auto voted = locate_on(in_time, 1, response.columns.strips);
-    if (as_many) line = find_timeline(voted, result.width, result.strip_width, known);
-    if (!line) line = find_timeline(voted, result.width, result.strip_width);
-    if (line) keys = std::move(voted);
-  }
-  probed.keys = std::move(keys);
-  if (!line) {
+  const auto found = timeline_of(probed, site, {response.columns, {}, {}}, result, known, measure);
+  if (!found) {
     const int64_t local =
         std::count_if(probed.keys.begin(), probed.keys.end(), [](const ProbedKey& key) { return key.local; });
     probed.local_share = static_cast<double>(local) / static_cast<double>(probed.responding);
@@ -210,33 +239,38 @@ std::optional<KeyTimeline> judge_sound(ProbedSite& probed, const SiteResponse& r
       probed.verdict = std::to_string(local) + " of " + count_of_responding(probed) +
                        " are local, and do not follow one another in time: text that has heard the sound, or much "
                        "mixing";
-    return std::nullopt;
+    return;
   }
+  const KeyTimeline& line = found->line;
+  const double each = line.stride.steps;
   Geometry geometry;
   geometry.rows = 1;
-  geometry.cols = line->keys;
-  geometry.time = Timeline{line->steps_per_key * result.seconds_per_step, line->first_step * result.seconds_per_step};
-  const int64_t after = static_cast<int64_t>(probed.keys.size()) - line->first_key - line->keys;
-  if (alone(probed)) {
-    geometry.leading = line->first_key;
-    geometry.trailing = after;
+  geometry.cols = line.keys;
+  geometry.time = Timeline{each * result.seconds_per_step, line.first_step * result.seconds_per_step};
+  const int64_t after = line.of_keys - line.first_key - line.keys;
+  // Of a row that holds nothing else, more than special keys are what the model fills its window up with.
+  const bool filled = found->alone && after > kMostSpecial;
+  if (filled) geometry.cols += after;
+  if (found->alone) {
+    geometry.leading = line.first_key;
+    geometry.trailing = filled ? 0 : after;
   } else {
-    geometry.first_key = line->first_key;
+    geometry.first_key = line.first_key;
     if (geometry.first_key == 0 && after > 0) geometry.spans = {{0, geometry.cols}};
   }
-  probed.local_share = line->local_share;
+  probed.local_share = line.local_share;
   probed.verdict = describe(geometry, result);
-  if (line->uncertain > 0)
-    probed.verdict += ", give or take " + number(1000 * line->uncertain * result.seconds_per_step, "%.2g") + " ms";
-  probed.verdict += ", " + percent(line->local_share) + " of its keys local";
+  if (line.stride.uncertain > 0)
+    probed.verdict +=
+        ", give or take " + number(1000 * line.stride.uncertain * result.seconds_per_step, "%.2g") + " ms";
+  probed.verdict += ", " + percent(line.local_share) + " of its keys local";
   const double heard = static_cast<double>(result.width - result.silent_steps);
   const auto padding = std::clamp<int64_t>(
-      line->keys - static_cast<int64_t>(std::ceil((heard - line->first_step) / line->steps_per_key)), 0, line->keys);
-  if (result.silent_steps > 0 && padding > 0)
+      geometry.cols - static_cast<int64_t>(std::ceil((heard - line.first_step) / each)), 0, geometry.cols);
+  if ((result.silent_steps > 0 || filled) && padding > 0)
     probed.verdict += "; the last " + count(padding, "key") + " (from " +
                       number(heard * result.seconds_per_step, "%.2f") + " s on) are padding";
   probed.geometry = std::move(geometry);
-  return line;
 }
 
 void judge_site(ProbedSite& probed, const std::optional<KeyLayout>& layout, const ProbeResult& result) {
@@ -279,7 +313,8 @@ std::string describe(const Geometry& geometry, const ProbeResult& result) {
   if (geometry.time) {
     const double ms = 1000 * geometry.time->seconds_per_key;
     text = std::to_string(geometry.cols) + " keys of " + number(ms, ms >= 10 ? "%.1f" : "%.3g") + " ms, from " +
-           number(geometry.time->first_seconds, std::abs(geometry.time->first_seconds) < 0.1 ? "%.1f" : "%.2f") + " s";
+           (std::abs(geometry.time->first_seconds) < 0.005 ? "0.0" : number(geometry.time->first_seconds, "%.2f")) +
+           " s";
   } else {
     text = std::to_string(geometry.grid_rows()) + " x " + std::to_string(geometry.grid_cols()) + " cells" +
            cell_size(geometry, result);
@@ -311,7 +346,8 @@ std::string describe(const Geometry& geometry, const ProbeResult& result) {
   return text;
 }
 
-void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded) {
+void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded,
+           const MeasureStride& measure) {
   const bool sound = result.medium == ProbeMedium::Sound;
   ProbeResult one;  // tile or frame
   one.unit = result.unit;
@@ -339,7 +375,7 @@ void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const s
   grids.erase(std::unique(grids.begin(), grids.end(),
                           [](GridSize a, GridSize b) { return a.rows == b.rows && a.cols == b.cols; }),
               grids.end());
-  std::optional<KeyTimeline> known;
+  std::vector<KnownTimeline> known;
   for (size_t i = 0; i < layouts.size(); ++i) {
     ProbedSite& probed = result.sites[i];
     if (probed.keys.empty()) continue;
@@ -348,8 +384,7 @@ void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const s
       continue;
     }
     if (sound) {
-      const auto line = judge_sound(probed, folded[i], result, known);
-      if (line && !known) known = line;
+      judge_sound(probed, i, folded[i], result, known, measure);
       continue;
     }
     if (!layouts[i] && !windows[i] && probed.groups > 1 && !apart(probed))

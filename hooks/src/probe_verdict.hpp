@@ -5,16 +5,24 @@
 #include <gaze/hooks/probe.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "key_layout.hpp"
+#include "key_timeline.hpp"
 
 namespace gaze {
 
+/// Measures how long a site's keys last, from the line that they lie on, more exactly than strips can.
+using MeasureStride = std::function<std::optional<KeyStride>(size_t site, const KeyTimeline& line)>;
+
 /// Layouts and verdicts of all sites whose keys were located, from the responses of each, in the order of the sites.
 /// @param unfolded  of every group's keys, group after group, where a site has several
-void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded);
+/// @param measure   asked for keys of a sound of which strips leave no one number
+void judge(ProbeResult& result, const std::vector<SiteResponse>& folded, const std::vector<SiteResponse>& unfolded,
+           const MeasureStride& measure);
 
 /// "24 x 24 cells of 16 x 16 pixels, 1 leading".
 std::string describe(const Geometry& geometry, const ProbeResult& result);

@@ -67,12 +67,10 @@ class Announced {
  public:
   explicit Announced(std::string method) : method_(std::move(method)) {}
   void operator()(int64_t done, int64_t runs, double seconds) {
-    if (done == 1) {
-      if (isatty(STDERR_FILENO) == 1)
-        std::fprintf(stderr, "gaze: %lld runs of %s, about %.1f s\n", static_cast<long long>(runs), method_.c_str(),
-                     seconds * static_cast<double>(runs));
-      progress_ = std::make_shared<Progress>("run", runs);
-    }
+    if (done == 1 && isatty(STDERR_FILENO) == 1)
+      std::fprintf(stderr, "gaze: %lld runs of %s, about %.1f s\n", static_cast<long long>(runs), method_.c_str(),
+                   seconds * static_cast<double>(runs));
+    if (!progress_) progress_ = std::make_shared<Progress>("run", runs);
     progress_->show(done);
     if (done == runs) progress_.reset();
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes the models and inputs that cli_test.py gives to the program: gaze_cli_files FOLDER [PHOTO]
+// Writes the models and inputs that cli_test.py gives to the program: gaze_cli_files FOLDER [PHOTO] [RECORDINGS]
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 
@@ -12,8 +12,10 @@
 #include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <gaze/render/audio_file.hpp>
 #include <gaze/render/picture.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -53,6 +55,17 @@ void write_speech_inputs() {
   // The same, padded to the model's window.
   const at::Tensor window_bs = at::cat({audio_bs, at::zeros({1, 96000})}, 1);
   save("speech_padded_inputs.pt", tuple({window_bs, prompt_bt, int64_t{2}}));
+}
+
+/// What a user has: recordings as they are, padded by the model itself or cut to its window.
+void write_recordings(const std::filesystem::path& from) {
+  for (const auto& file : std::filesystem::directory_iterator(from)) {
+    if (file.path().extension() != ".ogg") continue;
+    const at::Tensor audio_bs = gaze::read_audio(file.path().string()).samples_ct.narrow(0, 0, 1);
+    const int64_t window = std::min<int64_t>(audio_bs.size(1), 128000);
+    save("speech_" + file.path().stem().string() + ".pt",
+         tuple({audio_bs.narrow(1, 0, window).contiguous(), at::full({1, 1}, 1, at::kLong), int64_t{2}}));
+  }
 }
 
 void write_stickers_inputs(const at::Tensor& image_bchw) {
@@ -99,7 +112,7 @@ void write_tiny_model() {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: gaze_cli_files FOLDER [PHOTO]\n";
+    std::cerr << "usage: gaze_cli_files FOLDER [PHOTO] [RECORDINGS]\n";
     return 2;
   }
   const std::filesystem::path where = argv[1];
@@ -113,6 +126,7 @@ int main(int argc, char** argv) {
   }
   write_stickers_inputs(image_bchw);
   write_speech_inputs();
+  if (argc > 3) write_recordings(argv[3]);
   write_tiny_model();
   return 0;
 }

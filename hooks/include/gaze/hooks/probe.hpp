@@ -51,7 +51,8 @@ struct ProbeOptions {
   int64_t bands = 64;           ///< most strips to perturb per axis, 2 to 4096; a cell should be 3 strips wide or more
   uint64_t seed = 1;            ///< of the perturbation's signs
   double strength = 1.0;        ///< of the perturbation, in standard deviations of the picture; > 0
-  /// Called after every run: how many are done, how many there will be, seconds since the first began.
+  /// Called after every run: how many are done, how many there will be at most, seconds since the first began. There
+  /// will be more once strips leave the time of a sound's keys open.
   std::function<void(int64_t done, int64_t runs, double seconds)> progress = {};
 };
 
@@ -99,7 +100,8 @@ struct ProbeResult {
 /// a copy of the method's graph is run, without gradients. Probe before `attach`.
 ///
 /// Cost: 2 runs of the method, and one for each strip and each tile or frame: at most 2 + 2 x bands + parts, of a
-/// spectrogram 2 + bands + 8; memory for the keys of the first call of every site, once.
+/// spectrogram 2 + bands + 8, of a sound whose keys' time strips leave open 36 more per such time; memory for the keys
+/// of the first call of every site, once.
 /// @param arguments  of the method, without self; defaults may be left out
 /// @param argument   index of the one that is perturbed, as `options.medium` says
 /// @throws gaze::Error when an argument is not as stated, when the method's graph changes with training and the module
