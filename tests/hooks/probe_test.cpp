@@ -369,6 +369,51 @@ CATCH_TEST_CASE("a probe finds how long the keys of a sound last") {
   CATCH_CHECK(std::abs(among.geometry->time->first_seconds - 0.12) < 0.005);
 }
 
+CATCH_TEST_CASE("a probe takes for padding what a model fills its window up with, whatever that answers to") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  options.seconds_per_step = 1.0 / 1000;
+  // As a log-mel front end does: every key hears how loud the loudest moment is, and silence hears nothing else.
+  const std::string window =
+      "    x = torch.constant_pad_nd(x, [0, 1000 - x.size(1)])\n"
+      "    x = torch.conv1d(x.unsqueeze(1), self.wave, None, [20]).transpose(1, 2)\n"
+      "    x = torch.log(x * x + 0.001)\n"
+      "    x = torch.maximum(x, x.amax() - 4.0)\n";
+  at::Tensor sound = at::avg_pool1d(noise({1, 1, 670}), 31, 1).squeeze(1);  // one that changes slowly
+  sound = sound / sound.std();
+  sound.narrow(1, 300, 20).mul_(4);
+  for (const int64_t bands : {64, 24}) {  // strips narrower and wider than keys
+    options.bands = bands;
+    const gaze::ProbedSite padded = probed(window, sound, options);
+    CATCH_CAPTURE(bands, padded.verdict);
+    CATCH_REQUIRE(padded.geometry);
+    CATCH_CHECK(padded.geometry->cols == 50);
+    CATCH_CHECK(padded.geometry->trailing == 0);
+    CATCH_CHECK(padded.geometry->time->seconds_per_key == 0.02);
+    CATCH_CHECK(padded.geometry->time->first_seconds == 0);
+    CATCH_CHECK(padded.verdict.find("the last 18 keys (from 0.64 s on) are padding") != std::string::npos);
+  }
+  CATCH_CHECK(probed(window + "    x = torch.cat([text, x], 1)\n", sound, options).geometry->cols == 32);
+}
+
+CATCH_TEST_CASE("a probe says how far the time of a key may be off where it is no whole number of samples") {
+  gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
+  options.seconds_per_step = 1.0 / 1000;
+  options.bands = 16;
+  at::Tensor sound = at::avg_pool1d(noise({1, 1, 1230}), 31, 1).squeeze(1);
+  const gaze::ProbedSite pooled = probed(
+      "    x = torch.conv1d(x.unsqueeze(1), self.wave, None, [4])\n"
+      "    x = torch.upsample_linear1d(x, [45], False).transpose(1, 2)\n",
+      sound, options);
+  CATCH_CAPTURE(pooled.verdict);
+  CATCH_REQUIRE(pooled.geometry);
+  CATCH_CHECK(pooled.geometry->cols == 45);
+  const size_t told = pooled.verdict.find("give or take ");
+  CATCH_REQUIRE(told != std::string::npos);
+  const double uncertain_ms = std::stod(pooled.verdict.substr(told + 13));
+  CATCH_CHECK(uncertain_ms < 0.5);
+  CATCH_CHECK(std::abs(1000 * pooled.geometry->time->seconds_per_key - 4 * 296.0 / 45) <= uncertain_ms + 0.05);
+}
+
 CATCH_TEST_CASE("a probe reads spectrograms in either order, and says which keys are padding") {
   gaze::ProbeOptions options = of(gaze::ProbeMedium::Sound);
   options.seconds_per_step = 0.01;
