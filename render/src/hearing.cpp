@@ -16,18 +16,13 @@
 #include "analysis.hpp"
 #include "arrival.hpp"
 #include "side_stream.hpp"
+#include "time_axis.hpp"
 
 namespace gaze {
 namespace {
 
 constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
 constexpr double kReachSeconds = 0.12;  // how far a mark may move to the sound's own rise or fall
-
-std::string seconds_text(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f s", seconds);
-  return text;
-}
 
 // From the first to the last of the parts in which the word's tokens were made.
 TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const HeardAnalysis& heard) {

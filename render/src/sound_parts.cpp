@@ -5,16 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "time_axis.hpp"
 
 namespace gaze {
 namespace {
-
-std::string seconds_text(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f s", seconds);
-  return text;
-}
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(text, DropReason::GridMismatch); }
 

@@ -66,4 +66,10 @@ std::string clock_text(double seconds, int decimals) {
   return text;
 }
 
+std::string seconds_text(double seconds) {
+  char text[512];  // the largest number has 309 digits
+  std::snprintf(text, sizeof text, "%.2f s", seconds);
+  return text;
+}
+
 }  // namespace gaze

@@ -19,4 +19,7 @@ std::vector<TimeTick> time_ticks(double first, double last, double seconds_per_l
 /// "4.20 s"; from 60 s on "1:04.20", from an hour on "1:00:04.20". Rounded to `decimals`, 0..9.
 std::string clock_text(double seconds, int decimals);
 
+/// "4.20 s" of any number, for errors.
+std::string seconds_text(double seconds);
+
 }  // namespace gaze
