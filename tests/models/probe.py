@@ -76,7 +76,7 @@ GROUND = {
     "trocr": ["2 x 7 of 8 x 8, 1 leading"],
     "videomae": [PATCHES_3_3 + ", in 2 key frames of 2 frames"],
     "whisper": ["37 keys of 20.0 ms, from 0.0 s"], "speech-to-text": ["11 keys of 40.0 ms, from 0.0 s"],
-    "moonshine": ["9 keys of 24.0 ms, from 0.0 s"],  # 384 samples
+    "moonshine": ["9 keys of 24.0 ms, from 0.02 s"],  # 384 samples; convolutions without padding see 447 samples to either side of a key
 } | {name: ["14 keys of 1.25 ms, from 0.0 s"] for name in ("hubert", "speech-encoder-decoder", "wav2vec2", "wav2vec2-conformer", "wavlm")} | {
     name: ["7 x 10 of 4 x 4" + WINDOWS_3 + "3 x 4 windows", "7 x 10 of 4 x 4" + WINDOWS_3 + "3 x 4 windows, shifted by 1 x 1 cells",
            "4 x 5 of 8 x 7" + WINDOWS_3 + "2 x 2 windows", "4 x 5 of 8 x 7" + WINDOWS_3 + "2 x 2 windows, shifted by 1 x 1 cells"]
