@@ -45,6 +45,7 @@ void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
 /// What one site's keys did.
 struct Watched {
   int64_t calls = 0;     // in the present run
+  int64_t keys = 0;      // in the present run
   int64_t groups = 1;    // of keys per picture: attention inside windows
   at::Tensor base_gkm;   // float [groups, keys, everything else]
   at::Tensor square_gk;  // double [groups, keys], of the base
@@ -116,7 +117,7 @@ class WatchedMethod {
     batch_ = batch;
     further_ = further;
     for (Watched& each : watched) {
-      each.calls = 0;
+      each.calls = each.keys = 0;
       each.energy_gk = at::Tensor();
     }
     torch::jit::Stack stack = stack_;
@@ -140,6 +141,7 @@ class WatchedMethod {
     const int64_t outer = k.numel() / std::max<int64_t>(1, k.size(-1) * k.size(-2));
     const int64_t groups = heads > 0 && outer > 0 && outer % (heads * batch_) == 0 ? outer / (heads * batch_) : 1;
     const at::Tensor k_gkm = grouped(k, axis, groups, batch_, heads);
+    state.keys = k_gkm.size(1);
     if (!state.base_gkm.defined()) {
       state.base_gkm = k_gkm.clone();
       state.groups = k_gkm.size(0);
@@ -167,6 +169,22 @@ class WatchedMethod {
   torch::jit::GraphExecutor executor_;
   KeyWatch watch_;
 };
+
+/// Whether a sound of half the length gives fewer keys. One that the model refuses has a window of its own.
+void see_growth(WatchedMethod& method, size_t at, const ProbeInput& input, ProbeResult& result) {
+  try {
+    method.run(at, input.first_half(), input.batch);
+  } catch (const std::exception&) {
+    return;
+  }
+  for (size_t i = 0; i < result.sites.size(); ++i) {
+    const int64_t keys = method.watched[i].keys;
+    ProbedSite& probed = result.sites[i];
+    if (!probed.geometry || keys == 0) continue;
+    probed.grows = keys < static_cast<int64_t>(probed.keys.size());
+    if (probed.grows) probed.verdict += "; a longer sound has more";
+  }
+}
 
 void refuse_unsteady(const WatchedMethod& method) {
   for (size_t i = 0; i < method.sites.size(); ++i) {
@@ -297,6 +315,7 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     result.runs = done;
     return stride;
   });
+  if (options.medium == ProbeMedium::Sound) see_growth(watched, at, input, result);
   return result;
 }
 

@@ -191,4 +191,6 @@ at::Tensor ProbeInput::perturbed(const InputAxis& axis, int64_t strip) const {
 
 at::Tensor ProbeInput::moved(int64_t steps) const { return base.roll({steps}, {time_}); }
 
+at::Tensor ProbeInput::first_half() const { return base.narrow(time_, 0, base.size(time_) / 2).contiguous(); }
+
 }  // namespace gaze

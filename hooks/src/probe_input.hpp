@@ -29,6 +29,9 @@ class ProbeInput {
   /// A sound that begins `steps` later, or earlier; what falls off one end comes in at the other.
   [[nodiscard]] at::Tensor moved(int64_t steps) const;
 
+  /// The first half of a sound.
+  [[nodiscard]] at::Tensor first_half() const;
+
   at::Tensor base;
   int64_t batch = 1;
   InputAxis columns, rows, parts;

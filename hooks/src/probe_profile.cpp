@@ -117,7 +117,12 @@ Profile proposed_profile(const ProbeResult& result) {
   }
   if (result.medium == ProbeMedium::Picture)
     profile.image = ImageInput{{{result.method, result.argument}}, {}, {}, result.width, result.height};
+  if (result.unit == "samples")
+    profile.sound = SoundInput{{{result.method, result.argument}}, std::llround(1 / result.seconds_per_step)};
   profile.geometry = wanted;
+  if (best->grows && wanted.spans.empty() &&
+      wanted.first_key + wanted.keys() == static_cast<int64_t>(best->keys.size()))
+    profile.geometry->cols = 0;
   if (over_latents == nullptr) {
     profile.sites = std::move(agree);
     return profile;

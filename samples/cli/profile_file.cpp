@@ -29,9 +29,9 @@ nlohmann::ordered_json to_json(const Geometry& geometry) {
                                           : geometry.tiles ? "tiles"
                                                            : "grid"}};
   if (geometry.time) {
-    json["time"] = {{"keys", geometry.cols},
-                    {"seconds_per_key", geometry.time->seconds_per_key},
-                    {"first_seconds", geometry.time->first_seconds}};
+    add_if(json["time"], "keys", geometry.cols);
+    json["time"]["seconds_per_key"] = geometry.time->seconds_per_key;
+    json["time"]["first_seconds"] = geometry.time->first_seconds;
   } else {
     json["rows"] = geometry.rows;
     json["cols"] = geometry.cols;
@@ -80,6 +80,8 @@ void write_profile(const std::string& path, const Profile& profile) {
                      {"width", profile.image->width},
                      {"height", profile.image->height}};
   }
+  if (profile.sound)
+    json["sound"] = {{"argument", profile.sound->argument}, {"sample_rate_hz", profile.sound->sample_rate_hz}};
   if (profile.geometry) json["geometry"] = to_json(*profile.geometry);
   write(path, json);
 }

@@ -387,6 +387,7 @@ CATCH_TEST_CASE("a probe takes for padding what a model fills its window up with
     CATCH_CAPTURE(bands, padded.verdict);
     CATCH_REQUIRE(padded.geometry);
     CATCH_CHECK(padded.geometry->cols == 50);
+    CATCH_CHECK_FALSE(padded.grows);
     CATCH_CHECK(padded.geometry->trailing == 0);
     CATCH_CHECK(padded.geometry->time->seconds_per_key == 0.02);
     CATCH_CHECK(padded.geometry->time->first_seconds == 0);
@@ -462,6 +463,11 @@ CATCH_TEST_CASE("a probe verifies a profile's times") {
   const gaze::ProbeResult result = gaze::probe(attends(kWave), "forward", with_text(noise({1, 610})), 0, options);
   gaze::Profile profile = gaze::proposed_profile(result);
   CATCH_CHECK_FALSE(profile.image);
+  CATCH_REQUIRE(profile.sound);
+  CATCH_CHECK(profile.sound->argument.at("forward") == 0);
+  CATCH_CHECK(profile.sound->sample_rate_hz == 1000);
+  CATCH_CHECK(result.sites[0].grows);
+  CATCH_CHECK(profile.geometry->cols == 0);  // as many as a sound has
   CATCH_CHECK(gaze::differences(result, profile).empty());
   profile.geometry->time->seconds_per_key = 0.025;
   CATCH_REQUIRE(gaze::differences(result, profile).size() == 1);

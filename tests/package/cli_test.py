@@ -435,8 +435,10 @@ def heard(*words) -> tuple:
 def probe_measures_a_sound():
     text = done_by(*heard("--audio-arg", "0", "--sample-rate", "1000", "--out", "found.json"))
     expect("30 keys of 20.0 ms, from 0.0 s" in text and "strips of 10 samples" in text, text)
-    geometry = json.loads(Path("found.json").read_text())["geometry"]
-    expect(geometry == {"kind": "time", "time": {"keys": 30, "seconds_per_key": 0.02, "first_seconds": 0.0}}, geometry)
+    found = json.loads(Path("found.json").read_text())
+    # A longer sound has more keys, so that their number is not in the profile.
+    expect(found["geometry"] == {"kind": "time", "time": {"seconds_per_key": 0.02, "first_seconds": 0.0}}, found)
+    expect("a longer sound has more" in text and found["sound"]["sample_rate_hz"] == 1000, text, found)
     verify = ("--audio-arg", "0", "--sample-rate", "1000", "--profile", "found.json")
     expect("verified: " in done_by(*heard(*verify)), "its own profile")
     done = gaze(*heard(*verify[:2], "--sample-rate", "2000", *verify[4:]))
@@ -692,6 +694,8 @@ def speech_probe_finds_the_seconds_per_key_and_the_padding():
         told = re.search(r"the last (\d+) keys", out)
         expect(abs((int(told[1]) if told else 0) - padded) <= 1, inputs, out)
     done_by(*probe, "--profile", SOURCE / "samples/models/speech/profile.json")
+    done_by("run", model, "--inputs", FILES / "speech_hum.pt", "--method", "generate", "--profile", "probed.json", "--out", "out")
+    expect(abs(request_of(bundles("out")[0])["sound"]["seconds"] - 4.75) < 0.01, "a profile as it was found draws")
     Path("wrong.json").write_text(Path("probed.json").read_text().replace(str(geometry["seconds_per_key"]), "0.025"))
     expect("differs" in gaze(*probe, "--profile", "wrong.json").stdout, "another time")
 

@@ -71,6 +71,7 @@ struct ProbedSite {
   std::vector<ProbedKey> keys;       ///< of the site's first call; empty: it did not run
   int64_t groups = 1;                ///< rows of keys per picture, windows say; `keys` takes them together
   int64_t responding = 0;            ///< keys that respond
+  bool grows = false;                ///< of a sound: half of it gives fewer keys
   double local_share = 0;            ///< of the cells' keys, or without a geometry of the responding ones; 0..1
   std::optional<Geometry> geometry;  ///< the layout that the keys of the overlay's row have, when there is one
   bool anchored = true;              ///< false: `last_row_end` of the geometry cannot be told from the keys that follow
@@ -100,8 +101,8 @@ struct ProbeResult {
 /// a copy of the method's graph is run, without gradients. Probe before `attach`.
 ///
 /// Cost: 2 runs of the method, and one for each strip and each tile or frame: at most 2 + 2 x bands + parts, of a
-/// spectrogram 2 + bands + 8, of a sound whose keys' time strips leave open 36 more per such time; memory for the keys
-/// of the first call of every site, once.
+/// spectrogram 3 + bands + 8, of a sound 3 + bands, and 36 more for each time of keys that strips leave open; memory
+/// for the keys of the first call of every site, once.
 /// @param arguments  of the method, without self; defaults may be left out
 /// @param argument   index of the one that is perturbed, as `options.medium` says
 /// @throws gaze::Error when an argument is not as stated, when the method's graph changes with training and the module
@@ -114,7 +115,8 @@ GAZE_API ProbeResult probe(const torch::jit::Module& module, const std::string& 
 /// A profile for the sites that would make the overlay: those of the proposed sites that have the geometry of the one
 /// with the largest local share; of all sites where no proposed one has a geometry. Where the proposed sites' keys are
 /// latents, the geometry is that of the sites between, which `through` names, and its span where the latents are. How
-/// the picture became the model's input is not measured: `fit` is Resize.
+/// the picture became the model's input is not measured: `fit` is Resize. Where a shorter sound has fewer keys, their
+/// number is left out; the profile says which argument the samples of a waveform are.
 /// @throws gaze::Error when no site has a geometry.
 GAZE_API Profile proposed_profile(const ProbeResult& result);
 
