@@ -1,4 +1,5 @@
-# OpenCV's core, imgproc and imgcodecs without its CMake package, which only the large libopencv-dev holds. Defines gaze::opencv.
+# OpenCV's core, imgproc and imgcodecs without its CMake package, which only the large libopencv-dev holds. Defines gaze::opencv, and gaze_use_opencv
+# for targets of which only some sources may include it.
 include_guard(GLOBAL)
 find_path(GAZE_OPENCV_INCLUDE opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4)
 foreach(_part core imgproc imgcodecs)
@@ -13,3 +14,10 @@ add_library(gaze_opencv INTERFACE)
 add_library(gaze::opencv ALIAS gaze_opencv)
 target_include_directories(gaze_opencv SYSTEM INTERFACE "${GAZE_OPENCV_INCLUDE}")
 target_link_libraries(gaze_opencv INTERFACE ${_libraries})
+
+# gaze_use_opencv(TARGET SOURCE...): links it, and lets these sources include it, no others. Without it, all others stay as they were built.
+function(gaze_use_opencv target)
+  get_target_property(_linked gaze_opencv INTERFACE_LINK_LIBRARIES)
+  target_link_libraries(${target} PRIVATE ${_linked})
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "-isystem;${GAZE_OPENCV_INCLUDE}")
+endfunction()
