@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -180,11 +181,22 @@ struct KnownTimeline {
   bool alone = false;
 };
 
+/// Up to the end of the last strip that changes a key: what lies behind a model's window changes none.
+int64_t heard_steps(const StripResponse& time) {
+  const auto changes = [](double energy) { return energy > 0; };
+  int64_t last = 0;
+  for (auto row = time.energy_ks.begin(); row != time.energy_ks.end(); row += time.strips) {
+    const auto behind = std::find_if(std::reverse_iterator(row + time.strips), std::reverse_iterator(row), changes);
+    last = std::max(last, behind.base() - row);
+  }
+  return std::min(time.pixels, last * time.strip);
+}
+
 /// The line of a site's keys: one that another site's keys lie on, else its own. Adds that to the known ones.
 std::optional<KnownTimeline> timeline_of(ProbedSite& probed, size_t site, const SiteResponse& in_time,
                                          const ProbeResult& result, std::vector<KnownTimeline>& known,
                                          const MeasureStride& measure) {
-  const int64_t steps = result.width;
+  const int64_t steps = heard_steps(in_time.columns);
   const int64_t strip = result.strip_width;
   std::vector<ProbedKey> keys = locate(in_time);
   std::vector<ProbedKey> voted;
@@ -264,7 +276,11 @@ void judge_sound(ProbedSite& probed, size_t site, const SiteResponse& response, 
     probed.verdict +=
         ", give or take " + number(1000 * line.stride.uncertain * result.seconds_per_step, "%.2g") + " ms";
   probed.verdict += ", " + percent(line.local_share) + " of its keys local";
-  const double heard = static_cast<double>(result.width - result.silent_steps);
+  const int64_t heard_end = heard_steps(response.columns);
+  if (heard_end < result.width)
+    probed.verdict += "; the sound after " + number(static_cast<double>(heard_end) * result.seconds_per_step, "%.2f") +
+                      " s changes no key";
+  const auto heard = static_cast<double>(std::min(result.width - result.silent_steps, heard_end));
   const auto padding = std::clamp<int64_t>(
       geometry.cols - static_cast<int64_t>(std::ceil((heard - line.first_step) / each)), 0, geometry.cols);
   if ((result.silent_steps > 0 || filled) && padding > 0)

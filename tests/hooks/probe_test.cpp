@@ -394,6 +394,15 @@ CATCH_TEST_CASE("a probe takes for padding what a model fills its window up with
     CATCH_CHECK(padded.verdict.find("the last 18 keys (from 0.64 s on) are padding") != std::string::npos);
   }
   CATCH_CHECK(probed(window + "    x = torch.cat([text, x], 1)\n", sound, options).geometry->cols == 32);
+
+  // What a window cuts off is not part of what its keys share out among them.
+  options.bands = 64;
+  const gaze::ProbedSite cut = probed("    x = x[:, :400]\n" + kWave, sound, options);
+  CATCH_CAPTURE(cut.verdict);
+  CATCH_REQUIRE(cut.geometry);
+  CATCH_CHECK(cut.geometry->cols == 20);
+  CATCH_CHECK(cut.geometry->time->seconds_per_key == 0.02);
+  CATCH_CHECK(cut.verdict.find("the sound after 0.40 s changes no key") != std::string::npos);
 }
 
 CATCH_TEST_CASE("a probe says how far the time of a key may be off where it is no whole number of samples") {

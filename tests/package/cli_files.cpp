@@ -15,7 +15,6 @@
 #include <gaze/render/audio_file.hpp>
 #include <gaze/render/picture.hpp>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -57,14 +56,13 @@ void write_speech_inputs() {
   save("speech_padded_inputs.pt", tuple({window_bs, prompt_bt, int64_t{2}}));
 }
 
-/// What a user has: recordings as they are, padded by the model itself or cut to its window.
+/// What a user has: recordings as they are, which the model pads or cuts to its window.
 void write_recordings(const std::filesystem::path& from) {
   for (const auto& file : std::filesystem::directory_iterator(from)) {
     if (file.path().extension() != ".ogg") continue;
     const at::Tensor audio_bs = gaze::read_audio(file.path().string()).samples_ct.narrow(0, 0, 1);
-    const int64_t window = std::min<int64_t>(audio_bs.size(1), 128000);
     save("speech_" + file.path().stem().string() + ".pt",
-         tuple({audio_bs.narrow(1, 0, window).contiguous(), at::full({1, 1}, 1, at::kLong), int64_t{2}}));
+         tuple({audio_bs, at::full({1, 1}, 1, at::kLong), int64_t{2}}));
   }
 }
 

@@ -693,6 +693,7 @@ def speech_probe_finds_the_seconds_per_key_and_the_padding():
         expect(far < open_times.get(inputs, 1e-9) and ("give or take" in out) == (inputs in open_times), inputs, geometry, out)
         told = re.search(r"the last (\d+) keys", out)
         expect(abs((int(told[1]) if told else 0) - padded) <= 1, inputs, out)
+        expect(("the sound after 8.04 s changes no key" in out) == (inputs == "speech_long.pt"), "what lies behind the window", inputs, out)
     done_by(*probe, "--profile", SOURCE / "samples/models/speech/profile.json")
     done_by("run", model, "--inputs", FILES / "speech_hum.pt", "--method", "generate", "--profile", "probed.json", "--out", "out")
     expect(abs(request_of(bundles("out")[0])["sound"]["seconds"] - 4.75) < 0.01, "a profile as it was found draws")
