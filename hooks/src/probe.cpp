@@ -180,9 +180,7 @@ void see_growth(WatchedMethod& method, size_t at, const ProbeInput& input, Probe
   for (size_t i = 0; i < result.sites.size(); ++i) {
     const int64_t keys = method.watched[i].keys;
     ProbedSite& probed = result.sites[i];
-    if (!probed.geometry || keys == 0) continue;
-    probed.grows = keys < static_cast<int64_t>(probed.keys.size());
-    if (probed.grows) probed.verdict += "; a longer sound has more";
+    probed.grows = keys > 0 && keys < static_cast<int64_t>(probed.keys.size());
   }
 }
 
@@ -304,6 +302,7 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
       probed.keys = locate(folded[i]);
     }
   }
+  if (options.medium == ProbeMedium::Sound) see_growth(watched, at, input, result);
   judge(result, folded, unfolded, [&](size_t site, const KeyTimeline& line) {
     result.runs = done + kShiftRuns;
     const auto stride = stride_by_shifts(line, [&](int64_t further, int64_t steps) {
@@ -315,7 +314,6 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
     result.runs = done;
     return stride;
   });
-  if (options.medium == ProbeMedium::Sound) see_growth(watched, at, input, result);
   return result;
 }
 

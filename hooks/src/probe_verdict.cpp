@@ -261,7 +261,7 @@ void judge_sound(ProbedSite& probed, size_t site, const SiteResponse& response, 
   geometry.time = Timeline{each * result.seconds_per_step, line.first_step * result.seconds_per_step};
   const int64_t after = line.of_keys - line.first_key - line.keys;
   // Of a row that holds nothing else, more than special keys are what the model fills its window up with.
-  const bool filled = found->alone && after > kMostSpecial;
+  const bool filled = found->alone && after > kMostSpecial && !probed.grows;
   if (filled) geometry.cols += after;
   if (found->alone) {
     geometry.leading = line.first_key;
@@ -286,6 +286,7 @@ void judge_sound(ProbedSite& probed, size_t site, const SiteResponse& response, 
   if ((result.silent_steps > 0 || filled) && padding > 0)
     probed.verdict += "; the last " + count(padding, "key") + " (from " +
                       number(heard * result.seconds_per_step, "%.2f") + " s on) are padding";
+  if (probed.grows) probed.verdict += "; a longer sound has more";
   probed.geometry = std::move(geometry);
 }
 

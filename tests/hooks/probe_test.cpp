@@ -395,6 +395,15 @@ CATCH_TEST_CASE("a probe takes for padding what a model fills its window up with
   }
   CATCH_CHECK(probed(window + "    x = torch.cat([text, x], 1)\n", sound, options).geometry->cols == 32);
 
+  // Keys of its own behind those of a sound of any length are no padding.
+  const gaze::ProbedSite special =
+      probed(kWave + "    x = torch.cat([x, self.special.expand([x.size(0), 8, 12])], 1)\n", sound, options);
+  CATCH_CAPTURE(special.verdict);
+  CATCH_REQUIRE(special.geometry);
+  CATCH_CHECK(special.grows);
+  CATCH_CHECK(special.geometry->cols == 32);
+  CATCH_CHECK(special.geometry->trailing == 8);
+
   // What a window cuts off is not part of what its keys share out among them.
   options.bands = 64;
   const gaze::ProbedSite cut = probed("    x = x[:, :400]\n" + kWave, sound, options);
