@@ -23,7 +23,6 @@ constexpr double kAgreement = 0.9;    // of the cells
 constexpr double kOccupied = 0.25;    // of the keys a cell's row would have if all had as many
 constexpr int64_t kFewestVotes = 6;   // fewer agree by chance
 constexpr int64_t kMostRowEnds = 4;
-constexpr int64_t kMostSpecial = 4;
 constexpr int64_t kMostSpecialOfTiles = 8;  // padding to a multiple of 8 keys
 constexpr int64_t kMostMergedFrames = 4;
 constexpr int64_t kLargestWindow = 32;

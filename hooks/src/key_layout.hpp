@@ -10,6 +10,9 @@
 
 namespace gaze {
 
+/// Most special keys before or behind the cells.
+inline constexpr int64_t kMostSpecial = 4;
+
 /// The strips of one axis and what they changed.
 struct StripResponse {
   int64_t pixels = 0;             ///< of the axis

@@ -151,6 +151,15 @@ std::optional<KeyTimeline> settled(KeyTimeline line, const std::vector<ProbedKey
   return line;
 }
 
+/// What gives so many keys together the sound's length, where that is a whole number and as near as the measure: finer
+/// than a slope over strips.
+std::optional<KeyStride> dividing(const KeyStride& stride, int64_t keys, int64_t steps) {
+  const auto exact = static_cast<double>(steps) / static_cast<double>(keys);
+  const double near = stride.uncertain > 0 ? std::max(kNearStride * exact, stride.uncertain) : 0;
+  if (steps % keys != 0 || std::abs(exact - stride.steps) > near) return std::nullopt;
+  return KeyStride{exact, 0};
+}
+
 }  // namespace
 
 double reach_in_time(double steps_per_key, double strip) {
@@ -163,13 +172,6 @@ KeyStride whole_if_certain(KeyStride stride) {
   const double nearest = std::abs(whole - stride.steps);
   if (whole > 0 && nearest <= within && nearest + within < 1) return {whole, 0};
   return stride;
-}
-
-std::optional<KeyStride> dividing(const KeyStride& stride, int64_t keys, int64_t steps) {
-  const auto exact = static_cast<double>(steps) / static_cast<double>(keys);
-  const double near = stride.uncertain > 0 ? std::max(kNearStride * exact, stride.uncertain) : 0;
-  if (steps % keys != 0 || std::abs(exact - stride.steps) > near) return std::nullopt;
-  return KeyStride{exact, 0};
 }
 
 std::optional<KeyTimeline> find_timeline(const std::vector<ProbedKey>& keys, int64_t steps, int64_t strip,

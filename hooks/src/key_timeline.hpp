@@ -31,13 +31,8 @@ KeyStride whole_if_certain(KeyStride stride);
 /// Steps that a key's centre may lie beside its place: nearly half a key, or some strips where these are wider.
 double reach_in_time(double steps_per_key, double strip);
 
-/// What gives so many keys together the sound's length, where that is a whole number and as near as the measure: finer
-/// than a slope over strips.
-std::optional<KeyStride> dividing(const KeyStride& stride, int64_t keys, int64_t steps);
-
 /// The line that most of the placed keys lie on, and nine tenths of those between its first and its last, each within
-/// reach; with the responding keys before and after them that it places
-/// within the sound.
+/// reach; with the responding keys before and after them that it places within the sound.
 /// @param steps   of the sound
 /// @param strip   steps of a perturbed strip
 /// @param stride  when it is known

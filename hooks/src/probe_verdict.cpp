@@ -15,7 +15,6 @@ namespace gaze {
 namespace {
 
 constexpr int64_t kMostMerged = 4;
-constexpr int64_t kMostSpecial = 4;
 constexpr int64_t kFewestSupposed = 6;  // cells: fewer may agree with a grid by chance
 
 std::string count(int64_t n, const std::string& one) { return std::to_string(n) + " " + one + (n == 1 ? "" : "s"); }
