@@ -5,10 +5,37 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <cstring>
+
 namespace gaze {
 namespace {
 
 int64_t version_of(const at::Tensor& tensor) { return tensor.is_inference() ? 0 : tensor._version(); }
+
+/// What detach() returns, without its way through the dispatcher: the same memory and version, no graph behind it.
+at::Tensor alias_of(const at::Tensor& tensor) {
+  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
+  return at::Tensor(impl.shallow_copy_and_detach(impl.version_counter(), /*allow_tensor_metadata_change=*/false));
+}
+
+/// Copies the one query of q_bhqd to place `t` of to_bhtd, which is contiguous.
+void copy_query(const at::Tensor& q_bhqd, int64_t t, const at::Tensor& to_bhtd) {
+  if (!q_bhqd.is_cpu() || q_bhqd.stride(3) != 1) {
+    to_bhtd.narrow(2, t, 1).copy_(q_bhqd);
+    return;
+  }
+  // A view and a copy by torch take tens of microseconds here: the model has just driven their code out of the cache.
+  const auto bytes = static_cast<int64_t>(q_bhqd.element_size());
+  const auto* from = static_cast<const char*>(q_bhqd.const_data_ptr());
+  auto* to = static_cast<char*>(to_bhtd.mutable_data_ptr());
+  for (int64_t b = 0; b < q_bhqd.size(0); ++b) {
+    for (int64_t h = 0; h < q_bhqd.size(1); ++h) {
+      std::memcpy(to + (b * to_bhtd.stride(0) + h * to_bhtd.stride(1) + t * to_bhtd.stride(2)) * bytes,
+                  from + (b * q_bhqd.stride(0) + h * q_bhqd.stride(1)) * bytes,
+                  static_cast<size_t>(q_bhqd.size(3) * bytes));
+    }
+  }
+}
 
 }  // namespace
 
@@ -30,7 +57,7 @@ bool KeptCall::takes(const ops::Scores& scores) const {
 void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  const at::Tensor q = scores.q_bhqd.detach();
+  const at::Tensor& q = scores.q_bhqd;
   if (!q_bhtd_.defined() || q_bhtd_.scalar_type() != q.scalar_type() || q_bhtd_.device() != q.device() ||
       q_bhtd_.size(0) != q.size(0) || q_bhtd_.size(1) != q.size(1) || q_bhtd_.size(3) != q.size(3)) {
     q_bhtd_ = at::empty({q.size(0), q.size(1), room, q.size(3)}, q.options());
@@ -42,11 +69,10 @@ void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
   } else if (count_ == 1) {
     grows_ = scores.k_bhkd.size(2) != first_keys_;
   }
-  q_bhtd_.narrow(2, count_, 1).copy_(q);
-  k_bhkd_ = scores.k_bhkd.detach();
+  copy_query(q, count_, q_bhtd_);
+  k_bhkd_ = alias_of(scores.k_bhkd);
   version_ = version_of(k_bhkd_);
   ++count_;
-  waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);
 }
 
 bool KeptCall::same_memory(const at::Tensor& k_bhkd) const {
@@ -67,7 +93,10 @@ void KeptCall::clear() {
   k_bhkd_.reset();
 }
 
-ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) const {
+ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);
   // Token t saw first_keys_ + t keys of those that are there now.
   const ops::Scores scores{waiting_bhtd_, k_bhkd_, no_mask_, grows_, scale_, grows_ ? first_keys_ - 1 : 0};
   return {scores, {batch, 0, count_, first_key, first_token_, false, heads}};

@@ -28,7 +28,7 @@ class KeptCall {
   [[nodiscard]] at::Device device() const { return k_bhkd_.device(); }
   /// What waits, as one call of batch row `batch`, of which `heads` count (empty: all); valid until the next keep or
   /// clear.
-  [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) const;
+  [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads);
 
  private:
   [[nodiscard]] bool same_memory(const at::Tensor& k_bhkd) const;
