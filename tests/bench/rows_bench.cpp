@@ -113,32 +113,44 @@ at::Tensor exact_weights(const Tensors& call, bool causal) {
   return scores.softmax(-1);
 }
 
-Subject row_subject(const Call& shape, at::ScalarType type) {
+/// Rows of `tokens` steps over the same keys, per step: of one, as live capture adds them, or of as many as wait in
+/// deferred mode. The model itself attends in each step.
+Subject row_subject(const Call& shape, at::ScalarType type, int64_t tokens) {
   const ops::ReduceOptions options;
-  const ops::Window window;
-  const auto fresh = [=] { return ops::make_accumulator(1, shape.keys, settings().device); };
+  const ops::Window window{0, 0, tokens};
+  const auto fresh = [=] { return ops::make_accumulator(tokens, shape.keys, settings().device); };
   std::vector<Tensors> ours, peers;
   for (size_t set = 0; set < buffer_sets(); ++set) {
-    ours.push_back(make_call(shape, 1, type));
+    ours.push_back(make_call(shape, tokens, type));
     peers.push_back(make_call(shape, 1, type));
   }
   Subject subject;
-  subject.ours = {"gaze", [=, sums = fresh(), next = size_t{0}]() mutable {
+  subject.ours = {"gaze",
+                  [=, sums = fresh(), next = size_t{0}]() mutable {
                     const Tensors& call = ours[next++ % ours.size()];
                     ops::attend_reduce({call.q, call.k, std::nullopt}, window, options, sums);
-                  }};
-  subject.peers = {{"SDPA", [=, out = at::Tensor(), next = size_t{0}]() mutable {
+                  },
+                  {},
+                  {},
+                  tokens};
+  subject.peers = {{"SDPA",
+                    [=, out = at::Tensor(), next = size_t{0}]() mutable {
                       const Tensors& call = peers[next++ % peers.size()];
-                      out = at::scaled_dot_product_attention(call.q, call.k, call.v, std::nullopt, 0.0, false,
-                                                             std::nullopt, shape.heads != shape.kv_heads);
-                    }}};
-  subject.bytes = ours[0].k.numel() * ours[0].k.element_size() + shape.keys * 8;
+                      for (int64_t token = 0; token < tokens; ++token) {
+                        out = at::scaled_dot_product_attention(call.q, call.k, call.v, std::nullopt, 0.0, false,
+                                                               std::nullopt, shape.heads != shape.kv_heads);
+                      }
+                    },
+                    {},
+                    {},
+                    tokens}};
+  subject.bytes = ours[0].k.numel() * ours[0].k.element_size() / tokens + shape.keys * 8;
   subject.check = [=] {
     ops::Accumulator sums = fresh();
     ops::attend_reduce({ours[0].q, ours[0].k, std::nullopt}, window, options, sums);
     return compare(sums, options, reduced(exact_weights(ours[0], false), options.heads), 1e-4);
   };
-  if (type == at::kFloat && settings().device.is_cpu() && at::get_num_threads() == 1)
+  if (tokens == 1 && type == at::kFloat && settings().device.is_cpu() && at::get_num_threads() == 1)
     subject.gates = {{Gate::Kind::ShareOfPeer, 0.55}};
   return subject;
 }
@@ -209,10 +221,11 @@ void add_rows_lines() {
     for (const Call& shape : {Call{"LLaVA-1.5-7B", 32, 32, 640, 128}, Call{"Whisper-large", 20, 20, 1500, 64},
                               Call{"BLIP-large", 16, 16, 577, 64}, Call{"Llama-3.2-V", 32, 8, 6404, 128}}) {
       for (const auto type : {at::kFloat, at::kBFloat16}) {
-        const std::string title = std::string("one row ") + name(type) + ", " + shape.model + " " +
-                                  std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) + "x" +
-                                  std::to_string(shape.keys) + "x" + std::to_string(shape.size);
-        add(title, threads, [=] { return row_subject(shape, type); });
+        const std::string title = std::string(name(type)) + ", " + shape.model + " " + std::to_string(shape.heads) +
+                                  "/" + std::to_string(shape.kv_heads) + "x" + std::to_string(shape.keys) + "x" +
+                                  std::to_string(shape.size);
+        add("one row " + title, threads, [=] { return row_subject(shape, type, 1); });
+        add("a row of 32 that waited " + title, threads, [=] { return row_subject(shape, type, 32); });
       }
     }
     add("prefill rows fp32, 60 of 640 queries x 576 of 640 keys", threads, prefill_subject);

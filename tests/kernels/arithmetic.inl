@@ -31,6 +31,15 @@ inline std::vector<float> bf16s(const std::vector<std::uint16_t>& x, std::int64_
   return widened<DType::BF16>(x, at_once);
 }
 
+/// kWidth rows of kWidth elements, as columns.
+inline std::vector<float> transposed(std::vector<float> x) {
+  Vec rows[kWidth];
+  for (std::int64_t r = 0; r < kWidth; ++r) rows[r] = load(&x[static_cast<std::size_t>(r * kWidth)]);
+  transpose(rows);
+  for (std::int64_t r = 0; r < kWidth; ++r) store(&x[static_cast<std::size_t>(r * kWidth)], rows[r]);
+  return x;
+}
+
 /// Sums of the lanes of kWidth vectors.
 inline std::vector<float> lanes_summed(const std::vector<float>& x) {
   Vec of[kWidth];

@@ -42,16 +42,18 @@ struct Arithmetic {
   decltype(&cpu::baseline::exponentials) exponentials, logarithms;
   decltype(&cpu::baseline::halves) halves, bf16s;
   decltype(&cpu::baseline::lanes_summed) lanes_summed;
+  decltype(&cpu::baseline::transposed) transposed;
 };
 
 /// Of those this machine has.
 std::vector<Arithmetic> arithmetics() {
   using namespace cpu;
-  std::vector<Arithmetic> all = {
-      {Isa::Baseline, baseline::exponentials, baseline::logarithms, baseline::halves, baseline::bf16s,
-       baseline::lanes_summed},
-      {Isa::Avx2, avx2::exponentials, avx2::logarithms, avx2::halves, avx2::bf16s, avx2::lanes_summed},
-      {Isa::Avx512, avx512::exponentials, avx512::logarithms, avx512::halves, avx512::bf16s, avx512::lanes_summed}};
+  std::vector<Arithmetic> all = {{Isa::Baseline, baseline::exponentials, baseline::logarithms, baseline::halves,
+                                  baseline::bf16s, baseline::lanes_summed, baseline::transposed},
+                                 {Isa::Avx2, avx2::exponentials, avx2::logarithms, avx2::halves, avx2::bf16s,
+                                  avx2::lanes_summed, avx2::transposed},
+                                 {Isa::Avx512, avx512::exponentials, avx512::logarithms, avx512::halves, avx512::bf16s,
+                                  avx512::lanes_summed, avx512::transposed}};
   all.erase(std::remove_if(all.begin(), all.end(), [](const Arithmetic& of) { return !has(of.isa); }), all.end());
   return all;
 }
@@ -125,6 +127,19 @@ CATCH_TEST_CASE("each lane of a sum of lanes belongs to its vector") {
     for (std::size_t i = 0; i < got.size() * got.size(); ++i) want[i / got.size()] += static_cast<double>(x[i]);
     CATCH_CAPTURE(name(of.isa));
     CATCH_CHECK(differs(got, want) == "");
+  }
+}
+
+CATCH_TEST_CASE("each row of a square of lanes becomes a column") {
+  for (const Arithmetic& of : arithmetics()) {
+    CATCH_CAPTURE(name(of.isa));
+    std::vector<float> x(16 * 16);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+    const std::vector<float> columns = of.transposed(x);
+    const std::size_t width = of.lanes_summed(x).size();
+    for (std::size_t r = 0; r < width; ++r) {
+      for (std::size_t c = 0; c < width; ++c) CATCH_REQUIRE(columns[c * width + r] == x[r * width + c]);
+    }
   }
 }
 

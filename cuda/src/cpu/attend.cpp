@@ -16,11 +16,13 @@ constexpr float kMasked = -HUGE_VALF;
 /// up for this much, so such keys are not counted as visible, as their weight of 0 is not when weights are given.
 constexpr float kAsGoodAsMasked = -1e4f;
 
-/// Scores of one slot, held while they become weights: at home in a core's cache.
-constexpr std::int64_t kScoresBytes = 256 << 10;
+/// Scores of one slot, held while they become weights: at home in a core's second cache.
+constexpr std::int64_t kScoresBytes = 320 << 10;
 constexpr std::int64_t kMostRows = 16;
+/// Rows from which on they are scored side by side in vectors, kMostRows at a time.
+constexpr std::int64_t kPanelRows = 12;
 /// The rows that grow over the heads, of all slots together.
-constexpr std::int64_t kRowsBytes = 512 << 10;
+constexpr std::int64_t kRowsBytes = 384 << 10;
 /// Multiplications that are worth a thread.
 constexpr std::int64_t kWork = 256 << 10;
 /// Keys scored at a time by the widest vectors.
@@ -44,7 +46,9 @@ struct AttendPlan {
   AttendPlan(const AttendReduceParams& p, std::int64_t threads) : AttendPlan(p.scores, threads) {
     const std::int64_t bytes = row_bytes(depth_of(p.by, p.scores.heads), p.to.cells);
     const std::int64_t wanted = chunk <= 4 ? 16 : std::max<std::int64_t>(1, 8 / blocks(chunk));
-    parts = std::clamp<std::int64_t>(std::min(wanted, kRowsBytes / bytes), 1, parts);
+    // Rather fewer parts than a pass over K for each block of queries.
+    const std::int64_t most = kRowsBytes / (bytes * std::clamp<std::int64_t>(chunk, 1, 2 * block));
+    parts = std::clamp<std::int64_t>(std::min(wanted, most), 1, parts);
     chunk = std::min(chunk, std::max<std::int64_t>(1, kRowsBytes / (bytes * parts)));
   }
 
@@ -66,16 +70,23 @@ struct Seen {
   std::int64_t visible = 0;  ///< keys some head may see
 };
 
+/// Whether keys are read from a copy in floats. A panel reads each element alone, which would convert it each time.
+bool decodes_keys(const AttendParams& p, const AttendPlan& plan) {
+  return p.k_stride_d != 1 || (p.dtype != DType::F32 && plan.rows >= kPanelRows);
+}
+
 /// Of one slot.
 struct AttendScratch {
   AttendScratch(Pieces& pieces, const AttendParams& p, const AttendPlan& plan)
       : scores_rk(pieces.take<float>(plan.rows * padded(p.keys))),
         q_rd(pieces.take<float>(plan.rows * padded(p.size))),
-        k_kd(pieces.take<float>(p.k_stride_d == 1 ? 0 : kMostWidth * padded(p.size))),
+        q_dr(pieces.take<float>(plan.rows < kPanelRows ? 0 : p.size * kMostRows)),
+        k_kd(pieces.take<float>(decodes_keys(p, plan) ? kMostWidth * padded(p.size) : 0)),
         mask_k(pieces.take<float>(p.mask_hqk == nullptr ? 0 : p.keys)) {}
 
   float* scores_rk;
   float* q_rd;
+  float* q_dr;
   float* k_kd;
   float* mask_k;
 };

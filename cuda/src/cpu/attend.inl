@@ -49,6 +49,49 @@ inline void score_tile(const float* q_rd, std::int64_t q_stride, const typename 
   }
 }
 
+/// Products of kMostRows queries, at q_dr, with the `count` <= kWidth keys from `k_kd` on; the first `rows` go to
+/// out_rk, whole vectors.
+inline void score_panel(const float* q_dr, const float* k_kd, std::int64_t k_stride, std::int64_t ahead,
+                        std::int64_t count, std::int64_t size, float scale, std::int64_t rows, float* out_rk,
+                        std::int64_t out_stride) {
+  constexpr int kVectors = static_cast<int>(kMostRows / kWidth);  // of one key's results
+  constexpr int kAtOnce = 8 / kVectors;                           // keys: sums that fill the pipeline
+  Vec scores[kVectors][kWidth];
+  for (int c = 0; c < kWidth; c += kAtOnce) {
+    const float* k_d[kAtOnce];
+    for (int j = 0; j < kAtOnce; ++j) k_d[j] = k_kd + std::min<std::int64_t>(c + j, count - 1) * k_stride;
+    for (std::int64_t d = 0; d < size; d += 16) {
+      for (int j = 0; j < kAtOnce; ++j) __builtin_prefetch(k_d[j] + d + ahead);
+    }
+    Vec sum[kAtOnce][kVectors] = {};
+    for (std::int64_t d = 0; d < size; ++d) {
+      Vec query[kVectors];
+      for (int v = 0; v < kVectors; ++v) query[v] = load(q_dr + d * kMostRows + v * kWidth);
+      for (int j = 0; j < kAtOnce; ++j) {
+        for (int v = 0; v < kVectors; ++v) sum[j][v] += query[v] * k_d[j][d];
+      }
+    }
+    for (int j = 0; j < kAtOnce; ++j) {
+      for (int v = 0; v < kVectors; ++v) scores[v][c + j] = sum[j][v] * scale;
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    transpose(scores[v]);
+    for (std::int64_t r = 0; r < std::min(rows - v * kWidth, kWidth); ++r) {
+      store(out_rk + (v * kWidth + r) * out_stride, scores[v][r]);
+    }
+  }
+}
+
+/// Decodes `count` keys to k_kd, rows padded(size) apart.
+template <DType kType>
+inline void decode_keys(const AttendParams& p, const typename Element<kType>::Type* k, std::int64_t count,
+                        float* k_kd) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    decode<kType>(k + j * p.k_stride_k, p.k_stride_d, p.size, k_kd + j * padded(p.size));
+  }
+}
+
 /// Scores of `rows` decoded queries with the keys 0..end-1 of one head at `k_kd`.
 template <DType kType>
 inline void score_rows(const AttendParams& p, const AttendScratch& s, std::int64_t rows, const void* k_kd,
@@ -59,12 +102,25 @@ inline void score_rows(const AttendParams& p, const AttendScratch& s, std::int64
   const std::int64_t keys_ahead = std::max<std::int64_t>(1, kBytesAhead / key_bytes);
   for (std::int64_t i = 0; i < end; i += kWidth) {
     const std::int64_t count = std::min(kWidth, end - i);
-    const auto tiles = [&](auto type, const auto* k, std::int64_t k_stride, std::int64_t ahead) {
+    const auto* k = static_cast<const typename Element<kType>::Type*>(at(k_kd, kType, i * p.k_stride_k));
+    if (rows >= kPanelRows) {
+      const float* panel_kd = static_cast<const float*>(static_cast<const void*>(k));
+      std::int64_t stride = p.k_stride_k, ahead = keys_ahead * stride;
+      if (kType != DType::F32 || p.k_stride_d != 1) {
+        decode_keys<kType>(p, k, count, s.k_kd);
+        panel_kd = s.k_kd;
+        stride = q_stride;
+        ahead = 0;
+      }
+      score_panel(s.q_dr, panel_kd, stride, ahead, count, p.size, p.scale, rows, s.scores_rk + i, out_stride);
+      continue;
+    }
+    const auto tiles = [&](auto type, const auto* keys, std::int64_t k_stride, std::int64_t ahead) {
       constexpr DType kRead = decltype(type)::value;
       std::int64_t r = 0;
       const auto tile = [&](auto of_rows) {
         constexpr int kRows = decltype(of_rows)::value;
-        score_tile<kRead, kRows>(s.q_rd + r * q_stride, q_stride, k, k_stride, ahead, count, p.size, p.scale,
+        score_tile<kRead, kRows>(s.q_rd + r * q_stride, q_stride, keys, k_stride, ahead, count, p.size, p.scale,
                                  s.scores_rk + r * out_stride + i, out_stride);
         r += kRows;
       };
@@ -72,13 +128,10 @@ inline void score_rows(const AttendParams& p, const AttendScratch& s, std::int64
       if (r + 2 <= rows) tile(std::integral_constant<int, 2>());
       if (r < rows) tile(std::integral_constant<int, 1>());
     };
-    const auto* k = static_cast<const typename Element<kType>::Type*>(at(k_kd, kType, i * p.k_stride_k));
     if (p.k_stride_d == 1) {
       tiles(std::integral_constant<DType, kType>(), k, p.k_stride_k, keys_ahead * p.k_stride_k);
     } else {
-      for (std::int64_t j = 0; j < count; ++j) {
-        decode<kType>(k + j * p.k_stride_k, p.k_stride_d, p.size, s.k_kd + j * q_stride);
-      }
+      decode_keys<kType>(p, k, count, s.k_kd);
       tiles(std::integral_constant<DType, DType::F32>(), static_cast<const float*>(s.k_kd), q_stride, 0);
     }
   }
@@ -224,6 +277,13 @@ inline void score_block(const AttendParams& p, const AttendPlan& plan, const See
         const void* query = at(p.q_hqd, kType, p.q_pick[head_of(r)] * p.q_stride_h + query_of(r) * p.q_stride_q);
         decode<kType>(query, p.q_stride_d, p.size, q_d);
         std::fill(q_d + p.size, q_d + padded(p.size), 0.0f);
+      }
+      if (rows >= kPanelRows) {
+        for (std::int64_t d = 0; d < p.size; ++d) {
+          for (std::int64_t r = 0; r < kMostRows; ++r) {
+            s.q_dr[d * kMostRows + r] = r < rows ? s.q_rd[r * padded(p.size) + d] : 0.0f;
+          }
+        }
       }
       score_rows<kType>(p, s, rows, at(p.k_hkd, kType, p.k_pick[kv] * p.k_stride_h), end);
     });

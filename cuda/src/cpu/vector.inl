@@ -240,6 +240,60 @@ inline Vec lane_sums(const Vec* of) {
 #endif
 }
 
+/// Lane c of row r becomes lane r of row c.
+inline void transpose(Vec* rows) {
+#if GAZE_ISA_AVX512
+  __m512 a[16], b[16];
+  for (int i = 0; i < 8; ++i) {
+    a[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+    a[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int half = 0; half < 2; ++half) {
+      const __m512d upper = _mm512_castps_pd(a[i + half]), lower = _mm512_castps_pd(a[i + 2 + half]);
+      b[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower));
+      b[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower));
+    }
+  }
+  for (int i = 0; i < 4; ++i) {  // quarters of b[i], b[4 + i], ...: columns i, 4 + i, ... of four rows
+    const __m512 even[2] = {_mm512_shuffle_f32x4(b[i], b[4 + i], 0x88),
+                            _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0x88)};
+    const __m512 odd[2] = {_mm512_shuffle_f32x4(b[i], b[4 + i], 0xdd), _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0xdd)};
+    rows[i] = _mm512_shuffle_f32x4(even[0], even[1], 0x88);
+    rows[4 + i] = _mm512_shuffle_f32x4(odd[0], odd[1], 0x88);
+    rows[8 + i] = _mm512_shuffle_f32x4(even[0], even[1], 0xdd);
+    rows[12 + i] = _mm512_shuffle_f32x4(odd[0], odd[1], 0xdd);
+  }
+#elif GAZE_ISA_AVX2
+  __m256 a[8], b[8];
+  for (int i = 0; i < 4; ++i) {
+    a[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int half = 0; half < 2; ++half) {
+      const __m256d upper = _mm256_castps_pd(a[i + half]), lower = _mm256_castps_pd(a[i + 2 + half]);
+      b[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(upper, lower));
+      b[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(upper, lower));
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    rows[i] = _mm256_permute2f128_ps(b[i], b[4 + i], 0x20);
+    rows[4 + i] = _mm256_permute2f128_ps(b[i], b[4 + i], 0x31);
+  }
+#else
+  Vec a[4];
+  for (int i = 0; i < 2; ++i) {
+    a[2 * i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 4, 1, 5);
+    a[2 * i + 1] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 2, 6, 3, 7);
+  }
+  for (int i = 0; i < 2; ++i) {
+    rows[2 * i] = __builtin_shufflevector(a[i], a[2 + i], 0, 1, 4, 5);
+    rows[2 * i + 1] = __builtin_shufflevector(a[i], a[2 + i], 2, 3, 6, 7);
+  }
+#endif
+}
+
 /// `count` strided elements as contiguous floats.
 template <DType kType>
 inline void decode(const void* from, std::int64_t stride, std::int64_t count, float* to) {
