@@ -287,7 +287,7 @@ CATCH_TEST_CASE("attend writes its rows and nothing else at odd sizes") {
   Numbers numbers;
   for (std::int64_t keys : kSizes) {
     for (std::int64_t head_size : {1, 31, 33, 64}) {
-      for (std::int64_t queries : {0, 1, 3, 7}) {
+      for (std::int64_t queries : {0, 1, 3, 7, 8, 13}) {
         for (bool causal : {false, true}) {
           CATCH_CAPTURE(keys, head_size, queries, causal);
           const std::int64_t heads = 4, kv_heads = 2;
