@@ -94,10 +94,11 @@ CATCH_TEST_CASE("calls that cannot wait are reduced at once, between those that 
   for (int64_t n = 20; n < 24; ++n) steps.push_back({query(), keys.narrow(2, 0, n), {}});  // growing views of one cache
   steps.push_back({query(), keys.narrow(2, 0, 24), at::rand({1, 1, 1, 24}, generator) < 0.6});  // a mask
   for (int64_t n = 25; n < 27; ++n) steps.push_back({query(), keys.narrow(2, 0, n), {}});
-  steps.push_back({query(), keys.narrow(2, 0, 30), {}});                   // a jump
-  for (int n = 0; n < 3; ++n) steps.push_back({query(), other_keys, {}});  // constant
-  steps.push_back({query(), keys, {}});                                    // other memory of the same size
-  steps.push_back({at::randn({1, 2, 3, 8}, generator), keys, {}});         // several queries: the last counts
+  steps.push_back({query(), keys.narrow(2, 0, 30), {}});                                      // a jump
+  for (int n = 0; n < 3; ++n) steps.push_back({query(), other_keys, {}});                     // constant
+  steps.push_back({at::randn({1, 2, 1, 16}, generator).slice(3, 0, 16, 2), other_keys, {}});  // strided within a head
+  steps.push_back({query(), keys, {}});                             // other memory of the same size
+  steps.push_back({at::randn({1, 2, 3, 8}, generator), keys, {}});  // several queries: the last counts
   steps.push_back({query(), keys, {}});
   const auto run = [&](torch::jit::Module& module) {
     for (const Step& step : steps) {
