@@ -60,7 +60,7 @@ inline void score_panel(const float* q_dr, const float* k_kd, std::int64_t k_str
   for (int c = 0; c < kWidth; c += kAtOnce) {
     const float* k_d[kAtOnce];
     for (int j = 0; j < kAtOnce; ++j) k_d[j] = k_kd + std::min<std::int64_t>(c + j, count - 1) * k_stride;
-    for (std::int64_t d = 0; d < size; d += 16) {
+    for (std::int64_t d = 0; d < size; d += kCacheLine / static_cast<std::int64_t>(sizeof(float))) {
       for (int j = 0; j < kAtOnce; ++j) __builtin_prefetch(k_d[j] + d + ahead);
     }
     Vec sum[kAtOnce][kVectors] = {};
