@@ -5,6 +5,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 #include <torch/library.h>
+#include <gaze/ops/device.hpp>
 
 #include <map>
 #include <mutex>
@@ -41,12 +42,14 @@ void* workspace(const On& on, std::size_t bytes) {
 }
 
 void check_launch(const char* op, int error) {
-  TORCH_CHECK(error == 0, "gaze::", op, ": expected the kernel to start, got ",
-              cudaGetErrorName(static_cast<cudaError_t>(error)), ": ",
-              cudaGetErrorString(static_cast<cudaError_t>(error)),
-              error == cudaErrorNoKernelImageForDevice
-                  ? ". libgaze_cuda.so has no code for this GPU: build with -DGAZE_CUDA_ARCHITECTURES=native."
-                  : ".");
+  if (error == cudaSuccess) return;
+  throw LaunchError(
+      {__func__, __FILE__, __LINE__},
+      c10::str("gaze::", op, ": expected the kernel to start, got ", cudaGetErrorName(static_cast<cudaError_t>(error)),
+               ": ", cudaGetErrorString(static_cast<cudaError_t>(error)),
+               error == cudaErrorNoKernelImageForDevice
+                   ? ". libgaze_cuda.so has no code for this GPU: build with -DGAZE_CUDA_ARCHITECTURES=native."
+                   : "."));
 }
 
 void reduce_cuda(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query, int64_t queries, int64_t first_key,

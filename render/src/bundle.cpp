@@ -3,8 +3,6 @@
 #include <gaze/render/bundle.hpp>
 
 #include <chrono>
-#include <cstring>
-#include <new>
 #include <utility>
 
 #include "analysis.hpp"
@@ -150,13 +148,6 @@ class Writer {
   BundleParts parts_;
 };
 
-DropReason reason_of(const c10::Error& error) {
-  const char* text = error.what_without_backtrace();
-  const bool device = std::strstr(text, "CUDA") != nullptr;
-  if (device && std::strstr(text, "out of memory") != nullptr) return DropReason::CudaOom;
-  return device && std::strstr(text, "CUDA error") != nullptr ? DropReason::CudaError : DropReason::RenderError;
-}
-
 // Runs `work`; what it throws comes out as gaze::Error.
 template <typename Work>
 auto with_reason(Work work) {
@@ -164,12 +155,10 @@ auto with_reason(Work work) {
     return work();
   } catch (const Error&) {
     throw;
-  } catch (const std::bad_alloc&) {
-    throw Error("rendering: not enough memory for the request's pictures.", DropReason::HostBudget);
-  } catch (const c10::Error& error) {
-    throw Error(std::string("rendering: ") + error.what_without_backtrace(), reason_of(error));
-  } catch (const std::exception& error) {
-    throw Error(std::string("rendering: ") + error.what(), DropReason::RenderError);
+  } catch (...) {
+    char text[2048];
+    text_of_current_exception(text, sizeof text);
+    throw Error(std::string("rendering: ") + text, reason_of_current_exception(DropReason::RenderError));
   }
 }
 

@@ -1,7 +1,89 @@
 // SPDX-License-Identifier: MIT
+#include <c10/util/Exception.h>
+#include <gaze/ops/device.hpp>
 #include <gaze/render/status.hpp>
 
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string_view>
+
+namespace c10 {
+class AcceleratorError;  // LibTorch before 2.8 has none
+}
+
 namespace gaze {
+namespace {
+
+template <typename Type>
+concept Known = requires {
+  sizeof(Type);
+};
+
+template <typename Accelerator = c10::AcceleratorError>
+DropReason reason_of(const c10::Error& error, DropReason otherwise) {
+  constexpr int32_t kMemoryAllocation = 2;  // of the CUDA runtime
+  const char* text = error.what_without_backtrace();
+  if constexpr (Known<Accelerator>) {
+    if (const auto* device = dynamic_cast<const Accelerator*>(&error)) {
+      return device->get_error_code() == kMemoryAllocation ? DropReason::CudaOom : DropReason::CudaError;
+    }
+  } else if (std::strstr(text, "CUDA error") != nullptr) {
+    return DropReason::CudaError;
+  }
+  // The host's allocator has no type of its own.
+  return std::strstr(text, "DefaultCPUAllocator") != nullptr ? DropReason::HostBudget : otherwise;
+}
+
+// As much of it as `most` bytes hold without cutting a character.
+std::string_view beginning(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (text[most] & 0xC0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
+void copy(std::string_view from, char* text, size_t size) {
+  const std::string_view part = beginning(from, size - 1);
+  std::copy(part.begin(), part.end(), text);
+  text[part.size()] = 0;
+}
+
+}  // namespace
+
+DropReason reason_of_current_exception(DropReason otherwise) noexcept {
+  if (!std::current_exception()) return otherwise;
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error.reason();
+  } catch (const c10::OutOfMemoryError&) {
+    return DropReason::CudaOom;
+  } catch (const std::bad_alloc&) {
+    return DropReason::HostBudget;
+  } catch (const ops::LaunchError&) {
+    return DropReason::CudaError;
+  } catch (const c10::Error& error) {
+    return reason_of(error, otherwise);
+  } catch (...) {
+    return otherwise;
+  }
+}
+
+void text_of_current_exception(char* text, size_t size) noexcept {
+  if (!std::current_exception()) return copy("no exception", text, size);
+  try {
+    throw;
+  } catch (const c10::Error& error) {
+    copy(error.what_without_backtrace(), text, size);
+  } catch (const std::bad_alloc&) {
+    copy("not enough memory", text, size);
+  } catch (const std::exception& error) {
+    copy(error.what(), text, size);
+  } catch (...) {
+    copy("unknown exception", text, size);
+  }
+}
 
 const char* name(DropReason reason) noexcept {
   switch (reason) {

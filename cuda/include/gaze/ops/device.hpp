@@ -3,11 +3,17 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
 #include <gaze/ops/api.hpp>
 
 #include <string>
 
 namespace gaze::ops {
+
+/// A kernel that did not start, by what the device's runtime said.
+class GAZE_API LaunchError : public c10::Error {
+  using Error::Error;
+};
 
 /// Why tensors of `device` cannot be used; empty: they can. For CUDA: whether the library with its kernels loads.
 GAZE_API std::string missing_for(c10::Device device);

@@ -4,6 +4,7 @@
 
 #include <gaze/ops/api.hpp>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -53,5 +54,15 @@ class GAZE_API Error : public std::runtime_error {
  private:
   DropReason reason_;
 };
+
+/// Why something is dropped whose work threw, by the type of the exception that is being handled: gaze::Error's own
+/// reason, CudaOom, CudaError, HostBudget; `otherwise` for all else, and where nothing is being handled. For use in a
+/// catch block; allocates nothing.
+GAZE_API DropReason reason_of_current_exception(DropReason otherwise) noexcept;
+
+/// What the exception that is being handled says, without a backtrace.
+/// @param text  `size` > 0 bytes: filled as far as whole UTF-8 characters fit, and ended with a NUL
+/// For use in a catch block; allocates nothing.
+GAZE_API void text_of_current_exception(char* text, size_t size) noexcept;
 
 }  // namespace gaze
