@@ -3,9 +3,13 @@
 
 namespace gaze {
 
+std::array<const at::Tensor*, 6> AttentionRecord::tensors() const noexcept {
+  return {&map_tc, &mass_t, &visible_t, &flags_t, &picture.tensor, &sound.samples};
+}
+
 int64_t AttentionRecord::bytes() const {
   size_t total = 0;
-  for (const at::Tensor* tensor : {&map_tc, &mass_t, &visible_t, &flags_t, &picture.tensor, &sound.samples}) {
+  for (const at::Tensor* tensor : tensors()) {
     if (tensor->defined()) total += tensor->nbytes();
   }
   total += picture.encoded.size() + prompt.size() + request_id.size() + token_ids.size() * sizeof(int64_t);

@@ -10,8 +10,7 @@ SideStream::SideStream(const std::optional<c10::Stream>& stream, const Attention
   if (!stream) return;
   guard_.reset_stream(*stream);
   if (record.ready) record.ready->block(*stream);
-  for (const at::Tensor* tensor :
-       {&record.map_tc, &record.mass_t, &record.visible_t, &record.flags_t, &record.picture.tensor}) {
+  for (const at::Tensor* tensor : record.tensors()) {
     // They were allocated on the model's stream, whose next tensors would else take their place at once.
     if (tensor->defined() && tensor->device() == stream->device()) tensor->record_stream(*stream);
   }

@@ -206,11 +206,40 @@ CATCH_TEST_CASE("asynchronous device: a record is read after its model's stream 
   FrameRing ring(gaze::ops::route_to(device));
   {
     const gaze::SideStream side(ring.stream(), record);
-    CATCH_CHECK(fake::log().record_streams == 2);
     CATCH_CHECK(at::equal(gaze::fetch(record.map_tc, ring.route(), Cargo::Map), map_tc));
   }
   CATCH_CHECK(fake::log().synchronous == 0);
   CATCH_CHECK(c10::impl::VirtualGuardImpl(device.type()).getStream(device).id() == 0);
+}
+
+CATCH_TEST_CASE("asynchronous device: no tensor of a record is given back while another stream may read it") {
+  const at::Device device = fake::device();
+  const FrameRing ring(gaze::ops::route_to(device));
+  const auto kept = [&](const gaze::AttentionRecord& record) {
+    fake::run_all();
+    fake::log() = {};
+    const gaze::SideStream side(ring.stream(), record);
+    return fake::log().record_streams;
+  };
+  at::Tensor gaze::AttentionRecord::*const own[] = {&gaze::AttentionRecord::map_tc, &gaze::AttentionRecord::mass_t,
+                                                    &gaze::AttentionRecord::visible_t, &gaze::AttentionRecord::flags_t};
+  gaze::AttentionRecord all;
+  const auto give = [&](at::Tensor& tensor) { tensor = fake::upload(at::ones({3})); };
+  for (const auto member : own) {
+    gaze::AttentionRecord record;
+    give(record.*member);
+    give(all.*member);
+    CATCH_CHECK(kept(record) == 1);
+  }
+  gaze::AttentionRecord picture, sound;
+  for (at::Tensor* tensor : {&picture.picture.tensor, &all.picture.tensor, &sound.sound.samples, &all.sound.samples}) {
+    give(*tensor);
+  }
+  CATCH_CHECK(kept(picture) == 1);
+  CATCH_CHECK(kept(sound) == 1);
+  CATCH_CHECK(kept(all) == static_cast<int64_t>(all.tensors().size()));
+  CATCH_CHECK(all.bytes() == 6 * 3 * 4);
+  CATCH_CHECK(kept(gaze::AttentionRecord()) == 0);
 }
 
 CATCH_TEST_CASE("frame ring: models on one device share one ring, on the CPU each request has its own") {

@@ -8,6 +8,7 @@
 #include <gaze/render/picture.hpp>
 #include <gaze/render/style.hpp>
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -92,6 +93,8 @@ struct AttentionRecord {
   std::string error;  ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
 
+  /// Every tensor the record holds, defined or not: what its memory is counted by, and kept by on other streams.
+  [[nodiscard]] GAZE_API std::array<const at::Tensor*, 6> tensors() const noexcept;
   /// Host and device bytes the record holds; what the queue's budget counts.
   [[nodiscard]] GAZE_API int64_t bytes() const;
 };
