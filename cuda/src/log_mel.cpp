@@ -33,6 +33,10 @@ int64_t samples_of(const char* argument, double seconds, int64_t sample_rate_hz)
   return std::max<int64_t>(1, static_cast<int64_t>(samples));
 }
 
+double top_hz(const LogMelOptions& options, int64_t sample_rate_hz) {
+  return std::min(options.high_hz, 0.5 * static_cast<double>(sample_rate_hz));
+}
+
 double mel_of(double hz) { return 2595 * std::log10(1 + hz / 700); }
 double hz_of(double mel) { return 700 * (std::pow(10, mel / 2595) - 1); }
 
@@ -90,6 +94,11 @@ std::vector<Band> bands_of(const at::Tensor& filters_mf) {
 
 }  // namespace
 
+double mel_band(double hz, int64_t sample_rate_hz, const LogMelOptions& options) noexcept {
+  const double low = mel_of(options.low_hz), high = mel_of(top_hz(options, sample_rate_hz));
+  return (mel_of(hz) - low) / (high - low) * static_cast<double>(options.mels + 1) - 1;
+}
+
 at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const LogMelOptions& options) {
   check_like(kOp, "samples_ct", samples_ct, at::kFloat,
              samples_ct.defined() ? samples_ct.device() : at::Device(at::kCPU));
@@ -98,7 +107,7 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
   GAZE_CHECK(sample_rate_hz >= 1, kOp, "sample_rate_hz", "at least 1, got ", sample_rate_hz);
   GAZE_CHECK(options.mels >= 1, kOp, "options.mels", "at least 1, got ", options.mels);
   GAZE_CHECK(options.range_db > 0, kOp, "options.range_db", "above 0, got ", options.range_db);
-  const double high_hz = std::min(options.high_hz, 0.5 * static_cast<double>(sample_rate_hz));
+  const double high_hz = top_hz(options, sample_rate_hz);
   GAZE_CHECK(options.low_hz >= 0 && options.low_hz < high_hz, kOp, "options.low_hz", "0 to less than ", high_hz,
              ", got ", options.low_hz);
   const int64_t taper = samples_of("options.window_seconds", options.window_seconds, sample_rate_hz);

@@ -49,12 +49,11 @@ at::Tensor in_one_row(const at::Tensor& envelope_ckw, int64_t rows) {
 void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, SoundCanvas& canvas) {
   const SoundLayout& layout = canvas.layout;
   canvas.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
-  ops::LogMelOptions options;
-  options.range_db = kRangeDb;
-  const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, options);
+  canvas.mel.range_db = kRangeDb;
+  const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, canvas.mel);
   // A hop is whole samples, which adds up over an hour.
   const auto rate = static_cast<double>(recording.sample_rate_hz);
-  const double hop_seconds = std::max(1.0, std::round(options.hop_seconds * rate)) / rate;
+  const double hop_seconds = std::max(1.0, std::round(canvas.mel.hop_seconds * rate)) / rate;
   for (int64_t row = 0; row < layout.rows; ++row) {
     const int64_t top = row * layout.row_height();
     at::Tensor wave_hwc = canvas.base_hwc.narrow(0, top, layout.wave_height);

@@ -2,6 +2,7 @@
 // The plots of a recording, and maps over them: waveform and spectrogram in rows of time, drawn where the samples are.
 #pragma once
 
+#include <gaze/ops/sound.hpp>
 #include <gaze/ops/transfer.hpp>
 #include <gaze/render/sound.hpp>
 #include <gaze/render/style.hpp>
@@ -41,9 +42,10 @@ struct SoundCanvas {
   static constexpr int64_t kStripHeight = 44;
 
   SoundLayout layout;
-  double full_scale = 1;  ///< sample value at the edge of a waveform
-  at::Tensor base_hwc;    ///< uint8 [layout.height(), layout.width, 3]
-  at::Tensor strip_hwc;   ///< uint8 [kStripHeight, layout.width, 3]: the waveforms of all rows in one
+  double full_scale = 1;   ///< sample value at the edge of a waveform
+  ops::LogMelOptions mel;  ///< of the spectrogram
+  at::Tensor base_hwc;     ///< uint8 [layout.height(), layout.width, 3]
+  at::Tensor strip_hwc;    ///< uint8 [kStripHeight, layout.width, 3]: the waveforms of all rows in one
 };
 
 /// Draws on the samples' device. One figure comes back (8 bytes), and the filters go up (ops::log_mel).

@@ -48,16 +48,14 @@ void draw_right(cv::Mat& page, const std::string& line, int right, int baseline,
 
 void draw_tick(cv::Mat& page, int y) { cv::line(page, {kPlotLeft - 5, y}, {kPlotLeft - 2, y}, kSoft, 1); }
 
-// Frequencies beside the spectrogram: as mel bands lie, the centre of band i at (i + 1) / (bands + 1) of the range.
-void draw_frequencies(cv::Mat& page, int64_t sample_rate_hz, int top, int height) {
-  const ops::LogMelOptions options;
-  const double high_hz = std::min(options.high_hz, static_cast<double>(sample_rate_hz) / 2);
-  const auto mel = [](double hz) { return 2595 * std::log10(1 + hz / 700); };
-  const auto bands = static_cast<double>(options.mels);
+// Frequencies beside the spectrogram, where its bands have them.
+void draw_frequencies(cv::Mat& page, const ops::LogMelOptions& mel, int64_t sample_rate_hz, int top, int height) {
+  const double high_hz = std::min(mel.high_hz, static_cast<double>(sample_rate_hz) / 2);
   bool top_one = true;
   for (const double khz : {8.0, 4.0, 2.0, 1.0, 0.0}) {
-    if (1000 * khz > high_hz) continue;
-    const double share = std::clamp((mel(1000 * khz) / mel(high_hz) * (bands + 1) - 0.5) / bands, 0.0, 1.0);
+    if (1000 * khz > high_hz || 1000 * khz < mel.low_hz) continue;
+    const double band = ops::mel_band(1000 * khz, sample_rate_hz, mel);
+    const double share = std::clamp((band + 0.5) / static_cast<double>(mel.mels), 0.0, 1.0);
     const int y = top + static_cast<int>(std::lround((1 - share) * (height - 1)));
     draw_tick(page, y);
     draw_right(page, format("%g", khz) + (top_one ? " kHz" : ""), kPlotLeft - 9,
@@ -140,7 +138,7 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
 
 SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas,
                        PageMemory& pages)
-    : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale) {
+    : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale), mel_(canvas.mel) {
   sort_words();
   place_marks();
   summary_hwc_ = blank(heard.hearing.summary.range_max_lift, pages);
@@ -217,7 +215,7 @@ void SoundPanel::draw_axes(cv::Mat& page, size_t row) const {
   const auto end = static_cast<int>(layout_.end_pixel(index));
   cv::rectangle(page, cv::Rect(kPlotLeft - 1, top - 1, end + 2, height + 2), kRule, 1);
   draw_amplitudes(page, full_scale_, layout_.strips, top, wave_height);
-  draw_frequencies(page, heard_.recording.sample_rate_hz, top + height - mel_height, mel_height);
+  draw_frequencies(page, mel_, heard_.recording.sample_rate_hz, top + height - mel_height, mel_height);
   draw_time_axis(page, heard_.hearing.start_seconds + layout_.row_start(index), layout_.seconds_per_pixel(),
                  top + height, end);
 }

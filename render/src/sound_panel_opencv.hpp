@@ -62,6 +62,7 @@ class SoundPanel {
   const HeardAnalysis& heard_;
   const SoundLayout layout_;
   const double full_scale_;
+  const ops::LogMelOptions mel_;
   std::vector<size_t> by_start_;          ///< words
   std::vector<std::vector<Mark>> marks_;  ///< of each row
   int lanes_ = 1;

@@ -277,3 +277,27 @@ CATCH_TEST_CASE("sound layout: ticks lie on round times, ends included") {
     CATCH_CHECK(before > 0);
   }
 }
+
+CATCH_TEST_CASE("sound canvas: a frequency is told where the spectrogram's bands have it, whatever they are") {
+  struct Bands {
+    int64_t rate_hz, mels;
+    double low_hz, high_hz;
+  };
+  for (const Bands& bands : {Bands{16000, 80, 0, 8000}, Bands{16000, 40, 300, 6000}, Bands{48000, 128, 0, 20000},
+                             Bands{8000, 24, 100, 8000}}) {
+    gaze::ops::LogMelOptions options;
+    options.mels = bands.mels;
+    options.low_hz = bands.low_hz;
+    options.high_hz = bands.high_hz;
+    for (const double hz : {500.0, 1000.0, 2000.0, 3500.0}) {
+      CATCH_INFO(hz << " Hz of " << bands.rate_hz << ", " << bands.mels << " bands");
+      const at::Tensor tone =
+          at::sin(at::arange(bands.rate_hz, at::kDouble) * (2 * M_PI * hz / static_cast<double>(bands.rate_hz)));
+      const at::Tensor mel_mt = gaze::ops::log_mel(tone.to(at::kFloat).unsqueeze(0), bands.rate_hz, options);
+      const auto loudest = static_cast<double>(mel_mt.mean(1).argmax().item<int64_t>());
+      CATCH_CHECK(std::abs(gaze::ops::mel_band(hz, bands.rate_hz, options) - loudest) <= 1);
+    }
+  }
+  const SoundCanvas canvas = gaze::make_sound_canvas({at::ones({1, 16000}), 16000}, gaze::ops::Route());
+  CATCH_CHECK(canvas.mel.range_db == 60);
+}

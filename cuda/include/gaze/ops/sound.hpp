@@ -41,6 +41,10 @@ struct LogMelOptions {
 /// @throws c10::Error naming the argument, expected and got.
 GAZE_API at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const LogMelOptions& options = {});
 
+/// Where a frequency lies among the bands of `log_mel`: i at the centre of band i, between two centres in between.
+/// Below 0 or above mels - 1 outside.
+GAZE_API double mel_band(double hz, int64_t sample_rate_hz, const LogMelOptions& options) noexcept;
+
 /// Paper and ink of the plots: light enough for a tint to be seen, the same on every device.
 /// @param envelope_ckw  of `envelope`, one column per pixel
 /// @param full_scale    the sample value at the edge of a channel's strip, > 0; what lies beyond is drawn at the edge
