@@ -19,6 +19,7 @@ namespace {
 static_assert(static_cast<int>(HeadReduce::TopK) == static_cast<int>(kernels::HeadReduce::TopK));
 static_assert(static_cast<int>(LayerReduce::Weighted) == static_cast<int>(kernels::LayerReduce::Weighted));
 static_assert(static_cast<int>(Colormap::Diverging) == static_cast<int>(kernels::Colormap::Diverging));
+static_assert(kAsGoodAsMasked == kernels::kAsGoodAsMasked);
 static_assert(int{kRowNonFinite} == int{kernels::kRowNonFinite} && int{kRowSum} == int{kernels::kRowSum} &&
               int{kRowFullyMasked} == int{kernels::kRowFullyMasked});
 

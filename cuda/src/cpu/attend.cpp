@@ -12,9 +12,6 @@ namespace gaze::kernels::cpu {
 namespace {
 
 constexpr float kMasked = -HUGE_VALF;
-/// Many models mask with the lowest finite number of the dtype (fp16: -65504) instead of -infinity. No score makes
-/// up for this much, so such keys are not counted as visible, as their weight of 0 is not when weights are given.
-constexpr float kAsGoodAsMasked = -1e4f;
 
 /// Scores of one slot, held while they become weights: at home in a core's second cache.
 constexpr std::int64_t kScoresBytes = 320 << 10;

@@ -12,8 +12,6 @@ constexpr int kKeys = 64;   ///< keys of a tile; two threads share a key, each h
 constexpr int kChunk = 64;  ///< of a head's size that lies in shared memory at a time
 constexpr int kHalf = kChunk / 2;
 constexpr int kScoreThreads = 2 * kKeys;
-/// As in the CPU twin: models mask with the lowest finite number too.
-constexpr float kAsGoodAsMasked = -1e4f;
 
 /// Of the keys of one tile, for one row of one head. A NaN among the scores makes `top` NaN.
 struct Partial {

@@ -9,6 +9,9 @@
 
 namespace gaze::ops {
 
+/// A float mask that lowers a score as far counts as masking the key.
+constexpr float kAsGoodAsMasked = -1e4F;
+
 /// The arguments of scaled_dot_product_attention that decide its weights.
 struct Scores {
   const at::Tensor& q_bhqd;  ///< float32/float16/bfloat16 [batch, heads, queries, size], any strides
@@ -29,8 +32,8 @@ GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
 
 /// As `reduce(attend(...))` without holding more than one row of all heads.
 /// Same guarantees as `reduce`. A key counts as visible when the mask of some head and causality let it through; one
-/// that a float mask lowers by 1e4 or more counts as masked, unless the row has no other (models mask with the lowest
-/// finite number too).
+/// that a float mask lowers to kAsGoodAsMasked or further counts as masked, unless the row has no other (models mask
+/// with the lowest finite number too).
 GAZE_API void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options,
                             Accumulator& accumulator);
 
