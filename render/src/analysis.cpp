@@ -56,9 +56,8 @@ void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
     }
     if ((flags_t[t] & ops::kRowBeyond) != 0) {
       throw Error(
-          "geometry: expected a row of the picture's keys alone, whatever else it holds masked, got visible keys "
-          "beyond them. Correct rows and cols, say in spans which keys are the picture's, or select another "
-          "site.",
+          "geometry: expected a row of the cells' keys alone, whatever else it holds masked, got visible keys beyond "
+          "them. Correct the geometry's size, say in first_key or spans where its keys lie, or select another site.",
           DropReason::GridMismatch);
     }
   }
