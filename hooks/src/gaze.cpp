@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "call_frames.hpp"
 #include "example_inputs.hpp"
 #include "instrument.hpp"
 #include "log.hpp"
@@ -55,37 +56,47 @@ std::string outputs_of(const torch::jit::Module& module, const std::string& meth
 }  // namespace
 
 Request::Request() noexcept = default;
-Request::Request(std::shared_ptr<RequestState> state) noexcept : state_(std::move(state)) {}
+Request::Request(std::shared_ptr<BoundRequest> bound) noexcept : bound_(std::move(bound)) {}
 Request::Request(Request&&) noexcept = default;
 Request& Request::operator=(Request&& other) noexcept {
   if (this != &other) {
-    if (state_) state_->discard();
-    state_ = std::move(other.state_);
+    close();
+    bound_ = std::move(other.bound_);
   }
   return *this;
 }
-Request::~Request() {
-  if (state_) state_->discard();
+Request::~Request() { close(); }
+RequestState* Request::captured() const noexcept { return bound_ ? bound_->captured : nullptr; }
+void Request::close() noexcept {
+  if (RequestState* state = captured()) {
+    state->discard();
+  } else if (bound_) {
+    unbind(*bound_);
+  }
 }
 void Request::label(std::vector<std::string> tokens, size_t row) noexcept {
-  if (state_) state_->label(std::move(tokens), row);
+  if (RequestState* state = captured()) state->label(std::move(tokens), row);
 }
 void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
-  if (state_) state_->tokens(ids, row);
+  if (RequestState* state = captured()) state->tokens(ids, row);
 }
 void Request::reorder(const std::vector<int64_t>& rows) noexcept {
-  if (state_) state_->reorder(rows);
+  if (RequestState* state = captured()) state->reorder(rows);
 }
 void Request::sound(Sound recording, size_t row) noexcept {
-  if (state_) state_->sound(std::move(recording), row);
+  if (RequestState* state = captured()) state->sound(std::move(recording), row);
 }
 void Request::window(double start_seconds, double seconds) noexcept {
-  if (state_) state_->window(start_seconds, seconds);
+  if (RequestState* state = captured()) state->window(start_seconds, seconds);
 }
 void Request::finish() noexcept {
-  if (state_) state_->finish();
+  if (RequestState* state = captured()) {
+    state->finish();
+  } else if (bound_) {
+    unbind(*bound_);
+  }
 }
-Request::operator bool() const noexcept { return state_ && state_->open.load(); }
+Request::operator bool() const noexcept { return captured() != nullptr && bound_->open.load(); }
 
 Gaze::Gaze() noexcept = default;
 Gaze::Gaze(std::shared_ptr<Recorder> recorder) noexcept : recorder_(std::move(recorder)) {}
@@ -116,18 +127,19 @@ Request Gaze::begin(RequestSpec spec) noexcept {
 Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   if (!enabled() || batch.empty()) return {};
   const auto count = static_cast<int64_t>(batch.size());
+  end_answer(&recorder_->instrumented);
   recorder_->counters->begun(count);
-  if (!recorder_->sample()) {
-    recorder_->counters->not_sampled(count);
-    return {};
-  }
-  recorder_->counters->sampled(count);
+  const bool sampled = recorder_->sample();
+  sampled ? recorder_->counters->sampled(count) : recorder_->counters->not_sampled(count);
+  std::shared_ptr<BoundRequest> bound;
   try {
-    auto state = std::make_shared<RequestState>(recorder_, std::move(batch), false);
-    state->bind();
-    return Request(std::move(state));
+    bound = sampled ? std::make_shared<RequestState>(recorder_, std::move(batch), false)
+                    : std::make_shared<BoundRequest>(recorder_, nullptr);
+    bind_newest(bound);
+    return Request(std::move(bound));
   } catch (...) {
-    recorder_->counters->dropped(DropReason::HostBudget, count);
+    if (bound) bound->open.store(false);
+    if (sampled) recorder_->counters->dropped(reason_of_current_exception(DropReason::HostBudget), count);
     return {};
   }
 }
@@ -137,7 +149,7 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
     throw Error(
         "capture_weights: expected capture to be on, got an inert handle. Set GAZE_CAPTURE=1 or options.capture.");
   auto state = std::make_shared<RequestState>(recorder_, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
-  state->bind();
+  bind_newest(state);
   try {
     call();
   } catch (...) {
@@ -145,13 +157,14 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
     throw;
   }
   state->discard();
-  if (!state->error.empty()) throw Error("capture_weights: " + state->error);
+  if (const std::string error = state->error(); !error.empty()) throw Error("capture_weights: " + error);
   return std::move(state->exact);
 }
 
 Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }
 
 bool Gaze::flush(std::chrono::milliseconds timeout) noexcept {
+  if (recorder_) recorder_->finish_held(/*overdue_only=*/false);
   return !recorder_ || !recorder_->worker || recorder_->worker->flush(timeout);
 }
 
@@ -159,6 +172,7 @@ void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
   if (!recorder_) return;
   recorder_->active.store(false);
   recorder_->instrumented.release(recorder_.get());
+  recorder_->finish_held(/*overdue_only=*/false);
   if (recorder_->worker) recorder_->worker->shutdown(timeout);
 }
 
@@ -207,7 +221,7 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
   }
   if (example_inputs != nullptr) {
     auto state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
-    state->bind();
+    bind_newest(state);
     std::string tapped;
     try {
       tapped = outputs_of(module, method, *example_inputs);

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "call_frames.hpp"
 #include "head_figures.hpp"
 #include "instrument.hpp"
 #include "recorder.hpp"
@@ -48,7 +49,7 @@ class Attached {
   [[nodiscard]] std::shared_ptr<RequestState> begin() {
     auto state = std::make_shared<RequestState>(recorder_, std::vector<RequestSpec>(1), /*automatic=*/true,
                                                 RequestState::Mode::Heads);
-    state->bind();
+    bind_newest(state);
     return state;
   }
 
@@ -75,7 +76,7 @@ Run run(Attached& attached, const torch::jit::Module& module, const std::string&
   }
   Run made{std::move(state->head_rows), state->geometries()};
   state->discard();
-  if (!state->error.empty()) throw Error("find_heads: " + state->error);
+  if (const std::string error = state->error(); !error.empty()) throw Error("find_heads: " + error);
   if (made.rows.empty()) {
     throw Error("find_heads: expected " + method +
                 " to reach a site that the profile selects, got none. `gaze sites MODEL.pt` says which methods do.");

@@ -7,14 +7,11 @@
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <functional>
 #include <set>
 #include <vector>
 
 #include "graph_sites.hpp"
-#include "recorder.hpp"
 #include "tap_ops.hpp"
 #include "torch_compat.hpp"
 
@@ -28,8 +25,6 @@ using torch::jit::Node;
 using torch::jit::Value;
 using torch::jit::WithInsertPoint;
 
-constexpr size_t kMaxInstrumented = 4096;
-std::array<std::atomic<Instrumented*>, kMaxInstrumented> registry{};
 std::mutex registry_mutex;
 
 /// By number. The type is held weakly: an address may be used again for another model's type.
@@ -143,7 +138,7 @@ void place_tap(Graph& graph, const FoundSite& site, int64_t id) {
 void place_frame(Graph& graph, int64_t id) {
   WithInsertPoint here(*graph.block()->nodes().begin());
   Node* enter = graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::enter"), {constant(graph, id)}, 1));
-  enter->output()->setType(c10::TensorType::get());
+  enter->output()->setType(c10::CapsuleType::get());
   for (size_t i = 1; i < graph.inputs().size(); ++i) {  // input 0 is self
     Value* input = graph.inputs()[i];
     if (input->type()->kind() != c10::TypeKind::TensorType || input->uses().empty()) continue;
@@ -159,42 +154,15 @@ void place_frame(Graph& graph, int64_t id) {
 
 }  // namespace
 
-std::shared_ptr<Recorder> Instrumented::recorder() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return recorder_.lock();
-}
-
-bool Instrumented::claim(const std::shared_ptr<Recorder>& recorder) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!recorder_.expired()) return false;
-  recorder_ = recorder;
-  return true;
-}
-
-void Instrumented::release(const Recorder* recorder) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (recorder_.lock().get() == recorder) recorder_.reset();
-}
-
-Instrumented* instrumented_of(int64_t id) noexcept {
-  const int64_t number = id >> kIndexBits;
-  if (number < 0 || number >= static_cast<int64_t>(kMaxInstrumented)) return nullptr;
-  return registry[static_cast<size_t>(number)].load(std::memory_order_acquire);
-}
-
 Instrumented& instrument(torch::jit::Module& module) {
   const std::lock_guard<std::mutex> lock(registry_mutex);
   auto& types = instrumented_types();
   size_t number = types.size();
   for (size_t i = 0; i < types.size(); ++i) {
-    if (types[i].lock() == module.type()) return *registry[i].load();
+    if (types[i].lock() == module.type()) return *instrumented_of(make_id(static_cast<int64_t>(i), 0));
     if (types[i].expired()) number = i;  // its graphs are gone, so are its ids
   }
-  if (number >= kMaxInstrumented) {
-    throw Error(
-        "attach: expected at most 4096 live module types per process, got one more. Destroy models that are no longer "
-        "used.");
-  }
+  check_number(static_cast<int64_t>(number));
   register_tap_ops();
 
   torch::jit::GraphOptimizerEnabledGuard optimise(true);
@@ -209,6 +177,7 @@ Instrumented& instrument(torch::jit::Module& module) {
     if (!method.root) continue;
     made->methods.push_back(method.name);
     made->arguments.push_back(static_cast<int64_t>(method.function->getSchema().arguments().size()) - 1);
+    made->forks.push_back(holds(*method.function->graph(), "prim::fork") ? 1 : 0);
   }
 
   // Executors ignore later edits: a method that ran needs a new Function before any graph is inlined from it.
@@ -264,7 +233,7 @@ Instrumented& instrument(torch::jit::Module& module) {
 
   propose(made->sites);
   Instrumented* result = made.release();
-  registry[number].store(result, std::memory_order_release);
+  publish(result);
   if (number == types.size()) types.emplace_back();
   types[number] = module.type();
   return *result;

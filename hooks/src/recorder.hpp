@@ -6,7 +6,9 @@
 #include <gaze/hooks/sites.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 namespace gaze {
 
 struct Instrumented;
+struct RequestState;
 
 class Recorder {
  public:
@@ -45,6 +48,17 @@ class Recorder {
   [[nodiscard]] int64_t ids_argument(int64_t method) const noexcept {
     return ids_arguments_[static_cast<size_t>(method)];
   }
+  /// Whether a method's argument is the picture, the recording or the prompt's ids.
+  [[nodiscard]] bool reads(int64_t method, int64_t argument) const noexcept {
+    return argument >= 0 && (image_argument(method) == argument || sound_argument(method) == argument ||
+                             ids_argument(method) == argument);
+  }
+  /// Keeps a request that nobody opened until its answer ends: the next call begins another, or none comes.
+  void hold(const std::shared_ptr<RequestState>& request);
+  void let_go(const RequestState* request) noexcept;
+  /// Finishes those that are between two calls: all of them, or those whose next call is overdue. Any thread.
+  void finish_held(bool overdue_only) noexcept;
+  [[nodiscard]] bool holds_any() const noexcept { return held_count_.load(std::memory_order_relaxed) > 0; }
   /// Fields of a record that are the same for every request.
   [[nodiscard]] AttentionRecord blank_record() const;
 
@@ -64,6 +78,9 @@ class Recorder {
   std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
+  std::mutex held_mutex_;
+  std::vector<std::shared_ptr<RequestState>> held_;
+  std::atomic<size_t> held_count_{0};
 };
 
 }  // namespace gaze

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "request_state.hpp"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
@@ -13,33 +11,12 @@
 
 #include <algorithm>
 
-#include "instrument.hpp"
-#include "torch_compat.hpp"
+#include "inside_tap.hpp"
+#include "instrumented.hpp"
+#include "plain_tensor.hpp"
 
 namespace gaze {
 namespace {
-
-/// A score that is lowered as far counts as masked, as in attend_reduce.
-constexpr double kMasked = -1e4;
-
-/// A request in the thread-local information that torch carries into prim::fork.
-class Binding final : public c10::DebugInfoBase {
- public:
-  Binding(std::shared_ptr<RequestState> state, Binding* outer) : request(std::move(state)), parent(outer) {}
-  const std::shared_ptr<RequestState> request;
-  Binding* const parent;  // kept alive by the chain this one is pushed on
-};
-
-Binding* top_binding() noexcept { return dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kRequestInfo)); }
-
-/// Frames of calls that need no request share one tensor. Leaked.
-const at::Tensor& no_frame() {
-  static const auto* frame = [] {
-    const c10::InferenceMode normal(false);
-    return new at::Tensor(at::empty({0}, at::TensorOptions().dtype(at::kByte)));
-  }();
-  return *frame;
-}
 
 /// Recorded on the current stream of `device`; null for the processor.
 std::shared_ptr<c10::Event> event_on(at::Device device) {
@@ -58,7 +35,7 @@ std::string generated_id() {
 
 RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs, bool automatic,
                            Mode mode)
-    : recorder(std::move(given_recorder)),
+    : BoundRequest(std::move(given_recorder), this),
       automatic_(automatic),
       mode_(mode),
       progress_(recorder->instrumented.sites.size()),
@@ -86,82 +63,16 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
 
 RequestState::~RequestState() = default;
 
-RequestState* RequestState::current(const Instrumented* instrumented) noexcept {
-  if (instrumented == nullptr) return nullptr;
-  for (Binding* binding = top_binding(); binding != nullptr; binding = binding->parent) {
-    RequestState* request = binding->request.get();
-    if (&request->recorder->instrumented == instrumented && request->open.load(std::memory_order_acquire))
-      return request;
-  }
-  return nullptr;
-}
-
-void RequestState::bind() {
-  thread_ = std::this_thread::get_id();
-  // Requests finished elsewhere are still on this thread's chain.
-  while (Binding* stale = top_binding()) {
-    if (stale->request->open.load()) break;
-    try {
-      c10::ThreadLocalDebugInfo::_pop(kRequestInfo);
-    } catch (...) {  // somebody else's information lies on top
-      break;
-    }
-  }
-  c10::ThreadLocalDebugInfo::_push(kRequestInfo, std::make_shared<Binding>(shared_from_this(), top_binding()));
-}
-
-void RequestState::unbind() noexcept {
-  open.store(false, std::memory_order_release);
-  try {
-    Binding* top = top_binding();
-    if (top != nullptr && top->request.get() == this && std::this_thread::get_id() == thread_)
-      c10::ThreadLocalDebugInfo::_pop(kRequestInfo);
-  } catch (...) {  // stays on the chain, inert, until the thread's next request
-  }
-}
-
-at::Tensor RequestState::enter(Instrumented* instrumented, int64_t method) {
-  std::shared_ptr<RequestState> request;
-  try {
-    if (instrumented == nullptr) return no_frame();
-    if (RequestState* open_request = current(instrumented)) {
-      open_request->method_ = method;
-      return no_frame();
-    }
-    auto recorder = instrumented->recorder();
-    if (!recorder || !recorder->active.load(std::memory_order_acquire)) return no_frame();
-    recorder->counters->begun(1);
-    if (!recorder->sample()) {
-      recorder->counters->not_sampled(1);
-      return no_frame();
-    }
-    request = std::make_shared<RequestState>(std::move(recorder), std::vector<RequestSpec>(1), true);
-    request->method_ = method;
-    request->recorder->counters->sampled(1);
-    request->bind();
-    // Destroyed with the interpreter's frame: when the host's call threw, nobody else would end the request.
-    const c10::InferenceMode normal(false);
-    return at::from_blob(
-        request.get(), {1}, [request](void*) { request->discard(); }, at::TensorOptions().dtype(at::kByte));
-  } catch (...) {
-    if (request) request->discard();
-  }
-  return no_frame();
-}
-
-void RequestState::leave(const at::Tensor& frame) noexcept {
-  if (frame.numel() == 1) static_cast<RequestState*>(frame.data_ptr())->finish();
-}
-
 void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
   try {
-    if (mode_ == Mode::Exact || method_ < 0) return;
-    const bool picture = recorder->image_argument(method_) == argument;
-    const bool sound = recorder->sound_argument(method_) == argument;
-    const bool ids = recorder->ids_argument(method_) == argument;
-    if (!picture && !sound && !ids) return;
+    const InsideTap inside;
+    const int64_t method = method_.load(std::memory_order_relaxed);
+    if (mode_ == Mode::Exact || method < 0 || !recorder->reads(method, argument)) return;
+    const bool picture = recorder->image_argument(method) == argument;
+    const bool sound = recorder->sound_argument(method) == argument;
+    const bool ids = recorder->ids_argument(method) == argument;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (failed_.load()) return;
+    if (failed()) return;
     if (picture) take_picture(input);
     if (sound) take_sound(input);
     if (ids && !prepared_) {
@@ -215,42 +126,32 @@ void RequestState::take_sound(const at::Tensor& input) {
 void RequestState::fit_batch(int64_t batch) {
   const int64_t more = batch - static_cast<int64_t>(rows_.size());
   if (!automatic_ || more <= 0) return;
+  std::vector<Row> rows(static_cast<size_t>(more));
+  for (Row& row : rows) row.spec.id = generated_id();
+  rows_.insert(rows_.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+  // Counted when they are there: each is to end under a count of its own.
   recorder->counters->begun(more);
   recorder->counters->sampled(more);
-  for (int64_t i = 0; i < more; ++i) {
-    rows_.emplace_back();
-    rows_.back().spec.id = generated_id();
-  }
 }
 
 bool RequestState::refuse_while_capturing(at::Device device) noexcept {
   if (!ops::capturing(device)) return false;
-  fail(DropReason::StreamCapturing,
-       "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
-       "host "
-       "made it, without taps. Run one request outside of the graph to see its attention.");
+  fail_plainly(
+      DropReason::StreamCapturing,
+      "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
+      "host "
+      "made it, without taps. Run one request outside of the graph to see its attention.");
   return true;
 }
 
 void RequestState::fail_with_current_exception() noexcept {
+  const DropReason reason = reason_of_current_exception(DropReason::HookException);
+  char text[1024];
+  text_of_current_exception(text, sizeof text);
   try {
-    throw;
-  } catch (const Error& error) {
-    fail(error.reason(), error.what());
-  } catch (const c10::OutOfMemoryError& error) {
-    fail(DropReason::CudaOom, error.what_without_backtrace());
+    fail(reason, std::string(text));
   } catch (const std::bad_alloc&) {
-    fail(DropReason::HostBudget, "capture: out of memory");
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    fail(text.find("expected the kernel to start") != std::string::npos || text.find("CUDA error") != std::string::npos
-             ? DropReason::CudaError
-             : DropReason::HookException,
-         text);
-  } catch (const std::exception& error) {
-    fail(DropReason::HookException, error.what());
-  } catch (...) {
-    fail(DropReason::HookException, "unknown exception in a tap");
+    fail_plainly(reason, "capture: not enough memory");
   }
 }
 
@@ -352,10 +253,11 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
   span_ = span(rows_.front());
   for (const Row& row : rows_) {
     if (first_cell(row) == first_cell_ && span(row) == span_) continue;
-    fail(DropReason::ShapeMismatch, "batch: expected the picture's keys at one place in all rows, got " +
-                                        std::to_string(span_) + " from " + std::to_string(first_cell_) + " and " +
-                                        std::to_string(span(row)) + " from " + std::to_string(first_cell(row)) +
-                                        ". Put pictures of different sizes into batches of their own.");
+    fail(DropReason::ShapeMismatch, "batch: expected the " + std::string(noun()) +
+                                        "'s keys at one place in all rows, got " + std::to_string(span_) + " from " +
+                                        std::to_string(first_cell_) + " and " + std::to_string(span(row)) + " from " +
+                                        std::to_string(first_cell(row)) + ". Put " + std::string(noun()) +
+                                        "s of different sizes into batches of their own.");
     return false;
   }
   keys_ = keys;
@@ -384,7 +286,7 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
   if (const auto& geometry = rows_.front().geometry;
       geometry && geometry->time && geometry->time->whole && keys > first_cell_ + span_ + geometry->trailing) {
     grow(keys);
-    if (failed_.load()) return std::nullopt;
+    if (failed()) return std::nullopt;
   }
   if (batch != static_cast<int64_t>(rows_.size()) || keys < first_cell_ + span_) {
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected batch " +
@@ -408,8 +310,8 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
     fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
                                         ": expected keys that stay where they are, got a row that grew to " +
                                         std::to_string(keys) +
-                                        " keys and no further: a cache that drops its oldest keys moves the "
-                                        "picture's. Finish the request before the cache is full.");
+                                        " keys and no further: a cache that drops its oldest keys moves the " + noun() +
+                                        "'s. Finish the request before the cache is full.");
     return std::nullopt;
   }
   progress.grew = progress.calls > 0 && keys == progress.keys + queries;
@@ -422,7 +324,7 @@ std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Ten
   window.first_key = first_cell_;
   window.first_token = progress.tokens;
   const int64_t room = std::max<int64_t>(0, recorder->options.max_tokens - progress.tokens);
-  tokens_dropped_ += std::max<int64_t>(0, window.queries - room);
+  progress.tokens_dropped += std::max<int64_t>(0, window.queries - room);
   window.queries = std::min(window.queries, room);
   window.heads = chosen;
   return window;
@@ -436,7 +338,7 @@ void RequestState::count_call(int64_t site, int64_t heads, int64_t tokens) {
   ++taps_;
 }
 
-void RequestState::fail_written_over(int64_t site) noexcept {
+void RequestState::fail_written_over(int64_t site) {
   fail(DropReason::ShapeMismatch, recorder->instrumented.sites[static_cast<size_t>(site)].name +
                                       ": expected keys that stay as they are while tokens wait for them, got memory "
                                       "that was written over. Set deferred_tokens to 0 for a cache that rolls or is "
@@ -506,9 +408,12 @@ at::Tensor RequestState::arrange(const at::Tensor& weights, const WeightsLayout&
   return attn.dim() > 4 ? attn.flatten(1, -3) : attn;
 }
 
-void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept {
+void RequestState::push(int64_t site, const at::Tensor& tapped, const WeightsLayout& layout) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    const InsideTap inside;
+    if (failed() || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    if (!accept(site, "weights", tapped)) return;
+    const at::Tensor weights = materialised(tapped);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
     if (weights.dim() < (layout.query_axis == 0 ? 1 : 2)) {
@@ -563,14 +468,18 @@ void RequestState::push(int64_t site, const at::Tensor& weights, const WeightsLa
 
 void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    const InsideTap inside;
+    if (failed() || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    if (!accept(site, "queries", scores.q_bhqd) || !accept(site, "keys", scores.k_bhkd)) return;
+    if (scores.mask && scores.mask->defined() && !accept(site, "a mask", *scores.mask)) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!open.load()) return;
-    at::Tensor q_bhqd = scores.q_bhqd;
-    at::Tensor k_bhkd = scores.k_bhkd;
+    at::Tensor q_bhqd = materialised(scores.q_bhqd);
+    at::Tensor k_bhkd = materialised(scores.k_bhkd);
     while (q_bhqd.dim() < 4) q_bhqd = q_bhqd.unsqueeze(0);
     while (k_bhkd.dim() < 4) k_bhkd = k_bhkd.unsqueeze(0);
     std::optional<at::Tensor> mask = scores.mask;
+    if (mask && mask->defined()) mask = materialised(*mask);
     if (q_bhqd.dim() > 4) {  // all that stands before the heads is batch
       std::vector<int64_t> outer(q_bhqd.sizes().begin(), q_bhqd.sizes().end() - 2);
       if (mask && mask->defined() && mask->dim() > 4) {
@@ -602,7 +511,7 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
       const at::Tensor mask_hk =
           mask->expand({q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2)})[row].select(1, -1);
       const at::Tensor rest = mask_hk.slice(1, key);
-      return rest.scalar_type() == at::kBool ? rest.any() : rest.gt(kMasked).any();
+      return rest.scalar_type() == at::kBool ? rest.any() : rest.gt(ops::kAsGoodAsMasked).any();
     };
     const auto window =
         wanted_rows(site, q_bhqd, q_bhqd.size(0), q_bhqd.size(1), q_bhqd.size(2), k_bhkd.size(2), beyond);
@@ -620,7 +529,15 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
 
 void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   try {
-    if (failed_.load(std::memory_order_relaxed) || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    const InsideTap inside;
+    if (failed() || (mode_ != Mode::Exact && !recorder->wanted(site))) return;
+    for (const at::Tensor* input : {&packed.q_input, &packed.k_input}) {
+      if (!is_plain_batch(*input) && !accept(site, "an input", *input)) return;
+    }
+    if (!accept(site, "a projection's weights", packed.weight)) return;
+    for (const auto* optional : {&packed.bias, &packed.mask, &packed.norm_weight, &packed.norm_bias}) {
+      if (*optional && (*optional)->defined() && !accept(site, "a bias, mask or norm", **optional)) return;
+    }
     const at::NoGradGuard no_grad;
     const ProjectedScores scores = scores_of(packed);
     push(site, ops::Scores{scores.q_bhqd, scores.k_bhkd, scores.mask});
@@ -675,7 +592,7 @@ void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const op
     // A full site is the first to come round again: the others are full as well, and share its pass.
     if (!kept.empty() && !kept.takes(scores)) {
       flush_kept();
-      if (failed_.load()) return;
+      if (failed()) return;
     }
     if (kept.takes(scores)) {
       if (kept.empty()) kept_order_.push_back(site);
@@ -692,9 +609,43 @@ void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const op
 }
 
 void RequestState::fail(DropReason reason, std::string text) noexcept {
-  if (failed_.exchange(true)) return;
+  const std::lock_guard<std::mutex> lock(error_mutex_);
+  if (failed()) return;
   error_reason_ = reason;
-  error = std::move(text);
+  error_ = std::move(text);
+  failed_.store(true, std::memory_order_release);
+}
+
+void RequestState::fail_plainly(DropReason reason, const char* literal) noexcept {
+  const std::lock_guard<std::mutex> lock(error_mutex_);
+  if (failed()) return;
+  error_reason_ = reason;
+  error_literal_ = literal;
+  failed_.store(true, std::memory_order_release);
+}
+
+std::string RequestState::error() const {
+  const std::lock_guard<std::mutex> lock(error_mutex_);
+  return error_literal_ != nullptr ? error_literal_ : error_;
+}
+
+bool RequestState::accept(int64_t site, const char* what, const at::Tensor& tensor) {
+  if (is_plain(tensor)) return true;
+  fail(DropReason::UnsupportedTensor, recorder->instrumented.sites[static_cast<size_t>(site)].name + ": expected " +
+                                          what + " in dense memory, got a tensor of " + describe_kind(tensor) +
+                                          ". Leave the site out of the profile, or give the model dense tensors.");
+  return false;
+}
+
+int64_t RequestState::tokens_dropped() const noexcept {
+  int64_t most = 0;
+  for (const Progress& progress : progress_) most = std::max(most, progress.tokens_dropped);
+  return most;
+}
+
+const char* RequestState::noun() const noexcept {
+  const std::optional<Geometry>& geometry = rows_.empty() ? recorder->profile.geometry : given(rows_.front());
+  return geometry && geometry->time ? "sound" : "picture";
 }
 
 void RequestState::label(std::vector<std::string> tokens, size_t row) noexcept {
@@ -702,7 +653,7 @@ void RequestState::label(std::vector<std::string> tokens, size_t row) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (row < rows_.size()) rows_[row].labels = std::move(tokens);
   } catch (...) {
-    fail(DropReason::HostBudget, "label: out of memory");
+    fail_plainly(DropReason::HostBudget, "label: not enough memory");
   }
 }
 
@@ -722,14 +673,15 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
     rows_[row].ids = std::move(kept);
     rows_[row].labels = std::move(labels);
   } catch (...) {
-    fail(DropReason::HostBudget, "tokens: out of memory");
+    fail_plainly(DropReason::HostBudget, "tokens: not enough memory");
   }
 }
 
 void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
   try {
+    const InsideTap inside;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!open.load() || failed_.load()) return;
+    if (!open.load() || failed()) return;
     const auto count = static_cast<int64_t>(rows_.size());
     const auto wrong = std::find_if(from.begin(), from.end(), [&](int64_t row) { return row < 0 || row >= count; });
     if (from.empty() || wrong != from.end()) {
@@ -747,7 +699,7 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
       if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) return;
     }
     flush_kept();
-    if (failed_.load()) return;
+    if (failed()) return;
     int64_t tokens = 0;
     for (const Progress& progress : progress_) tokens = std::max(tokens, progress.tokens);
     std::vector<RowAccumulators> accumulators;
@@ -790,8 +742,9 @@ void RequestState::sound(Sound recording, size_t row) noexcept {
 
 void RequestState::window(double start_seconds, double seconds) noexcept {
   try {
+    const InsideTap inside;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!open.load() || failed_.load()) return;
+    if (!open.load() || failed()) return;
     // Their keys are those of the part before.
     flush_kept();
     int64_t tokens = 0;
@@ -835,7 +788,8 @@ AttentionRecord RequestState::make_record(Row& row) {
   record.sound = std::move(row.spec.sound);
   record.windows = windows_;
   record.keys = keys_;
-  record.method = method_ >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method_)] : "";
+  const int64_t method = method_.load(std::memory_order_relaxed);
+  record.method = method >= 0 ? recorder->instrumented.methods[static_cast<size_t>(method)] : "";
   int64_t tokens = 0;
   bool gathered = false;
   for (size_t i = 0; i < progress_.size(); ++i) {
@@ -847,11 +801,11 @@ AttentionRecord RequestState::make_record(Row& row) {
                             site.gate ? site.gate->value : std::nullopt});
     gathered = gathered || site.gathers_rows;
   }
-  record.tokens_dropped = tokens_dropped_;
+  record.tokens_dropped = tokens_dropped();
   record.timings_ms["begin_to_finish"] =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
-  if (failed_.load()) {
-    record.error = error;
+  if (failed()) {
+    record.error = error();
     record.error_reason = error_reason_;
   } else if (tokens == 0) {
     record.error =
@@ -891,20 +845,21 @@ AttentionRecord RequestState::make_record(Row& row) {
 
 void RequestState::finish() noexcept {
   if (!open.exchange(false)) return;
-  unbind();
+  unbind(*this);
+  const InsideTap inside;
   const std::lock_guard<std::mutex> lock(mutex_);
   try {
-    if (!failed_.load()) {
+    if (!failed()) {
       for (const int64_t site : kept_order_) {
         if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) break;
       }
     }
-    if (!failed_.load()) flush_kept();
+    if (!failed()) flush_kept();
   } catch (...) {
     fail_with_current_exception();
   }
-  recorder->counters->taps(taps_, tokens_dropped_);
-  if (automatic_ && taps_ == 0 && !failed_.load()) {
+  recorder->counters->taps(taps_, tokens_dropped());
+  if (automatic_ && taps_ == 0 && !failed()) {
     // A method without attention, an encoder say: nobody asked for a bundle of it.
     recorder->counters->dropped(DropReason::NoAttention, static_cast<int64_t>(rows_.size()));
     rows_.clear();
@@ -912,24 +867,20 @@ void RequestState::finish() noexcept {
   for (auto& row : rows_) {
     try {
       recorder->worker->push(make_record(row));
-    } catch (const c10::OutOfMemoryError&) {
-      recorder->counters->dropped(DropReason::CudaOom);
-    } catch (const std::bad_alloc&) {
-      recorder->counters->dropped(DropReason::HostBudget);
     } catch (...) {
-      recorder->counters->dropped(DropReason::HookException);
+      recorder->counters->dropped(reason_of_current_exception(DropReason::HookException));
     }
   }
   rows_.clear();
   through_.release();
 }
 
-void RequestState::discard() noexcept {
+void RequestState::discard(DropReason reason) noexcept {
   if (!open.exchange(false)) return;
-  unbind();
+  unbind(*this);
   if (mode_ != Mode::Reduce) return;
   const std::lock_guard<std::mutex> lock(mutex_);
-  recorder->counters->dropped(DropReason::NotFinished, static_cast<int64_t>(rows_.size()));
+  recorder->counters->dropped(reason, static_cast<int64_t>(rows_.size()));
   rows_.clear();
   through_.release();
 }

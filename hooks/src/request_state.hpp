@@ -21,6 +21,7 @@
 #include "packed_attention.hpp"
 #include "prompt_spans.hpp"
 #include "recorder.hpp"
+#include "request_binding.hpp"
 #include "row_rollout.hpp"
 #include "through_maps.hpp"
 
@@ -41,7 +42,7 @@ struct HeadRows {
   at::Tensor map_hts;  ///< float32 [heads, tokens, span] on the CPU: weights of the picture's keys
 };
 
-struct RequestState : std::enable_shared_from_this<RequestState> {
+struct RequestState : BoundRequest {
   /// Reduce: a request. Exact: every call's weights. Heads: the answer's rows of every head.
   enum class Mode { Reduce, Exact, Heads };
 
@@ -49,13 +50,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
                Mode mode = Mode::Reduce);
   ~RequestState();
 
-  /// The open request of this thread (or of the thread that forked this one) for `instrumented`; null when none.
-  static RequestState* current(const Instrumented* instrumented) noexcept;
-
-  /// A top-level call begins: opens an automatic request unless one is open. The result lives as long as the call.
-  static at::Tensor enter(Instrumented* instrumented, int64_t method);
-  /// The call returned: finishes the automatic request that `frame` stands for.
-  static void leave(const at::Tensor& frame) noexcept;
+  /// The method that is running now.
+  void run(int64_t method) noexcept { method_.store(method, std::memory_order_relaxed); }
 
   /// Attention weights, or what they are recomputed from, of one call. Any failure ends the capture of this request
   /// only.
@@ -66,10 +62,8 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// prompt's ids.
   void offer(int64_t argument, const at::Tensor& input) noexcept;
 
-  void bind();             ///< makes this the thread's current request
-  void unbind() noexcept;  ///< on the thread that bound it; elsewhere it only becomes inert
   void finish() noexcept;
-  void discard() noexcept;
+  void discard(DropReason reason = DropReason::NotFinished) noexcept;
 
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
@@ -80,11 +74,11 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// Resolved, once the first call was seen, of every batch row.
   [[nodiscard]] std::vector<std::optional<Geometry>> geometries() const;
 
-  std::shared_ptr<Recorder> recorder;
+  /// Why the capture ended early; empty: it did not.
+  [[nodiscard]] std::string error() const;
+
   std::vector<ExactWeights> exact;  ///< Mode::Exact
   std::vector<HeadRows> head_rows;  ///< Mode::Heads
-  std::string error;
-  std::atomic<bool> open{true};
 
  private:
   struct Progress {
@@ -93,6 +87,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
     int64_t heads = 0;
     int64_t keys = 0;   // of the latest call
     bool grew = false;  // by one for each of its queries, as a cache does
+    int64_t tokens_dropped = 0;
     KeptCall kept;
   };
   struct Row {
@@ -133,7 +128,7 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   ops::Accumulator& accumulator(Row& row, at::Device device);
   /// Adds the rows now, or lets them wait for the next pass over the keys.
   void add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window);
-  void fail_written_over(int64_t site) noexcept;
+  void fail_written_over(int64_t site);
   /// Adds what waits at all sites.
   void flush_kept();
   /// Ends the capture when the current stream of `device` records a CUDA graph: what is launched then would run at
@@ -166,33 +161,45 @@ struct RequestState : std::enable_shared_from_this<RequestState> {
   /// @throws gaze::Error (GridMismatch) when they are visible.
   void check_alone(size_t row, int64_t keys, SeesBeyond beyond);
   void fail(DropReason reason, std::string text) noexcept;
+  /// For what is said where no memory may be left; keeps the pointer.
+  void fail_plainly(DropReason reason, const char* literal) noexcept;
+  /// True when the capture of this call can go on: it is what a tap may look into. Else the capture ends here.
+  bool accept(int64_t site, const char* what, const at::Tensor& tensor);
+  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  [[nodiscard]] int64_t tokens_dropped() const noexcept;
+  /// What the keys stand for, for people.
+  [[nodiscard]] const char* noun() const noexcept;
   /// From a map over latents to one over the picture's keys.
   void compose(const Row& row, AttentionRecord& record) const;
   AttentionRecord make_record(Row& row);
 
-  std::vector<SoundWindow> windows_;
   const bool automatic_;
   const Mode mode_;
-  std::mutex mutex_;  // forks of one request may reach two sites at once
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  std::atomic<int64_t> method_{-1};
+
+  mutable std::mutex error_mutex_;  // of the next three; taken last
+  std::string error_;
+  const char* error_literal_ = nullptr;
+  DropReason error_reason_ = DropReason::Internal;
+  std::atomic<bool> failed_{false};  // set when they are whole
+
+  std::mutex
+      mutex_;  // of all that follows, and of exact and head_rows: forks of one request may reach two sites at once
   std::vector<Row> rows_;
   std::vector<Progress> progress_;
+  std::vector<SoundWindow> windows_;
   PromptSpans prompt_spans_;
   ThroughMaps through_;
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;         // rows at the first token
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
-  DropReason error_reason_ = DropReason::Internal;
-  std::atomic<bool> failed_{false};
   bool prepared_ = false;
   bool batched_ = false;  // some call had several batch rows
-  int64_t method_ = -1;
   int64_t keys_ = 0;
   int64_t span_ = 0;  // keys from first_cell_ on that are accumulated
   int64_t first_cell_ = 0;
   int64_t taps_ = 0;
-  int64_t tokens_dropped_ = 0;
-  std::thread::id thread_;
-  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace gaze

@@ -2,7 +2,6 @@
 // What differs between LibTorch versions, or has no public way in.
 #pragma once
 
-#include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/jit/api/function_impl.h>
 
 #include <array>
@@ -28,8 +27,5 @@ inline bool has_run(torch::jit::GraphFunction& function) {
   }
   return false;
 }
-
-/// The slot of thread-local information that follows prim::fork; meant "for inference usage".
-inline constexpr auto kRequestInfo = c10::DebugInfoKind::INFERENCE_CONTEXT;
 
 }  // namespace gaze

@@ -133,6 +133,10 @@ const char* name(DropReason reason) noexcept {
       return "cuda_error";
     case DropReason::StreamCapturing:
       return "stream_capturing";
+    case DropReason::NoRequest:
+      return "no_request";
+    case DropReason::UnsupportedTensor:
+      return "unsupported_tensor";
     case DropReason::Superseded:
       return "superseded";
     case DropReason::Internal:

@@ -23,6 +23,7 @@ struct IValue;
 namespace gaze {
 
 class Recorder;
+struct BoundRequest;
 struct RequestState;
 
 /// One unit of work with its own bundle (one batch row).
@@ -72,8 +73,10 @@ class GAZE_API Request {
 
  private:
   friend class Gaze;
-  explicit Request(std::shared_ptr<RequestState> state) noexcept;
-  std::shared_ptr<RequestState> state_;
+  explicit Request(std::shared_ptr<BoundRequest> bound) noexcept;
+  [[nodiscard]] RequestState* captured() const noexcept;
+  void close() noexcept;
+  std::shared_ptr<BoundRequest> bound_;
 };
 
 /// Exact weights of one call of one site.

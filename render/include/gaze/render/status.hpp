@@ -12,31 +12,33 @@ namespace gaze {
 
 /// Why a request, a token or a picture was dropped. Closed list: every drop is counted under one of these.
 enum class DropReason {
-  NotFinished,      ///< request destroyed without finish()
-  NotSampled,       ///< sampling decided against it
-  QueueBytes,       ///< the queue's byte budget was used up
-  TokenLimit,       ///< more token rows than the accumulator holds (tokens, not requests)
-  HostBudget,       ///< memory for the request could not be had
-  HookException,    ///< a tap failed internally
-  NoAttention,      ///< no selected site ran while the request was open
-  GridMismatch,     ///< geometry does not fit the number of keys
-  ShapeMismatch,    ///< batch, heads or keys changed within a request
-  NonFinite,        ///< NaN or infinity in the weights
-  RowSum,           ///< rows do not sum to 1
-  Labels,           ///< more labels than captured tokens
-  DecodeFailed,     ///< the base picture could not be decoded or has another size than stated
-  RenderError,      ///< composing failed
-  OutDir,           ///< the output directory cannot be made or written
-  DiskFull,         ///< no space left
-  IoError,          ///< any other failure to write
-  Shutdown,         ///< still queued when the shutdown deadline passed
-  SelfCheck,        ///< attach's off/on/off check found a difference: capture stays off
-  RingFull,         ///< every slot that brings frames back from the device was taken by other requests
-  CudaOom,          ///< the device had no memory left for the capture
-  CudaError,        ///< the CUDA runtime reported another failure
-  StreamCapturing,  ///< the model's stream was being captured into a CUDA graph: a tap would run once, not per replay
-  Superseded,       ///< a batch row that Request::reorder left out: a beam the host gave up
-  Internal,         ///< a bug in Gaze
+  NotFinished,        ///< request destroyed without finish()
+  NotSampled,         ///< sampling decided against it
+  QueueBytes,         ///< the queue's byte budget was used up
+  TokenLimit,         ///< more token rows than the accumulator holds (tokens, not requests)
+  HostBudget,         ///< memory for the request could not be had
+  HookException,      ///< a tap failed internally
+  NoAttention,        ///< no selected site ran while the request was open
+  GridMismatch,       ///< geometry does not fit the number of keys
+  ShapeMismatch,      ///< batch, heads or keys changed within a request
+  NonFinite,          ///< NaN or infinity in the weights
+  RowSum,             ///< rows do not sum to 1
+  Labels,             ///< more labels than captured tokens
+  DecodeFailed,       ///< the base picture could not be decoded or has another size than stated
+  RenderError,        ///< composing failed
+  OutDir,             ///< the output directory cannot be made or written
+  DiskFull,           ///< no space left
+  IoError,            ///< any other failure to write
+  Shutdown,           ///< still queued when the shutdown deadline passed
+  SelfCheck,          ///< attach's off/on/off check found a difference: capture stays off
+  RingFull,           ///< every slot that brings frames back from the device was taken by other requests
+  CudaOom,            ///< the device had no memory left for the capture
+  CudaError,          ///< the CUDA runtime reported another failure
+  StreamCapturing,    ///< the model's stream was being captured into a CUDA graph: a tap would run once, not per replay
+  NoRequest,          ///< a decode step for which the host opened no request: of which answer it is cannot be told
+  UnsupportedTensor,  ///< attention over tensors that a tap cannot read: nested, sparse, quantized, wrapped
+  Superseded,         ///< a batch row that Request::reorder left out: a beam the host gave up
+  Internal,           ///< a bug in Gaze
   kCount
 };
 

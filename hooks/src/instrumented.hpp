@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What is known of a module whose graphs carry taps. Knows no TorchScript.
+#pragma once
+
+#include <gaze/hooks/sites.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace gaze {
+
+class Recorder;
+
+/// A module type whose graphs carry taps. Lives for ever: the graphs may outlive every handle.
+struct Instrumented {
+  int64_t number = 0;                ///< high bits of the ids in the graphs
+  std::vector<Site> sites;           ///< by site index
+  std::vector<std::string> methods;  ///< root methods by index
+  std::vector<int64_t> arguments;    ///< number of arguments by method, without self
+  std::vector<char> forks;           ///< by method: some of its work runs on other threads
+
+  std::shared_ptr<Recorder> recorder();                   ///< the live capture, or null
+  bool claim(const std::shared_ptr<Recorder>& recorder);  ///< false when another capture is live
+  void release(const Recorder* recorder);                 ///< no effect unless it is the live one
+
+ private:
+  std::mutex mutex_;
+  std::weak_ptr<Recorder> recorder_;
+};
+
+/// Ids in the graphs: number of the instrumented module and index of the site or method.
+inline constexpr int64_t kIndexBits = 20;
+inline int64_t make_id(int64_t number, int64_t index) { return (number << kIndexBits) | index; }
+inline int64_t index_of(int64_t id) { return id & ((int64_t{1} << kIndexBits) - 1); }
+/// Null for an id this process did not make. Lock-free.
+Instrumented* instrumented_of(int64_t id) noexcept;
+/// @throws gaze::Error for more live module types than ids are kept for.
+void check_number(int64_t number);
+/// Makes it known under its number, for ever.
+void publish(Instrumented* instrumented) noexcept;
+
+}  // namespace gaze
