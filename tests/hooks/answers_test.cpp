@@ -21,7 +21,7 @@ torch::jit::Module cached_decoder() {
     def forward(self, x, past):
         k = torch.cat([past, x.matmul(self.wk)], 1)
         q = x.matmul(self.wq)
-        mask = torch.ones(q.size(1), k.size(1), dtype=torch.bool).tril(k.size(1) - q.size(1))
+        mask = torch.ones([q.size(1), k.size(1)], dtype=11).tril(k.size(1) - q.size(1))
         y = torch.scaled_dot_product_attention(q.unsqueeze(1), k.unsqueeze(1), k.unsqueeze(1), mask)
         return (y.squeeze(1), k)
   )");

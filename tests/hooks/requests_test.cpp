@@ -209,8 +209,8 @@ CATCH_TEST_CASE("host-driven steps append token rows, and rows beyond the limit 
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 1);
   CATCH_CHECK(records[0].map_tc.size(0) == 5);
-  CATCH_CHECK(records[0].tokens_dropped == 9);  // three tokens at three sites
-  CATCH_CHECK(gaze.stats().tokens_dropped == 9);
+  CATCH_CHECK(records[0].tokens_dropped == 3);  // whatever the number of sites
+  CATCH_CHECK(gaze.stats().tokens_dropped == 3);
 }
 
 CATCH_TEST_CASE("after the first token a tap allocates nothing") {

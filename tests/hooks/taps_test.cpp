@@ -40,11 +40,11 @@ std::vector<Kind> bare_kinds() {
   std::vector<Kind> kinds;
   for (uint8_t k = 1; k <= static_cast<uint8_t>(c10::DispatchKey::EndOfFunctionalityKeys) - 1; ++k) {
     const auto key = static_cast<c10::DispatchKey>(k);
-    const c10::DispatchKeySet set = c10::DispatchKeySet(c10::DispatchKeySet::RAW, c10::DispatchKeySet(key).raw_repr()) |
-                                    c10::DispatchKeySet(c10::BackendComponent::CPUBit);
-    auto impl = c10::make_intrusive<c10::TensorImpl>(c10::Storage(c10::Storage::use_byte_size_t(), 0, nullptr, false),
-                                                     set, caffe2::TypeMeta::Make<float>());
-    kinds.push_back({c10::toString(key), at::Tensor(std::move(impl))});
+    if (key == c10::DispatchKey::NestedTensor) continue;  // torch itself takes it for its class; there is a real one
+    const auto set = c10::DispatchKeySet(key) | c10::DispatchKeySet(c10::BackendComponent::CPUBit);
+    const c10::Storage memory = at::empty({1}).storage();
+    kinds.push_back({c10::toString(key), at::detail::make_tensor<c10::TensorImpl>(c10::Storage(memory), set,
+                                                                                  caffe2::TypeMeta::Make<float>())});
   }
   return kinds;
 }

@@ -29,6 +29,43 @@ def includes(path: Path) -> list[tuple[str, str]]:
     return INCLUDE.findall(path.read_text())
 
 
+def resolve(path: Path, mark: str, name: str) -> Path | None:
+    """The file of ours that an include means."""
+    beside = path.parent / name
+    if mark == '"' and beside.is_file():
+        return beside
+    return next((p for room in ROOMS if (p := SOURCE / room / "include" / name).is_file()), None)
+
+
+def way_to_script(path: Path, seen: set[Path]) -> list[str]:
+    """The includes that lead from `path` to a header of TorchScript; empty: none does."""
+    seen.add(path)
+    for mark, name in includes(path):
+        if name.startswith(SCRIPT):
+            return [name]
+        inner = resolve(path, mark, name)
+        if inner is not None and inner not in seen and (way := way_to_script(inner, seen)):
+            return [name, *way]
+    return []
+
+
+def check_script_free() -> tuple[list[str], int]:
+    """What says of itself that it knows no TorchScript gets none of it: not through another header, nor from a
+    precompiled one."""
+    wrong = []
+    free = [p for p in files("hooks/src") if "Knows no TorchScript" in "".join(p.read_text().splitlines(True)[:4])]
+    free += [p.with_suffix(".cpp") for p in free if p.suffix == ".hpp" and p.with_suffix(".cpp").is_file()]
+    lists = re.sub(r"#.*", "", (SOURCE / "hooks/CMakeLists.txt").read_text())
+    without = re.search(r"set_source_files_properties\(([^)]*)\bPROPERTIES SKIP_PRECOMPILE_HEADERS ON\)", lists)
+    skipped = set(without[1].split()) if without else set()
+    for path in free:
+        if way := way_to_script(path, set()):
+            wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript: " + " -> ".join(way))
+        if path.suffix == ".cpp" and f"src/{path.name}" not in skipped:
+            wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript, but gets it precompiled: hooks/CMakeLists.txt")
+    return wrong, len(free)
+
+
 def check() -> tuple[list[str], int]:
     wrong: list[str] = []
     seen = 0
@@ -86,9 +123,13 @@ def check() -> tuple[list[str], int]:
 
 
 problems, count = check()
+leaks, free = check_script_free()
+problems += leaks
 for problem in problems:
     print(problem)
 if count < 100:
     sys.exit(f"include directions: expected to see hundreds of includes, saw {count}; is {SOURCE} the repository?")
+if free < 20:
+    sys.exit(f"include directions: expected to find the files of hooks/src that know no TorchScript, found {free}")
 print(f"{count} includes looked at, {len(problems)} against the rules")
 sys.exit(1 if problems else 0)
