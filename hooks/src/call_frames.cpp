@@ -25,7 +25,7 @@ void close(BoundRequest& bound) noexcept {
   if (!bound.calls->end()) return;
   if (bound.captured != nullptr) {
     bound.captured->finish();
-    bound.recorder->let_go(bound.captured);
+    bound.recorder->held->let_go(bound.captured);
   } else {
     unbind(bound);
   }
@@ -36,7 +36,6 @@ std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& reco
   const bool alone = recorder->instrumented.forks[static_cast<size_t>(method)] != 0;
   std::shared_ptr<BoundRequest> made;
   std::shared_ptr<RequestState> state;
-  recorder->counters->begun(1);
   if (!sample) {
     recorder->counters->not_sampled(1);
     made = std::make_shared<BoundRequest>(recorder, nullptr);
@@ -49,11 +48,12 @@ std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& reco
     state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(1), /*automatic=*/true);
     state->calls = std::make_unique<AnswerCalls>(method, alone);
     state->run(method);
-    recorder->hold(state);
+    recorder->held->hold(state);
     bind_newest(state);
+    recorder->counters->bell().ring();  // the worker looks after what is held
     return state;
   } catch (...) {
-    if (state) recorder->let_go(state.get());
+    if (state) recorder->held->let_go(state.get());
     if (state) state->open.store(false);
     recorder->counters->dropped(DropReason::HostBudget);
     throw;
@@ -68,7 +68,6 @@ std::shared_ptr<BoundRequest> bind_stray(const BoundRequest& before, const Answe
   made->calls->steps = steps;
   made->calls->undecided = false;
   bind_newest(made);
-  recorder->counters->begun(1);
   recorder->counters->sampled(1);
   recorder->counters->dropped(DropReason::NoRequest);
   return made;
@@ -107,7 +106,7 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
     // Opened for this very call.
     calls.end();
     bound->captured->discard(DropReason::NoRequest);
-    bound->recorder->let_go(bound->captured);
+    bound->recorder->held->let_go(bound->captured);
     calls.next = std::make_shared<BoundRequest>(bound->recorder, nullptr);
     calls.next->calls = std::make_unique<AnswerCalls>(calls.method, false);
     calls.next->calls->undecided = false;
@@ -132,7 +131,7 @@ void bind_newest(const std::shared_ptr<BoundRequest>& request) {
   if (oldest->calls) oldest->calls->end();
   if (oldest->captured == nullptr) return unbind(*oldest);
   oldest->captured->discard(DropReason::HostBudget);
-  oldest->recorder->let_go(oldest->captured);
+  oldest->recorder->held->let_go(oldest->captured);
 }
 
 void end_answer(const Instrumented* instrumented) noexcept {
@@ -180,7 +179,7 @@ void abandon_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
   if (!bound.calls->running() || !bound.calls->end()) return;
   if (bound.captured == nullptr) return unbind(bound);
   bound.captured->discard(DropReason::NotFinished);
-  bound.recorder->let_go(bound.captured);
+  bound.recorder->held->let_go(bound.captured);
 }
 
 void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& input) noexcept {

@@ -4,10 +4,11 @@
 #include <gaze/gaze.hpp>
 #include <gaze/hooks/probe.hpp>
 
-#include <cstdlib>
-#include <cstring>
+#include <new>
+#include <string_view>
 
 #include "call_frames.hpp"
+#include "environment.hpp"
 #include "example_inputs.hpp"
 #include "instrument.hpp"
 #include "log.hpp"
@@ -18,12 +19,32 @@
 namespace gaze {
 namespace {
 
-/// Whether the environment leaves a chance that capture is on.
-bool capture_wanted(const Options& options) noexcept {
-  const char* capture = std::getenv("GAZE_CAPTURE");
-  const char* disabled = std::getenv("GAZE_DISABLED");
-  const bool killed = disabled != nullptr && (std::strcmp(disabled, "1") == 0 || std::strcmp(disabled, "true") == 0);
-  return !killed && (options.capture || (capture != nullptr && *capture != '\0'));
+/// A fault of set-up that a variable of the environment is to blame for, not the host's code.
+class SetFromOutside : public Error {
+ public:
+  SetFromOutside(const char* variable, const Error& error)
+      : Error(std::string(variable) + ": capture stays off: " + error.what(), error.reason()) {}
+};
+
+/// Which variable said what `error` complains of; null where the host's code did.
+const char* variable_behind(const Error& error, const Options& options) {
+  if (!options.read_environment) return nullptr;
+  const std::string_view text = error.what();
+  for (const auto& [argument, variable] : {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS")}) {
+    if (text.starts_with(argument) && is_set(variable)) return variable;
+  }
+  return !options.profile_in_code && is_set("GAZE_PROFILE") ? "GAZE_PROFILE" : nullptr;
+}
+
+/// Work that the profile, layers and heads decide about.
+template <class Work>
+auto as_options_say(const Options& options, Work work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (const char* variable = variable_behind(error, options)) throw SetFromOutside(variable, error);
+    throw;
+  }
 }
 
 void append_bytes(const c10::IValue& value, std::string& out) {
@@ -119,7 +140,8 @@ Request Gaze::begin(RequestSpec spec) noexcept {
     batch.push_back(std::move(spec));
     return begin(std::move(batch));
   } catch (...) {
-    recorder_->counters->begun(1);
+    recorder_->counters->sampled(1);
+    recorder_->counters->dropped(DropReason::HostBudget);
     return {};
   }
 }
@@ -128,7 +150,6 @@ Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   if (!enabled() || batch.empty()) return {};
   const auto count = static_cast<int64_t>(batch.size());
   end_answer(&recorder_->instrumented);
-  recorder_->counters->begun(count);
   const bool sampled = recorder_->sample();
   sampled ? recorder_->counters->sampled(count) : recorder_->counters->not_sampled(count);
   std::shared_ptr<BoundRequest> bound;
@@ -164,7 +185,7 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
 Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }
 
 bool Gaze::flush(std::chrono::milliseconds timeout) noexcept {
-  if (recorder_) recorder_->finish_held(/*overdue_only=*/false);
+  if (recorder_) recorder_->held->finish();
   return !recorder_ || !recorder_->worker || recorder_->worker->flush(timeout);
 }
 
@@ -172,48 +193,69 @@ void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
   if (!recorder_) return;
   recorder_->active.store(false);
   recorder_->instrumented.release(recorder_.get());
-  recorder_->finish_held(/*overdue_only=*/false);
+  recorder_->held->finish();
   if (recorder_->worker) recorder_->worker->shutdown(timeout);
 }
 
-Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::IValue>* example_inputs) {
-  // Off is free: not even an allocation, which would move everything the host allocates later.
-  if (options.read_environment ? !capture_wanted(options) : !options.capture) return {};
-  std::vector<std::string> warnings;
-  if (options.read_environment) options = from_environment(std::move(options), &warnings);
-  if (options.disabled || !options.capture) return {};
-  if (!log::set_level(options.log))
-    throw Error("options.log: expected off, error, warn, info or debug, got \"" + options.log + "\".");
-  for (const auto& warning : warnings) log::warn(warning);
+namespace {
 
-  Profile profile;
-  if (options.profile_in_code) {
-    profile = *options.profile_in_code;
-  } else if (!options.profile.empty()) {
-    profile = read_profile(options.profile);
-  }
+/// @throws as attach, and std::bad_alloc
+std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& options,
+                                    const std::vector<c10::IValue>* example_inputs,
+                                    const std::shared_ptr<const Log>& log) {
   if (options.max_tokens < 1)
     throw Error("options.max_tokens: expected at least 1, got " + std::to_string(options.max_tokens) + ".");
   if (options.deferred_tokens < 0 || options.deferred_tokens == 1 || options.deferred_tokens > 32)
     throw Error("options.deferred_tokens: expected 0 or 2 to 32, got " + std::to_string(options.deferred_tokens) + ".");
+  Profile profile;
+  if (options.profile_in_code) {
+    profile = *options.profile_in_code;
+  } else if (!options.profile.empty()) {
+    profile = as_options_say(options, [&] { return read_profile(options.profile); });
+  }
   if (find_sites(module).sites.empty()) {
     throw Error(
         "attach: expected a module with attention (softmax between two products, or scaled_dot_product_attention), "
         "found none. "
         "`gaze sites MODEL.pt` shows what was looked at.");
   }
-  if (profile.verify && example_inputs == nullptr)
-    throw Error(
-        "attach: example_inputs: expected those of forward, or of a method that the profile names, on which `verify` "
-        "measures the geometry, got none. Give them, or set verify to false.");
-  if (profile.verify) verify(module, profile, *example_inputs);
+  if (profile.verify) {
+    as_options_say(options, [&] {
+      if (example_inputs == nullptr) {
+        throw Error(
+            "attach: example_inputs: expected those of forward, or of a method that the profile names, on which "
+            "`verify` measures the geometry, got none. Give them, or set verify to false.");
+      }
+      verify(module, profile, *example_inputs);
+    });
+  }
   const std::string method = example_inputs != nullptr ? example_method(module, profile, *example_inputs) : "";
   std::string untapped;
   const torch::jit::Module clone = example_inputs != nullptr ? module.clone(/*inplace=*/true) : module;
   if (example_inputs != nullptr) untapped = outputs_of(clone, method, *example_inputs);
 
+  std::shared_ptr<Sink> sink = options.sink;
+  if (!sink) {
+    BundleOptions bundle;
+    bundle.out_dir = options.out_dir;
+    bundle.format = options.format;
+    bundle.delivery = options.delivery;
+    bundle.word_files = options.word_files;
+    bundle.maps = options.maps || options.delivery == Delivery::Map;
+    sink = std::make_shared<BundleSink>(bundle);
+  }
+  // Started first: without a thread the module stays as it was.
+  auto counters = std::make_shared<Counters>();
+  auto held = std::make_shared<HeldAnswers>();
+  auto worker =
+      std::make_unique<Worker>(std::make_shared<ModelSink>(std::move(sink), options.model_path, counters, log),
+                               options.queue_bytes, counters, log, held);
+
   Instrumented& instrumented = instrument(module);
-  auto recorder = std::make_shared<Recorder>(options, std::move(profile), instrumented);
+  auto recorder =
+      as_options_say(options, [&] { return std::make_shared<Recorder>(options, std::move(profile), instrumented); });
+  recorder->counters = std::move(counters);
+  recorder->held = std::move(held);
   if (!instrumented.claim(recorder)) {
     throw Error(
         "attach: expected a module without a live capture, got one that is attached already. Keep and use the first "
@@ -234,38 +276,48 @@ Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::
     if (tapped != untapped || outputs_of(module, method, *example_inputs) != untapped) {
       recorder->counters->self_check_failed();
       instrumented.release(recorder.get());
-      log::error(
+      log->error(
           "attach: the example's outputs with taps differ from those without; capture stays off for this module. "
           "A model that is random or keeps state between calls cannot be checked: attach without example_inputs.");
-      return Gaze(std::move(recorder));
+      return recorder;
     }
   }
-  std::shared_ptr<Sink> sink = options.sink;
-  if (!sink) {
-    BundleOptions bundle;
-    bundle.out_dir = options.out_dir;
-    bundle.format = options.format;
-    bundle.delivery = options.delivery;
-    bundle.word_files = options.word_files;
-    bundle.maps = options.maps || options.delivery == Delivery::Map;
-    sink = std::make_shared<BundleSink>(bundle);
-  }
-  recorder->worker =
-      std::make_unique<Worker>(std::make_shared<ModelSink>(std::move(sink), options.model_path, recorder->counters),
-                               options.queue_bytes, recorder->counters);
+  recorder->worker = std::move(worker);
   recorder->active.store(true);
   for (const Site& site : instrumented.sites) {
     if (!site.gathers_rows) continue;
-    log::warn(
+    log->warn(
         "attach: " + site.name +
         " runs in a loop of the model that gathers its batch anew, as a beam search does: in a batch, maps are of "
         "rows, not of beams, and are flagged \"gathered\". Run one row, or drive the search from the host and "
         "call Request::reorder.");
     break;
   }
-  log::info("attached: " + std::to_string(instrumented.sites.size()) + " sites, " + recorder->layers_text +
+  log->info("attached: " + std::to_string(instrumented.sites.size()) + " sites, " + recorder->layers_text +
             ", out_dir " + options.out_dir);
-  return Gaze(std::move(recorder));
+  return recorder;
+}
+
+}  // namespace
+
+Gaze attach(torch::jit::Module& module, Options options, const std::vector<c10::IValue>* example_inputs) {
+  // Off is free: not even an allocation, which would move everything the host allocates later.
+  if (!capture_wanted(options)) return {};
+  try {
+    std::vector<std::string> warnings;
+    if (options.read_environment) options = from_environment(std::move(options), &warnings);
+    const auto log = std::make_shared<const Log>(options.log, options.on_log);
+    for (const auto& warning : warnings) log->warn(warning);
+    if (!options.capture) return {};
+    try {
+      return Gaze(attach_on(module, options, example_inputs, log));
+    } catch (const SetFromOutside& fault) {  // must not keep a server from starting
+      log->error(fault.what());
+      return {};
+    }
+  } catch (const std::bad_alloc&) {
+    throw Error("attach: expected memory for the capture, got none. The model runs without.", DropReason::HostBudget);
+  }
 }
 
 }  // namespace gaze

@@ -3,25 +3,28 @@
 
 #include <openssl/evp.h>
 #include <torch/version.h>
+#include <gaze/render/stop.hpp>
 
 #include <array>
+#include <filesystem>
 #include <fstream>
-
-#include "log.hpp"
 
 namespace gaze {
 namespace {
 
 /// Lower-case hexadecimal SHA-256 of a file; empty, with a log line, when it cannot be read.
-std::string sha256_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+std::string sha256_of(const std::string& path, const Log& log) {
+  std::error_code failed;
+  std::ifstream file;
+  if (std::filesystem::is_regular_file(path, failed)) file.open(path, std::ios::binary);  // opening a FIFO would wait
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  if (!file || !context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1) {
-    log::warn("model_path: expected a readable file, got " + path + "; request.json will hold no hash");
+  if (!file.is_open() || !context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1) {
+    log.warn("model_path: expected a readable file, got " + path + "; request.json will hold no hash. Correct it.");
     return "";
   }
   std::array<char, 65536> buffer{};
   while (file) {
+    throw_if_stopping();
     file.read(buffer.data(), buffer.size());
     EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
   }
@@ -39,11 +42,15 @@ std::string sha256_of(const std::string& path) {
 
 }  // namespace
 
-ModelSink::ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters)
-    : next_(std::move(next)), model_path_(std::move(model_path)), counters_(std::move(counters)) {}
+ModelSink::ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
+                     std::shared_ptr<const Log> log)
+    : next_(std::move(next)),
+      model_path_(std::move(model_path)),
+      counters_(std::move(counters)),
+      log_(std::move(log)) {}
 
 void ModelSink::consume(const AttentionRecord& record) {
-  if (!hashed_ && !model_path_.empty()) sha256_ = sha256_of(model_path_);
+  if (!hashed_ && !model_path_.empty()) sha256_ = sha256_of(model_path_, *log_);
   hashed_ = true;
   AttentionRecord complete = record;  // tensors are shared, not copied
   complete.model_sha256 = sha256_;

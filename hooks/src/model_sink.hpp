@@ -7,19 +7,22 @@
 #include <memory>
 #include <string>
 
-#include "worker.hpp"
+#include "counters.hpp"
+#include "log.hpp"
 
 namespace gaze {
 
 class ModelSink : public Sink {
  public:
-  ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters);
+  ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
+            std::shared_ptr<const Log> log);
   void consume(const AttentionRecord& record) override;
 
  private:
   std::shared_ptr<Sink> next_;
   std::string model_path_;
   std::shared_ptr<Counters> counters_;
+  std::shared_ptr<const Log> log_;
   std::string sha256_;
   bool hashed_ = false;
 };

@@ -8,7 +8,6 @@
 #include <random>
 
 #include "instrumented.hpp"
-#include "request_state.hpp"
 
 namespace gaze {
 namespace {
@@ -132,6 +131,12 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
   selected_.assign(sites.size(), 0);
   heads_.resize(sites.size());
   for (int64_t i = layers.first; i <= layers.last; ++i) selected_[matched[static_cast<size_t>(i)]] = 1;
+  for (size_t i = 0; heads.kind == ops::HeadReduce::One && i < sites.size(); ++i) {
+    if (selected_[i] == 0 || sites[i].heads == 0) continue;
+    if (heads.head >= 0 && heads.head < sites[i].heads) continue;
+    throw Error("heads: expected one of the " + std::to_string(sites[i].heads) + " heads of " + sites[i].name +
+                ", counted from 0, got " + std::to_string(heads.head) + ". Change GAZE_HEADS or the profile's heads.");
+  }
   if (selects) select_heads(matched);
   if (reduce.layers == ops::LayerReduce::Last) {
     const auto last = std::find(selected_.rbegin(), selected_.rend(), 1);
@@ -198,40 +203,6 @@ bool Recorder::sample() noexcept {
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   z ^= z >> 31;
   return static_cast<double>(z >> 11) * 0x1.0p-53 < options.sample_rate;
-}
-
-void Recorder::hold(const std::shared_ptr<RequestState>& request) {
-  const std::lock_guard<std::mutex> lock(held_mutex_);
-  held_.push_back(request);
-  held_count_.store(held_.size(), std::memory_order_relaxed);
-}
-
-void Recorder::let_go(const RequestState* request) noexcept {
-  std::shared_ptr<RequestState> last;  // may be destroyed here, without the lock
-  const std::lock_guard<std::mutex> lock(held_mutex_);
-  const auto at = std::find_if(held_.begin(), held_.end(), [&](const auto& each) { return each.get() == request; });
-  if (at == held_.end()) return;
-  last = std::move(*at);
-  held_.erase(at);
-  held_count_.store(held_.size(), std::memory_order_relaxed);
-}
-
-void Recorder::finish_held(bool overdue_only) noexcept {
-  const auto now = AnswerCalls::Clock::now();
-  // Others come and go meanwhile: whoever ends one takes it off the list.
-  for (size_t i = 0;; ++i) {
-    std::shared_ptr<RequestState> request;
-    {
-      const std::lock_guard<std::mutex> lock(held_mutex_);
-      if (i >= held_.size()) return;
-      request = held_[i];
-    }
-    AnswerCalls& calls = *request->calls;
-    if (!(overdue_only ? calls.end_if_idle(now) : calls.end_between())) continue;
-    request->finish();
-    let_go(request.get());
-    --i;
-  }
 }
 
 AttentionRecord Recorder::blank_record() const {

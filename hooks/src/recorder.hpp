@@ -6,18 +6,16 @@
 #include <gaze/hooks/sites.hpp>
 
 #include <atomic>
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "held_answers.hpp"
 #include "worker.hpp"
 
 namespace gaze {
 
 struct Instrumented;
-struct RequestState;
 
 class Recorder {
  public:
@@ -53,12 +51,6 @@ class Recorder {
     return argument >= 0 && (image_argument(method) == argument || sound_argument(method) == argument ||
                              ids_argument(method) == argument);
   }
-  /// Keeps a request that nobody opened until its answer ends: the next call begins another, or none comes.
-  void hold(const std::shared_ptr<RequestState>& request);
-  void let_go(const RequestState* request) noexcept;
-  /// Finishes those that are between two calls: all of them, or those whose next call is overdue. Any thread.
-  void finish_held(bool overdue_only) noexcept;
-  [[nodiscard]] bool holds_any() const noexcept { return held_count_.load(std::memory_order_relaxed) > 0; }
   /// Fields of a record that are the same for every request.
   [[nodiscard]] AttentionRecord blank_record() const;
 
@@ -69,6 +61,7 @@ class Recorder {
   std::string layers_text;
   std::atomic<bool> active{false};  ///< taps work only while true
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
 
  private:
@@ -78,9 +71,6 @@ class Recorder {
   std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
-  std::mutex held_mutex_;
-  std::vector<std::shared_ptr<RequestState>> held_;
-  std::atomic<size_t> held_count_{0};
 };
 
 }  // namespace gaze

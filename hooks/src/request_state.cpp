@@ -130,7 +130,6 @@ void RequestState::fit_batch(int64_t batch) {
   for (Row& row : rows) row.spec.id = generated_id();
   rows_.insert(rows_.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
   // Counted when they are there: each is to end under a count of its own.
-  recorder->counters->begun(more);
   recorder->counters->sampled(more);
 }
 
@@ -718,7 +717,6 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
     rows_ = std::move(rows);
     const int64_t more = static_cast<int64_t>(from.size()) - count;
     if (more > 0) {
-      recorder->counters->begun(more);
       recorder->counters->sampled(more);
     } else if (more < 0) {
       recorder->counters->dropped(DropReason::Superseded, -more);

@@ -9,20 +9,34 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <gaze/ops/device.hpp>
+#include <gaze/render/stop.hpp>
 
-#include <atomic>
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+#include <mutex>
+#include <system_error>
 
-#include "log.hpp"
+#include "drop_report.hpp"
+#include "fork_gate.hpp"
 
 namespace gaze {
 namespace {
 
-std::atomic<int> fork_generation{0};  // a forked child has the queue but not the thread
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
-void watch_forks() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); }); });
-}
+/// How long the end of the process waits for a sink that looks at nothing.
+constexpr std::chrono::seconds kExitWait{5};
+
+struct Queued {
+  AttentionRecord record;
+  int64_t bytes = 0;
+};
+using Queue = std::list<Queued>;  // only pushing allocates
 
 void be_modest() {
   setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
@@ -34,59 +48,139 @@ void be_modest() {
   if (auto* set_threads = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set_threads(1);
 }
 
+/// From now on, at most the end of time.
+Clock::time_point after(milliseconds timeout) {
+  const auto now = Clock::now();
+  if (timeout <= milliseconds::zero()) return now;
+  if (timeout >= std::chrono::duration_cast<milliseconds>(Clock::time_point::max() - now))
+    return Clock::time_point::max();
+  return now + timeout;
+}
+
 }  // namespace
 
-void Counters::begun(int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.begun += requests;
+struct Worker::State {
+  std::mutex mutex;
+  std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
+  Queue queue;
+  int64_t queued_bytes = 0;
+  bool busy = false;
+  bool stop = false;
+  std::atomic<bool> ended{false};
+  std::atomic<bool> joined{false};  // or about to be, by one thread
+  std::atomic<bool> summed_up{false};
+  std::atomic<Stop> order{Stop::No};
+  int64_t budget_bytes = 0;
+  int generation = fork_generation();
+  pthread_t thread{};
+  std::shared_ptr<Sink> sink;
+  std::shared_ptr<Counters> counters;
+  std::shared_ptr<const Log> log;
+  std::shared_ptr<HeldAnswers> held;
+  DropReport report;  // of the worker's thread
+
+  [[nodiscard]] bool forked() const noexcept { return generation != fork_generation(); }
+  [[nodiscard]] bool own_thread() const noexcept { return pthread_equal(pthread_self(), thread) != 0; }
+  [[nodiscard]] DropReport::Say say() const {
+    return [this](LogLevel level, const char* line) { log->say(level, line); };
+  }
+
+  void run() noexcept;
+  Queue take() noexcept;
+  void consume(const AttentionRecord& record) noexcept;
+  Clock::time_point tell_drops() noexcept;
+  /// The thread takes no record any more.
+  void ask_to_end() noexcept;
+  /// What is queued is dropped, and the sink told to give up what it is at.
+  void give_up() noexcept;
+  bool wait_for_end(Clock::time_point deadline) noexcept;
+  void join() noexcept;
+  void sum_up() noexcept;
+};
+
+namespace {
+
+using States = std::list<std::shared_ptr<Worker::State>>;
+
+/// Threads that were started and not joined. Behind the fork gate; leaked, as it is needed until the very end.
+States& live_states() {
+  static auto* states = new States;
+  return *states;
 }
 
-void Counters::sampled(int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.sampled += requests;
-  stats_.in_flight += requests;
+/// Runs before what was constructed or loaded earlier is destroyed: a thread that went on drawing would meet its ruins.
+void end_all() noexcept {
+  States states;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    states.swap(live_states());
+  }
+  const auto ours = [](const auto& state) {
+    return !state->forked() && !state->own_thread() && state->order.load() != Stop::Freeze;
+  };
+  for (const auto& state : states) {
+    if (!ours(state)) continue;
+    state->ask_to_end();
+    state->give_up();
+  }
+  const auto deadline = Clock::now() + kExitWait;
+  for (const auto& state : states) {
+    if (!ours(state)) continue;
+    if (!state->wait_for_end(deadline)) {
+      state->order.store(Stop::Freeze, std::memory_order_release);
+      state->log->error(
+          "exit: expected the sink to return within 5 s, it did not; its thread is held where it looks next. Let the "
+          "sink look at gaze::stopping().");
+    }
+    state->sum_up();
+  }
+  // A frozen thread still reads its state.
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  live_states().splice(live_states().end(), states);
 }
 
-void Counters::written() noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  ++stats_.written;
-  --stats_.in_flight;
+void end_all_at_exit() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    (void)live_states();  // allocates, which it must not do behind the gate
+    std::atexit([] { end_all(); });
+  });
 }
 
-void Counters::dropped(DropReason reason, int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.dropped[static_cast<size_t>(reason)] += requests;
-  stats_.in_flight -= requests;
+/// Once more: what the first record made for the first time, in libraries below us, is destroyed earlier than they are.
+void end_all_before_what_drawing_made() {
+  static std::once_flag once;
+  std::call_once(once, [] { std::atexit([] { end_all(); }); });
 }
 
-void Counters::not_sampled(int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.dropped[static_cast<size_t>(DropReason::NotSampled)] += requests;
+/// Joins the threads that ended after their shutdown had not waited longer.
+void join_ended() noexcept {
+  States ended;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    States& states = live_states();
+    for (auto each = states.begin(); each != states.end();) {
+      const auto here = each++;
+      if (!(*here)->forked() && (*here)->ended.load()) ended.splice(ended.end(), states, here);
+    }
+  }
+  for (const auto& state : ended) state->join();
 }
 
-void Counters::self_check_failed() noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  ++stats_.dropped[static_cast<size_t>(DropReason::SelfCheck)];
-}
+}  // namespace
 
-void Counters::taps(int64_t calls, int64_t tokens_dropped) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  stats_.taps += calls;
-  stats_.tokens_dropped += tokens_dropped;
-}
-
-Stats Counters::snapshot() const noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return stats_;
-}
-
-Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters)
+Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
+               std::shared_ptr<const Log> log, std::shared_ptr<HeldAnswers> held)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
   state_->budget_bytes = queue_bytes;
   state_->counters = std::move(counters);
-  watch_forks();
-  fork_generation_ = fork_generation.load();
+  state_->log = std::move(log);
+  state_->held = std::move(held);
+  end_all_at_exit();
+  join_ended();
+  States entry{state_};
+  auto argument = std::make_unique<std::shared_ptr<State>>(state_);
   // The new thread inherits the mask: no signal of the host is ever handled on it, and a file size limit is an error
   // there.
   sigset_t all;
@@ -94,125 +188,175 @@ Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<
   sigfillset(&all);
   for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    thread_ = std::thread([state = state_] { run(state); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
+  const auto main = [](void* given) -> void* {
+    const std::unique_ptr<std::shared_ptr<State>> state(static_cast<std::shared_ptr<State>*>(given));
+    (*state)->run();
+    return nullptr;
+  };
+  const int failed = pthread_create(&state_->thread, nullptr, main, argument.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (failed != 0) {
+    throw Error("attach: expected one thread for rendering, got: " + std::generic_category().message(failed) +
+                    ". Raise the limit on threads (ulimit -u, or pids.max of the control group).",
+                DropReason::HostBudget);
+  }
+  static_cast<void>(argument.release());  // the thread's
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  live_states().splice(live_states().begin(), entry);
 }
 
 Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
 
 void Worker::push(AttentionRecord&& record) noexcept {
+  State& state = *state_;
+  DropReason reason = DropReason::HostBudget;
   try {
-    if (fork_generation.load() != fork_generation_) {
-      state_->counters->dropped(DropReason::Shutdown);
-      return;
-    }
-    const int64_t bytes = record.bytes();
-    {
-      const std::lock_guard<std::mutex> lock(state_->mutex);
-      if (state_->stop) {
-        state_->counters->dropped(DropReason::Shutdown);
+    Queue one;
+    one.push_back({std::move(record), 0});
+    const int64_t bytes = one.front().bytes = one.front().record.bytes();
+    if (state.forked()) {
+      reason = DropReason::Shutdown;
+    } else {
+      const std::lock_guard<std::mutex> lock(state.mutex);
+      if (state.stop) {
+        reason = DropReason::Shutdown;
+      } else if (bytes > state.budget_bytes - state.queued_bytes) {
+        reason = DropReason::QueueBytes;
+      } else {
+        state.queue.splice(state.queue.end(), one);
+        state.queued_bytes += bytes;
+        state.counters->bell().ring();
         return;
       }
-      if (state_->queued_bytes + bytes > state_->budget_bytes) {
-        state_->counters->dropped(DropReason::QueueBytes);
-        return;
-      }
-      state_->queue.push_back(std::move(record));
-      state_->queued_bytes += bytes;
     }
-    state_->work.notify_one();
-  } catch (...) {
-    state_->counters->dropped(DropReason::HostBudget);
-  }
-}
-
-void Worker::consume(State& state, const AttentionRecord& record) {
-  DropReason reason = DropReason::RenderError;
-  std::string text;
-  try {
-    state.sink->consume(record);
-    state.counters->written();
-    return;
-  } catch (const Error& error) {
-    reason = error.reason();
-    text = error.what();
-  } catch (const std::exception& error) {
-    text = error.what();
-  } catch (...) {
-    text = "unknown exception";
+  } catch (...) {  // no memory for the queue
   }
   state.counters->dropped(reason);
-  // Each message once: a broken disk must not fill the log as well.
-  if (state.told.size() < 64 && state.told.emplace(reason, text).second)
-    log::warn(std::string(name(reason)) + ": " + text);
 }
 
-void Worker::run(const std::shared_ptr<State>& state) {
-  be_modest();
-  ops::allow_calls_while_capturing();
-  std::unique_lock<std::mutex> lock(state->mutex);
+Queue Worker::State::take() noexcept {
+  Queue one;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (queue.empty()) return one;
+  one.splice(one.begin(), queue, queue.begin());
+  busy = true;
+  return one;
+}
+
+void Worker::State::consume(const AttentionRecord& record) noexcept {
+  try {
+    sink->consume(record);
+    counters->written();
+  } catch (...) {
+    DropReason reason = reason_of_current_exception(DropReason::RenderError);
+    if (!Counters::ends_a_request(reason)) reason = DropReason::RenderError;  // a host's sink may throw anything
+    text_of_current_exception(report.because(reason), DropReport::kTextBytes);
+    counters->dropped(reason);
+  }
+}
+
+Clock::time_point Worker::State::tell_drops() noexcept {
+  if (counters->unnoticed() == 0) return Clock::time_point::max();
+  const auto now = Clock::now();
+  counters->notice(~report.resting(now));
+  return report.tell(counters->snapshot(), now, say());
+}
+
+void Worker::State::run() noexcept {
+  try {
+    be_modest();
+    ops::allow_calls_while_capturing();
+  } catch (...) {  // less modest, then
+  }
+  const StopScope scope(order);
+  bool first = true;
   while (true) {
-    state->work.wait(lock, [&] { return state->stop || !state->queue.empty(); });
-    if (state->queue.empty()) break;
-    AttentionRecord record = std::move(state->queue.front());
-    state->queue.pop_front();
-    const int64_t bytes = record.bytes();
-    state->busy = true;
-    lock.unlock();
-    consume(*state, record);
-    record = AttentionRecord();
-    lock.lock();
-    state->queued_bytes -= bytes;
-    state->busy = false;
-    state->idle.notify_all();
-  }
-  state->ended = true;
-  state->idle.notify_all();
-}
-
-bool Worker::flush(std::chrono::milliseconds timeout) noexcept {
-  try {
-    if (fork_generation.load() != fork_generation_) return false;
-    std::unique_lock<std::mutex> lock(state_->mutex);
-    return state_->idle.wait_for(lock, timeout, [&] { return state_->queue.empty() && !state_->busy; });
-  } catch (...) {
-    return false;
-  }
-}
-
-void Worker::shutdown(std::chrono::milliseconds timeout) noexcept {
-  try {
-    if (!thread_.joinable()) return;
-    if (fork_generation.load() != fork_generation_) {
-      thread_.detach();  // the thread exists in the parent only
-      return;
-    }
-    bool ended = false;
-    {
-      std::unique_lock<std::mutex> lock(state_->mutex);
-      state_->stop = true;
-      state_->work.notify_all();
-      ended = state_->idle.wait_for(lock, timeout, [&] { return state_->ended; });
-      if (!ended) {
-        state_->counters->dropped(DropReason::Shutdown, static_cast<int64_t>(state_->queue.size()));
-        state_->queue.clear();
+    const Clock::time_point next_look = std::min(tell_drops(), held->finish_overdue(Clock::now()));
+    Queue next = take();
+    if (next.empty()) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (stop && queue.empty()) break;
+        if (!queue.empty()) continue;
       }
+      counters->bell().wait_until(next_look);
+      continue;
     }
-    if (ended) {
-      thread_.join();
-    } else {
-      thread_.detach();
-      log::warn("shutdown: the sink did not return within " + std::to_string(timeout.count()) +
-                " ms; its thread is left behind");
-    }
-  } catch (...) {
-    if (thread_.joinable()) thread_.detach();
+    consume(next.front().record);
+    while (order.load(std::memory_order_acquire) == Stop::Freeze) ::pause();
+    const int64_t bytes = next.front().bytes;
+    next.clear();
+    if (std::exchange(first, false)) end_all_before_what_drawing_made();
+    const std::lock_guard<std::mutex> lock(mutex);
+    queued_bytes -= bytes;
+    busy = false;
+    if (queue.empty()) idle.notify_all();
   }
+  sum_up();
+  const std::lock_guard<std::mutex> lock(mutex);
+  ended.store(true);
+  idle.notify_all();
+}
+
+void Worker::State::ask_to_end() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    stop = true;
+  }
+  counters->bell().ring();
+}
+
+void Worker::State::give_up() noexcept {
+  Queue left;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    Stop expected = Stop::No;
+    order.compare_exchange_strong(expected, Stop::GiveUp);
+    left.swap(queue);
+    for (const Queued& each : left) queued_bytes -= each.bytes;
+    if (!busy) idle.notify_all();
+  }
+  counters->dropped(DropReason::Shutdown, static_cast<int64_t>(left.size()));
+}
+
+bool Worker::State::wait_for_end(Clock::time_point deadline) noexcept {
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    if (!idle.wait_until(lock, deadline, [&] { return ended.load(); })) return false;
+  }
+  join();
+  return true;
+}
+
+void Worker::State::join() noexcept {
+  if (!joined.exchange(true)) pthread_join(thread, nullptr);
+}
+
+void Worker::State::sum_up() noexcept {
+  if (!summed_up.exchange(true)) DropReport::sum_up(counters->snapshot(), say());
+}
+
+bool Worker::flush(milliseconds timeout) noexcept {
+  if (state_->forked() || state_->own_thread()) return false;
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  return state_->idle.wait_until(lock, after(timeout), [&] { return state_->queue.empty() && !state_->busy; });
+}
+
+void Worker::shutdown(milliseconds timeout) noexcept {
+  State& state = *state_;
+  if (state.forked()) return;
+  const Clock::time_point deadline = after(timeout);
+  state.ask_to_end();
+  if (!state.own_thread()) {
+    if (state.wait_for_end(deadline)) return join_ended();
+    if (state.order.load() == Stop::No) {
+      state.log->warn(
+          "shutdown: expected the sink to return in time, it did not; its thread ends when it does, or at its next "
+          "frame.");
+    }
+  }
+  state.give_up();
+  state.sum_up();
 }
 
 }  // namespace gaze

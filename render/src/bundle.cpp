@@ -19,8 +19,10 @@
 namespace gaze {
 namespace {
 
-bool cannot_write(DropReason reason) {
-  return reason == DropReason::OutDir || reason == DropReason::DiskFull || reason == DropReason::IoError;
+/// Then there is no bundle either that could say so: it cannot be written, or nobody waits for it.
+bool leaves_nothing(DropReason reason) {
+  return reason == DropReason::Shutdown || reason == DropReason::OutDir || reason == DropReason::DiskFull ||
+         reason == DropReason::IoError;
 }
 
 // The record's numbers in host memory: the map by itself, the rest in one piece.
@@ -193,7 +195,7 @@ void BundleSink::consume(const AttentionRecord& record) {
   try {
     path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(*ring, impl_->pages); });
   } catch (const Error& error) {
-    if (cannot_write(error.reason())) throw;
+    if (leaves_nothing(error.reason())) throw;
     impl_->announce(record, Writer(impl_->options, record).publish_refusal(*ring, error.reason(), error.what()));
     throw;
   }

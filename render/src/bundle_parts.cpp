@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bundle_parts.hpp"
 
+#include <gaze/render/stop.hpp>
+
 #include <cstdio>
 
 namespace gaze {
@@ -20,6 +22,7 @@ std::string slug(const Word& word) {
 }  // namespace
 
 void BundleParts::write(const std::string& file, std::string_view bytes) {
+  throw_if_stopping();
   staged.write(file, bytes);
   sidecar.files.push_back(file);
 }

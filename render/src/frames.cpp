@@ -2,6 +2,7 @@
 #include "frames.hpp"
 
 #include <gaze/render/status.hpp>
+#include <gaze/render/stop.hpp>
 
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 namespace gaze {
 
 void Frames::add(int64_t height, int64_t width, const Draw& draw, Receive receive) {
+  throw_if_stopping();
   while (static_cast<int64_t>(flights_.size()) >= ring_.limits().in_flight) land();
   FrameRing::Slot slot = take(height, width);
   draw(slot.frame());
@@ -36,6 +38,7 @@ FrameRing::Slot Frames::take(int64_t height, int64_t width) {
 }
 
 void Frames::land() {
+  throw_if_stopping();
   const Flight flight = std::move(flights_.front());
   flights_.pop_front();
   flight.receive(flight.slot.wait());

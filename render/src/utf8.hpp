@@ -2,9 +2,10 @@
 // Texts that may hold any bytes.
 #pragma once
 
+#include <gaze/render/text.hpp>
+
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace gaze {
@@ -18,8 +19,5 @@ struct Utf8 {
 
 /// The first character of bytes that are not empty; no overlong forms, no surrogates, nothing above U+10FFFF.
 Utf8 decode_utf8(std::string_view bytes);
-
-/// Valid UTF-8 on one line: what is not UTF-8 becomes U+FFFD; control characters and line separators a space.
-std::string one_line(std::string_view bytes);
 
 }  // namespace gaze

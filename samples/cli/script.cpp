@@ -5,31 +5,44 @@
 #include <dlfcn.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
-#include <torch/csrc/jit/serialization/pickle.h>
 #include <gaze/ops/device.hpp>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 
 #include "console.hpp"
+#include "saved_values.hpp"
 
 namespace gaze::cli {
 namespace {
 
 using c10::IValue;
 
-// What a torch error says, on one line and without C++ frames: the last line of a Python-style traceback is its point.
+// Behind the Python-style traceback, where lines of the model's source are indented, stands the error's own first line.
+// The last line is not always part of it: an operator without a kernel goes on with a list of all backends.
+std::string behind_traceback(const std::string& text) {
+  const size_t traceback = text.rfind("Traceback of TorchScript");
+  if (traceback == std::string::npos) return text;
+  size_t line = text.find('\n', traceback);
+  while (line != std::string::npos && line + 1 < text.size()) {
+    const size_t end = text.find('\n', line + 1);
+    const std::string first_word = text.substr(line + 1, text.find_first_of(" \n", line + 1) - line - 1);
+    if (first_word.size() > 1 && first_word.back() == ':') return text.substr(line + 1);
+    line = end;
+  }
+  return text.substr(text.rfind('\n') + 1);
+}
+
+// What a torch error says, on one line and without C++ frames.
 std::string brief(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
   text = text.substr(0, text.find("\nException raised from"));
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  if (text.find("Traceback of TorchScript") != std::string::npos) text = text.substr(text.rfind('\n') + 1);
+  text = behind_traceback(text);
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
@@ -202,9 +215,7 @@ Call::Call(Model& model, const std::string& method, const std::string& inputs_fi
   expect_file(inputs_file, "--inputs", kFix);
   IValue content;
   try {
-    std::ifstream file(inputs_file, std::ios::binary);
-    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-    content = torch::jit::pickle_load(bytes);
+    content = read_saved(inputs_file);
   } catch (const std::exception& error) {
     throw Refusal("--inputs: expected tensors as torch.save writes them, got " + inputs_file +
                   ", which cannot be read: " + brief(error) + " " + kFix);

@@ -2,6 +2,7 @@
 #include "settings.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "console.hpp"
 
@@ -22,12 +23,19 @@ BundleOptions bundle_options(const Options& options) {
 
 Options capture_options() {
   Options options;
-  options.log = "error";  // what is dropped is told by the verb itself
+  options.log = "error";     // what is dropped is told by the verb itself
+  unsetenv("GAZE_CAPTURE");  // the verb is the switch
+  options.capture = true;
   std::vector<std::string> warnings;
   options = from_environment(std::move(options), &warnings);
+  if (options.disabled)
+    throw Refusal("GAZE_DISABLED: expected unset or 0, got something else, which keeps capture off. Unset it.");
+  if (!options.capture) {
+    std::string all;
+    for (const std::string& warning : warnings) all += (all.empty() ? "" : " ") + warning;
+    throw Refusal(all);
+  }
   for (const std::string& warning : warnings) std::fprintf(stderr, "gaze: %s\n", printable(warning).c_str());
-  if (options.disabled) throw Refusal("GAZE_DISABLED: expected unset or 0, got 1, which keeps capture off. Unset it.");
-  options.capture = true;
   options.sample_rate = 1;
   options.read_environment = false;
   return options;

@@ -8,10 +8,12 @@
 namespace {
 thread_local bool counting = false;
 thread_local int64_t allocations = 0;
+thread_local bool failing = false;
 }  // namespace
 
 void* operator new(std::size_t size) {
   if (counting) ++allocations;
+  if (failing) throw std::bad_alloc();
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }
@@ -25,3 +27,5 @@ int64_t hooks_test::allocations_of(const std::function<void()>& call) {
   counting = false;
   return allocations;
 }
+
+void hooks_test::fail_allocations(bool fail) { failing = fail; }

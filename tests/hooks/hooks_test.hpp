@@ -6,6 +6,7 @@
 #include <torch/script.h>
 #include <gaze/gaze.hpp>
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,6 +35,36 @@ class MemorySink : public gaze::Sink {
  private:
   mutable std::mutex mutex_;
   std::vector<gaze::AttentionRecord> records_;
+};
+
+/// Keeps every line of a log.
+class Lines {
+ public:
+  gaze::LogLine take() {
+    return [kept = kept_](gaze::LogLevel /*level*/, std::string_view line) {
+      const std::lock_guard<std::mutex> lock(kept->mutex);
+      kept->lines.emplace_back(line);
+      kept->said.notify_all();
+    };
+  }
+  [[nodiscard]] std::vector<std::string> all() const {
+    const std::lock_guard<std::mutex> lock(kept_->mutex);
+    return kept_->lines;
+  }
+  /// Waits for as many; CTest ends a test that waits in vain.
+  [[nodiscard]] std::vector<std::string> at_least(size_t count) const {
+    std::unique_lock<std::mutex> lock(kept_->mutex);
+    kept_->said.wait(lock, [&] { return kept_->lines.size() >= count; });
+    return kept_->lines;
+  }
+
+ private:
+  struct Kept {
+    std::mutex mutex;
+    std::condition_variable said;
+    std::vector<std::string> lines;
+  };
+  std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();  // a log may outlive the test's own
 };
 
 inline gaze::Options options(const std::shared_ptr<gaze::Sink>& sink, const std::vector<std::string>& sites = {}) {

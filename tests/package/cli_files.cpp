@@ -97,6 +97,11 @@ void write_tiny_model() {
   const at::Tensor q = at::linspace(-1, 1, 4).reshape({1, 1, 1, 4});
   const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
   save("tiny_inputs.pt", tuple({q, k, k}));
+  save_module("no_kernel", R"(
+    def forward(self, q, k, v):
+      out = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1), v)
+      return torch.cos(out.to_sparse())
+  )");
   save_module("sound", R"(
     def forward(self, wave):
       x = wave.unfold(1, 20, 20)

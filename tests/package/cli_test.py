@@ -99,6 +99,109 @@ def tiny_profile(**changes) -> Path:
     return Path("tiny.json")
 
 
+# ---- files that are not what they seem
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def whole(value: int) -> bytes:
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def wholes(values) -> bytes:
+    return b"(" + b"".join(map(whole, values)) + b"t"
+
+
+def tensor(sizes, strides, offset=0, stored=24, record="0", kind=b"FloatStorage", rebuilt=b"_rebuild_tensor_v2") -> bytes:
+    storage = b"(" + text("storage") + b"ctorch\n" + kind + b"\n" + text(record) + text("cpu") + whole(stored) + b"tQ"
+    return b"ctorch._utils\n" + rebuilt + b"\n(" + storage + whole(offset) + wholes(sizes) + wholes(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+
+
+QUERY, KEYS = tensor((1, 1, 1, 4), (4, 4, 4, 1)), tensor((1, 1, 6, 4), (24, 24, 4, 1))
+
+
+def saved(name: str, pickle: bytes, floats: int = 24) -> str:
+    """A file as torch.save writes it, with this pickle and one stored tensor's numbers."""
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("x/data.pkl", pickle)
+        file.writestr("x/version", "3\n")
+        file.writestr("x/data/0", struct.pack(f"<{floats}f", *(0.1 * i for i in range(floats))))
+    return name
+
+
+def arguments(*values: bytes) -> bytes:
+    return b"\x80\x02(" + b"".join(values) + b"t."
+
+
+def hostile_pickles() -> dict[str, bytes]:
+    many = 300000
+    lists = b"".join(b"]q" + bytes([i]) for i in range(200))
+    each_into_the_one_before = b"".join(b"h" + bytes([i]) + b"h" + bytes([i + 1]) + b"a" for i in range(199))
+    doubled = b"N\x85q\x00" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(60))
+    pickles = {
+        "lists": b"\x80\x02" + b"]" * many + b"a" * (many - 1) + b".",
+        "tuples": b"\x80\x02N" + b"\x85" * many + b".",
+        "dicts": b"\x80\x02" + (b"}" + text("a")) * many + b"N" + b"s" * many + b".",
+        "marks": b"\x80\x02" + b"(" * many + b"t" * many + b".",
+        "nested after they were made": b"\x80\x02(" + lists + each_into_the_one_before + b"t.",
+        "holds itself": b"\x80\x02]q\x00h\x00a.",
+        "holds itself by another": b"\x80\x02]q\x00]q\x01h\x00aa.",
+        "many times the same": b"\x80\x02(" + doubled + b"t.",
+        "type": b"\x80\x02ctorch.jit._pickle\nrestore_type_tag\n(" + b"]" + text("List[" * many + "int" + "]" * many) + b"tR.",
+        "sizes beyond": arguments(QUERY, tensor((1, 1, 7, 4), (24, 24, 4, 1)), KEYS),
+        "sizes far beyond": arguments(QUERY, tensor((1, 1, 2**40, 4), (24, 24, 4, 1)), KEYS),
+        "sizes overflow": arguments(QUERY, tensor((2**62, 2**62, 6, 4), (0, 0, 4, 1)), KEYS),
+        "size negative": arguments(QUERY, tensor((1, 1, -6, 4), (24, 24, 4, 1)), KEYS),
+        "strides beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 2**28, 1)), KEYS),
+        "strides overflow": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 2**62, 2**62)), KEYS),
+        "stride negative": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, -4, 1)), KEYS),
+        "offset beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=1), KEYS),
+        "offset far beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=2**40), KEYS),
+        "offset negative": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=-1), KEYS),
+        "more strides than sizes": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1, 1)), KEYS),
+        "fewer strides than sizes": arguments(QUERY, tensor((1, 1, 6, 4), (4, 1)), KEYS),
+        "more stored than the file has": arguments(QUERY, tensor((1, 1, 60, 4), (240, 240, 4, 1), stored=240), KEYS),
+        "stored negative": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), stored=-1), KEYS),
+        "stored overflows": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), stored=2**62 + 6), KEYS),
+        "wider numbers": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), kind=b"DoubleStorage"), KEYS),
+        "record that is not there": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), record="1"), KEYS),
+        "no value": b"\x80\x02.",
+        "empty": b"",
+        "operands below a mark": b"\x80\x02NN(\x86.",
+        "key without a value": b"\x80\x02}(Nu.",
+        "nothing to append to": b"\x80\x02(e.",
+        "unknown code": b"\x80\x02cposix\nsystem\n" + text("touch PWNED") + b"\x85R.",
+        "opcode": b"\x80\x04\x95" + bytes(8) + b"N.",
+    }
+    good = arguments(QUERY, KEYS, KEYS)
+    pickles |= {f"cut at {at}": good[:at] for at in range(1, len(good), len(good) // 7)}
+    return pickles
+
+
+@case
+def inputs_that_are_not_what_they_seem():
+    good = saved("good.pt", arguments(QUERY, KEYS, KEYS))
+    run = ("run", FILES / "tiny.pt", "--weights", "w.safetensors", "--inputs")
+    done_by(*run, good)
+    for title, pickle in hostile_pickles().items():
+        line = refused(*run, saved("hostile.pt", pickle), says=("--inputs: expected",))
+        expect("hostile.pt" in line or "cannot be read" in line, title, line)
+    expect(not Path("PWNED").exists(), "nothing of a file is run")
+    for name in ("lists", "sizes far beyond"):
+        hostile = saved("hostile.pt", hostile_pickles()[name])
+        refused("probe", FILES / "tiny.pt", "--inputs", hostile, "--image-arg", "0", says=("--inputs",))
+        refused("heads", FILES / "tiny.pt", "--inputs", good, hostile, "--profile", tiny_profile(), says=("--inputs",))
+    sizes = refused(*run, saved("hostile.pt", hostile_pickles()["sizes beyond"]))
+    expect("[1, 1, 7, 4]" in sizes and "96 bytes" in sizes, sizes)
+
+
+@case
+def an_error_of_the_model_is_told_by_its_own_words():
+    line = refused("run", FILES / "no_kernel.pt", "--inputs", FILES / "tiny_inputs.pt", "--weights", "w.safetensors", says=("Could not run", "aten::cos"))
+    expect("registered at" not in line, line)
+
+
 # ---- usage
 
 @case
@@ -364,9 +467,12 @@ def overlay_settings_from_the_environment():
     expect((bundle / "overlay.jpg").exists() and request_of(bundle)["heads"]["reduce"] == "mean", list(bundle.iterdir()))
     done_by(*run, "--out", "from-flag", GAZE_OUT_DIR="from-environment")
     expect(len(bundles("from-flag")) == 1 and len(bundles("from-environment")) == 1, "the flag wins")
-    done = gaze(*run, "--out", "out", GAZE_HEADS="banana", GAZE_COLORMAP="")
+    done = gaze(*run, "--out", "out", GAZE_COLORMAP="banana", GAZE_HEADS="")
     expect(done.returncode == 0 and len(done.stderr.splitlines()) == 1, done.stderr)
-    expect("GAZE_HEADS" in done.stderr and "banana" in done.stderr and "weighted" in done.stderr, done.stderr)
+    expect("GAZE_COLORMAP" in done.stderr and "banana" in done.stderr and "turbo" in done.stderr, done.stderr)
+    refused(*run, "--out", "none", says=("GAZE_HEADS", "banana", "weighted"), GAZE_HEADS="banana")
+    refused(*run, "--out", "none", says=("GAZE_HEADS", "one:9"), GAZE_HEADS="one:9")
+    expect(not Path("none").exists(), "what limits is not guessed")
     refused(*run, says=("GAZE_DISABLED",), GAZE_DISABLED="1")
 
 

@@ -8,7 +8,10 @@ code = (source / "hooks/src/environment.cpp").read_text()
 options = (source / "hooks/include/gaze/hooks/options.hpp").read_text()
 page = (source / "docs/environment.md").read_text()
 
-in_code = {name: allowed for name, allowed in re.findall(r'\{\s*"(GAZE_\w+)",\s*"([^"]*)"', code)}
+rows = re.findall(r'\{\s*"(GAZE_\w+)",\s*"([^"]*)",\s*Kind::(\w+),', code)
+in_code = {name: allowed for name, allowed, _ in rows}
+NOT_UNDERSTOOD = {"Limits": "capture off", "Decorates": "ignored"}
+not_understood = {name: NOT_UNDERSTOOD[kind] for name, _, kind in rows}
 # "  double sample_rate = 1.0;  ///< GAZE_SAMPLE_RATE: ...", where the initialiser may stand on the next line
 in_options = {name: field for field, name in re.findall(r"^\s+[\w:<>]+\s+(\w+)(?:\s*=\s*[^;]*?)?;\s*///< (GAZE_\w+)", options, re.MULTILINE)}
 in_page = {}
@@ -21,10 +24,13 @@ for other, where in ((in_options, "hooks/include/gaze/hooks/options.hpp"), (in_p
     problems += [f"{name}: in hooks/src/environment.cpp, not in {where}" for name in in_code if name not in other]
     problems += [f"{name}: in {where}, not in hooks/src/environment.cpp" for name in other if name not in in_code]
 for name, cells in in_page.items():
-    if len(cells) != 4 or not all(cells):
-        problems.append(f"{name}: expected allowed, default, field and effect in docs/environment.md, got {cells}")
-    elif name in in_options and cells[2].strip("`") != in_options[name]:
+    if len(cells) != 5 or not all(cells):
+        problems.append(f"{name}: expected allowed, default, field, not understood and effect in docs/environment.md, got {cells}")
+        continue
+    if name in in_options and cells[2].strip("`") != in_options[name]:
         problems.append(f"{name}: docs/environment.md says field {cells[2]}, options.hpp says {in_options[name]}")
+    if cells[3] != not_understood.get(name):
+        problems.append(f"{name}: docs/environment.md says {cells[3]} when not understood, environment.cpp says {not_understood.get(name)}")
     for word in re.findall(r"\b(?:mean|max|min|last|weighted|rollout|turbo|inferno|viridis|cividis|gray|png|jpeg|webp|map|frame|off|error|warn|info|debug)\b",
                            in_code.get(name, "")):
         if word not in cells[0]:

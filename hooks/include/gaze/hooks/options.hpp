@@ -2,6 +2,7 @@
 // Everything a host or an environment variable may decide. docs/environment.md holds one row per variable.
 #pragma once
 
+#include <gaze/hooks/log.hpp>
 #include <gaze/render/bundle.hpp>
 #include <gaze/render/profile.hpp>
 #include <gaze/render/sink.hpp>
@@ -15,10 +16,11 @@
 namespace gaze {
 
 /// A set environment variable wins over the field, so that an on-call engineer needs no new build.
-/// Empty counts as unset; a value that is not understood is reported once in the log and ignored.
+/// Empty counts as unset. Of a value that is not understood one line tells; when the variable limits what is captured,
+/// capture then stays off, else it is ignored: docs/environment.md says which do.
 struct GAZE_API Options {
-  bool capture = false;                   ///< GAZE_CAPTURE: 0 or 1
-  bool disabled = false;                  ///< GAZE_DISABLED: 1 keeps capture off whatever else is set
+  bool capture = false;                   ///< GAZE_CAPTURE: 1, true, yes, on, or 0, false, no, off
+  bool disabled = false;                  ///< GAZE_DISABLED: anything but 0, false, no, off keeps capture off
   std::string out_dir = "./overlays";     ///< GAZE_OUT_DIR
   std::string profile;                    ///< GAZE_PROFILE: path of a profile; empty: none
   double sample_rate = 1.0;               ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
@@ -34,6 +36,7 @@ struct GAZE_API Options {
   std::string log = "warn";     ///< GAZE_LOG: off, error, warn, info, debug
 
   // Fields a host sets in code only.
+  LogLine on_log;                          ///< where log lines go; empty: standard error
   std::optional<Profile> profile_in_code;  ///< instead of a profile file
   Style style;                             ///< colormap above wins when set
   bool maps = false;                       ///< also write maps.safetensors
@@ -43,7 +46,8 @@ struct GAZE_API Options {
   bool read_environment = true;            ///< false: only this struct decides
 };
 
-/// `options` with the process environment applied. Never throws; problems are appended to `warnings`.
+/// `options` with the process environment applied. Problems are no exceptions: they are appended to `warnings`, and
+/// `capture` is false when one of them is in what limits.
 GAZE_API Options from_environment(Options options, std::vector<std::string>* warnings = nullptr);
 
 }  // namespace gaze

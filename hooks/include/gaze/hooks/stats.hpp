@@ -9,17 +9,26 @@
 
 namespace gaze {
 
-/// A consistent snapshot: sampled == written + in_flight + the sum of dropped (token drops aside).
+/// A consistent snapshot of one instant. At every instant
+///   begun   == sampled + drops(NotSampled)
+///   sampled == written + in_flight + lost()
 struct Stats {
-  int64_t begun = 0;      ///< requests opened, sampled or not
-  int64_t sampled = 0;    ///< requests captured: one per batch row
-  int64_t written = 0;    ///< records the sink accepted
-  int64_t in_flight = 0;  ///< open, queued or being written
-  int64_t taps = 0;       ///< attention calls reduced
-  int64_t tokens_dropped = 0;
+  int64_t begun = 0;           ///< requests opened: one per batch row
+  int64_t sampled = 0;         ///< of these, captured
+  int64_t written = 0;         ///< records the sink accepted
+  int64_t in_flight = 0;       ///< open, queued or being written
+  int64_t taps = 0;            ///< attention calls reduced
+  int64_t tokens_dropped = 0;  ///< beyond Options::max_tokens; their requests go on
   std::array<int64_t, static_cast<size_t>(DropReason::kCount)> dropped{};  ///< requests, by reason
 
   [[nodiscard]] int64_t drops(DropReason reason) const { return dropped[static_cast<size_t>(reason)]; }
+  /// Sampled requests that ended unwritten: all drops but NotSampled, which were never captured, and SelfCheck, which
+  /// counts an attach.
+  [[nodiscard]] int64_t lost() const {
+    int64_t sum = -drops(DropReason::NotSampled) - drops(DropReason::SelfCheck);
+    for (const int64_t requests : dropped) sum += requests;
+    return sum;
+  }
 };
 
 }  // namespace gaze

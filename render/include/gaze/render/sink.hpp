@@ -11,7 +11,8 @@ class GAZE_API Sink {
   virtual ~Sink() = default;
   /// Called on the worker thread, one record at a time. May throw: gaze::Error's reason is counted, anything else
   /// counts as RenderError; the host is never affected. Throwing DropReason-carrying errors after an error bundle was
-  /// written is right: the request counts as dropped.
+  /// written is right: the request counts as dropped. One that takes long looks at `gaze::stopping()` now and then, and
+  /// returns or throws once it is true: shutdown and the end of the process do not wait for ever.
   virtual void consume(const AttentionRecord& record) = 0;
 };
 

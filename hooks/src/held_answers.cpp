@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "held_answers.hpp"
+
+#include <algorithm>
+
+#include "request_state.hpp"
+
+namespace gaze {
+
+void HeldAnswers::hold(const std::shared_ptr<RequestState>& request) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  held_.push_back(request);
+}
+
+void HeldAnswers::let_go(const RequestState* request) noexcept {
+  std::shared_ptr<RequestState> last;  // may be destroyed here, without the lock
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto at = std::find_if(held_.begin(), held_.end(), [&](const auto& each) { return each.get() == request; });
+  if (at == held_.end()) return;
+  last = std::move(*at);
+  held_.erase(at);
+}
+
+template <typename Ends>
+void HeldAnswers::finish_those(const Ends& ends) noexcept {
+  // Others come and go meanwhile: whoever ends one takes it off the list.
+  for (size_t i = 0;;) {
+    std::shared_ptr<RequestState> request;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (i >= held_.size()) return;
+      request = held_[i];
+    }
+    if (ends(*request->calls)) {
+      request->finish();
+      let_go(request.get());
+    } else {
+      ++i;
+    }
+  }
+}
+
+void HeldAnswers::finish() noexcept {
+  finish_those([](AnswerCalls& calls) { return calls.end_between(); });
+}
+
+HeldAnswers::Clock::time_point HeldAnswers::finish_overdue(Clock::time_point now) noexcept {
+  finish_those([&](AnswerCalls& calls) { return calls.end_if_idle(now); });
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return held_.empty() ? Clock::time_point::max() : now + std::chrono::seconds(1);
+}
+
+}  // namespace gaze
