@@ -7,14 +7,9 @@ add_library(gaze::gaze ALIAS gaze_gaze)
 target_link_libraries(gaze_gaze INTERFACE gaze_ops gaze_render gaze_hooks)
 set_target_properties(gaze_gaze PROPERTIES EXPORT_NAME gaze)
 
-# LibTorch stays where it is: what we install remembers its folder, like every program that links it.
-set_target_properties(gaze_ops gaze_render gaze_hooks PROPERTIES INSTALL_RPATH "$ORIGIN;${GAZE_TORCH_ROOT}/lib")
 install(TARGETS gaze_ops gaze_render gaze_hooks gaze_gaze EXPORT GazeTargets
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-if(GAZE_HAS_CUDA)
-  install(TARGETS gaze_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-endif()
 install(EXPORT GazeTargets NAMESPACE gaze:: DESTINATION "${_config_dir}")
 
 file(READ "${GAZE_TORCH_ROOT}/version.py" _torch_version)
@@ -29,7 +24,8 @@ install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDI
 
 if(GAZE_BUILD_SAMPLES)
   file(RELATIVE_PATH _lib_from_bin "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
-  set_target_properties(gaze_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${_lib_from_bin};${GAZE_TORCH_ROOT}/lib")
+  # The libraries' folder of the build tree, then of the installed one; LibTorch stays where it is.
+  set_target_properties(gaze_cli PROPERTIES INSTALL_RPATH "$ORIGIN/lib;$ORIGIN/${_lib_from_bin};${GAZE_TORCH_ROOT}/lib")
   install(TARGETS gaze_cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/samples/data" "${PROJECT_SOURCE_DIR}/samples/models"
           DESTINATION "${CMAKE_INSTALL_DATADIR}/gaze/samples" PATTERN "*.py" EXCLUDE PATTERN "__pycache__" EXCLUDE)

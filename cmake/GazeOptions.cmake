@@ -1,4 +1,4 @@
-# Warnings, sanitizers, the precompiled torch header, and the one way to declare a library of the house.
+# Warnings, sanitizers, run paths, and the one way to declare a library or a part of the house.
 if(GAZE_SANITIZE STREQUAL "address")
   # vptr checks need type information that LibTorch hides.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
@@ -10,9 +10,19 @@ elseif(GAZE_SANITIZE)
   message(FATAL_ERROR "GAZE_SANITIZE: expected address, thread or nothing, got ${GAZE_SANITIZE}")
 endif()
 
+# Libraries lie in one folder, as when installed, and keep the run path they are linked with: CMake fills one that it means to rewrite with
+# empty elements, and those mean the current directory.
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+set(CMAKE_INSTALL_RPATH "${CMAKE_LIBRARY_OUTPUT_DIRECTORY};${GAZE_TORCH_ROOT}/lib")  # of programs that are not installed
+set(GAZE_LIBRARY_RPATH "$ORIGIN;${GAZE_TORCH_ROOT}/lib")
+
 function(gaze_warnings target)
   # gcc 12 reports string concatenations as overflows at -O3 (its bug 105651).
-  target_compile_options(${target} PRIVATE -Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow;-Wno-array-bounds;-Wno-restrict> $<$<BOOL:${GAZE_WERROR}>:-Werror>)
+  set(cxx -Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow;-Wno-array-bounds;-Wno-restrict> $<$<BOOL:${GAZE_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${cxx}>" $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra$<$<BOOL:${GAZE_WERROR}>:,-Werror>>
+                                           $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${GAZE_WERROR}>>:--Werror=all-warnings>)
 endfunction()
 
 # gaze_library(<room> DIRECTORY <dir> SOURCES ... PUBLIC ... PRIVATE ...): shared library gaze_<room>, alias gaze::<room>, headers as a file set.
@@ -28,6 +38,21 @@ function(gaze_library room)
   target_compile_features(${target} PUBLIC cxx_std_20)
   # A host may dlclose a plugin that links us while a worker thread lives.
   target_link_options(${target} PRIVATE LINKER:-z,nodelete)
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${room} INSTALL_RPATH "$ORIGIN")
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${room} INSTALL_RPATH "${GAZE_LIBRARY_RPATH}")
   gaze_warnings(${target})
+endfunction()
+
+# gaze_part(<name> SOURCES ... LIBRARIES ...): libgaze_<name>.so, which nothing links: it is opened from the folder of the others when first
+# needed, so that it may be missing, and what it links reaches no host that does not need it.
+function(gaze_part name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  set(target gaze_${name})
+  add_library(${target} MODULE ${arg_SOURCES})
+  target_include_directories(${target} PRIVATE src)
+  target_link_libraries(${target} PRIVATE ${arg_LIBRARIES})
+  target_link_options(${target} PRIVATE LINKER:-z,nodelete)
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${GAZE_LIBRARY_RPATH}")
+  gaze_warnings(${target})
+  add_dependencies(gaze_parts ${target})
+  install(TARGETS ${target} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endfunction()

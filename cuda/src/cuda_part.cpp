@@ -1,57 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include "cuda_part.hpp"
 
-#include <dlfcn.h>
 #include <gaze/ops/device.hpp>
 
 #include <atomic>
-#include <mutex>
 
 namespace gaze::ops {
 namespace {
 
-struct Loaded {
-  const CudaPart* part = nullptr;
-  std::string problem;
-};
-
 std::atomic<const CudaPart*> loaded_part{nullptr};
-
-Loaded load() {
-  Loaded result;
-  Dl_info self;
-  if (dladdr(reinterpret_cast<const void*>(&cuda_part), &self) == 0 || self.dli_fname == nullptr) {
-    result.problem = "the folder of libgaze_ops.so is not known";
-    return result;
-  }
-  const std::string own = self.dli_fname;
-  const std::string file = own.substr(0, own.find_last_of('/') + 1) + "libgaze_cuda.so";
-  void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* const why = dlerror();
-    result.problem = why != nullptr ? why : file + " cannot be loaded";
-    return result;
-  }
-  const auto entry = reinterpret_cast<const CudaPart* (*)()>(dlsym(library, kCudaPartEntry));
-  if (entry == nullptr) {
-    result.problem = file + " is not of this build";
-    return result;
-  }
-  result.part = entry();
-  result.part->register_ops();
-  return result;
-}
 
 }  // namespace
 
 const CudaPart* cuda_part(std::string* problem) {
-  static const Loaded* const loaded = [] {
-    auto* const result = new Loaded(load());  // leaked: used until the last thread ends
-    loaded_part.store(result->part);
-    return result;
+  static const auto* const loaded = [] {
+    // Leaked: used until the last thread ends.
+    auto* const part = new Part<CudaPart>(open_part<CudaPart>(reinterpret_cast<const void*>(&cuda_part)));
+    if (part->table != nullptr) part->table->register_ops();
+    loaded_part.store(part->table);
+    return part;
   }();
   if (problem != nullptr) *problem = loaded->problem;
-  return loaded->part;
+  return loaded->table;
 }
 
 std::string missing_for(c10::Device device) {

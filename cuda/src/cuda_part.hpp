@@ -4,7 +4,7 @@
 #pragma once
 
 #include <c10/core/Device.h>
-#include <gaze/ops/api.hpp>
+#include <gaze/ops/part.hpp>
 
 #include <string>
 
@@ -13,16 +13,14 @@
 namespace gaze::ops {
 
 /// What libgaze_cuda.so gives to the core.
-struct CudaPart {
+struct CudaPart : PartTag {
+  static constexpr const char *kFile = "libgaze_cuda.so", *kSymbol = "gaze_cuda_table";
   void (*register_ops)();
   /// Up to kernels::cuda::kMostCalls calls that may share launches, on the current stream of `device`.
   void (*attend_reduce_calls)(c10::DeviceIndex device, const kernels::AttendReduceParams* calls, int count);
   bool (*capturing)(c10::DeviceIndex device);
   void (*allow_calls_while_capturing)();
 };
-
-/// The name of the function of libgaze_cuda.so that returns its CudaPart.
-inline constexpr const char* kCudaPartEntry = "gaze_cuda_part";
 
 /// Null when it cannot be loaded; `problem` then says why. Thread-safe; tried once.
 const CudaPart* cuda_part(std::string* problem = nullptr);

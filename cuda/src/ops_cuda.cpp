@@ -208,8 +208,8 @@ void allow_calls_while_capturing_cuda() {
 }  // namespace
 }  // namespace gaze::ops
 
-extern "C" GAZE_API const gaze::ops::CudaPart* gaze_cuda_part() {
-  static const gaze::ops::CudaPart part = {&gaze::ops::register_cuda_ops, &gaze::ops::attend_reduce_calls,
-                                           &gaze::ops::capturing_cuda, &gaze::ops::allow_calls_while_capturing_cuda};
-  return &part;
-}
+extern "C" GAZE_API const gaze::ops::CudaPart gaze_cuda_table = {{GAZE_VERSION, sizeof(gaze::ops::CudaPart)},
+                                                                 &gaze::ops::register_cuda_ops,
+                                                                 &gaze::ops::attend_reduce_calls,
+                                                                 &gaze::ops::capturing_cuda,
+                                                                 &gaze::ops::allow_calls_while_capturing_cuda};

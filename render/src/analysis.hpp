@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "canvas.hpp"
+#include "for_parts.hpp"
 #include "token_facts.hpp"
 
 namespace gaze {
@@ -69,8 +70,8 @@ void check_record(const AttentionRecord& record, const ops::Route& route);
 Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
                  const RowLayout* layout = nullptr);
 
-Layer word_layer(const Analysis& analysis, size_t word);
-Layer summary_layer(const Analysis& analysis);
+GAZE_FOR_PARTS Layer word_layer(const Analysis& analysis, size_t word);
+GAZE_FOR_PARTS Layer summary_layer(const Analysis& analysis);
 
 /// All of an overlay but its picture.
 Overlay describe(const Finding& finding);

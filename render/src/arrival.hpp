@@ -8,6 +8,8 @@
 
 #include <optional>
 
+#include "for_parts.hpp"
+
 namespace gaze {
 
 /// When what was enqueued on a device's current stream has been done. On the CPU that is at once.
@@ -24,6 +26,6 @@ class Arrival {
 };
 
 /// `source` in host memory, waited for; `source` itself where nothing crosses.
-at::Tensor fetch(const at::Tensor& source, const ops::Route& route, ops::Cargo cargo);
+GAZE_FOR_PARTS at::Tensor fetch(const at::Tensor& source, const ops::Route& route, ops::Cargo cargo);
 
 }  // namespace gaze

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 
+#include "for_parts.hpp"
 #include "frame_ring.hpp"
 
 namespace gaze {
@@ -19,9 +20,9 @@ class Frames {
   explicit Frames(FrameRing& ring) : ring_(ring) {}
   /// May hand out earlier frames.
   /// @throws gaze::Error (RingFull) when other requests hold all memory; what `draw` and `receive` throw
-  void add(int64_t height, int64_t width, const Draw& draw, Receive receive);
+  GAZE_FOR_PARTS void add(int64_t height, int64_t width, const Draw& draw, Receive receive);
   /// Hands out the rest.
-  void finish();
+  GAZE_FOR_PARTS void finish();
   [[nodiscard]] const ops::Route& route() const noexcept { return ring_.route(); }
 
  private:

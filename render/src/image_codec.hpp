@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Image files in and out; one implementation with OpenCV, one without.
+// Image files in and out.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include "for_parts.hpp"
+
 namespace gaze {
 
 /// Thread-safe.
@@ -16,7 +18,7 @@ class PageMemory {
   static constexpr int64_t kMostBytes = int64_t{32} << 20;  ///< kept; larger pages are given as well
 
   /// uint8 [height, width, 3] on the CPU, contiguous, of any content. Comes back when its last tensor goes.
-  at::Tensor take(int64_t height, int64_t width);
+  GAZE_FOR_PARTS at::Tensor take(int64_t height, int64_t width);
   /// Bytes kept, in use or not.
   [[nodiscard]] int64_t kept_bytes() const;
 

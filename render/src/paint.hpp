@@ -6,6 +6,8 @@
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/style.hpp>
 
+#include "for_parts.hpp"
+
 namespace gaze {
 
 struct Layer {
@@ -24,21 +26,21 @@ struct Placement {
   struct Seen {
     int64_t left, right, top, bottom;
   };
-  [[nodiscard]] Seen seen() const;
+  [[nodiscard]] GAZE_FOR_PARTS Seen seen() const;
 };
 
 /// Places a geometry over a copy of the picture scaled to width x height.
-Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t original_height, int64_t width,
-                       int64_t height);
+GAZE_FOR_PARTS Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t original_height,
+                                      int64_t width, int64_t height);
 
 /// A new picture: colours, contour, the border of what the model saw, and "DIFFUSE" where it is.
 at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style);
 
 /// As above into `out_hwc`, uint8 [height, width, 3], contiguous, on the base's device and not overlapping it.
-void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style,
-           at::Tensor& out_hwc);
+GAZE_FOR_PARTS void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement,
+                          const Style& style, at::Tensor& out_hwc);
 
 /// Puts "DIFFUSE" into the lower left corner; a picture too small for it stays as it is.
-void stamp_diffuse(at::Tensor& rgb_hwc);
+GAZE_FOR_PARTS void stamp_diffuse(at::Tensor& rgb_hwc);
 
 }  // namespace gaze

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/aminmax.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/stack.h>
 
@@ -111,6 +112,29 @@ Picture Picture::from_bytes(std::string bytes) {
   Picture picture;
   picture.encoded = std::move(bytes);
   return picture;
+}
+
+Picture Picture::from_pixels(const uint8_t* pixels, int64_t height, int64_t width, int64_t channels, int64_t step_bytes,
+                             ChannelOrder order) {
+  const bool known = channels == 1 || channels == 3 || channels == 4;
+  if (pixels == nullptr || height < 1 || width < 1 || !known || step_bytes / channels < width) {
+    refuse(": expected rows of pixels of 1, 3 or 4 bytes, got " + std::to_string(height) + " rows of " +
+           std::to_string(width) + " pixels of " + std::to_string(channels) + " bytes, " + std::to_string(step_bytes) +
+           " bytes apart. Give a tensor instead.");
+  }
+  at::Tensor rgb_hwc = at::empty({height, width, 3}, at::kByte);
+  auto* rgb_x = rgb_hwc.mutable_data_ptr<uint8_t>();
+  const int64_t red = channels == 1 ? 0 : order == ChannelOrder::Bgr ? 2 : 0;
+  const int64_t green = channels == 1 ? 0 : 1, blue = channels == 1 ? 0 : 2 - red;
+  for (int64_t y = 0; y < height; ++y) {
+    const uint8_t* pixel = pixels + y * step_bytes;
+    for (int64_t x = 0; x < width; ++x, pixel += channels, rgb_x += 3) {
+      rgb_x[0] = pixel[red];
+      rgb_x[1] = pixel[green];
+      rgb_x[2] = pixel[blue];
+    }
+  }
+  return {rgb_hwc};
 }
 
 PictureSize known_size(const Picture& picture) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "for_parts.hpp"
 #include "token_facts.hpp"
 
 namespace gaze {
@@ -50,12 +51,12 @@ struct Sidecar {
 std::string write_json(const Sidecar& sidecar);
 
 /// The words of the answer, joined by spaces.
-std::string answer_text(const AttentionRecord& record);
+GAZE_FOR_PARTS std::string answer_text(const AttentionRecord& record);
 
 /// The sentence every bundle carries.
-std::string evidence_note(const AttentionRecord& record);
+GAZE_FOR_PARTS std::string evidence_note(const AttentionRecord& record);
 
 /// How heads, layers and sinks were treated, in one line for people.
-std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);
+GAZE_FOR_PARTS std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);
 
 }  // namespace gaze

@@ -26,7 +26,7 @@ struct SoundPageReceiver {
 };
 
 /// Plots are drawn and tinted on the device.
-/// @throws gaze::Error (RenderError) in a build without OpenCV; DecodeFailed; what Frames::add throws
+/// @throws gaze::Error (RenderError) without the OpenCV part; DecodeFailed; what Frames::add throws
 void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
                 PageMemory& pages, const SoundPageReceiver& receive);
 

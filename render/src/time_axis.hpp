@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "for_parts.hpp"
+
 namespace gaze {
 
 struct TimeTick {
@@ -14,10 +16,10 @@ struct TimeTick {
 
 /// Ticks at round times within [first, last], ascending.
 /// @param seconds_per_label  labels lie at least this far apart, > 0
-std::vector<TimeTick> time_ticks(double first, double last, double seconds_per_label);
+GAZE_FOR_PARTS std::vector<TimeTick> time_ticks(double first, double last, double seconds_per_label);
 
 /// "4.20 s"; from 60 s on "1:04.20", from an hour on "1:00:04.20". Rounded to `decimals`, 0..9.
-std::string clock_text(double seconds, int decimals);
+GAZE_FOR_PARTS std::string clock_text(double seconds, int decimals);
 
 /// "4.20 s" of any number, for errors.
 std::string seconds_text(double seconds);

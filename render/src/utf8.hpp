@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "for_parts.hpp"
+
 namespace gaze {
 
 /// One character, or the bytes in its place that are none.
@@ -18,6 +20,6 @@ struct Utf8 {
 };
 
 /// The first character of bytes that are not empty; no overlong forms, no surrogates, nothing above U+10FFFF.
-Utf8 decode_utf8(std::string_view bytes);
+GAZE_FOR_PARTS Utf8 decode_utf8(std::string_view bytes);
 
 }  // namespace gaze

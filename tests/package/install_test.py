@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import elf
+
 parser = argparse.ArgumentParser(description=__doc__)
 for name in ("cmake", "build", "source", "compiler", "torch", "opencv", "samples"):
     parser.add_argument("--" + name, required=True)
@@ -31,8 +33,12 @@ with tempfile.TemporaryDirectory() as folder:
     for header in (p for room in ("cuda", "render", "hooks") for p in (source / room / "include").rglob("*.hpp")):
         assert (prefix / "include" / header.relative_to(source / header.relative_to(source).parts[0] / "include")).exists(), header
     assert (prefix / "share/doc/Gaze/LICENSE").exists()
-    # The core looks for its CUDA part in its own folder.
-    assert any(Path(arguments.build).rglob("libgaze_cuda.so")) == any((p.parent / "libgaze_cuda.so").exists() for p in prefix.rglob("libgaze_ops.so"))
+    # The core looks for its parts in its own folder.
+    (ops,) = prefix.rglob("libgaze_ops.so")
+    built = {path.name for path in Path(arguments.build, "lib").glob("libgaze_*.so")}
+    assert built == {path.name for path in ops.parent.glob("libgaze_*.so")} and ("libgaze_opencv.so" in built) == (arguments.opencv == "1"), built
+    problems = [problem for path in elf.built(prefix) for problem in elf.run_path_problems(path)]
+    assert not problems, problems
     # Nothing that was installed may look into the build tree.
     for library in prefix.rglob("*.so"):
         assert os.fsencode(arguments.build) not in library.read_bytes(), library

@@ -37,6 +37,30 @@ CATCH_TEST_CASE("picture: gray becomes three equal channels") {
   CATCH_CHECK(at::equal(gaze::decode(gray.unsqueeze(0)), wanted));
 }
 
+CATCH_TEST_CASE("picture: pixels of 1, 3 and 4 bytes in either order, rows any distance apart") {
+  const std::vector<uint8_t> bytes = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
+  const auto row = [&](int64_t y, int64_t channels, gaze::ChannelOrder order) {
+    const at::Tensor rgb_hwc = gaze::decode(Picture::from_pixels(bytes.data(), 2, 2, channels, 9, order));
+    const at::Tensor row_x = rgb_hwc[y].flatten();
+    return std::vector<uint8_t>(row_x.const_data_ptr<uint8_t>(), row_x.const_data_ptr<uint8_t>() + 6);
+  };
+  using Row = std::vector<uint8_t>;
+  CATCH_CHECK(row(1, 1, gaze::ChannelOrder::Bgr) == Row{10, 10, 10, 11, 11, 11});
+  CATCH_CHECK(row(1, 3, gaze::ChannelOrder::Rgb) == Row{10, 11, 12, 13, 14, 15});
+  CATCH_CHECK(row(0, 3, gaze::ChannelOrder::Bgr) == Row{3, 2, 1, 6, 5, 4});
+  CATCH_CHECK(row(1, 4, gaze::ChannelOrder::Rgb) == Row{10, 11, 12, 14, 15, 16});
+  CATCH_CHECK(row(0, 4, gaze::ChannelOrder::Bgr) == Row{3, 2, 1, 7, 6, 5});
+  const auto refuse = [&](const uint8_t* pixels, int64_t height, int64_t width, int64_t channels, int64_t step) {
+    GAZE_REQUIRE_REFUSED(Picture::from_pixels(pixels, height, width, channels, step), DropReason::DecodeFailed,
+                         "expected rows of pixels");
+  };
+  refuse(nullptr, 1, 1, 3, 3);
+  refuse(bytes.data(), 0, 1, 3, 3);
+  refuse(bytes.data(), 1, 0, 3, 3);
+  refuse(bytes.data(), 1, 1, 2, 2);
+  refuse(bytes.data(), 1, 2, 3, 5);
+}
+
 CATCH_TEST_CASE("picture: a model's input is turned back with mean and std, per channel or for all") {
   const at::Tensor hwc = gaze::test::noise_picture(5, 7);
   const at::Tensor mean = at::tensor({0.4F, 0.5F, 0.6F});

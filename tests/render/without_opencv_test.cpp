@@ -7,7 +7,7 @@
 #include "sounds.hpp"
 
 CATCH_TEST_CASE("without OpenCV: image files and pictures in bundles are refused with what to rebuild") {
-  const std::string rebuild = "this build of Gaze has no OpenCV; rebuild with -DGAZE_WITH_OPENCV=ON";
+  const std::string rebuild = "-DGAZE_WITH_OPENCV=ON";
   GAZE_REQUIRE_REFUSED(gaze::decode(gaze::Picture::from_bytes("x")), gaze::DropReason::DecodeFailed, rebuild);
   const gaze::test::TempDir dir;
   gaze::BundleOptions options;
@@ -31,7 +31,7 @@ CATCH_TEST_CASE("without OpenCV: plots of a sound are refused, its word times ar
   options.out_dir = dir / "out";
   const gaze::AttentionRecord record = gaze::test::planted_sound(2, {0.5, 1.2});
   gaze::BundleSink sink(options);
-  GAZE_REQUIRE_REFUSED(sink.consume(record), gaze::DropReason::RenderError, "this build of Gaze has no OpenCV");
+  GAZE_REQUIRE_REFUSED(sink.consume(record), gaze::DropReason::RenderError, "-DGAZE_WITH_OPENCV=ON");
   options.delivery = gaze::Delivery::Map;
   gaze::BundleSink maps(options);
   std::string published;

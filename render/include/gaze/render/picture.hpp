@@ -5,11 +5,14 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/render/status.hpp>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace gaze {
+
+enum class ChannelOrder { Bgr, Rgb };
 
 /// A tensor, encoded bytes or a path; decoding happens on the worker.
 struct GAZE_API Picture {
@@ -27,6 +30,11 @@ struct GAZE_API Picture {
   Picture(std::string file) : path(std::move(file)) {}  // NOLINT: a path is a picture
   Picture(const char* file) : path(file) {}             // NOLINT
   static Picture from_bytes(std::string bytes);
+  /// Copies 8-bit pixels of 1 (gray), 3 or 4 (alpha last, dropped) channels. Cost: one pass.
+  /// @param pixels      the first row; each begins `step_bytes` after the one before
+  /// @throws gaze::Error (DecodeFailed) for other channel counts, no pixels, or rows that overlap
+  static Picture from_pixels(const uint8_t* pixels, int64_t height, int64_t width, int64_t channels, int64_t step_bytes,
+                             ChannelOrder order = ChannelOrder::Rgb);
 
   [[nodiscard]] bool empty() const { return !tensor.defined() && path.empty() && encoded.empty(); }
 };

@@ -2,19 +2,17 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <sndfile.h>
-#include <gaze/render/audio_file.hpp>
 
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string_view>
 
-#include "files.hpp"
+#include "sndfile_part.hpp"
 
 namespace gaze {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr int64_t kMaxSamples = int64_t{1} << 29;  // 2 GiB of float32
 constexpr int kMaxChannels = 64;
 
@@ -64,12 +62,8 @@ bool wav_is_cut(std::string_view bytes) {
 
 }  // namespace
 
-Audio read_audio(const std::string& path) {
-  const std::string what = "audio '" + path + "'";
+Audio decode_audio(const std::string& bytes, const std::string& what) {
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
-  const std::string bytes = files::read(path, "audio", kMaxFileBytes);
-  if (bytes.empty()) refuse("expected a WAV, FLAC, OGG or MP3 file, got 0 bytes.");
-
   SF_VIRTUAL_IO io{memory_length, memory_seek, memory_read, memory_write, memory_tell};
   Memory memory{bytes};
   SF_INFO info{};
@@ -95,3 +89,6 @@ Audio read_audio(const std::string& path) {
 }
 
 }  // namespace gaze
+
+extern "C" GAZE_API const gaze::SndfilePart gaze_sndfile_table = {{GAZE_VERSION, sizeof(gaze::SndfilePart)},
+                                                                  &gaze::decode_audio};
