@@ -1,4 +1,4 @@
-# Warnings, sanitizers, run paths, and the one way to declare a library or a part of the house.
+# Warnings, sanitizers, hardening, run paths, and the one way to declare a library or a part of the house.
 if(GAZE_SANITIZE STREQUAL "address")
   # vptr checks need type information that LibTorch hides.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
@@ -8,7 +8,13 @@ elseif(GAZE_SANITIZE STREQUAL "thread")
   add_link_options(-fsanitize=thread)
 elseif(GAZE_SANITIZE)
   message(FATAL_ERROR "GAZE_SANITIZE: expected address, thread or nothing, got ${GAZE_SANITIZE}")
+else()
+  # Without .cu files, whose host code only launches.
+  add_compile_options("$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release,RelWithDebInfo,MinSizeRel>>:-fstack-protector-strong;-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2>")
+  add_link_options(LINKER:-z,relro,-z,now,-z,noexecstack)
 endif()
+include(CheckPIESupported)
+check_pie_supported(LANGUAGES CXX)
 
 # Libraries lie in one folder, as when installed, and keep the run path they are linked with: CMake fills one that it means to rewrite with
 # empty elements, and those mean the current directory.
