@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the fuzz targets of a build: run.py BUILD [--seconds N | --runs N] [--jobs N] [TARGET...]
+
+Corpora grow in BUILD/corpus; the first inputs are made here or are the samples. What fell lies in BUILD/fell.
+"""
+import argparse
+import concurrent.futures
+import io
+import os
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+import types
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+TARGETS = {  # most bytes of an input
+    "profile": 4096, "environment": 512, "image_header": 8192, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048}
+
+
+def pickled_tensors():
+    """As torch.save writes them, without torch: modules of its names, whose classes are pickled by name."""
+    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    storage_type = type("FloatStorage", (), {"__module__": "torch"})
+
+    def _rebuild_tensor_v2(*_):
+        raise AssertionError("only its name is pickled")
+
+    _rebuild_tensor_v2.__module__ = "torch._utils"
+    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
+    torch.FloatStorage, torch._utils, utils._rebuild_tensor_v2 = storage_type, utils, _rebuild_tensor_v2
+
+    class Storage:
+        def __init__(self, key):
+            self.key = key
+
+    class Tensor:
+        def __init__(self, key, offset, sizes, strides):
+            self.arguments = (Storage(key), offset, sizes, strides, False, {})
+
+        def __reduce__(self):
+            return _rebuild_tensor_v2, self.arguments
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return ("storage", storage_type, value.key, "cpu", 64) if isinstance(value, Storage) else None
+
+    sys.modules.update({"torch": torch, "torch._utils": utils})
+    try:
+        for value in [Tensor("0", 0, (4, 16), (16, 1)), (Tensor("0", 0, (64,), (1,)), 3), {"x": Tensor("1", 4, (2, 3), (3, 1)), "y": 1},
+                      [Tensor("0", 0, (8, 8), (1, 8))], (Tensor("1", 0, (), ()),)]:
+            out = io.BytesIO()
+            Pickler(out, protocol=2).dump(value)
+            yield out.getvalue()
+    finally:
+        del sys.modules["torch"], sys.modules["torch._utils"]
+
+
+def seeds(target):
+    if target == "profile":
+        for file in sorted(SOURCE.glob("samples/models/*/profile.json")):
+            yield b"\x04\x04\x04\x04\x05\x00\x10\x10" + file.read_bytes()
+        for heads in [b"topk:3", b"max:1-2", b"vtt,srt,textgrid", b"turbo"]:
+            yield b"\x04" * 8 + heads
+    elif target == "environment":
+        values = [b"1", b"0", b"out", b"profile.json", b"0.01", b"max:1-2", b"topk:3", b"turbo", b"jpeg", b"map", b"vtt,srt", b"1000000", b"8", b"warn"]
+        yield b"\xff\x3f\x00" + b"\0".join(values)
+        yield b"\xff\x3f\x01" + b"\0".join(values)
+    elif target == "image_header":
+        for file in sorted(SOURCE.glob("samples/data/*/*.jpg"))[:4] + sorted(SOURCE.glob("docs/**/*.png"))[:4]:
+            yield file.read_bytes()[:8192]
+        yield bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154089963f8cfc0000003010100"
+                            "c9fe92ef0000000049454e44ae426082")
+        yield b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\xfe\x07\0"
+        yield "a\u2028b\x1b[31m \ud7ff \U0001f600 ".encode() + b"\xed\xa0\x80\xff"
+    elif target == "words":
+        yield b"\x04\x00" + b"\0" * 24 + b"\xe2\x96\x81to\0ken\0 <x> -->\0##s\0" + b"\x00\x00\x80\x3f" * 24
+    elif target == "inputs":
+        yield from pickled_tensors()
+    else:
+        yield bytes(range(256))
+
+
+def run(build, target, arguments):
+    corpus, fell = build / "corpus" / target, build / "fell"
+    corpus.mkdir(parents=True, exist_ok=True)
+    fell.mkdir(exist_ok=True)
+    for number, seed in enumerate(seeds(target)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    limit = [f"-runs={arguments.runs}"] if arguments.runs else [f"-max_total_time={arguments.seconds}"]
+    # A hang is one within CI's patience; libFuzzer's memory limit is the amplification that is allowed.
+    command = [build / "tests" / "fuzz" / f"gaze_{target}_fuzz", corpus, *limit, f"-max_len={TARGETS[target]}", "-timeout=20", "-rss_limit_mb=2048",
+               "-print_final_stats=1", f"-artifact_prefix={fell}/{target}-"]
+    environment = dict(os.environ, ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1", OMP_NUM_THREADS="1",
+                       LSAN_OPTIONS=f"suppressions={SOURCE}/tests/support/lsan.supp:print_suppressions=0")
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
+    text = done.stdout.decode(errors="replace")
+    found = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
+    executions = int(found.group(1)) if found else max([int(n) for n in re.findall(r"^#(\d+)", text, re.M)], default=0)
+    print(f"{target}: {executions} executions{', fell' if done.returncode else ''}", flush=True)
+    if done.returncode:
+        (fell / f"{target}.log").write_text(text)
+        told = [line for line in text.splitlines() if re.search(r"does not hold|ERROR|runtime error|#[0-9]+ 0x.* in .*gaze|Test unit written|SUMMARY", line)]
+        print("\n".join("  " + line[:300] for line in told[:12]), flush=True)
+    return executions, done.returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("targets", nargs="*", help="of " + ", ".join(TARGETS) + "; all unless named")
+    parser.add_argument("--seconds", type=int, default=60, help="of each target")
+    parser.add_argument("--runs", type=int, default=0, help="executions of each target instead")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
+    arguments = parser.parse_args()
+    for target in arguments.targets:
+        if target not in TARGETS:
+            parser.error(f"target: expected one of {', '.join(TARGETS)}, got {target}")
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = list(pool.map(lambda target: run(arguments.build.resolve(), target, arguments), arguments.targets or TARGETS))
+    fallen = sum(1 for _, status in results if status)
+    print(f"fuzz: {len(results)} targets, {sum(executions for executions, _ in results)} executions, {fallen} fell")
+    return 1 if fallen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
