@@ -102,7 +102,7 @@ def run(build, target, arguments):
     print(f"{target}: {executions} executions{', fell' if done.returncode else ''}", flush=True)
     if done.returncode:
         (fell / f"{target}.log").write_text(text)
-        told = [line for line in text.splitlines() if re.search(r"does not hold|ERROR|runtime error|#[0-9]+ 0x.* in .*gaze|Test unit written|SUMMARY", line)]
+        told = [line for line in text.splitlines() if re.search(r"does not hold|ERROR|runtime error|#[0-9]+ 0x\S+ in gaze::|Test unit written|SUMMARY", line)]
         print("\n".join("  " + line[:300] for line in told[:12]), flush=True)
     return executions, done.returncode
 
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60, help="of each target")
     parser.add_argument("--runs", type=int, default=0, help="executions of each target instead")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     for target in arguments.targets:
         if target not in TARGETS:
             parser.error(f"target: expected one of {', '.join(TARGETS)}, got {target}")

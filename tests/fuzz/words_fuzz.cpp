@@ -50,9 +50,9 @@ void check_textgrid(const std::string& file) {
   std::string line, end;
   long seen = 0;
   while (std::getline(lines, line)) {
+    line.erase(0, line.find_first_not_of(' '));
     const auto value = [&](const char* field) {
-      const size_t found = line.find(field);
-      return found == std::string::npos ? std::string() : line.substr(found + std::strlen(field));
+      return line.rfind(field, 0) == 0 ? line.substr(std::strlen(field)) : std::string();
     };
     if (const std::string begin = value("xmin = "); !begin.empty()) {
       if (seen++ > 0) GAZE_HOLDS(begin == end);
