@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// gaze_plugin_host PLUGIN HOW FOLDER STATUS
+// gaze_faults_plugin_host PLUGIN HOW FOLDER STATUS
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -18,12 +18,12 @@ inline Gaze attach_busy(torch::jit::Module& model, const std::string& folder) {
 
 /// Opens and finishes requests, and returns once `written` more bundles lie there: the others are being drawn or wait.
 inline int64_t keep_busy(Gaze& gaze, torch::jit::Module& model, int64_t written) {
-  constexpr int64_t kRequests = 8;
+  constexpr int64_t kRequests = 24;
   const Marked in({1});
   const int64_t before = gaze.stats().written;
   for (int64_t i = 0; i < kRequests; ++i) {
     RequestSpec spec;
-    spec.image = at::full({300, 400, 3}, 9, at::kByte);
+    spec.image = marked_picture(7);
     Request request = gaze.begin(std::move(spec));
     for (int token = 0; token < 4; ++token) model.forward({in.image, in.k, in.v});
     request.label({"one", " two", " three", " four"});
