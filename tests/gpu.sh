@@ -76,7 +76,7 @@ step_sanitizer() {
   export PYTORCH_NO_CUDA_MEMORY_CACHING=1 GAZE_TEST_DEVICE=cuda  # torch's cache hides reads behind an end
   local tool jobs=()
   for tool in memcheck racecheck initcheck synccheck; do
-    (check "$tool" 170 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20 build/gpu/tests/ops/gaze_ops_tests \
+    (failures=0; check "$tool" 170 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20 build/gpu/tests/ops/gaze_ops_tests \
       '~*as safe by name*' '~*allocate nothing*'; exit $failures) &
     jobs+=($!)
   done
