@@ -7,12 +7,9 @@
 #include <torch/library.h>
 #include <gaze/ops/device.hpp>
 
-#include <map>
-#include <mutex>
-#include <utility>
-
 #include "cuda_part.hpp"
 #include "params.hpp"
+#include "scratch.hpp"
 
 namespace gaze::ops {
 namespace {
@@ -25,21 +22,6 @@ struct On {
   const c10::cuda::CUDAGuard guard;
   const c10::cuda::CUDAStream stream;
 };
-
-/// Scratch memory of this stream. It only grows, in stream order: a decode loop allocates in its first step.
-void* workspace(const On& on, std::size_t bytes) {
-  using Key = std::pair<c10::DeviceIndex, c10::StreamId>;
-  // Leaked: at exit CUDA may be gone before static objects are.
-  static auto* const mutex = new std::mutex;
-  static auto* const memory = new std::map<Key, at::Tensor>;
-  const std::lock_guard<std::mutex> lock(*mutex);
-  at::Tensor& mine = (*memory)[{on.stream.device_index(), on.stream.id()}];
-  if (!mine.defined() || mine.numel() < static_cast<int64_t>(bytes)) {
-    mine.reset();  // not both at once
-    mine = at::empty({static_cast<int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(on.stream.device()));
-  }
-  return mine.mutable_data_ptr();
-}
 
 void check_launch(const char* op, int error) {
   if (error == cudaSuccess) return;
@@ -61,7 +43,8 @@ void reduce_cuda(const at::Tensor& attn_bhqk, int64_t batch, int64_t first_query
                     {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                     {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
   const On on(attn_bhqk);
-  check_launch("reduce", kernels::cuda::reduce(params, workspace(on, kernels::cuda::reduce_workspace(params)), on));
+  const Scratch scratch(on.stream, kernels::cuda::reduce_workspace(params));
+  check_launch("reduce", kernels::cuda::reduce(params, scratch.data(), on));
 }
 
 at::Tensor attend_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
@@ -71,16 +54,15 @@ at::Tensor attend_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const
       attend_params("attend", {q_bhqd, k_bhkd, mask, causal, scale, causal_offset}, {batch, first_query, queries});
   const On on(q_bhqd);
   at::Tensor out_hqk = at::empty({params.heads, params.queries, params.keys}, q_bhqd.options().dtype(at::kFloat));
-  check_launch("attend", kernels::cuda::attend(params, out_hqk.data_ptr<float>(),
-                                               workspace(on, kernels::cuda::attend_workspace(params)), on));
+  const Scratch scratch(on.stream, kernels::cuda::attend_workspace(params));
+  check_launch("attend", kernels::cuda::attend(params, out_hqk.data_ptr<float>(), scratch.data(), on));
   return out_hqk;
 }
 
 void attend_reduce_calls(c10::DeviceIndex device, const kernels::AttendReduceParams* calls, int count) {
   const On on(device);
-  check_launch("attend_reduce",
-               kernels::cuda::attend_reduce(calls, count,
-                                            workspace(on, kernels::cuda::attend_reduce_workspace(calls, count)), on));
+  const Scratch scratch(on.stream, kernels::cuda::attend_reduce_workspace(calls, count));
+  check_launch("attend_reduce", kernels::cuda::attend_reduce(calls, count, scratch.data(), on));
 }
 
 void attend_reduce_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, const std::optional<at::Tensor>& mask,
@@ -93,9 +75,7 @@ void attend_reduce_cuda(const at::Tensor& q_bhqd, const at::Tensor& k_bhkd, cons
                                            {batch, first_query, queries, first_key, first_token, false, chosen_heads},
                                            {static_cast<HeadReduce>(heads), head, k, static_cast<LayerReduce>(layers)},
                                            {map_tc, weight_t, mass_t, visible_t, calls_t, flags_t, rows_t});
-  const On on(q_bhqd);
-  check_launch("attend_reduce", kernels::cuda::attend_reduce(
-                                    &params, 1, workspace(on, kernels::cuda::attend_reduce_workspace(&params, 1)), on));
+  attend_reduce_calls(q_bhqd.get_device(), &params, 1);
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> normalise_cuda(
@@ -135,8 +115,8 @@ at::Tensor blend_cuda(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, c
 void contour_cuda(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels) {
   const On on(rgb_hwc);
   const ContourCall call = contour_call(rgb_hwc, inside_yx, width_pixels);
-  check_launch("contour",
-               kernels::cuda::contour(call.params, workspace(on, kernels::cuda::contour_workspace(call.params)), on));
+  const Scratch scratch(on.stream, kernels::cuda::contour_workspace(call.params));
+  check_launch("contour", kernels::cuda::contour(call.params, scratch.data(), on));
 }
 
 void overlay_cuda(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,
