@@ -3,21 +3,13 @@
 
 #include <gaze/ops/device.hpp>
 
-#include <atomic>
-
 namespace gaze::ops {
-namespace {
-
-std::atomic<const CudaPart*> loaded_part{nullptr};
-
-}  // namespace
 
 const CudaPart* cuda_part(std::string* problem) {
   static const auto* const loaded = [] {
     // Leaked: used until the last thread ends.
     auto* const part = new Part<CudaPart>(open_part<CudaPart>(reinterpret_cast<const void*>(&cuda_part)));
     if (part->table != nullptr) part->table->register_ops();
-    loaded_part.store(part->table);
     return part;
   }();
   if (problem != nullptr) *problem = loaded->problem;
@@ -37,8 +29,9 @@ bool capturing(c10::Device device) {
   return part != nullptr && part->capturing(device.index());
 }
 
-void allow_calls_while_capturing() {
-  if (const CudaPart* const part = loaded_part.load()) part->allow_calls_while_capturing();
+void allow_calls_while_capturing(c10::Device device) {
+  if (!device.is_cuda()) return;
+  if (const CudaPart* const part = cuda_part()) part->allow_calls_while_capturing(device.index());
 }
 
 }  // namespace gaze::ops

@@ -19,7 +19,7 @@ struct CudaPart : PartTag {
   /// Up to kernels::cuda::kMostCalls calls that may share launches, on the current stream of `device`.
   void (*attend_reduce_calls)(c10::DeviceIndex device, const kernels::AttendReduceParams* calls, int count);
   bool (*capturing)(c10::DeviceIndex device);
-  void (*allow_calls_while_capturing)();
+  void (*allow_calls_while_capturing)(c10::DeviceIndex device);
 };
 
 /// Null when it cannot be loaded; `problem` then says why. Thread-safe; tried once.

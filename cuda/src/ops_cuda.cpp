@@ -174,15 +174,22 @@ bool capturing_cuda(c10::DeviceIndex device) {
   const bool clean = cudaPeekAtLastError() == cudaSuccess;
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   const cudaError_t error = cudaStreamIsCapturing(c10::cuda::getCurrentCUDAStream(device).stream(), &status);
-  // Asked of the default stream while another that it waits for records, it is an error: nothing may be launched then
-  // either. An error of the host's stays for the host to find.
-  if (error != cudaSuccess && clean) (void)cudaGetLastError();
-  return error != cudaSuccess || status != cudaStreamCaptureStatusNone;
+  if (error == cudaSuccess) return status != cudaStreamCaptureStatusNone;
+  // Any other error is of earlier work: it stays for the host to find, and says nothing about a recording.
+  if (error != cudaErrorStreamCaptureImplicit) return false;
+  // The default stream was asked while one that waits for it records: nothing may be launched then either.
+  if (clean) (void)cudaGetLastError();
+  return true;
 }
 
-void allow_calls_while_capturing_cuda() {
+void allow_calls_while_capturing_cuda(c10::DeviceIndex device) {
+  static thread_local bool allowed = false;
+  if (allowed) return;
+  // The call makes a context on the current device: of a thread that never chose one that is the first GPU, which the
+  // model may not use.
+  const c10::cuda::CUDAGuard guard(device);
   cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-  (void)cudaThreadExchangeStreamCaptureMode(&mode);
+  allowed = cudaThreadExchangeStreamCaptureMode(&mode) == cudaSuccess;
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <gaze/ops/device.hpp>
 #include <gaze/render/stop.hpp>
 
 #include <algorithm>
@@ -22,6 +21,7 @@
 
 #include "drop_report.hpp"
 #include "fork_gate.hpp"
+#include "stream_order.hpp"
 
 namespace gaze {
 namespace {
@@ -245,6 +245,7 @@ Queue Worker::State::take() noexcept {
 
 void Worker::State::consume(const AttentionRecord& record) noexcept {
   try {
+    prepare_to_read(record);
     sink->consume(record);
     counters->written();
   } catch (...) {
@@ -265,7 +266,6 @@ Clock::time_point Worker::State::tell_drops() noexcept {
 void Worker::State::run() noexcept {
   try {
     be_modest();
-    ops::allow_calls_while_capturing();
   } catch (...) {  // less modest, then
   }
   const StopScope scope(order);

@@ -23,7 +23,8 @@ GAZE_API std::string missing_for(c10::Device device);
 GAZE_API bool capturing(c10::Device device);
 
 /// Lets this thread allocate and wait for events while another thread records a CUDA graph; without it such a call
-/// would break the recording. For threads that never record. Does nothing where no CUDA part is loaded.
-GAZE_API void allow_calls_while_capturing();
+/// would break the recording. For threads that never record, before their first call that `device` is meant in. Once is
+/// enough for all devices: later calls cost nothing. Does nothing for devices that know no graphs.
+GAZE_API void allow_calls_while_capturing(c10::Device device);
 
 }  // namespace gaze::ops
