@@ -10,11 +10,13 @@
 namespace gaze {
 namespace {
 
+constexpr at::Tensor ops::Accumulator::*kFields[] = {
+    &ops::Accumulator::map_tc,  &ops::Accumulator::weight_t, &ops::Accumulator::mass_t, &ops::Accumulator::visible_t,
+    &ops::Accumulator::calls_t, &ops::Accumulator::flags_t,  &ops::Accumulator::rows_t};
+
 /// Tokens from `tokens` on are zero in both: rows of a batch advance together.
 void copy_tokens(const ops::Accumulator& from, int64_t tokens, ops::Accumulator& to) {
-  for (const auto field :
-       {&ops::Accumulator::map_tc, &ops::Accumulator::weight_t, &ops::Accumulator::mass_t, &ops::Accumulator::visible_t,
-        &ops::Accumulator::calls_t, &ops::Accumulator::flags_t, &ops::Accumulator::rows_t}) {
+  for (const auto field : kFields) {
     (to.*field).narrow(0, 0, tokens).copy_((from.*field).narrow(0, 0, tokens), /*non_blocking=*/true);
   }
 }
@@ -35,6 +37,12 @@ ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t c
   }
   row.push_back(ops::make_accumulator(tokens, cells, device));
   return row.back();
+}
+
+void each_tensor(const RowAccumulators& row, c10::function_ref<void(const at::Tensor&)> see) {
+  for (const ops::Accumulator& each : row) {
+    for (const auto field : kFields) see(each.*field);
+  }
 }
 
 void widen(RowAccumulators& row, int64_t cells) {

@@ -2,6 +2,7 @@
 // The accumulators of a batch, whose rows may be gathered anew. Knows no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <gaze/ops/reduce.hpp>
 
 #include <cstdint>
@@ -14,6 +15,8 @@ using RowAccumulators = std::vector<ops::Accumulator>;
 
 /// The one on `device`, made at the first call.
 ops::Accumulator& accumulator_on(RowAccumulators& row, int64_t tokens, int64_t cells, at::Device device);
+
+void each_tensor(const RowAccumulators& row, c10::function_ref<void(const at::Tensor&)> see);
 
 /// Makes the maps of one row's accumulators `cells` wide, what they hold first. Asynchronous on each device's current
 /// stream. @throws c10::OutOfMemoryError

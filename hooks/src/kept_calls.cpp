@@ -93,6 +93,11 @@ void KeptCall::clear() {
   k_bhkd_.reset();
 }
 
+void KeptCall::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+  see(q_bhtd_);
+  see(k_bhkd_);
+}
+
 ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;

@@ -2,6 +2,7 @@
 // Deferred capture: the queries of some tokens wait, then one pass over the keys serves them all. Knows no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <gaze/ops/attend.hpp>
 
 #include <cstdint>
@@ -22,6 +23,8 @@ class KeptCall {
   [[nodiscard]] bool written_over(const ops::Scores& next) const;
   /// Whether keys that several tokens share were written over since the last of them. Nor here.
   [[nodiscard]] bool written_over() const;
+
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const;
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] int64_t count() const { return count_; }

@@ -266,6 +266,7 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
 
 void RequestState::grow(int64_t keys) {
   flush_kept();
+  if (failed_.load()) return;
   for (Row& row : rows_) {
     row.geometry->cols += keys - (first_cell_ + span_) - row.geometry->trailing;
     widen(row.accumulators, row.geometry->span());
@@ -281,6 +282,7 @@ ops::Accumulator& RequestState::accumulator(Row& row, at::Device device) {
 std::optional<ops::Window> RequestState::wanted_rows(int64_t site, const at::Tensor& like, int64_t batch, int64_t heads,
                                                      int64_t queries, int64_t keys, SeesBeyond beyond) {
   if (queries == 0 || batch == 0 || refuse_while_capturing(like.device())) return std::nullopt;
+  follow_streams(like.device());
   if (!prepared_ && !prepare(batch, keys, beyond)) return std::nullopt;
   if (const auto& geometry = rows_.front().geometry;
       geometry && geometry->time && geometry->time->whole && keys > first_cell_ + span_ + geometry->trailing) {
@@ -345,7 +347,27 @@ void RequestState::fail_written_over(int64_t site) {
                                       "place.");
 }
 
+void RequestState::follow_streams(at::Device device) {
+  const auto held = [&](StreamOrder::Tensor see) {
+    for (const Row& row : rows_) {
+      each_tensor(row.accumulators, see);
+      row.rollout.each_tensor(see);
+      see(row.beyond);
+    }
+    for (const Progress& progress : progress_) progress.kept.each_tensor(see);
+    through_.each_tensor(see);
+  };
+  streams_.follow(device, held);
+  // Rows of layers on several devices meet on one of them.
+  for (size_t i = 0; i < streams_.streams().size(); ++i) streams_.follow(streams_.streams()[i].device(), held);
+}
+
 void RequestState::flush_kept() {
+  for (size_t i = 0; i < streams_.streams().size(); ++i) {
+    const at::Device device = streams_.streams()[i].device();
+    if (refuse_while_capturing(device)) return;
+    follow_streams(device);
+  }
   for (const int64_t site : kept_order_) {
     if (progress_[static_cast<size_t>(site)].kept.written_over()) return fail_written_over(site);
   }
@@ -548,6 +570,7 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
 void RequestState::add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add) {
   // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
   if (prepared_ || call.batch == 0 || call.queries == 0 || refuse_while_capturing(call.device)) return;
+  follow_streams(call.device);
   through_.add(site, recorder->instrumented.sites[static_cast<size_t>(site)].name, call,
                [&](int64_t row, ops::Accumulator& to) { add(row, ThroughMaps::kReduce, to); });
 }
@@ -688,14 +711,6 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
                                           ", at least one, got " + (from.empty() ? "none" : std::to_string(*wrong)) +
                                           ". Name for each row the one it goes on from.");
       return;
-    }
-    for (const Row& row : rows_) {
-      for (const ops::Accumulator& each : row.accumulators) {
-        if (refuse_while_capturing(each.map_tc.device())) return;
-      }
-    }
-    for (const int64_t site : kept_order_) {
-      if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) return;
     }
     flush_kept();
     if (failed()) return;
@@ -847,11 +862,6 @@ void RequestState::finish() noexcept {
   const InsideTap inside;
   const std::lock_guard<std::mutex> lock(mutex_);
   try {
-    if (!failed()) {
-      for (const int64_t site : kept_order_) {
-        if (refuse_while_capturing(progress_[static_cast<size_t>(site)].kept.device())) break;
-      }
-    }
     if (!failed()) flush_kept();
   } catch (...) {
     fail_with_current_exception();

@@ -23,6 +23,7 @@
 #include "recorder.hpp"
 #include "request_binding.hpp"
 #include "row_rollout.hpp"
+#include "stream_order.hpp"
 #include "through_maps.hpp"
 
 namespace gaze {
@@ -129,8 +130,10 @@ struct RequestState : BoundRequest {
   /// Adds the rows now, or lets them wait for the next pass over the keys.
   void add_or_keep(int64_t site, const ops::Scores& scores, const ops::Window& window);
   void fail_written_over(int64_t site);
-  /// Adds what waits at all sites.
+  /// Adds what waits at all sites. From then on this thread's current streams may work on all that the request holds.
   void flush_kept();
+  /// Before this thread's current streams, that of `device` among them, work on what the request holds.
+  void follow_streams(at::Device device);
   /// Ends the capture when the current stream of `device` records a CUDA graph: what is launched then would run at
   /// every replay, and nothing may be allocated.
   bool refuse_while_capturing(at::Device device) noexcept;
@@ -192,7 +195,8 @@ struct RequestState : BoundRequest {
   PromptSpans prompt_spans_;
   ThroughMaps through_;
   int64_t rollout_bytes_ = 0;
-  int64_t encoded_rows_ = 0;         // rows at the first token
+  int64_t encoded_rows_ = 0;  // rows at the first token
+  StreamOrder streams_;
   std::vector<int64_t> kept_order_;  // sites with waiting calls, as they first ran
   bool prepared_ = false;
   bool batched_ = false;  // some call had several batch rows

@@ -83,6 +83,10 @@ RowRollout RowRollout::clone() const {
   return copy;
 }
 
+void RowRollout::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+  for (const Held& held : layers_) see(held.r_km);
+}
+
 int64_t RowRollout::bytes() const {
   int64_t bytes = 0;
   for (const Held& held : layers_) bytes += bytes_of(held.r_km.size(0), held.r_km.size(1));

@@ -42,6 +42,7 @@ class RowRollout {
   /// A copy with memory of its own.
   [[nodiscard]] RowRollout clone() const;
   [[nodiscard]] int64_t bytes() const;
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const;
 
  private:
   struct Held {

@@ -74,6 +74,16 @@ void ThroughMaps::roll_on(Unit& unit, const Call& call, int64_t row, Add add) {
   unit.flags = unit.flags.defined() ? unit.flags.bitwise_or(flags) : flags;
 }
 
+void ThroughMaps::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+  for (const Run& run : runs_) {
+    for (const Unit& unit : run.units) {
+      gaze::each_tensor(unit.sums, see);
+      see(unit.product_nn);
+      see(unit.flags);
+    }
+  }
+}
+
 LatentUnits ThroughMaps::units(int64_t rows) const {
   LatentUnits found;
   for (const Run& run : runs_) {

@@ -38,6 +38,7 @@ class ThroughMaps {
 
   [[nodiscard]] bool empty() const { return runs_.empty(); }
   void release() noexcept { runs_.clear(); }
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const;
   struct Uses {
     int64_t heads = 0, calls = 0;
   };
