@@ -10,7 +10,10 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <thread>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -32,14 +35,47 @@ struct alignas(16) uint4 {
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 using cudaStream_t = struct EmulatedStream*;
-enum cudaError_t { cudaSuccess = 0 };
-inline cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureImplicit = 906
+};
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
 
 namespace emulated {
 
+/// What tests tell the runtime and ask of it.
+struct Runtime {
+  using Work = std::function<void()>;
+  std::function<void(const Work&)> launch;  ///< of a kernel, which is run at once where this is not set
+  cudaError_t last_error = cudaSuccess;
+  cudaError_t capture_error = cudaSuccess;  ///< the answer of cudaStreamIsCapturing, and its status
+  cudaStreamCaptureStatus capture_status = cudaStreamCaptureStatusNone;
+  struct Exchange {
+    std::thread::id thread;
+    int device;
+    cudaStreamCaptureMode mode;
+  };
+  std::vector<Exchange> exchanges;  ///< of threads' capture modes
+};
+inline Runtime runtime;
+
 inline dim3 thread_index, block_index, block_size, grid_size;
 inline void* dynamic_shared = nullptr;
+
+}  // namespace emulated
+
+inline cudaError_t cudaPeekAtLastError() { return emulated::runtime.last_error; }
+inline cudaError_t cudaGetLastError() { return std::exchange(emulated::runtime.last_error, cudaSuccess); }
+
+namespace emulated {
 
 void wait_for_warp();
 void wait_for_block();
@@ -119,5 +155,10 @@ using std::isnan;
 template <typename... Parameters>
 void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t,
                    const std::common_type_t<Parameters>&... arguments) {
-  emulated::run(grid, block, shared_bytes, [&] { kernel(arguments...); });
+  const auto work = [=] { emulated::run(grid, block, shared_bytes, [&] { kernel(arguments...); }); };
+  if (emulated::runtime.launch) {
+    emulated::runtime.launch(work);
+  } else {
+    work();
+  }
 }

@@ -115,3 +115,6 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<vo
 }
 
 }  // namespace emulated
+
+/// For those that load the kernels as a library.
+extern "C" __attribute__((visibility("default"))) emulated::Runtime* emulated_runtime() { return &emulated::runtime; }
