@@ -266,7 +266,7 @@ bool RequestState::prepare(int64_t batch, int64_t keys, SeesBeyond beyond) {
 
 void RequestState::grow(int64_t keys) {
   flush_kept();
-  if (failed_.load()) return;
+  if (failed()) return;
   for (Row& row : rows_) {
     row.geometry->cols += keys - (first_cell_ + span_) - row.geometry->trailing;
     widen(row.accumulators, row.geometry->span());

@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -192,6 +193,78 @@ CATCH_TEST_CASE("device: threads on streams of their own do not disturb each oth
   }
 }
 
+CATCH_TEST_CASE("device: threads on one stream, with rows of different lengths, do not disturb each other") {
+  for (const at::Device device : gaze::test::devices()) {
+    const auto captured = [&](int64_t keys, int64_t deferred) {
+      torch::jit::Module module("attention");
+      module.define("def forward(self, q, k):\n    return torch.scaled_dot_product_attention(q, k, k)\n");
+      auto sink = std::make_shared<MemorySink>();
+      gaze::Options options = hooks_test::options(sink, {"*"});
+      options.deferred_tokens = deferred;
+      gaze::Gaze gaze = gaze::attach(module, options);
+      const auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(keys));
+      const at::NoGradGuard no_grad;
+      const at::Tensor k = at::randn({1, 4, keys, 32}, generator).to(device);
+      gaze::Request request = gaze.begin();
+      for (int token = 0; token < 20; ++token) module.forward({at::randn({1, 4, 1, 32}, generator).to(device), k});
+      request.finish();
+      if (!gaze.flush() || sink->records().size() != 1) throw std::runtime_error("expected one record");
+      return sink->records()[0];
+    };
+    const std::vector<int64_t> lengths = {60, 700, 6000};
+    std::vector<at::Tensor> alone;
+    for (const int64_t keys : lengths) alone.push_back(captured(keys, 0).map_tc.cpu());
+    std::vector<gaze::AttentionRecord> records(lengths.size());
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      threads.emplace_back([&, i] {
+        for (int repeat = 0; repeat < 4; ++repeat) records[i] = captured(lengths[i], repeat == 1 ? 4 : 0);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      CATCH_CAPTURE(lengths[i]);
+      CATCH_CHECK(records[i].error == "");
+      CATCH_CHECK(at::allclose(records[i].map_tc.cpu(), alone[i], 1e-4, 1e-6));
+    }
+  }
+}
+
+CATCH_TEST_CASE("device: a request called on one stream and finished on another has the same map") {
+  for (const at::Device device : gaze::test::devices()) {
+    for (const int64_t deferred : {0, 8}) {
+      CATCH_CAPTURE(device.str(), deferred);
+      torch::jit::Module module("attention");
+      module.define("def forward(self, q, k):\n    return torch.scaled_dot_product_attention(q, k, k)\n");
+      auto sink = std::make_shared<MemorySink>();
+      gaze::Options options = hooks_test::options(sink, {"*"});
+      options.deferred_tokens = deferred;
+      gaze::Gaze gaze = gaze::attach(module, options);
+      const at::NoGradGuard no_grad;
+      const at::Tensor q = at::randn({1, 4, 1, 32}).to(device), k = at::randn({1, 4, 500, 32}).to(device);
+      const at::Tensor busy = at::randn({2000, 2000}).to(device);
+      for (const bool elsewhere : {false, true}) {
+        std::optional<c10::Stream> own;
+        if (!device.is_cpu() && elsewhere)
+          own = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, false);
+        gaze::Request request = gaze.begin();
+        for (int token = 0; token < 4; ++token) {
+          if (elsewhere) busy.matmul(busy);  // the calls lie far behind what the host has enqueued
+          module.forward({q, k});
+        }
+        const c10::OptionalStreamGuard guard(own);
+        request.finish();
+        CATCH_REQUIRE(gaze.flush());
+        if (own) own->synchronize();
+      }
+      const auto records = sink->records();
+      CATCH_REQUIRE(records.size() == 2);
+      CATCH_CHECK(records[1].error == "");
+      CATCH_CHECK(at::allclose(records[1].map_tc.cpu(), records[0].map_tc.cpu(), 1e-5, 1e-7));
+    }
+  }
+}
+
 CATCH_TEST_CASE("device: a picture that has the row to itself may have masked keys behind it, and no visible ones") {
   for (const at::Device device : gaze::test::devices()) {
     for (const bool fused : {false, true}) {
@@ -365,6 +438,33 @@ CATCH_TEST_CASE("device: a host's CUDA graph is recorded and replayed as if ther
     CATCH_CHECK(same_bytes(out.cpu(), expected));
     cudaGraphExecDestroy(runnable);
     cudaGraphDestroy(graph);
+
+    // While the worker reads a record, which it does in calls that a recording forbids other threads.
+    struct Reader : gaze::Sink {
+      void consume(const gaze::AttentionRecord& record) override {
+        while (!done.load()) {
+          record.map_tc.add(1).cpu();
+          reads.fetch_add(1);
+        }
+      }
+      std::atomic<int> reads{0};
+      std::atomic<bool> done{false};
+    };
+    auto reader = std::make_shared<Reader>();
+    torch::jit::Module read = torch::jit::load(sample("stickers_sdpa.pt"), device);
+    gaze::Gaze reading = gaze::attach(read, sample_options(reader));
+    gaze::Request long_read = reading.begin();
+    read.get_method("forward")(arguments);
+    long_read.finish();
+    while (reader->reads.load() == 0) std::this_thread::yield();
+    const int before_recording = reader->reads.load();
+    const cudaGraph_t beside = record([&] {
+      plain.get_method("forward")(arguments);
+      while (reader->reads.load() < before_recording + 3) std::this_thread::yield();
+    });
+    reader->done.store(true);
+    CATCH_CHECK(beside != nullptr);
+    if (beside != nullptr) cudaGraphDestroy(beside);
 
     // Outside of a graph capture goes on.
     gaze::Request next = gaze.begin();
