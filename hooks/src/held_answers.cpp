@@ -22,7 +22,7 @@ void HeldAnswers::let_go(const RequestState* request) noexcept {
 }
 
 template <typename Ends>
-void HeldAnswers::finish_those(const Ends& ends) noexcept {
+void HeldAnswers::finish_those(const Ends& ends, void (RequestState::*finish)() noexcept) noexcept {
   // Others come and go meanwhile: whoever ends one takes it off the list.
   for (size_t i = 0;;) {
     std::shared_ptr<RequestState> request;
@@ -32,7 +32,7 @@ void HeldAnswers::finish_those(const Ends& ends) noexcept {
       request = held_[i];
     }
     if (ends(*request->calls)) {
-      request->finish();
+      (request.get()->*finish)();
       let_go(request.get());
     } else {
       ++i;
@@ -41,11 +41,11 @@ void HeldAnswers::finish_those(const Ends& ends) noexcept {
 }
 
 void HeldAnswers::finish() noexcept {
-  finish_those([](AnswerCalls& calls) { return calls.end_between(); });
+  finish_those([](AnswerCalls& calls) { return calls.end_between(); }, &RequestState::finish);
 }
 
 HeldAnswers::Clock::time_point HeldAnswers::finish_overdue(Clock::time_point now) noexcept {
-  finish_those([&](AnswerCalls& calls) { return calls.end_if_idle(now); });
+  finish_those([&](AnswerCalls& calls) { return calls.end_if_idle(now); }, &RequestState::finish_beside_recordings);
   const std::lock_guard<std::mutex> lock(mutex_);
   return held_.empty() ? Clock::time_point::max() : now + std::chrono::seconds(1);
 }

@@ -22,12 +22,13 @@ class HeldAnswers {
   void let_go(const RequestState* request) noexcept;
   /// Finishes all that are between two calls.
   void finish() noexcept;
-  /// Finishes those whose next call is overdue. @return when to look again; Clock::time_point::max(): nothing is held
+  /// Finishes those whose next call is overdue, on the worker's thread. @return when to look again;
+  /// Clock::time_point::max(): nothing is held
   Clock::time_point finish_overdue(Clock::time_point now) noexcept;
 
  private:
   template <typename Ends>
-  void finish_those(const Ends& ends) noexcept;
+  void finish_those(const Ends& ends, void (RequestState::*finish)() noexcept) noexcept;
 
   std::mutex mutex_;
   std::vector<std::shared_ptr<RequestState>> held_;

@@ -883,6 +883,15 @@ void RequestState::finish() noexcept {
   through_.release();
 }
 
+void RequestState::finish_beside_recordings() noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const c10::Stream& stream : streams_.streams()) ops::allow_calls_while_capturing(stream.device());
+  } catch (...) {  // without the part for that device nothing was captured on it
+  }
+  finish();
+}
+
 void RequestState::discard(DropReason reason) noexcept {
   if (!open.exchange(false)) return;
   unbind(*this);

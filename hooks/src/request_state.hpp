@@ -64,6 +64,8 @@ struct RequestState : BoundRequest {
   void offer(int64_t argument, const at::Tensor& input) noexcept;
 
   void finish() noexcept;
+  /// As finish, on a thread that never records a CUDA graph: what it calls breaks no recording of others.
+  void finish_beside_recordings() noexcept;
   void discard(DropReason reason = DropReason::NotFinished) noexcept;
 
   void label(std::vector<std::string> tokens, size_t row) noexcept;
