@@ -37,9 +37,14 @@ const char* likeness(uint32_t code) {
 
 }  // namespace
 
-Plain to_ascii(std::string_view utf8) {
+Plain to_ascii(std::string_view utf8, size_t most) {
   Plain plain;
   while (!utf8.empty()) {
+    if (plain.text.size() >= most) {
+      plain.text.resize(most);
+      plain.text += "...";
+      return plain;
+    }
     const Utf8 character = decode_utf8(utf8);  // U+FFFD, where it is none, has no likeness
     const uint32_t code = character.code;
     utf8.remove_prefix(character.length);

@@ -13,7 +13,8 @@ struct Plain {
 };
 
 /// UTF-8 to printable ASCII: Latin letters lose their marks, typographic quotes and dashes become plain ones, anything
-/// else (and what is not UTF-8) becomes '?', control characters a space.
-Plain to_ascii(std::string_view utf8);
+/// else (and what is not UTF-8) becomes '?', control characters a space. Reads and writes no more than a page can show:
+/// behind `most` characters of the result follows "...".
+Plain to_ascii(std::string_view utf8, size_t most);
 
 }  // namespace gaze

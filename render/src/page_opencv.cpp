@@ -20,7 +20,7 @@ std::string times(double lift) { return format(lift < 10 ? "%.1fx" : "%.0fx", li
 std::string label(const Word& word) {
   const std::string token = "token " + std::to_string(word.first + 1);
   if (word.text.empty()) return token;
-  const Plain plain = to_ascii(word.text);
+  const Plain plain = to_ascii(word.text, kMostLine);
   return plain.lossy ? plain.text + " (" + token + ")" : plain.text;
 }
 
@@ -29,7 +29,7 @@ void add_wrapped(std::vector<Line>& lines, const std::string& name, const std::s
   if (content.empty()) return;
   constexpr int kIndent = 84;
   bool first = true;
-  for (const std::string& line : text::wrap(to_ascii(content).text, face, width - kIndent, most)) {
+  for (const std::string& line : text::wrap(to_ascii(content, kMostParagraph).text, face, width - kIndent, most)) {
     if (first) lines.push_back({name, kLabel, 0, 0});
     lines.push_back({line, face, kIndent, static_cast<int>(std::lround(face.size * 2.3))});
     first = false;
@@ -46,7 +46,7 @@ std::vector<Line> header_lines(const AttentionRecord& record, int width) {
 std::vector<Line> footer_lines(const std::vector<std::string>& notes, const std::string& evidence, int width) {
   std::vector<Line> lines;
   for (const std::string& note : notes) {
-    for (const std::string& line : text::wrap(to_ascii(note).text, kNote, width, 3))
+    for (const std::string& line : text::wrap(to_ascii(note, kMostParagraph).text, kNote, width, 3))
       lines.push_back({line, kNote, 0, 21});
   }
   lines.push_back({evidence, kBody, 0, 24});

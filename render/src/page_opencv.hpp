@@ -15,6 +15,8 @@ namespace gaze::page {
 inline const cv::Scalar kPaper(252, 252, 250), kInk(28, 30, 34), kSoft(105, 110, 118), kRule(214, 216, 218);
 inline const text::Face kLabel{9, 1.1, kSoft}, kBody{10, 1.2, kInk}, kNote{9, 1.1, kSoft}, kTitle{13, 2.0, kInk};
 constexpr int kMargin = 36;
+/// Characters, above what one line, or the few lines of a paragraph, of the widest page hold of the narrowest letter.
+constexpr size_t kMostLine = 600, kMostParagraph = 4096;
 
 std::string format(const char* pattern, double value);
 

@@ -268,7 +268,7 @@ const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
   }
   const HeardWord& summary = heard_.hearing.summary;
   const auto figures = word_figures(summary);
-  const std::string answer = to_ascii(answer_text(record_)).text;
+  const std::string answer = to_ascii(answer_text(record_), kMostLine).text;
   draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
             {describe_recording(heard_), figures[2], figures[3], figures[4], "colour scale of its own"},
             word_warnings(summary));

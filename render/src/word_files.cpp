@@ -25,11 +25,13 @@ Milliseconds milliseconds(double seconds) {
   return std::isfinite(seconds) ? std::llround(std::clamp(seconds, -kMost, kMost) * 1000) : 0;
 }
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
+std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
+  std::string out;
+  size_t done = 0;
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; done = at += from.size()) {
+    out.append(text, done, at - done).append(to);
   }
-  return text;
+  return out.append(text, done);
 }
 
 struct Interval {
@@ -117,7 +119,7 @@ std::string words_vtt(const Hearing& hearing) {
   for (const Interval& word : intervals(hearing)) {
     const Milliseconds start = std::max<Milliseconds>(0, word.start), end = std::max(start + 1, word.end);
     std::string text = replaced(word.text, "&", "&amp;");
-    text = replaced(replaced(std::move(text), "<", "&lt;"), ">", "&gt;");
+    text = replaced(replaced(text, "<", "&lt;"), ">", "&gt;");
     out += "\n" + clock(start, '.') + " --> " + clock(end, '.') + "\n" + text + "\n";
   }
   return out;

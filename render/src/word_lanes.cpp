@@ -10,12 +10,13 @@ namespace {
 // The text, or its beginning and a full stop; empty where not even two letters fit.
 std::string shorten(const std::string& text, int room, const std::function<int(const std::string& text)>& width) {
   if (width(text) <= room) return text;
-  std::string part = text;
-  while (part.size() > 2) {
-    part.pop_back();
-    if (width(part + ".") <= room) return part + ".";
+  const auto part = [&](size_t length) { return text.substr(0, length) + "."; };
+  size_t fits = 1, too_long = std::max<size_t>(text.size(), 2);
+  while (too_long - fits > 1) {
+    const size_t middle = fits + (too_long - fits) / 2;
+    (width(part(middle)) <= room ? fits : too_long) = middle;
   }
-  return {};
+  return fits > 1 ? part(fits) : std::string();
 }
 
 // Of the lanes that are free at `left`: so far above the plot that the words whose starts are covered have lanes below.
@@ -50,8 +51,8 @@ std::vector<LaneLabel> place_labels(const std::vector<LaneWish>& wishes, const L
     label.text = shorten(whole, room, width);
     if (label.text.empty()) continue;
     const int end = label.left + width(label.text) + rules.gap;
-    size_t covered = 0;  // starts of the next words
-    while (i + covered + 1 < wishes.size() && wishes[i + covered + 1].at < end) ++covered;
+    size_t covered = 0;  // starts of the next words, as far as there are lanes
+    while (covered < taken.size() && i + covered + 1 < wishes.size() && wishes[i + covered + 1].at < end) ++covered;
     const std::optional<size_t> lane = choose_lane(taken, label.left, covered);
     if (!lane) continue;
     label.lane = static_cast<int>(*lane);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "records.hpp"
+#include "texts.hpp"
 
 namespace {
 
@@ -166,4 +167,29 @@ CATCH_TEST_CASE("bundle: writers that share a directory do not meet") {
   const List names = gaze::test::list(dir / "out");
   CATCH_CHECK(names.size() == 12);
   for (const std::string& name : names) CATCH_CHECK(gaze::test::list(dir / "out/" + name).size() == 4);
+}
+
+CATCH_TEST_CASE("bundle: a text of any length looks as its beginning, and costs no more to lay out") {
+  const TempDir dir;
+  const auto long_texts = gaze::test::hard_texts(10 << 20), short_texts = gaze::test::hard_texts(20 << 10);
+  for (size_t i = 0; i < long_texts.size(); ++i) {
+    const auto& [name, text] = long_texts[i];
+    CATCH_INFO(name);
+    // As the prompt, as a label, and as an answer of several.
+    const auto pictures = [&](const std::string& content) {
+      std::string all;
+      for (const bool as_label : {false, true}) {
+        AttentionRecord record = planted(2, 3, {1, 4}, 20, 30);
+        if (as_label) record.labels = {content, content};
+        if (!as_label) record.prompt = content;
+        const std::string bundle = publish(into(dir), record);
+        all += gaze::test::read_bytes(bundle + "/sheet.png");
+        const json root = sidecar(bundle);
+        CATCH_CHECK(root.at(as_label ? "answer" : "prompt").get<std::string>().size() >= content.size());
+        std::filesystem::remove_all(bundle);
+      }
+      return all;
+    };
+    CATCH_CHECK(pictures(text) == pictures(short_texts[i].second));
+  }
 }

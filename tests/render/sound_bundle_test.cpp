@@ -10,6 +10,7 @@
 #include "sound_canvas.hpp"
 #include "sound_panel_opencv.hpp"
 #include "sounds.hpp"
+#include "texts.hpp"
 
 namespace {
 
@@ -332,4 +333,23 @@ CATCH_TEST_CASE("sound bundle: nothing of a word's page is left on the next one"
   CATCH_CAPTURE(own, both);
   CATCH_CHECK(own > 40);
   CATCH_CHECK(both * 10 < own);
+}
+
+CATCH_TEST_CASE("sound bundle: a text of any length looks as its beginning, and costs no more to lay out") {
+  const TempDir dir;
+  const auto long_texts = gaze::test::hard_texts(10 << 20), short_texts = gaze::test::hard_texts(20 << 10);
+  for (size_t i = 0; i < long_texts.size(); ++i) {
+    CATCH_INFO(long_texts[i].first);
+    const auto pictures = [&](const std::string& content) {
+      AttentionRecord record = planted_sound(2, {0.5, 1.2});
+      record.labels = {content, content};
+      record.prompt = content;
+      const std::string bundle = publish(into(dir), record);
+      std::string all;
+      for (const char* file : {"/overlay.png", "/sheet.png"}) all += gaze::test::read_bytes(bundle + file);
+      std::filesystem::remove_all(bundle);
+      return all;
+    };
+    CATCH_CHECK(pictures(long_texts[i].second) == pictures(short_texts[i].second));
+  }
 }
