@@ -270,7 +270,7 @@ CATCH_TEST_CASE("compose: what must not be drawn is refused with its reason") {
   refused(record, DropReason::RowSum, "expected rows that sum to 1, got another sum in the row of token 1");
   record.flags_t[1] = static_cast<int>(gaze::ops::kRowBeyond);
   refused(record, DropReason::GridMismatch,
-          "geometry: expected a row of the picture's keys alone, whatever else it holds masked, got visible keys");
+          "geometry: expected a row of the cells' keys alone, whatever else it holds masked, got visible keys");
 
   for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     record = planted(6, 10, {1, 2});
