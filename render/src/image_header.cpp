@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "image_header.hpp"
 
+#include <algorithm>
+
 #include "crc32.hpp"
+#include "orientation.hpp"
 
 namespace gaze {
 namespace {
@@ -20,7 +23,6 @@ uint64_t little_endian(std::string_view bytes, size_t at, size_t count) {
   return value;
 }
 
-// Checked here since libpng prints to the host's stderr when it finds damage.
 std::optional<ImageHeader> read_png(std::string_view bytes) {
   if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR") return std::nullopt;
   ImageHeader header{"PNG", static_cast<int64_t>(big_endian(bytes, 16, 4)),
@@ -29,6 +31,7 @@ std::optional<ImageHeader> read_png(std::string_view bytes) {
     const uint64_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) break;
     if (crc32(bytes.substr(at + 4, length + 4)) != big_endian(bytes, at + 8 + length, 4)) break;
+    if (bytes.substr(at + 4, 4) == "eXIf") header.orientation = exif_orientation(bytes.substr(at + 8, length));
     if (bytes.substr(at + 4, 4) == "IEND") {
       header.complete = true;
       break;
@@ -38,9 +41,11 @@ std::optional<ImageHeader> read_png(std::string_view bytes) {
   return header;
 }
 
-// libjpeg fills what is missing with gray and only warns, so the end of the scans is looked for here.
+// libjpeg fills what is missing with gray, so the end of the scans is looked for here.
 std::optional<ImageHeader> read_jpeg(std::string_view bytes) {
   std::optional<ImageHeader> header;
+  int orientation = 1;
+  int64_t scans = 0;
   for (size_t at = 2; at + 2 <= bytes.size();) {
     if (bytes[at] != '\xFF') {  // entropy-coded data between markers
       ++at;
@@ -52,7 +57,10 @@ std::optional<ImageHeader> read_jpeg(std::string_view bytes) {
       continue;
     }
     if (marker == 0xD9) {
-      if (header) header->complete = true;
+      if (!header) break;
+      header->complete = true;
+      header->orientation = orientation;
+      header->scans = scans;
       break;
     }
     const bool standalone = marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8);
@@ -67,6 +75,10 @@ std::optional<ImageHeader> read_jpeg(std::string_view bytes) {
       header = ImageHeader{"JPEG", static_cast<int64_t>(big_endian(bytes, at + 7, 2)),
                            static_cast<int64_t>(big_endian(bytes, at + 5, 2)), false};
     }
+    constexpr std::string_view kExif = "Exif\0\0"sv;
+    const std::string_view content = bytes.substr(at + 4, std::max<uint64_t>(length, 2) - 2);
+    if (marker == 0xE1 && content.starts_with(kExif)) orientation = exif_orientation(content.substr(kExif.size()));
+    if (marker == 0xDA) ++scans;
     at += 2 + length;
   }
   return header;

@@ -81,6 +81,10 @@ BasePicture decode_tensor(const Picture& picture) {
   const at::Tensor& tensor = picture.tensor;
   const bool normalised = !picture.mean.empty() || !picture.std.empty();
   at::Tensor hwc = to_hwc(tensor.detach());
+  if (hwc.size(0) > kMostPixels / hwc.size(1)) {
+    refuse(".tensor: expected at most " + std::to_string(kMostPixels) + " pixels, got " + std::to_string(hwc.size(1)) +
+           " x " + std::to_string(hwc.size(0)) + ". Scale the picture down.");
+  }
   at::Tensor range;
   if (tensor.is_floating_point()) {
     hwc = hwc.to(at::kFloat);

@@ -8,7 +8,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 SCRIPT = ("torch/script.h", "torch/torch.h", "torch/csrc/jit/")
 LOGGING = ("spdlog/", "fmt/")
 JSON = ("nlohmann/",)
-PICTURES = ("opencv2/",)
+PICTURES = ("opencv2/", "jpeglib.h", "jerror.h", "png.h")
 SOUND = ("sndfile",)
 ROOMS = {
     # folder: what none of its files may include

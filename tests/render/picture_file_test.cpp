@@ -135,7 +135,39 @@ CATCH_TEST_CASE("picture: a header that claims too much is refused before anythi
   std::string bytes = encode(halves(), ".png");
   const std::string huge = {0, 0, '\x75', '\x30'};  // 30000
   bytes.replace(16, 4, huge).replace(20, 4, huge);
-  require_refused(Picture::from_bytes(bytes), "expected at most 134217728 pixels, got 30000 x 30000.");
+  require_refused(Picture::from_bytes(bytes), "expected at most 40000000 pixels, got 30000 x 30000.");
+}
+
+CATCH_TEST_CASE("picture: no more pixels than can be drawn, whatever they come as") {
+  const auto claiming = [](const char* extension, int width, int height) {
+    // Each format's header of a small picture, with other sides.
+    std::string bytes = encode(halves(), extension);
+    const auto put = [&](size_t at, std::initializer_list<int> values) {
+      for (const int value : values) bytes[at++] = static_cast<char>(value);
+    };
+    if (bytes.starts_with("\x89PNG")) {
+      put(16, {width >> 24, width >> 16, width >> 8, width, height >> 24, height >> 16, height >> 8, height});
+      return bytes;
+    }
+    const size_t frame = bytes.find("\xFF\xC0"s);
+    CATCH_REQUIRE(frame != std::string::npos);
+    put(frame + 5, {height >> 8, height, width >> 8, width});
+    return bytes;
+  };
+  for (const char* extension : {".png", ".jpg"}) {
+    require_refused(Picture::from_bytes(claiming(extension, 8001, 5000)),
+                    "expected at most 40000000 pixels, got 8001 x 5000. Scale the picture down.");
+    require_refused(Picture::from_bytes(claiming(extension, 65535, 65535)), "got 65535 x 65535");
+  }
+  // WebP: VP8X, whose sides are 24 bits less one.
+  const std::string webp = "RIFF\x1A\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\xFF\xFF\x00\xFF\xFF\x00\0\0"s;
+  require_refused(Picture::from_bytes(webp), "expected at most 40000000 pixels, got 65536 x 65536.");
+  // One value, so that the tensor itself is no burden.
+  for (const at::ScalarType dtype : {at::kByte, at::kFloat, at::kDouble}) {
+    require_refused(at::zeros({1, 1, 1}, dtype).expand({5000, 8001, 3}),
+                    "picture.tensor: expected at most 40000000 pixels, got 8001 x 5000.");
+    require_refused(at::zeros({1, 1}, dtype).expand({int64_t{1} << 30, int64_t{1} << 30}), "pixels, got 1073741824 x");
+  }
 }
 
 CATCH_TEST_CASE("picture: cv::Mat of 1, 3 and 4 channels, any step and either order") {

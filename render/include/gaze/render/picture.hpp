@@ -14,6 +14,10 @@ namespace gaze {
 
 enum class ChannelOrder { Bgr, Rgb };
 
+/// Pixels of the largest picture that is drawn: 120 MB, and as much for each overlay on its way. A file of a few kB may
+/// claim as many, and more than the queue's budget ever sees.
+constexpr int64_t kMostPixels = 40'000'000;
+
 /// A tensor, encoded bytes or a path; decoding happens on the worker.
 struct GAZE_API Picture {
   at::Tensor tensor;        ///< [H,W,3], [H,W,1], [H,W], [3,H,W] or [1,H,W]; uint8 0..255 or floating 0..1; RGB
@@ -50,7 +54,8 @@ GAZE_API PictureSize known_size(const Picture& picture);
 /// The picture as uint8 [height, width, 3] RGB, contiguous, on `device` (tensors) or the CPU (files).
 /// Tensors of 3 dimensions are HWC when the last extent is 1 or 3 and the first is not; CHW when the first is 1 or 3
 /// and the last is not; both: refused as ambiguous. Floating values outside 0..1 (by more than 1e-3, after mean/std) or
-/// non-finite ones are refused.
+/// non-finite ones are refused, as are more than kMostPixels, files that are damaged anywhere, and JPEGs of more than
+/// 100 scans. Nothing is printed.
 /// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
 GAZE_API at::Tensor decode(const Picture& picture);
 
