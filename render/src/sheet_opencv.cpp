@@ -38,14 +38,6 @@ Placement place_thumbnail(const AttentionRecord& record, const Placement& whole)
   return place_scaled(record.geometry, whole.width, whole.height, side(width), side(height));
 }
 
-at::Tensor scale_on_host(const at::Tensor& rgb_hwc, const Placement& thumbnail) {
-  at::Tensor scaled_hwc = at::empty({thumbnail.height, thumbnail.width, 3}, at::kByte);
-  cv::Mat scaled = view(scaled_hwc);
-  const bool shrinks = rgb_hwc.size(1) > kPanelWidth || rgb_hwc.size(0) > kPanelMaxHeight;
-  cv::resize(view(rgb_hwc), scaled, scaled.size(), 0, 0, shrinks ? cv::INTER_AREA : cv::INTER_CUBIC);
-  return scaled_hwc;
-}
-
 std::vector<std::string> captions(const Finding& finding, bool own_range, bool exact_mass) {
   std::vector<std::string> lines;
   char line[96];
@@ -118,7 +110,7 @@ void draw_pictures(const AttentionRecord& record, const Analysis& analysis, cons
   };
   at::Tensor base_hwc;
   if (canvas.base.rgb_hwc.is_cpu()) {
-    const at::Tensor scaled_hwc = scale_on_host(canvas.base.rgb_hwc, thumbnail);
+    const at::Tensor scaled_hwc = scale_picture(canvas.base.rgb_hwc, thumbnail.height, thumbnail.width);
     receive(0, scaled_hwc);
     base_hwc = ops::to_device(scaled_hwc, frames.route(), ops::Cargo::Picture);
   } else {
