@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxProfileBytes = size_t{4} << 20;
+constexpr int kMostDepth = 32;
 constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
 
 template <typename Enum>
@@ -197,7 +198,11 @@ void read_sound(const Field& field, Profile& profile) {
 json parse(const std::string& text, const std::string& source) {
   std::vector<std::set<std::string>> open;
   std::string duplicate;
-  const auto watch = [&](int /*depth*/, json::parse_event_t event, json& parsed) {
+  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kMostDepth) {
+      throw Error(source + ": expected lists and objects at most " + std::to_string(kMostDepth) +
+                  " deep, got deeper ones. Remove the brackets that nothing needs.");
+    }
     if (event == json::parse_event_t::object_start) {
       open.emplace_back();
     } else if (event == json::parse_event_t::object_end) {

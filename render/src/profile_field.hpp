@@ -11,13 +11,39 @@
 #include <string>
 #include <utility>
 
+#include "utf8.hpp"
+
 namespace gaze {
 
 constexpr int64_t kMaxCount = int64_t{1} << 24;
 
+// Appends the beginning of a value: no more of it is looked at than is shown.
+inline void append_beginning(const nlohmann::json& value, size_t most, std::string& out) {
+  if (value.is_structured()) {
+    out += value.is_array() ? '[' : '{';
+    bool first = true;
+    for (auto item = value.begin(); item != value.end() && out.size() <= most; ++item, first = false) {
+      if (!first) out += ',';
+      if (value.is_object()) {
+        append_beginning(item.key().substr(0, most), most, out);
+        out += ':';
+      }
+      append_beginning(*item, most, out);
+    }
+    out += value.is_array() ? ']' : '}';
+    return;
+  }
+  const bool long_text = value.is_string() && value.get_ref<const std::string&>().size() > most;
+  const nlohmann::json part = long_text ? nlohmann::json(value.get_ref<const std::string&>().substr(0, most)) : value;
+  out += part.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// As JSON, cut after some 60 bytes.
 inline std::string show(const nlohmann::json& value) {
-  std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  constexpr size_t kMost = 60;
+  std::string text;
+  append_beginning(value, kMost, text);
+  if (text.size() > kMost) text = text.substr(0, beginning(text, kMost - 3).size()) + "...";
   return text;
 }
 

@@ -9,6 +9,8 @@
 #include <new>
 #include <string_view>
 
+#include "utf8.hpp"
+
 namespace c10 {
 class AcceleratorError;  // LibTorch before 2.8 has none
 }
@@ -34,13 +36,6 @@ DropReason reason_of(const c10::Error& error, DropReason otherwise) {
   }
   // The host's allocator has no type of its own.
   return std::strstr(text, "DefaultCPUAllocator") != nullptr ? DropReason::HostBudget : otherwise;
-}
-
-// As much of it as `most` bytes hold without cutting a character.
-std::string_view beginning(std::string_view text, size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (text[most] & 0xC0) == 0x80) --most;
-  return text.substr(0, most);
 }
 
 void copy(std::string_view from, char* text, size_t size) {

@@ -24,6 +24,12 @@ Utf8 decode_utf8(std::string_view bytes) {
   return {.code = code, .length = length, .valid = true};
 }
 
+std::string_view beginning(std::string_view text, size_t most) noexcept {
+  if (text.size() <= most) return text;
+  while (most > 0 && (text[most] & 0xC0) == 0x80) --most;
+  return {text.data(), most};
+}
+
 std::string one_line(std::string_view bytes) {
   std::string line;
   while (!bytes.empty()) {

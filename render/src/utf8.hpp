@@ -22,4 +22,7 @@ struct Utf8 {
 /// The first character of bytes that are not empty; no overlong forms, no surrogates, nothing above U+10FFFF.
 GAZE_FOR_PARTS Utf8 decode_utf8(std::string_view bytes);
 
+/// As much of a text as `most` bytes hold without cutting a character.
+GAZE_FOR_PARTS std::string_view beginning(std::string_view text, size_t most) noexcept;
+
 }  // namespace gaze
