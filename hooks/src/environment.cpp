@@ -62,6 +62,11 @@ const std::vector<Variable>& variables() {
          o.out_dir = v;
          return true;
        }},
+      {"GAZE_STRICT_OUT_DIR", "1, true, yes or on, or 0, false, no or off", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.strict_out_dir = means_yes(v.c_str());
+         return o.strict_out_dir || means_no(v.c_str());
+       }},
       {"GAZE_PROFILE", "a file", Kind::Limits,
        [](const std::string& v, Options& o) {
          o.profile = v;

@@ -238,6 +238,7 @@ std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& o
   if (!sink) {
     BundleOptions bundle;
     bundle.out_dir = options.out_dir;
+    bundle.strict_out_dir = options.strict_out_dir;
     bundle.format = options.format;
     bundle.delivery = options.delivery;
     bundle.word_files = options.word_files;

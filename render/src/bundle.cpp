@@ -3,6 +3,9 @@
 #include <gaze/render/bundle.hpp>
 
 #include <chrono>
+#include <filesystem>
+#include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "analysis.hpp"
@@ -42,7 +45,7 @@ AttentionRecord bring_back(const AttentionRecord& record, const ops::Route& rout
 class Writer {
  public:
   Writer(const BundleOptions& options, const AttentionRecord& record)
-      : options_(options), record_(record), parts_(options.out_dir, record) {}
+      : options_(options), record_(record), parts_(options, record) {}
 
   std::string publish_overlays(FrameRing& ring, PageMemory& pages) {
     const auto start = std::chrono::steady_clock::now();
@@ -164,6 +167,14 @@ auto with_reason(Work work) {
   }
 }
 
+// A host may change its directory later; an empty path is refused when it is opened.
+std::string absolute(const std::string& path) {
+  if (path.empty() || path.front() == '/') return path;
+  std::error_code failed;
+  const std::filesystem::path whole = std::filesystem::absolute(path, failed);
+  return failed ? path : whole.lexically_normal().string();
+}
+
 }  // namespace
 
 struct BundleSink::Impl {
@@ -171,6 +182,7 @@ struct BundleSink::Impl {
   std::shared_ptr<FrameRing> ring;
   std::function<void(const std::string&, const std::string&)> published;
   PageMemory pages;
+  std::once_flag swept;
 
   [[nodiscard]] std::shared_ptr<FrameRing> ring_for(const AttentionRecord& record) const {
     return ring ? ring : FrameRing::of(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU));
@@ -182,7 +194,9 @@ struct BundleSink::Impl {
 };
 
 BundleSink::BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring)
-    : impl_(new Impl{std::move(options), std::move(ring), {}, {}}) {}
+    : impl_(new Impl{std::move(options), std::move(ring), {}, {}, {}}) {
+  impl_->options.out_dir = absolute(impl_->options.out_dir);
+}
 BundleSink::~BundleSink() = default;
 
 void BundleSink::on_published(std::function<void(const std::string&, const std::string&)> callback) {
@@ -190,13 +204,15 @@ void BundleSink::on_published(std::function<void(const std::string&, const std::
 }
 
 void BundleSink::consume(const AttentionRecord& record) {
+  const BundleOptions& options = impl_->options;
+  std::call_once(impl_->swept, [&] { files::remove_leftovers(options.out_dir, options.strict_out_dir); });
   const std::shared_ptr<FrameRing> ring = with_reason([&] { return impl_->ring_for(record); });
   std::string path;
   try {
-    path = with_reason([&] { return Writer(impl_->options, record).publish_overlays(*ring, impl_->pages); });
+    path = with_reason([&] { return Writer(options, record).publish_overlays(*ring, impl_->pages); });
   } catch (const Error& error) {
     if (leaves_nothing(error.reason())) throw;
-    impl_->announce(record, Writer(impl_->options, record).publish_refusal(*ring, error.reason(), error.what()));
+    impl_->announce(record, Writer(options, record).publish_refusal(*ring, error.reason(), error.what()));
     throw;
   }
   impl_->announce(record, path);

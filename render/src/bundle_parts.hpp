@@ -15,7 +15,8 @@ namespace gaze {
 
 /// The files of a bundle on their way to disk, and the facts about them.
 struct BundleParts {
-  BundleParts(const std::string& out_dir, const AttentionRecord& record) : staged(out_dir), sidecar(record) {}
+  BundleParts(const BundleOptions& options, const AttentionRecord& record)
+      : staged(options.out_dir, options.strict_out_dir), sidecar(record) {}
   /// Writes a file and lists it in the facts.
   void write(const std::string& file, std::string_view bytes);
 

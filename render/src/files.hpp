@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ std::string read(const std::string& path, const std::string& what, size_t limit)
 /// Lower-case hexadecimal digits of fresh random bytes.
 std::string random_hex(size_t digits);
 
-/// "20260102T030405Z", now.
-std::string utc_stamp();
+/// "20260102T030405Z". Of a clock before the year 0 or behind 9999 its first or last second, so that names sort and
+/// none begins with "-".
+std::string utc_stamp(std::time_t now);
 
 class Descriptor {
  public:
@@ -34,17 +36,19 @@ class Descriptor {
 };
 
 /// Opens a directory, making it and its missing parents (mode 0700) first.
+/// @param strict  refuses a link, a directory of another user, and one that its group or others may write
 /// @throws gaze::Error (OutDir, DiskFull, IoError)
-Descriptor open_directory(const std::string& path);
+Descriptor open_directory(const std::string& path, bool strict);
 
 /// Creates `name` in `directory` (mode 0600; an existing name or a link is refused) and writes all of `bytes`.
 /// @throws gaze::Error (OutDir, DiskFull, IoError)
 void write_new(int directory, const std::string& name, std::string_view bytes, const std::string& path_for_people);
 
-/// A directory that is filled under a hidden name and appears under its final one, or not at all.
+/// A directory that is filled under a hidden name and appears under its final one, or not at all. While it is filled it
+/// is locked (flock), where the file system can.
 class StagedDirectory {
  public:
-  explicit StagedDirectory(const std::string& out_dir);
+  StagedDirectory(const std::string& out_dir, bool strict);
   ~StagedDirectory();
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
@@ -63,6 +67,10 @@ class StagedDirectory {
   std::vector<std::string> written_;
   std::vector<std::string> subdirectories_;
 };
+
+/// Removes what a StagedDirectory left in `out_dir` because its process was killed: directories of its names that this
+/// user owns, that nobody has locked, and that hold nothing else than it makes. What cannot be removed stays.
+void remove_leftovers(const std::string& out_dir, bool strict) noexcept;
 
 /// Writes `path` through a temporary file next to it and one rename; an older file is replaced.
 /// @throws gaze::Error (OutDir, DiskFull, IoError)

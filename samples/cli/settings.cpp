@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "console.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 BundleOptions bundle_options(const Options& options) {
   BundleOptions bundle;
   bundle.out_dir = options.out_dir;
+  bundle.strict_out_dir = options.strict_out_dir;
   bundle.format = options.format;
   bundle.delivery = options.delivery;
   bundle.word_files = options.word_files;
@@ -42,11 +44,12 @@ Options capture_options() {
 }
 
 Bundles::Bundles(const Options& options) : sink_(bundle_options(options)) {
-  // Called within consume(), on the same thread.
-  sink_.on_published([this](const std::string& request, const std::string& path) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    outcomes_.push_back({request, path, {}});
-  });
+  // Called within consume(), on the same thread. People are shown the directory as they gave it.
+  sink_.on_published(
+      [this, out_dir = std::filesystem::path(options.out_dir)](const std::string& request, const std::string& path) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        outcomes_.push_back({request, out_dir / std::filesystem::path(path).filename(), {}});
+      });
 }
 
 void Bundles::consume(const AttentionRecord& record) {

@@ -31,13 +31,14 @@ CATCH_TEST_CASE("environment values set their fields") {
   const Variable e("GAZE_HEADS", "topk:2"), f("GAZE_COLORMAP", "cividis"), g("GAZE_FORMAT", "jpeg"),
       h("GAZE_DELIVERY", "map");
   const Variable i("GAZE_QUEUE_BYTES", "4096"), j("GAZE_LOG", "info"), k("GAZE_PROFILE", "p.json"),
-      l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid");
+      l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid"), n("GAZE_STRICT_OUT_DIR", "1");
   std::vector<std::string> warnings;
   const gaze::Options options = gaze::from_environment({}, &warnings);
   CATCH_CHECK(warnings.empty());
   CATCH_CHECK(options.capture);
   CATCH_CHECK(options.disabled);
   CATCH_CHECK(options.out_dir == "/somewhere");
+  CATCH_CHECK(options.strict_out_dir);
   CATCH_CHECK(options.profile == "p.json");
   CATCH_CHECK(options.sample_rate == 0.5);
   CATCH_REQUIRE(options.layers);

@@ -22,6 +22,7 @@ struct GAZE_API Options {
   bool capture = false;                   ///< GAZE_CAPTURE: 1, true, yes, on, or 0, false, no, off
   bool disabled = false;                  ///< GAZE_DISABLED: anything but 0, false, no, off keeps capture off
   std::string out_dir = "./overlays";     ///< GAZE_OUT_DIR
+  bool strict_out_dir = false;            ///< GAZE_STRICT_OUT_DIR: 1 refuses one that others may write or have placed
   std::string profile;                    ///< GAZE_PROFILE: path of a profile; empty: none
   double sample_rate = 1.0;               ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
   std::optional<LayerChoice> layers;      ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
