@@ -3,13 +3,17 @@
 #include <link.h>
 #include <gaze/ops/part.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 namespace gaze::ops {
 namespace {
+
+std::atomic<void (*)()> ending{nullptr};
 
 // The loader maps what a header promises, and the process dies of what a half-copied file lacks. What a linker writes
 // last are the section headers.
@@ -53,7 +57,11 @@ const PartTag* open_part(const void* own, const char* file, const char* symbol, 
     problem = path + " is not of this build of Gaze " GAZE_VERSION;
     return nullptr;
   }
+  // What is registered last runs first.
+  if (void (*const handler)() = ending.load()) std::atexit(handler);
   return tag;
 }
+
+void before_parts_end(void (*handler)()) noexcept { ending.store(handler); }
 
 }  // namespace gaze::ops

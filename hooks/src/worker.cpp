@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <gaze/ops/part.hpp>
 #include <gaze/render/stop.hpp>
 
 #include <algorithm>
@@ -144,6 +145,7 @@ void end_all_at_exit() {
   std::call_once(once, [] {
     (void)live_states();  // allocates, which it must not do behind the gate
     std::atexit([] { end_all(); });
+    ops::before_parts_end([] { end_all(); });
   });
 }
 

@@ -82,6 +82,13 @@ def draws_without_showing_it() -> None:
     assert list(out.glob("*/overlay.png")), list(out.rglob("*"))
 
 
+def stands_until_told() -> None:
+    """What is to run before parts end finds them whole."""
+    picture = PARTS[0][2]
+    only(run(arguments.host, "at_exit", picture, "picture", picture), "done ", "done ")
+    only(run(arguments.host, "at_exit", picture))
+
+
 def lives_without_parts() -> None:
     here = Path(folder, "lib")
     here.mkdir()
@@ -136,6 +143,7 @@ with tempfile.TemporaryDirectory() as folder:
     parts_stay_local()
     if arguments.opencv == "1":
         draws_without_showing_it()
+        stands_until_told()
     lives_without_parts()
     loads_nothing_from_here()
 print("little is loaded, and nothing from elsewhere")

@@ -8,6 +8,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <gaze/gaze.hpp>
+#include <gaze/ops/part.hpp>
 #include <gaze/render/audio_file.hpp>
 
 #include "libraries.hpp"
@@ -32,6 +33,12 @@ at::Tensor answer(const std::string& file) {
   return model.run_method("generate", at::full({1, 3, 96, 160}, 0.1), prompt, 2).toTensor();
 }
 
+std::string at_exit_picture;
+
+void decode_at_exit() {
+  say([] { return gaze::decode(gaze::Picture(at_exit_picture)); });
+}
+
 }  // namespace
 
 extern "C" GAZE_API int host_main(int argc, char** argv) {
@@ -45,6 +52,10 @@ extern "C" GAZE_API int host_main(int argc, char** argv) {
     if (verb == "answer") say([&] { return answer(argument); });
     if (verb == "picture") say([&] { return gaze::decode(gaze::Picture(argument)); });
     if (verb == "sound") say([&] { return gaze::read_audio(argument).samples_ct; });
+    if (verb == "at_exit") {
+      at_exit_picture = argument;
+      gaze::ops::before_parts_end(&decode_at_exit);
+    }
     if (verb == "global") std::cout << (dlsym(RTLD_DEFAULT, argument.c_str()) != nullptr ? "global\n" : "unknown\n");
   }
   return 0;

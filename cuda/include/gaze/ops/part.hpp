@@ -21,6 +21,10 @@ struct PartTag {
 GAZE_API const PartTag* open_part(const void* own, const char* file, const char* symbol, size_t table_bytes,
                                   std::string& problem);
 
+/// Has `handler` run at exit before anything is destroyed that a part opened from now on brings: by then the threads
+/// that use parts must have stopped. The latest one counts.
+GAZE_API void before_parts_end(void (*handler)()) noexcept;
+
 template <typename Table>
 struct Part {
   const Table* table = nullptr;
