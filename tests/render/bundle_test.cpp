@@ -171,7 +171,7 @@ CATCH_TEST_CASE("bundle: writers that share a directory do not meet") {
 
 CATCH_TEST_CASE("bundle: a text of any length looks as its beginning, and costs no more to lay out") {
   const TempDir dir;
-  const auto long_texts = gaze::test::hard_texts(10 << 20), short_texts = gaze::test::hard_texts(20 << 10);
+  const auto long_texts = gaze::test::hard_texts(1 << 20), short_texts = gaze::test::hard_texts(20 << 10);
   for (size_t i = 0; i < long_texts.size(); ++i) {
     const auto& [name, text] = long_texts[i];
     CATCH_INFO(name);
