@@ -132,11 +132,11 @@ void child_of_fork(int kind, Gaze& gaze, torch::jit::Module& model, Request& ope
       break;
     }
     case 5:
-      model.forward({in.image, in.k, in.v});
+      run(model, in, kPrompt);
       break;
     case 6: {
       Request request = gaze.begin();
-      model.forward({in.image, in.k, in.v});
+      run(model, in, kPrompt);
       request.label({"w"});
       request.finish();
       break;

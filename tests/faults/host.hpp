@@ -16,29 +16,33 @@ namespace gaze::test {
 
 constexpr int64_t kKeys = 16, kSize = 8, kSide = 32;
 
-/// One head over a grid of 4 x 4 keys. `forward` is given a picture as well, which only capture looks at; `fused` is
-/// for F.scaled_dot_product_attention; `failing` throws once its attention is done.
+/// One head over a grid of 4 x 4 keys, asked by the first `queries` of them. `forward` is given a picture as well,
+/// which only capture looks at; `fused` is for F.scaled_dot_product_attention; `failing` throws once its attention is
+/// done.
 inline torch::jit::Module null_model() {
   torch::jit::Module model("null");
   model.define(R"(
-def forward(self, image, k, v):
-    q = k.narrow(2, 0, 1) * 0.0 + 1.0
+def forward(self, image, k, v, queries: int):
+    q = k.narrow(2, 0, queries) * 0.0 + 1.0
     a = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1)
     return torch.matmul(a, v)
 
-def fused(self, k, v):
-    q = k.narrow(2, 0, 1) * 0.0 + 1.0
+def fused(self, image, k, v, queries: int):
+    q = k.narrow(2, 0, queries) * 0.0 + 1.0
     return torch.scaled_dot_product_attention(q, k, v)
 
-def failing(self, k, v, fail: bool):
-    q = k.narrow(2, 0, 1) * 0.0 + 1.0
+def failing(self, image, k, v, queries: int):
+    q = k.narrow(2, 0, queries) * 0.0 + 1.0
     a = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1)
-    assert not fail, "failed on purpose"
+    assert queries < 0, "failed on purpose"
     return torch.matmul(a, v)
 )");
   model.eval();
   return model;
 }
+
+/// Queries of an answer's first call, and of every further one.
+constexpr int64_t kPrompt = kKeys, kStep = 1;
 
 inline Profile null_profile() {
   Profile profile;
@@ -88,6 +92,11 @@ struct Marked {
     }
   }
 };
+
+/// [batch, 1, queries, 8]
+inline at::Tensor run(torch::jit::Module& model, const Marked& in, int64_t queries, const char* method = "forward") {
+  return model.get_method(method)({in.image, in.k, in.v, queries}).toTensor();
+}
 
 /// uint8 [32, 32, 3] whose every pixel holds the mark.
 inline at::Tensor marked_picture(int64_t mark) {

@@ -133,7 +133,7 @@ class Host {
     std::vector<int64_t> marks(kind == 0 ? 1 + random() % 4 : 1);
     for (int64_t& mark : marks) mark = next_mark_++;
     const Marked in(marks);
-    const auto forward = [&] { expect_marks(model_.forward({in.image, in.k, in.v}).toTensor(), marks); };
+    const auto forward = [&](int64_t queries = kPrompt) { expect_marks(run(model_, in, queries), marks); };
     if (kind == 8) {  // no request: each call is one
       ++opened;
       forward();
@@ -154,14 +154,14 @@ class Host {
       }).join();
     } else if (kind == 3) {  // the model throws in the middle
       try {
-        model_.get_method("failing")({in.k, in.v, true});
+        run(model_, in, kPrompt, "failing");
         findings.add("the model's exception was lost");
       } catch (const std::exception&) {  // its own
       }
       forward();
       request.finish();
     } else if (kind == 4) {  // two tokens of a fused attention
-      for (int step = 0; step < 2; ++step) expect_marks(model_.get_method("fused")({in.k, in.v}).toTensor(), marks);
+      for (const int64_t queries : {kPrompt, kStep}) expect_marks(run(model_, in, queries, "fused"), marks);
       label(request, marks, 2);
       request.finish();
     } else if (kind == 5) {  // another request takes its handle
@@ -173,8 +173,8 @@ class Host {
       const int64_t mark = next_mark_++;
       ++forked_opened;
       Request inner = forked_gaze.begin(spec_of(mark));
-      for (int step = 0; step < 2; ++step) {
-        forward();
+      for (const int64_t queries : {kPrompt, kStep}) {
+        forward(queries);
         expect(at::equal(forked_.forward({x_, memory_}).toTensor(), want_), "an answer of the forking model changed");
       }
       label(request, marks, 2);
@@ -184,7 +184,7 @@ class Host {
       request.finish();
     } else {
       forward();
-      forward();
+      forward(kStep);
       label(request, marks, 2);
       request.finish();
       request.finish();
@@ -268,7 +268,7 @@ void sampling(bool whole) {
     const int64_t opened = rate == 0.01 ? requests : requests / 10;
     for (int64_t i = 0; i < opened; ++i) {
       Request request = gaze.begin(spec_of(1));
-      for (int64_t call = 0; call < calls; ++call) model.forward({in.image, in.k, in.v});
+      for (int64_t call = 0; call < calls; ++call) run(model, in, call == 0 ? kPrompt : kStep);
       request.finish();
       if (i % 64 == 0) gaze.flush();
     }
@@ -286,7 +286,7 @@ void sampling(bool whole) {
     expect(rate != 0.01 || (stats.sampled >= opened / 1000 && stats.sampled <= opened / 25),
            "share" + at_rate + shown(stats));
     const int64_t before = stats.begun;
-    for (int64_t call = 0; call < calls; ++call) model.forward({in.image, in.k, in.v});
+    for (int64_t call = 0; call < calls; ++call) run(model, in, kPrompt);
     gaze.flush();
     expect(gaze.stats().begun == before + calls, "calls without a request" + at_rate + shown(gaze.stats()));
     std::fprintf(stderr, "sampling%s%s\n", at_rate.c_str(), shown(gaze.stats()).c_str());
@@ -340,7 +340,7 @@ class Overlap {
   };
 
   void finish(Request request) {
-    model_.forward({in_.image, in_.k, in_.v});
+    run(model_, in_, kPrompt);
     request.finish();
     if (++finished_ % 64 == 0) gaze_.flush();
   }
@@ -350,7 +350,7 @@ class Overlap {
     Costs found;
     found.live = gaze_fault_live();
     gaze_fault_memory(gettid(), 0, false, false);
-    model_.forward({in_.image, in_.k, in_.v});
+    run(model_, in_, kPrompt);
     gaze_fault_end(&found.of_a_call);
     gaze_.flush();
     return found;

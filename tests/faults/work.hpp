@@ -25,7 +25,7 @@ inline int64_t keep_busy(Gaze& gaze, torch::jit::Module& model, int64_t written)
     RequestSpec spec;
     spec.image = marked_picture(7);
     Request request = gaze.begin(std::move(spec));
-    for (int token = 0; token < 4; ++token) model.forward({in.image, in.k, in.v});
+    for (int token = 0; token < 4; ++token) run(model, in, token == 0 ? kPrompt : kStep);
     request.label({"one", " two", " three", " four"});
     request.finish();
   }
