@@ -128,10 +128,10 @@ def loads_nothing_from_here() -> None:
     planted.write_text(f"#include <unistd.h>\n__attribute__((constructor)) static void run(void) {{ _exit({HIJACKED}); }}\n")
     run(arguments.compiler, "-x", "c", "-shared", "-fPIC", planted, "-o", Path(folder, "planted.so"))
     ours = [*Path(arguments.libraries).glob("libgaze_*.so"), Path(arguments.host)]
-    names = {name for path in ours for name in elf.needed(path) if not name.startswith("ld-linux")} | {path.name for path in ours if elf.is_library(path)}
+    names = {name for path in ours for name in elf.needed(path)} | {"libgaze_opencv.so", "libgaze_sndfile.so"}
     for name in names:
         shutil.copy(Path(folder, "planted.so"), here / name)
-    run(arguments.host, "libraries", cwd=here, status=HIJACKED, LD_LIBRARY_PATH=str(here))  # they would be noticed
+    run(arguments.loader, here / "libgaze_opencv.so", status=HIJACKED)  # one that is loaded is noticed
     media = [word for _, verb, file, _, _ in PARTS for word in (verb, file)]
     only(run(arguments.host, *media, cwd=here), *("done " for _ in PARTS))
     if arguments.program:
