@@ -86,7 +86,7 @@ def check() -> tuple[list[str], int]:
                     refuse(path, name, "no way around the include directories")
     for path in files("render/src"):
         for _, name in includes(path):
-            if name.startswith(PICTURES + ("gaze/render/opencv.hpp",)) and not path.stem.endswith("_opencv"):
+            if name.startswith(("opencv2/", "gaze/render/opencv.hpp")) and not path.stem.endswith("_opencv"):
                 refuse(path, name, "only the OpenCV part's *_opencv files")
             if name == "sndfile.h" and not path.stem.endswith("_sndfile"):
                 refuse(path, name, "only the libsndfile part's *_sndfile files")
