@@ -5,6 +5,7 @@
 // A child process, forked when LibTorch is warm, works through n by n until one hurts it; the next child goes on
 // behind. Where a failure struck is told by its call path.
 #include <ATen/Parallel.h>
+#include <cxxabi.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -426,28 +428,48 @@ class Child {
   pid_t worker_ = 0;
 };
 
-/// Functions of Gaze's libraries in the call path, innermost first; the first few of them.
-std::string gaze_frames(const GazeFaultTrace& trace) {
-  std::string text;
-  for (int i = 0, told = 0; i < trace.depth && told < 4; ++i) {
-    Dl_info found{};
-    if (dladdr(trace.frames[i], &found) == 0 || found.dli_fname == nullptr) continue;
-    const std::string library = std::filesystem::path(found.dli_fname).filename();
-    if (library.rfind("libgaze_", 0) != 0 || library.rfind("libgaze_fault", 0) == 0) continue;
+/// What the symbol table of a library calls an address, without arguments; empty where it has no name for it.
+std::string function_at(const void* address) {
+  Dl_info found{};
+  if (dladdr(address, &found) == 0 || found.dli_fname == nullptr) return {};
+  // Of the libraries of the house also those that they export to nobody.
+  const bool ours = std::strstr(found.dli_fname, "/libgaze_") != nullptr;
+  std::string function;
+  if (ours) {
     std::ostringstream command;
     command << "addr2line -Cfe " << found.dli_fname << " 0x" << std::hex
-            << reinterpret_cast<uintptr_t>(trace.frames[i]) - reinterpret_cast<uintptr_t>(found.dli_fbase) - 1
+            << reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(found.dli_fbase) - 1
             << " 2>/dev/null";
     std::array<char, 1000> line{};
     FILE* const pipe = popen(command.str().c_str(), "r");
-    if (pipe != nullptr && std::fgets(line.data(), static_cast<int>(line.size()), pipe) != nullptr) {
-      std::string function(line.data());
-      for (const std::string nowhere = "(anonymous namespace)::"; function.find(nowhere) != std::string::npos;)
-        function.erase(function.find(nowhere), nowhere.size());
-      function = function.substr(0, function.find_first_of("(<[\n"));
-      if (function.rfind("gaze::", 0) == 0) text += (told++ == 0 ? "in " : " < ") + function;
-    }
+    if (pipe != nullptr && std::fgets(line.data(), static_cast<int>(line.size()), pipe) != nullptr)
+      function = line.data();
     if (pipe != nullptr) pclose(pipe);
+  } else if (found.dli_sname != nullptr) {
+    char* const readable = abi::__cxa_demangle(found.dli_sname, nullptr, nullptr, nullptr);
+    function = readable != nullptr ? readable : found.dli_sname;
+    std::free(readable);
+  }
+  for (const std::string nowhere = "(anonymous namespace)::"; function.find(nowhere) != std::string::npos;)
+    function.erase(function.find(nowhere), nowhere.size());
+  return function.substr(0, function.find_first_of("(<[\n"));
+}
+
+/// The call path of a failure, innermost first: the innermost functions of LibTorch, then those of Gaze.
+std::string path_of(const GazeFaultTrace& trace) {
+  std::string text;
+  const auto tell = [&](const std::string& function) { text += (text.empty() ? "in " : " < ") + function; };
+  for (int i = 0, of_torch = 0, of_gaze = 0; i < trace.depth && of_gaze < 4; ++i) {
+    const std::string function = function_at(trace.frames[i]);
+    if (function.rfind("gaze::", 0) == 0) {
+      ++of_gaze;
+      tell(function);
+    } else if (of_gaze == 0 && of_torch < 3 &&
+               (function.rfind("torch::", 0) == 0 || function.rfind("c10::", 0) == 0 ||
+                function.rfind("at::", 0) == 0)) {
+      ++of_torch;
+      tell(function);
+    }
   }
   return text.empty() ? "no function of Gaze in the call path" : text;
 }
@@ -500,7 +522,7 @@ class Driver {
       }
       if (hurt.empty()) break;
       ++totals_.hurt;
-      const std::string where = gaze_frames(report_->trace);
+      const std::string where = path_of(report_->trace);
       if (WIFSIGNALED(status)) hurt += ", " + last_words();
       if (hurts[without_digits(hurt) + where]++ == 0) {
         std::fprintf(stderr, "  %s, number %ld: %s\n    %s\n", name.c_str(), report_->number, hurt.c_str(),
