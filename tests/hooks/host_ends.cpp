@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A host that ends while bundles are drawn: host_ends MODE MODEL FOLDER SEED. Exit status 7 unless something went
-// wrong. As a plugin, `run_host` is called by plugin_host.cpp, which then unloads it.
-#include <sys/wait.h>
-#include <torch/script.h>
-#include <unistd.h>
+// wrong. What tests/faults/ends.cpp has not: sinks of the host's own, and handles that end in other places.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/jit/serialization/import.h>
 #include <gaze/gaze.hpp>
 
 #include <cstdio>
@@ -61,82 +61,10 @@ void answer(gaze::Gaze& gaze, torch::jit::Module& module, const at::Tensor& pict
   request.finish();
 }
 
-bool balanced(const gaze::Stats& stats) {
-  return stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled) &&
-         stats.sampled == stats.written + stats.in_flight + stats.lost() && stats.in_flight >= 0;
-}
-
-/// What a child may do, each in a child of its own; ends the process.
-[[noreturn]] void child(int what, gaze::Gaze& gaze, torch::jit::Module& module, gaze::Request& request,
-                        const std::string& model, const std::string& folder) {
-  alarm(120);  // its signal is what the parent sees of one that hangs
-  switch (what) {
-    case 0:
-      if (!balanced(gaze.stats())) _exit(1);
-      request.finish();
-      if (gaze.flush(std::chrono::milliseconds::max())) _exit(2);
-      gaze.shutdown(std::chrono::milliseconds::max());
-      _exit(balanced(gaze.stats()) ? kEnded : 3);
-    case 1:
-      module.forward(inputs());
-      std::exit(kEnded);
-    case 2:
-      gaze.begin().finish();
-      module.forward(inputs());
-      _exit(balanced(gaze.stats()) ? kEnded : 4);
-    case 3: {
-      torch::jit::Module other = torch::jit::load(model);
-      gaze::Gaze own = attach(other, folder);
-      answer(own, other, at::full({24, 32, 3}, 99, at::kByte));
-      if (!own.flush() || own.stats().written != 1) _exit(5);
-      std::exit(kEnded);
-    }
-    default:
-      _exit(kEnded);
-  }
-}
-
-int forks(torch::jit::Module& module, const std::string& model, const std::string& folder, int count) {
-  gaze::Gaze gaze = attach(module, folder);
-  gaze::Request open = gaze.begin();
-  std::atomic<bool> ended{false};
-  std::thread looks([&] {
-    while (!ended.load()) {
-      if (!balanced(gaze.stats())) std::abort();
-    }
-  });
-  std::thread works([&] {
-    torch::jit::Module own = module;
-    while (!ended.load()) {
-      answer(gaze, own, at::full({24, 32, 3}, 99, at::kByte));
-      if (!gaze.flush()) std::abort();
-    }
-  });
-  int wrong = 0;
-  for (int i = 0; i < count; ++i) {
-    const pid_t pid = fork();
-    if (pid == 0) child(i % 5, gaze, module, open, model, folder + "/of-child");
-    int status = 0;
-    waitpid(pid, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == kEnded) continue;
-    std::fprintf(stderr, "child %d that does %d ended with %#x\n", i, i % 5, static_cast<unsigned>(status));
-    ++wrong;
-  }
-  ended.store(true);
-  looks.join();
-  works.join();
-  open.finish();
-  answer(gaze, module, at::full({24, 32, 3}, 99, at::kByte));
-  if (!gaze.flush() || !balanced(gaze.stats()) || gaze.stats().in_flight != 0) ++wrong;
-  return wrong == 0 ? kEnded : 1;
-}
-
-int run(const std::string& mode, const std::string& model, const std::string& folder, int seed) {
+[[noreturn]] void run(const std::string& mode, const std::string& model, const std::string& folder, int seed) {
   at::set_num_threads(1);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   torch::jit::Module module = torch::jit::load(model);
-  if (mode == "fork") return forks(module, model, folder, seed);
-
   if (mode == "sink_exits") {
     auto* gaze = new gaze::Gaze(attach(module, folder, std::make_shared<OwnSink>(OwnSink::At::Exits)));
     answer(*gaze, module, {});
@@ -157,32 +85,19 @@ int run(const std::string& mode, const std::string& model, const std::string& fo
   for (int i = 0; i < seed % 97; ++i) module.get_method("forward").graph();
   gaze::Request open = leaked->begin();
   for (int i = 0; i < seed % 89; ++i) module.forward(inputs());
-  if (mode.starts_with("static_handle")) {
-    static gaze::Gaze kept;
-    kept = std::move(*leaked);
-  }
   if (mode == "earlier_handle") destroyed_last = std::move(*leaked);
   if (mode == "shutdown") leaked->shutdown(std::chrono::milliseconds(1));
   if (mode == "local_handle") const gaze::Gaze local = std::move(*leaked);
-  if (mode == "quick_exit") std::quick_exit(kEnded);
   if (mode == "exit_of_a_thread") std::thread([] { std::exit(kEnded); }).join();
-  if (mode.ends_with("return")) return kEnded;
   std::exit(kEnded);
 }
 
 }  // namespace
 
-#ifdef GAZE_PLUGIN
-extern "C" __attribute__((visibility("default"))) int run_host(const char* mode, const char* model, const char* folder,
-                                                               int seed) {
-  return run(mode, model, folder, seed);
-}
-#else
 int main(int argc, char** argv) {
   if (argc != 5) {
     std::fprintf(stderr, "usage: host_ends MODE MODEL FOLDER SEED\n");
     return 2;
   }
-  return run(argv[1], argv[2], argv[3], std::atoi(argv[4]));
+  run(argv[1], argv[2], argv[3], std::atoi(argv[4]));
 }
-#endif

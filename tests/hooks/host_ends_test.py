@@ -1,6 +1,6 @@
-"""Hosts that end, fork or unload us while bundles are drawn end as they meant to, and leave whole bundles or none.
+"""Hosts that end while bundles are drawn end as they meant to, and leave whole bundles or none.
 
-Usage: host_ends_test.py RUNS MODEL MODE PROGRAM [PLUGIN]
+Usage: host_ends_test.py RUNS MODEL MODE PROGRAM
 """
 import os
 import subprocess
@@ -12,16 +12,15 @@ ENDED = 7
 
 
 def main() -> int:
-    runs, model, mode, *program = sys.argv[1:]
+    runs, model, mode, program = sys.argv[1:]
     wrong, bundles = 0, 0
     for run in range(int(runs)):
         with tempfile.TemporaryDirectory() as folder:
-            # A seed for the moment of the end; of forks it is their number.
-            seed = 50 if mode == "fork" else run * 7919 % 8633
-            done = subprocess.run([*program, mode, model, folder, str(seed)], capture_output=True, timeout=280, stdin=subprocess.DEVNULL,
+            seed = run * 7919 % 8633  # for the moment of the end
+            done = subprocess.run([program, mode, model, folder, str(seed)], capture_output=True, timeout=280, stdin=subprocess.DEVNULL,
                                   env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
             names = [path.name for path in Path(folder).rglob("*") if path.is_dir()]
-            torn = [name for name in names if name.startswith(".tmp")] if mode != "quick_exit" and not mode.startswith("sink") else []
+            torn = [name for name in names if name.startswith(".tmp")] if not mode.startswith("sink") else []
             for request in Path(folder).rglob("request.json"):
                 if not request.parent.name.startswith("."):
                     bundles += 1
