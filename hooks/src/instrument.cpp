@@ -108,12 +108,23 @@ GraphFunction* replace(const Method& method) {
   if (!unit)
     throw Error("attach: expected " + method.name +
                 " to belong to a compilation unit; it was unloaded. Load the module again.");
-  method.type->unsafeRemoveMethod(method.name);
   auto* made = unit->create_function(qualified, std::move(graph), /*shouldMangle=*/true);
-  method.type->addMethod(made);
   made->setSchema(schema);
+  // Nothing is allocated between the two: the type is never without its method.
+  method.type->unsafeRemoveMethod(method.name);
+  method.type->addMethod(made);
   return torch::jit::tryToGraphFunction(*made);
 }
+
+/// Forgets what was edited, unless all of it was: the next call makes the graphs anew.
+struct Unfinished {
+  ~Unfinished() {
+    if (!whole)
+      std::for_each(methods.begin(), methods.end(), [](auto& each) { each.function->clear_optimized_graphs(); });
+  }
+  std::vector<Method>& methods;
+  bool whole = false;
+};
 
 Value* constant(Graph& graph, int64_t value) { return graph.insertConstant(value); }
 
@@ -185,6 +196,9 @@ Instrumented& instrument(torch::jit::Module& module) {
     if (has_run(*method.function)) method.function = replace(method);
   }
 
+  if (number == types.size()) types.emplace_back();
+  Unfinished edit{methods};
+
   // Then every graph is cached before any tap is placed, else callers would inline tapped callees.
   struct Cached {
     const Method* method;
@@ -232,9 +246,9 @@ Instrumented& instrument(torch::jit::Module& module) {
   }
 
   propose(made->sites);
+  edit.whole = true;
   Instrumented* result = made.release();
   publish(result);
-  if (number == types.size()) types.emplace_back();
   types[number] = module.type();
   return *result;
 }

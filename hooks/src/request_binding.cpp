@@ -50,7 +50,8 @@ void pop() noexcept {
 std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request) {
   request->thread = std::this_thread::get_id();
   const Instrumented* const instrumented = &request->recorder->instrumented;
-  lost = instrumented;
+  // An answer of the calls' own is begun by the next call anew.
+  if (!request->calls) lost = instrumented;
   auto binding = std::make_shared<Binding>();
   if (const Binding* before = top()) {
     binding->requests.reserve(before->requests.size() + 1);

@@ -3,10 +3,12 @@
 
 #include <gaze/render/bundle.hpp>
 
+#include <array>
 #include <bit>
-#include <nlohmann/json.hpp>
+#include <set>
 
 #include "files.hpp"
+#include "json_text.hpp"
 
 namespace gaze {
 namespace {
@@ -44,15 +46,16 @@ const char* dtype_name(at::ScalarType dtype) {
 
 std::string serialise_safetensors(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                                   const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  JsonText header = JsonText::object();
+  for (const auto& [name, text] : metadata) header["__metadata__"][name] = text;
+  std::set<std::string_view> names{"__metadata__"};
   std::vector<at::Tensor> contents;
   size_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
     const auto refuse = [&name = name](const std::string& text) {
       throw Error("safetensors: tensor '" + name + "': " + text, DropReason::IoError);
     };
-    if (name.empty() || header.contains(name) || name == "__metadata__") refuse("expected a name of its own.");
+    if (name.empty() || !names.insert(name).second) refuse("expected a name of its own.");
     if (!tensor.defined()) refuse("expected a tensor, got an undefined one.");
     const char* dtype = dtype_name(tensor.scalar_type());
     if (dtype == nullptr) {
@@ -61,10 +64,12 @@ std::string serialise_safetensors(const std::vector<std::pair<std::string, at::T
     }
     contents.push_back(tensor.detach().cpu().contiguous());
     const size_t end = offset + contents.back().nbytes();
-    header[name] = {{"dtype", dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    header[name] = {{"dtype", dtype},
+                    {"shape", JsonText::array_of(tensor.sizes())},
+                    {"data_offsets", JsonText::array_of(std::array{offset, end})}};
     offset = end;
   }
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string text = header.dump(-1);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const auto length = static_cast<uint64_t>(text.size());
   std::string bytes;

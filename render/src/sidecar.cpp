@@ -4,15 +4,13 @@
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "json_text.hpp"
 
 namespace gaze {
 namespace {
-
-using nlohmann::ordered_json;
-
-ordered_json finite(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
 
 const char* fit_name(Fit fit) {
   return fit == Fit::CentreCrop ? "centre_crop" : fit == Fit::Letterbox ? "letterbox" : "resize";
@@ -22,8 +20,8 @@ const char* interpolation_name(ops::Interpolation interpolation) {
   return interpolation == ops::Interpolation::Exact ? "exact" : "bilinear";
 }
 
-ordered_json flag_names(int32_t flags) {
-  ordered_json names = ordered_json::array();
+JsonText flag_names(int32_t flags) {
+  JsonText names = JsonText::array();
   if ((flags & ops::kRowNonFinite) != 0) names.push_back("non_finite");
   if ((flags & ops::kRowSum) != 0) names.push_back("row_sum");
   if ((flags & ops::kRowBeyond) != 0) names.push_back("beyond");
@@ -32,17 +30,17 @@ ordered_json flag_names(int32_t flags) {
   return names;
 }
 
-ordered_json token_list(const AttentionRecord& record, const TokenFacts& facts) {
+JsonText token_list(const AttentionRecord& record, const TokenFacts& facts) {
   const int64_t captured = record.map_tc.defined() && record.map_tc.dim() > 0 ? record.map_tc.size(0) : 0;
   const int64_t tokens = std::max(captured, static_cast<int64_t>(record.labels.size()));
   const auto value = [](const std::vector<double>& values, size_t t) {
-    return t < values.size() ? finite(values[t]) : ordered_json(nullptr);
+    return t < values.size() ? JsonText(values[t]) : JsonText(nullptr);
   };
-  ordered_json list = ordered_json::array();
+  JsonText list = JsonText::array();
   for (size_t t = 0; t < static_cast<size_t>(tokens); ++t) {
     list.push_back({{"index", t},
-                    {"text", t < record.labels.size() ? ordered_json(record.labels[t]) : ordered_json(nullptr)},
-                    {"id", t < record.token_ids.size() ? ordered_json(record.token_ids[t]) : ordered_json(nullptr)},
+                    {"text", t < record.labels.size() ? JsonText(record.labels[t]) : JsonText(nullptr)},
+                    {"id", t < record.token_ids.size() ? JsonText(record.token_ids[t]) : JsonText(nullptr)},
                     {"mass", value(facts.mass, t)},
                     {"visible_keys", value(facts.visible, t)},
                     {"flags", flag_names(t < facts.flags.size() ? facts.flags[t] : 0)}});
@@ -50,85 +48,85 @@ ordered_json token_list(const AttentionRecord& record, const TokenFacts& facts) 
   return list;
 }
 
-ordered_json frame_mass_list(const Overlay& overlay) {
+JsonText frame_mass_list(const Overlay& overlay) {
   if (overlay.frame_mass.empty()) return nullptr;
-  ordered_json list = ordered_json::array();
-  for (const double mass : overlay.frame_mass) list.push_back(finite(mass));
+  JsonText list = JsonText::array();
+  for (const double mass : overlay.frame_mass) list.push_back(JsonText(mass));
   return list;
 }
 
-void add_times(const HeardWord& word, ordered_json& facts) {
-  facts["start"] = finite(word.start_seconds);
-  facts["end"] = finite(word.end_seconds);
-  facts["confidence"] = std::isfinite(word.start_seconds) ? finite(word.confidence) : ordered_json(nullptr);
-  facts["hot_seconds"] = finite(word.hot_seconds);
+void add_times(const HeardWord& word, JsonText& facts) {
+  facts["start"] = JsonText(word.start_seconds);
+  facts["end"] = JsonText(word.end_seconds);
+  facts["confidence"] = std::isfinite(word.start_seconds) ? JsonText(word.confidence) : JsonText(nullptr);
+  facts["hot_seconds"] = JsonText(word.hot_seconds);
   facts["silence"] = word.silence;
-  facts["mass_on_padding"] = finite(word.mass_on_padding);
+  facts["mass_on_padding"] = JsonText(word.mass_on_padding);
 }
 
-ordered_json map_facts(const Written& written, bool sized) {
+JsonText map_facts(const Written& written, bool sized) {
   const Overlay& overlay = written.overlay;
   const bool hot = sized && std::isfinite(overlay.hot_x) && std::isfinite(overlay.hot_y);
-  ordered_json facts = {
-      {"file", written.file.empty() ? ordered_json(nullptr) : ordered_json(written.file)},
-      {"mass", finite(overlay.mass)},
+  JsonText facts = {
+      {"file", written.file.empty() ? JsonText(nullptr) : JsonText(written.file)},
+      {"mass", JsonText(overlay.mass)},
       {"frame_mass", frame_mass_list(overlay)},
-      {"max_lift", finite(overlay.max_lift)},
-      {"entropy", finite(overlay.entropy)},
+      {"max_lift", JsonText(overlay.max_lift)},
+      {"entropy", JsonText(overlay.entropy)},
       {"diffuse", overlay.diffuse},
-      {"range_max_lift", finite(overlay.range_max_lift)},
-      {"hot_point", hot ? ordered_json::array({overlay.hot_x, overlay.hot_y}) : ordered_json(nullptr)},
+      {"range_max_lift", JsonText(overlay.range_max_lift)},
+      {"hot_point", hot ? JsonText::array_of(std::array{overlay.hot_x, overlay.hot_y}) : JsonText(nullptr)},
       {"flags", flag_names(written.flags)}};
   if (written.heard) add_times(*written.heard, facts);
   return facts;
 }
 
-ordered_json sound_facts(const Sidecar& sidecar) {
+JsonText sound_facts(const Sidecar& sidecar) {
   if (!sidecar.sound) return nullptr;
   const SoundFacts& sound = *sidecar.sound;
-  const auto known = [](int64_t value) { return value > 0 ? ordered_json(value) : ordered_json(nullptr); };
+  const auto known = [](int64_t value) { return value > 0 ? JsonText(value) : JsonText(nullptr); };
   const bool moved = sidecar.record.style.align_to_energy;
-  return {{"seconds", finite(sound.seconds)},
-          {"start_seconds", finite(sound.start_seconds)},
+  return {{"seconds", JsonText(sound.seconds)},
+          {"start_seconds", JsonText(sound.start_seconds)},
           {"sample_rate_hz", known(sound.sample_rate_hz)},
           {"channels", known(sound.channels)},
-          {"seconds_per_key", finite(sound.seconds_per_key)},
-          {"padding", finite(sound.padding)},
+          {"seconds_per_key", JsonText(sound.seconds_per_key)},
+          {"padding", JsonText(sound.padding)},
           {"windows", std::max<size_t>(1, sidecar.record.windows.size())},
           {"aligned", moved ? "attention, moved to the sound's energy" : "attention"}};
 }
 
-ordered_json word_list(const Sidecar& sidecar) {
-  ordered_json list = ordered_json::array();
+JsonText word_list(const Sidecar& sidecar) {
+  JsonText list = JsonText::array();
   for (const Written& written : sidecar.words) {
     const Word& word = written.overlay.word;
-    ordered_json entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
-    entry.update(map_facts(written, sidecar.width > 0));
+    JsonText entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
+    entry.append(map_facts(written, sidecar.width > 0));
     list.push_back(std::move(entry));
   }
   return list;
 }
 
-ordered_json gate_of(const SiteUse& site) {
+JsonText gate_of(const SiteUse& site) {
   if (!site.gated) return nullptr;
-  return site.gate ? finite(*site.gate) : ordered_json("not constant");
+  return site.gate ? JsonText(*site.gate) : JsonText("not constant");
 }
 
-ordered_json site_list(const std::vector<SiteUse>& sites) {
-  ordered_json list = ordered_json::array();
+JsonText site_list(const std::vector<SiteUse>& sites) {
+  JsonText list = JsonText::array();
   for (const SiteUse& site : sites) {
     list.push_back(
         {{"name", site.name},
          {"kind", site.kind},
          {"heads", site.heads},
          {"calls", site.calls},
-         {"chosen_heads", site.chosen_heads.empty() ? ordered_json(nullptr) : ordered_json(site.chosen_heads)},
+         {"chosen_heads", site.chosen_heads.empty() ? JsonText(nullptr) : JsonText::array_of(site.chosen_heads)},
          {"gate", gate_of(site)}});
   }
   return list;
 }
 
-ordered_json through_facts(const AttentionRecord& record) {
+JsonText through_facts(const AttentionRecord& record) {
   if (!record.through) return nullptr;
   return {{"sites", site_list(record.through->sites)},
           {"reduce", record.through->rollout ? "rollout" : "mean"},
@@ -146,7 +144,7 @@ const char* order_name(CellOrder order) {
 }
 
 // What the geometry does not have is left out of its facts.
-void add_parts(const Geometry& geometry, ordered_json& facts) {
+void add_parts(const Geometry& geometry, JsonText& facts) {
   if (geometry.tiles) {
     const Tiles& tiles = *geometry.tiles;
     facts["tiles"] = {{"rows", tiles.rows},
@@ -175,47 +173,44 @@ void add_parts(const Geometry& geometry, ordered_json& facts) {
                       {"trailing", video.trailing}};
   }
   if (geometry.spans.empty()) return;
-  facts["spans"] = ordered_json::array();
+  facts["spans"] = JsonText::array();
   for (const KeySpan& span : geometry.spans) {
     facts["spans"].push_back({{"first_key", span.first_key}, {"keys", span.keys}});
   }
   facts["picture"] = std::max<int64_t>(geometry.picture, 0);
 }
 
-ordered_json geometry_facts(const Geometry& geometry) {
-  ordered_json facts = {{"kind", kind_name(geometry)},
-                        {"rows", geometry.rows},
-                        {"cols", geometry.cols},
-                        {"leading", geometry.leading},
-                        {"trailing", geometry.trailing},
-                        {"first_key", geometry.first_key},
-                        {"fit", fit_name(geometry.fit)},
-                        {"input_width", geometry.input_width},
-                        {"input_height", geometry.input_height},
-                        {"resize_shorter", geometry.resize_shorter},
-                        {"patch", geometry.patch},
-                        {"merge", geometry.merge},
-                        {"order", order_name(geometry.order)},
-                        {"window_rows", geometry.window_rows},
-                        {"window_cols", geometry.window_cols},
-                        {"row_end", geometry.row_end},
-                        {"last_row_end", geometry.last_row_end},
-                        {"unpad", geometry.unpad},
-                        {"cut_rows", geometry.cut_rows},
-                        {"cut_cols", geometry.cut_cols}};
+JsonText geometry_facts(const Geometry& geometry) {
+  JsonText facts = {{"kind", kind_name(geometry)},
+                    {"rows", geometry.rows},
+                    {"cols", geometry.cols},
+                    {"leading", geometry.leading},
+                    {"trailing", geometry.trailing},
+                    {"first_key", geometry.first_key},
+                    {"fit", fit_name(geometry.fit)},
+                    {"input_width", geometry.input_width},
+                    {"input_height", geometry.input_height},
+                    {"resize_shorter", geometry.resize_shorter},
+                    {"patch", geometry.patch},
+                    {"merge", geometry.merge},
+                    {"order", order_name(geometry.order)},
+                    {"window_rows", geometry.window_rows},
+                    {"window_cols", geometry.window_cols},
+                    {"row_end", geometry.row_end},
+                    {"last_row_end", geometry.last_row_end},
+                    {"unpad", geometry.unpad},
+                    {"cut_rows", geometry.cut_rows},
+                    {"cut_cols", geometry.cut_cols}};
   add_parts(geometry, facts);
   return facts;
 }
 
-ordered_json style_facts(const Style& style) {
-  return {{"interpolation", interpolation_name(style.interpolation)},
-          {"alpha_max", finite(style.blend.alpha_max)},
-          {"alpha_start", finite(style.blend.alpha_start)},
-          {"percentile", finite(style.normalise.percentile)},
-          {"per_map_min_max", style.normalise.per_map_min_max},
-          {"contour", style.contour},
-          {"contour_share", finite(style.contour_share)},
-          {"align_to_energy", style.align_to_energy}};
+JsonText style_facts(const Style& style) {
+  return {
+      {"interpolation", interpolation_name(style.interpolation)}, {"alpha_max", JsonText(style.blend.alpha_max)},
+      {"alpha_start", JsonText(style.blend.alpha_start)},         {"percentile", JsonText(style.normalise.percentile)},
+      {"per_map_min_max", style.normalise.per_map_min_max},       {"contour", style.contour},
+      {"contour_share", JsonText(style.contour_share)},           {"align_to_energy", style.align_to_energy}};
 }
 
 }  // namespace
@@ -253,7 +248,7 @@ std::string describe_choices(const AttentionRecord& record, bool sinks_subtracte
 
 std::string write_json(const Sidecar& sidecar) {
   const AttentionRecord& record = sidecar.record;
-  ordered_json root;
+  JsonText root;
   root["gaze_request"] = 1;
   root["gaze_version"] = GAZE_VERSION;
   root["request_id"] = record.request_id;
@@ -278,20 +273,21 @@ std::string write_json(const Sidecar& sidecar) {
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
   root["sinks"] = {{"requested", record.style.normalise.subtract_sinks}, {"subtracted", sidecar.sinks_subtracted}};
-  root["range_max_lift"] = sidecar.measured ? finite(sidecar.range_max_lift) : ordered_json(nullptr);
+  root["range_max_lift"] = sidecar.measured ? JsonText(sidecar.range_max_lift) : JsonText(nullptr);
   root["colormap"] = name(record.style.colormap);
   root["style"] = style_facts(record.style);
-  root["summary"] = sidecar.measured ? map_facts(sidecar.summary, sidecar.width > 0) : ordered_json(nullptr);
+  root["summary"] = sidecar.measured ? map_facts(sidecar.summary, sidecar.width > 0) : JsonText(nullptr);
   root["words"] = word_list(sidecar);
   root["tokens"] = token_list(record, sidecar.tokens);
   root["tokens_dropped"] = record.tokens_dropped;
-  root["drops"] = record.drops.empty() ? ordered_json::object() : ordered_json(record.drops);
-  root["timings_ms"] = ordered_json::object();
-  for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = finite(milliseconds);
-  root["timings_ms"]["render"] = finite(sidecar.render_ms);
-  root["files"] = sidecar.files;
+  root["drops"] = JsonText::object();
+  for (const auto& [reason, count] : record.drops) root["drops"][reason] = count;
+  root["timings_ms"] = JsonText::object();
+  for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = JsonText(milliseconds);
+  root["timings_ms"]["render"] = JsonText(sidecar.render_ms);
+  root["files"] = JsonText::array_of(sidecar.files);
   root["note"] = evidence_note(record);
-  return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return root.dump(2) + "\n";
 }
 
 }  // namespace gaze

@@ -4,21 +4,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
+#include "json_text.hpp"
 #include "utf8.hpp"
 
 namespace gaze {
 namespace {
 
-using nlohmann::ordered_json;
 using Milliseconds = int64_t;
 
-ordered_json finite(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
-
-ordered_json rounded(double seconds) { return finite(std::round(seconds * 1000) / 1000); }
+JsonText rounded(double seconds) { return JsonText(std::round(seconds * 1000) / 1000); }
 
 Milliseconds milliseconds(double seconds) {
   constexpr double kMost = 1e9;  // seconds; some 30 years
@@ -94,24 +91,24 @@ std::vector<Interval> tiled(const std::vector<Interval>& words, Milliseconds beg
 }  // namespace
 
 std::string words_json(const Hearing& hearing) {
-  ordered_json words = ordered_json::array();
+  JsonText words = JsonText::array();
   for (const HeardWord& heard : hearing.words) {
     words.push_back({{"text", heard.word.text},
                      {"start", rounded(heard.start_seconds)},
                      {"end", rounded(heard.end_seconds)},
-                     {"confidence", finite(heard.confidence)},
+                     {"confidence", JsonText(heard.confidence)},
                      {"silence", heard.silence},
                      {"diffuse", heard.diffuse},
-                     {"mass", finite(heard.mass)},
-                     {"mass_on_padding", finite(heard.mass_on_padding)},
+                     {"mass", JsonText(heard.mass)},
+                     {"mass_on_padding", JsonText(heard.mass_on_padding)},
                      {"hot", rounded(heard.hot_seconds)}});
   }
-  const ordered_json root = {{"gaze_words", 1},
-                             {"start", finite(hearing.start_seconds)},
-                             {"seconds", finite(hearing.seconds)},
-                             {"seconds_per_key", finite(hearing.seconds_per_key)},
-                             {"words", std::move(words)}};
-  return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  const JsonText root = {{"gaze_words", 1},
+                         {"start", JsonText(hearing.start_seconds)},
+                         {"seconds", JsonText(hearing.seconds)},
+                         {"seconds_per_key", JsonText(hearing.seconds_per_key)},
+                         {"words", std::move(words)}};
+  return root.dump(2) + "\n";
 }
 
 std::string words_vtt(const Hearing& hearing) {

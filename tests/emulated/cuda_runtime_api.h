@@ -8,8 +8,9 @@
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated error"; }
 inline const char* cudaGetErrorString(cudaError_t) { return "as the test asked"; }
 
-inline cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-  *status = emulated::runtime.capture_status;
+inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const bool records = stream != nullptr && stream == emulated::runtime.recording;
+  *status = records ? cudaStreamCaptureStatusActive : emulated::runtime.capture_status;
   if (emulated::runtime.capture_error != cudaSuccess) emulated::runtime.last_error = emulated::runtime.capture_error;
   return emulated::runtime.capture_error;
 }

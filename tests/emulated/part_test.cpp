@@ -67,10 +67,10 @@ CATCH_TEST_CASE("callers of one stream whose launches interleave get what each g
   };
   for (const std::string& op : kOps) {
     for (const std::string& other : kOps) {
-      // As long, shorter, and so long that memory for it is not there yet.
-      for (const int64_t keys : {90, 40, 700}) {
+      // Shorter, and so long that memory for it is not there yet.
+      for (const int64_t keys : {40, 400}) {
         const at::Tensor want = alone(op, 90, 1), want_other = alone(other, keys, 2);
-        for (int at = 1; at <= 4; ++at) {
+        for (int at = 2; at <= 3; ++at) {
           CATCH_CAPTURE(op, other, keys, at);
           Caller first(op, 90, 1), second(other, keys, 2);
           int launch = 0;

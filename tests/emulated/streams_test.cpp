@@ -93,9 +93,11 @@ enum class Middle { Nothing, Reorder, Window };
 
 /// One request of two rows. Without `streams` on the processor.
 std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, Middle middle,
-                                            const std::vector<c10::Stream>& streams) {
+                                            const std::vector<c10::Stream>& streams,
+                                            const std::function<void()>& before_finish = nullptr) {
   torch::jit::Module module("streams");
   for (const char* name : {"resampler", "decoder"}) {
+    if (form.code != kThrough) break;
     torch::jit::Module part(name);
     part.define(kAttention);
     module.register_module(name, part);
@@ -138,6 +140,7 @@ std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, 
       });
     }
   }
+  if (before_finish) before_finish();
   on(plan.finish, [&] { request->finish(); });
   CATCH_REQUIRE(gaze.flush());
   std::vector<gaze::AttentionRecord> records = sink->records();
@@ -201,6 +204,32 @@ CATCH_TEST_CASE("streams: the host waits for none, and one stream alone costs no
       // Four tensors of each record are read by the test.
       CATCH_CHECK(fake::log().synchronous - before.synchronous == 4 * static_cast<int64_t>(records.size()));
       CATCH_CHECK((fake::log().record_streams == before.record_streams) == one);
+    }
+  }
+}
+
+CATCH_TEST_CASE(
+    "streams: of one that records by the time a request ends the capture ends, and it records nothing of it") {
+  emulated::Runtime& cuda = emulated_part();
+  for (const Form& form : kForms) {
+    for (const int called : {0, 1}) {
+      CATCH_CAPTURE(form.name, called);
+      const std::vector<c10::Stream> streams = two_streams();
+      // Where the calls were, or where the request is finished.
+      const Plan plan{"", {called, called, called, called}, called, 1 - called};
+      int64_t launches = 0;
+      fake::Log before;
+      const auto records = captured(form, plan, Middle::Nothing, streams, [&] {
+        fake::run_all();
+        cuda.recording = reinterpret_cast<cudaStream_t>(streams[1].id());
+        cuda.launch = [&](const emulated::Runtime::Work&) { ++launches; };
+        before = fake::log();
+      });
+      cuda.recording = nullptr;
+      CATCH_REQUIRE(records.size() == 2);
+      for (const auto& record : records) CATCH_CHECK(record.error_reason == gaze::DropReason::StreamCapturing);
+      CATCH_CHECK(launches == 0);
+      CATCH_CHECK(fake::log().allocations == before.allocations);
     }
   }
 }

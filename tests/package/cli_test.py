@@ -155,7 +155,6 @@ def hostile_pickles() -> dict[str, bytes]:
         "size negative": arguments(QUERY, tensor((1, 1, -6, 4), (24, 24, 4, 1)), KEYS),
         "strides beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 2**28, 1)), KEYS),
         "strides overflow": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 2**62, 2**62)), KEYS),
-        "stride negative": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, -4, 1)), KEYS),
         "offset beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=1), KEYS),
         "offset far beyond": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=2**40), KEYS),
         "offset negative": arguments(QUERY, tensor((1, 1, 6, 4), (24, 24, 4, 1), offset=-1), KEYS),
@@ -471,7 +470,7 @@ def overlay_settings_from_the_environment():
     expect(done.returncode == 0 and len(done.stderr.splitlines()) == 1, done.stderr)
     expect("GAZE_COLORMAP" in done.stderr and "banana" in done.stderr and "turbo" in done.stderr, done.stderr)
     refused(*run, "--out", "none", says=("GAZE_HEADS", "banana", "weighted"), GAZE_HEADS="banana")
-    refused(*run, "--out", "none", says=("GAZE_HEADS", "one:9"), GAZE_HEADS="one:9")
+    refused(*run, "--out", "none", says=("GAZE_HEADS", "got 9"), GAZE_HEADS="one:9")
     expect(not Path("none").exists(), "what limits is not guessed")
     refused(*run, says=("GAZE_DISABLED",), GAZE_DISABLED="1")
 

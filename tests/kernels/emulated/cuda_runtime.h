@@ -58,6 +58,7 @@ struct Runtime {
   cudaError_t last_error = cudaSuccess;
   cudaError_t capture_error = cudaSuccess;  ///< the answer of cudaStreamIsCapturing, and its status
   cudaStreamCaptureStatus capture_status = cudaStreamCaptureStatusNone;
+  cudaStream_t recording = nullptr;  ///< a stream that records a CUDA graph, whatever the answer for others is
   struct Exchange {
     std::thread::id thread;
     int device;

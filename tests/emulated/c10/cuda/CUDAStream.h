@@ -9,7 +9,7 @@ namespace c10::cuda {
 
 struct CUDAStream {
   operator Stream() const { return current; }
-  cudaStream_t stream() const { return nullptr; }
+  cudaStream_t stream() const { return reinterpret_cast<cudaStream_t>(current.id()); }
   Stream current;
 };
 
