@@ -21,6 +21,7 @@
 #include "graph_gates.hpp"
 #include "graph_loops.hpp"
 #include "graph_walk.hpp"
+#include "torch_compat.hpp"
 
 namespace gaze {
 namespace {
@@ -669,7 +670,7 @@ void propose(std::vector<Site>& sites) {
 SiteReport find_sites(const Module& module) {
   SiteReport report;
   try {
-    torch::jit::GraphOptimizerEnabledGuard optimise(true);
+    const OptimiseGraphs optimise;
     const ModuleTree tree(module);
     std::map<std::string, size_t> index;
     std::set<std::string> reported;

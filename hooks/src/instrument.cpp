@@ -176,7 +176,7 @@ Instrumented& instrument(torch::jit::Module& module) {
   check_number(static_cast<int64_t>(number));
   register_tap_ops();
 
-  torch::jit::GraphOptimizerEnabledGuard optimise(true);
+  const OptimiseGraphs optimise;
   const ModuleTree tree(module);
   const AutocastState restore;
   auto made = std::make_unique<Instrumented>();

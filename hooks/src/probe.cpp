@@ -21,6 +21,7 @@
 #include "probe_profile.hpp"
 #include "probe_verdict.hpp"
 #include "tap_ops.hpp"
+#include "torch_compat.hpp"
 
 namespace gaze {
 namespace {
@@ -84,7 +85,7 @@ class WatchedMethod {
     stack_.insert(stack_.end(), arguments.begin(), arguments.end());
     function->getSchema().checkAndNormalizeInputs(stack_, {});
 
-    const torch::jit::GraphOptimizerEnabledGuard optimise(true);
+    const OptimiseGraphs optimise;
     const auto graph = function->optimized_graph()->copy();
     inline_forks(*graph);
     each_node(graph->block(), [](Node* node) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <array>
 #include <optional>
@@ -27,5 +28,26 @@ inline bool has_run(torch::jit::GraphFunction& function) {
   }
   return false;
 }
+
+/// Graphs are optimised while it lives, as torch's own guard does, which ends the process when memory is gone: it
+/// allocates in its destructor. Here nothing is set where nothing changes.
+class OptimiseGraphs {
+ public:
+  OptimiseGraphs() : before_(torch::jit::getGraphExecutorOptimize()) {
+    if (!before_) torch::jit::setGraphExecutorOptimize(true);
+  }
+  ~OptimiseGraphs() {
+    if (before_) return;
+    try {
+      torch::jit::setGraphExecutorOptimize(false);
+    } catch (...) {  // graphs of this thread stay optimised
+    }
+  }
+  OptimiseGraphs(const OptimiseGraphs&) = delete;
+  OptimiseGraphs& operator=(const OptimiseGraphs&) = delete;
+
+ private:
+  const bool before_;
+};
 
 }  // namespace gaze
