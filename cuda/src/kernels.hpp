@@ -19,8 +19,8 @@ enum RowFlag : std::int32_t { kRowNonFinite = 1, kRowSum = 2, kRowFullyMasked = 
 enum class Colormap : std::int32_t { Turbo, Inferno, Viridis, Cividis, Gray, Diverging };
 
 /// Many models mask with the lowest finite number of the dtype (fp16: -65504) instead of -infinity. No score makes
-/// up for this much, so a key whose score is no higher is not counted as visible, as its weight of 0 is not when weights
-/// are given. gaze::ops::kAsGoodAsMasked to callers.
+/// up for this much, so a key whose score is no higher is not counted as visible, as its weight of 0 is not when
+/// weights are given. gaze::ops::kAsGoodAsMasked to callers.
 constexpr float kAsGoodAsMasked = -1e4f;
 
 struct Reduction {

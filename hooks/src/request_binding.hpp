@@ -32,7 +32,8 @@ inline constexpr size_t kMaxBound = 1024;
 /// From now on the newest of this thread, and of what it forks, until it is closed. Cost: a few allocations, and one
 /// look at each open request of the thread.
 /// @return what had to give way, closed; null: nothing
-/// @throws std::bad_alloc; where it is the host's request, calls of the module are then not captured on this thread until
+/// @throws std::bad_alloc; where it is the host's request, calls of the module are then not captured on this thread
+/// until
 ///         another is bound: they are for no other request either
 std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request);
 /// Closes it: no call finds it any more. Any thread.
