@@ -6,6 +6,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <gaze/gaze.hpp>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
@@ -33,6 +34,29 @@ class OwnSink : public gaze::Sink {
  private:
   At at_;
   std::promise<void> entered_;
+};
+
+/// Writes bundles, and tells how many were begun.
+class CountedBundles : public gaze::Sink {
+ public:
+  explicit CountedBundles(const std::string& folder) : bundles_(options(folder)) {}
+  void consume(const gaze::AttentionRecord& record) override {
+    ++begun_;
+    begun_.notify_all();
+    bundles_.consume(record);
+  }
+  void wait_for(int count) {
+    for (int begun = begun_.load(); begun < count; begun = begun_.load()) begun_.wait(begun);
+  }
+
+ private:
+  static gaze::BundleOptions options(const std::string& folder) {
+    gaze::BundleOptions made;
+    made.out_dir = folder;
+    return made;
+  }
+  gaze::BundleSink bundles_;
+  std::atomic<int> begun_{0};
 };
 
 std::vector<c10::IValue> inputs() { return {at::ones({1, 2, 16}), at::ones({1, 6, 16})}; }
@@ -79,11 +103,12 @@ void answer(gaze::Gaze& gaze, torch::jit::Module& module, const at::Tensor& pict
   }
 
   const at::Tensor picture_hwc = at::arange(240 * 320 * 3, at::kInt).remainder(251).to(at::kByte).view({240, 320, 3});
-  auto* leaked = new gaze::Gaze(attach(module, folder));
+  auto bundles = std::make_shared<CountedBundles>(folder);
+  auto* leaked = new gaze::Gaze(attach(module, folder, bundles));
   for (int i = 0; i < 12; ++i) answer(*leaked, module, picture_hwc);
+  const gaze::Request open = leaked->begin();
   // The end meets another moment of the drawing in every run.
-  for (int i = 0; i < seed % 97; ++i) module.get_method("forward").graph();
-  gaze::Request open = leaked->begin();
+  bundles->wait_for(1 + seed % 4);
   for (int i = 0; i < seed % 89; ++i) module.forward(inputs());
   if (mode == "earlier_handle") destroyed_last = std::move(*leaked);
   if (mode == "shutdown") leaked->shutdown(std::chrono::milliseconds(1));
