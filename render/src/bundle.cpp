@@ -13,6 +13,7 @@
 #include "bundle_parts.hpp"
 #include "frames.hpp"
 #include "image_codec.hpp"
+#include "opencv_part.hpp"
 #include "page_memory.hpp"
 #include "safetensors.hpp"
 #include "sheet.hpp"
@@ -196,6 +197,7 @@ struct BundleSink::Impl {
 BundleSink::BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring)
     : impl_(new Impl{std::move(options), std::move(ring), {}, {}, {}}) {
   impl_->options.out_dir = absolute(impl_->options.out_dir);
+  if (impl_->options.delivery == Delivery::Frame) open_opencv_part();
 }
 BundleSink::~BundleSink() = default;
 

@@ -4,17 +4,22 @@
 namespace gaze {
 namespace {
 
+const ops::Part<OpencvPart>& opened() {
+  static const auto* const part =  // leaked: used until the last thread ends
+      new ops::Part<OpencvPart>(ops::open_part<OpencvPart>(reinterpret_cast<const void*>(&opened)));
+  return *part;
+}
+
 /// @param what       begins the error text
 /// @param otherwise  what to do without it
 const OpencvPart& opencv_part(const std::string& what, const char* otherwise, DropReason reason) {
-  static const auto* const part =  // leaked: used until the last thread ends
-      new ops::Part<OpencvPart>(ops::open_part<OpencvPart>(reinterpret_cast<const void*>(&opencv_part)));
-  if (part->table == nullptr) {
-    throw Error(what + ": expected Gaze's OpenCV part, got: " + part->problem +
+  const ops::Part<OpencvPart>& part = opened();
+  if (part.table == nullptr) {
+    throw Error(what + ": expected Gaze's OpenCV part, got: " + part.problem +
                     ". Install OpenCV and a Gaze built with -DGAZE_WITH_OPENCV=ON, or " + otherwise + ".",
                 reason);
   }
-  return *part->table;
+  return *part.table;
 }
 
 const OpencvPart& drawing_part(const std::string& what) {
@@ -22,6 +27,13 @@ const OpencvPart& drawing_part(const std::string& what) {
 }
 
 }  // namespace
+
+void open_opencv_part() noexcept {
+  try {
+    (void)opened();
+  } catch (...) {  // tried again, and told, when it is needed
+  }
+}
 
 at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
   return opencv_part(what, "give the picture as a tensor", DropReason::DecodeFailed)

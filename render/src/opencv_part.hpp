@@ -20,4 +20,8 @@ struct OpencvPart : ops::PartTag {
   decltype(&gaze::draw_sound) draw_sound;
 };
 
+/// Opens the part where it is there; without effect later on. For set-up: a process that ends while a thread is loading
+/// a library destroys what that library has just made, and dies of it.
+void open_opencv_part() noexcept;
+
 }  // namespace gaze
