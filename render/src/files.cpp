@@ -19,6 +19,8 @@
 #include <system_error>
 #include <utility>
 
+#include "utf8.hpp"
+
 namespace gaze::files {
 namespace {
 
@@ -196,7 +198,7 @@ int Descriptor::release() noexcept { return std::exchange(fd_, -1); }
 
 std::string read(const std::string& path, const std::string& what, size_t limit) {
   const auto refuse = [&](const std::string& got) {
-    throw Error(what + " '" + path + "': expected a readable file, got: " + got + ". Correct the path.",
+    throw Error(what + " '" + excerpt(path, 1000) + "': expected a readable file, got: " + got + ". Correct the path.",
                 DropReason::DecodeFailed);
   };
   const Descriptor file(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));

@@ -8,6 +8,7 @@
 
 #include "files.hpp"
 #include "profile_geometry.hpp"
+#include "utf8.hpp"
 
 namespace gaze {
 namespace {
@@ -216,14 +217,15 @@ json parse(const std::string& text, const std::string& source) {
   try {
     document = json::parse(text, watch);
   } catch (const json::exception& error) {
-    throw Error(source + ": expected JSON, got: " + error.what() + ".");
+    throw Error(source + ": expected JSON, got: " + excerpt(error.what(), 240) + ".");
   }
-  if (!duplicate.empty()) throw Error(source + ": " + duplicate + ": expected each field once, got it twice.");
+  if (!duplicate.empty())
+    throw Error(source + ": " + excerpt(duplicate, 60) + ": expected each field once, got it twice.");
   return document;
 }
 
 std::vector<std::string> read_vocabulary(const std::string& path) {
-  const std::string source = "vocabulary '" + path + "'";
+  const std::string source = "vocabulary '" + excerpt(path, 1000) + "'";
   const json document = parse(files::read(path, "vocabulary", kMaxVocabularyBytes), source);
   const char* key = !document.is_object() ? nullptr : document.contains("tokens") ? "tokens" : "words";
   const bool wrapped = key != nullptr && document.contains(key);

@@ -71,7 +71,8 @@ class Field {
 
   [[nodiscard]] bool has(const char* key) const { return value_.contains(key); }
   [[nodiscard]] Field at(const std::string& key) const {
-    return {value_.at(key), source_, path_.empty() ? key : path_ + "." + key};
+    const std::string name = excerpt(key, 60);
+    return {value_.at(key), source_, path_.empty() ? name : path_ + "." + name};
   }
   [[nodiscard]] Field at(size_t index) const {
     return {value_.at(index), source_, path_ + "[" + std::to_string(index) + "]"};

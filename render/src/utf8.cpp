@@ -47,4 +47,8 @@ std::string one_line(std::string_view bytes) {
   return line;
 }
 
+std::string excerpt(std::string_view text, size_t most) {
+  return one_line(beginning(text, most)) + (text.size() > most ? "..." : "");
+}
+
 }  // namespace gaze

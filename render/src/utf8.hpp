@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "for_parts.hpp"
@@ -24,5 +25,9 @@ GAZE_FOR_PARTS Utf8 decode_utf8(std::string_view bytes);
 
 /// As much of a text as `most` bytes hold without cutting a character.
 GAZE_FOR_PARTS std::string_view beginning(std::string_view text, size_t most) noexcept;
+
+/// A text of somebody else's for a message: in one line, and where it has more than `most` bytes cut there and followed
+/// by "...".
+GAZE_FOR_PARTS std::string excerpt(std::string_view text, size_t most);
 
 }  // namespace gaze

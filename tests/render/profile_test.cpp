@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/profile.hpp>
+#include <gaze/render/text.hpp>
 
 #include "records.hpp"
 
@@ -348,4 +349,34 @@ CATCH_TEST_CASE("profile: of a value that is refused its beginning is shown, how
   CATCH_CHECK(shown(keys + "}").size() == 61);
   CATCH_CHECK(shown("[\"" + text + "\"]") == "[\"" + std::string(55, 'x') + "....");
   CATCH_CHECK(shown("{\"" + text + "\": 1}") == "{\"" + std::string(55, 'x') + "....");
+}
+
+CATCH_TEST_CASE("profile: whatever was typed, and however much of it, the refusal is one short line") {
+  const std::string fillers[] = {std::string(3'000'000, 'x'), std::string(300'000, '\x01'),
+                                 std::string(300'000, '\xFF')};
+  for (const std::string& filler : fillers) {
+    // As it stands, escaped where JSON wants that, and where a number or a word should be.
+    std::string escaped;
+    for (int i = 0; i < 50'000; ++i) escaped += filler[0] == 'x' ? "x" : "\\u0001\\n\\\"";
+    const std::string texts[] = {
+        filler,
+        "\"" + filler,
+        with("\"" + filler + "\": 1"),
+        with("\"" + escaped + "\": 1"),
+        with("\"geometry\": {\"" + escaped + "\": 1}"),
+        with("\"image\": {\"argument\": {\"" + escaped + "\": -1}}"),
+        with("\"name\": {\"" + escaped + "\": 1}"),
+        with("\"" + escaped + "\": 1, \"" + escaped + "\": 1"),
+        with("\"name\": \"" + escaped + "\", \"layers\": " + filler),
+        with("\"layers\": " + std::string(500'000, '1')),
+        with("\"tokens\": {\"vocabulary\": \"" + escaped + "\"}"),
+        with("\"heads\": {\"reduce\": \"" + escaped + "\"}"),
+    };
+    for (const std::string& text : texts) {
+      const std::string told = refused(text);
+      CATCH_CHECK(told.size() < 4096);
+      CATCH_CHECK_THAT(told, Catch::Matchers::StartsWith("profile: ") || Catch::Matchers::StartsWith("vocabulary '"));
+      CATCH_CHECK(told == gaze::one_line(told));
+    }
+  }
 }
