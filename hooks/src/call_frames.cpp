@@ -127,7 +127,7 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
 
 void bind_newest(const std::shared_ptr<BoundRequest>& request) {
   const std::shared_ptr<BoundRequest> oldest = bind(request);
-  if (!oldest) return;
+  if (!oldest || oldest->recorder->forked()) return;
   if (oldest->calls) oldest->calls->end();
   if (oldest->captured == nullptr) return unbind(*oldest);
   oldest->captured->discard(DropReason::HostBudget);
@@ -157,7 +157,7 @@ std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t met
       }
     }
     const std::shared_ptr<Recorder> recorder = instrumented->recorder();
-    if (!recorder || !recorder->active.load(std::memory_order_acquire)) return nullptr;
+    if (!recorder || !recorder->live()) return nullptr;
     return open_unasked(recorder, method, recorder->sample());
   } catch (...) {  // counted where it happened
   }
@@ -165,9 +165,10 @@ std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t met
 }
 
 void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
+  if (entered->recorder->forked()) return;  // the parent ends it
   BoundRequest& bound = last_of(entered);
   if (!bound.calls->running()) return;
-  if (bound.calls->alone || !bound.recorder->active.load(std::memory_order_acquire)) {
+  if (bound.calls->alone || !bound.recorder->live()) {
     close(bound);
   } else {
     bound.calls->pause(AnswerCalls::Clock::now());
@@ -175,6 +176,7 @@ void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
 }
 
 void abandon_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
+  if (entered->recorder->forked()) return;
   BoundRequest& bound = last_of(entered);
   if (!bound.calls->running() || !bound.calls->end()) return;
   if (bound.captured == nullptr) return unbind(bound);

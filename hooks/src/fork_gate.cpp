@@ -2,8 +2,7 @@
 #include "fork_gate.hpp"
 
 #include <pthread.h>
-
-#include <atomic>
+#include <gaze/render/status.hpp>
 
 namespace gaze {
 namespace {
@@ -26,5 +25,20 @@ void watch_forks() {
 
 std::mutex& fork_gate() noexcept { return gate; }
 int fork_generation() noexcept { return generation.load(); }
+
+void SetUpMutex::lock() {
+  if (const int holder = holder_.load(); holder != kNobody && holder != fork_generation()) {
+    throw Error(
+        "attach: expected a process that was not forked while another thread attached or probed, got such a child. "
+        "Attach before fork(), or call exec() after it.");
+  }
+  mutex_.lock();
+  holder_.store(fork_generation());
+}
+
+void SetUpMutex::unlock() noexcept {
+  holder_.store(kNobody);
+  mutex_.unlock();
+}
 
 }  // namespace gaze

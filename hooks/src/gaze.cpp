@@ -87,7 +87,9 @@ Request& Request::operator=(Request&& other) noexcept {
   return *this;
 }
 Request::~Request() { close(); }
-RequestState* Request::captured() const noexcept { return bound_ ? bound_->captured : nullptr; }
+RequestState* Request::captured() const noexcept {
+  return bound_ && !bound_->recorder->forked() ? bound_->captured : nullptr;
+}
 void Request::close() noexcept {
   if (RequestState* state = captured()) {
     state->discard();
@@ -131,7 +133,7 @@ Gaze& Gaze::operator=(Gaze&& other) noexcept {
 }
 Gaze::~Gaze() { shutdown(); }
 
-bool Gaze::enabled() const noexcept { return recorder_ && recorder_->active.load(); }
+bool Gaze::enabled() const noexcept { return recorder_ && recorder_->live(); }
 
 Request Gaze::begin(RequestSpec spec) noexcept {
   if (!enabled()) return {};
@@ -185,12 +187,14 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
 Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }
 
 bool Gaze::flush(std::chrono::milliseconds timeout) noexcept {
-  if (recorder_) recorder_->held->finish();
-  return !recorder_ || !recorder_->worker || recorder_->worker->flush(timeout);
+  if (!recorder_) return true;
+  if (recorder_->forked()) return false;
+  recorder_->held->finish();
+  return !recorder_->worker || recorder_->worker->flush(timeout);
 }
 
 void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
-  if (!recorder_) return;
+  if (!recorder_ || recorder_->forked()) return;
   recorder_->active.store(false);
   recorder_->instrumented.release(recorder_.get());
   recorder_->held->finish();

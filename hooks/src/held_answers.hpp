@@ -3,9 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <list>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 #include "answer_calls.hpp"
 
@@ -30,8 +29,8 @@ class HeldAnswers {
   template <typename Ends>
   void finish_those(const Ends& ends, void (RequestState::*finish)() noexcept) noexcept;
 
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<RequestState>> held_;
+  using Held = std::list<std::shared_ptr<RequestState>>;
+  Held held_;  // behind the fork gate
 };
 
 }  // namespace gaze

@@ -11,6 +11,7 @@
 #include <set>
 #include <vector>
 
+#include "fork_gate.hpp"
 #include "graph_sites.hpp"
 #include "tap_ops.hpp"
 #include "torch_compat.hpp"
@@ -25,7 +26,7 @@ using torch::jit::Node;
 using torch::jit::Value;
 using torch::jit::WithInsertPoint;
 
-std::mutex registry_mutex;
+SetUpMutex registry_mutex;
 
 /// By number. The type is held weakly: an address may be used again for another model's type.
 std::vector<std::weak_ptr<c10::ClassType>>& instrumented_types() {
@@ -166,7 +167,7 @@ void place_frame(Graph& graph, int64_t id) {
 }  // namespace
 
 Instrumented& instrument(torch::jit::Module& module) {
-  const std::lock_guard<std::mutex> lock(registry_mutex);
+  const std::lock_guard<SetUpMutex> lock(registry_mutex);
   auto& types = instrumented_types();
   size_t number = types.size();
   for (size_t i = 0; i < types.size(); ++i) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 
+#include "fork_gate.hpp"
 #include "recorder.hpp"
 
 namespace gaze {
@@ -17,20 +18,24 @@ std::array<std::atomic<Instrumented*>, kMaxInstrumented> registry{};
 }  // namespace
 
 std::shared_ptr<Recorder> Instrumented::recorder() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(fork_gate());
   return recorder_.lock();
 }
 
 bool Instrumented::claim(const std::shared_ptr<Recorder>& recorder) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!recorder_.expired()) return false;
+  std::shared_ptr<Recorder> before;  // may be destroyed here, without the lock
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  before = recorder_.lock();
+  if (before && !before->forked()) return false;
   recorder_ = recorder;
   return true;
 }
 
 void Instrumented::release(const Recorder* recorder) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (recorder_.lock().get() == recorder) recorder_.reset();
+  std::shared_ptr<Recorder> live;
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  live = recorder_.lock();
+  if (live.get() == recorder) recorder_.reset();
 }
 
 Instrumented* instrumented_of(int64_t id) noexcept {

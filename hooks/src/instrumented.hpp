@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,12 +22,11 @@ struct Instrumented {
   std::vector<char> forks;           ///< by method: some of its work runs on other threads
 
   std::shared_ptr<Recorder> recorder();                   ///< the live capture, or null
-  bool claim(const std::shared_ptr<Recorder>& recorder);  ///< false when another capture is live
+  bool claim(const std::shared_ptr<Recorder>& recorder);  ///< false when another capture of this process is live
   void release(const Recorder* recorder);                 ///< no effect unless it is the live one
 
  private:
-  std::mutex mutex_;
-  std::weak_ptr<Recorder> recorder_;
+  std::weak_ptr<Recorder> recorder_;  // behind the fork gate
 };
 
 /// Ids in the graphs: number of the instrumented module and index of the site or method.

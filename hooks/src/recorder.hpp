@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "fork_gate.hpp"
 #include "held_answers.hpp"
 #include "worker.hpp"
 
@@ -26,6 +27,9 @@ class Recorder {
   Recorder& operator=(const Recorder&) = delete;
 
   [[nodiscard]] bool sample() noexcept;
+  /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
+  [[nodiscard]] bool forked() const noexcept { return generation_ != fork_generation(); }
+  [[nodiscard]] bool live() const noexcept { return active.load(std::memory_order_acquire) && !forked(); }
   [[nodiscard]] bool selected(int64_t site) const noexcept { return selected_[static_cast<size_t>(site)]; }
   /// The heads of a selected site that count, ascending; empty: all.
   [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept {
@@ -59,7 +63,7 @@ class Recorder {
   Instrumented& instrumented;
   ops::ReduceOptions reduce;
   std::string layers_text;
-  std::atomic<bool> active{false};  ///< taps work only while true
+  std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
@@ -71,6 +75,7 @@ class Recorder {
   std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
+  const int generation_ = fork_generation();
 };
 
 }  // namespace gaze

@@ -31,7 +31,8 @@ const std::shared_ptr<BoundRequest>* find(const Instrumented* instrumented) noex
   const Binding* binding = top();
   if (binding == nullptr) return nullptr;
   for (auto each = binding->requests.rbegin(); each != binding->requests.rend(); ++each) {
-    if ((*each)->open.load(std::memory_order_acquire) && &(*each)->recorder->instrumented == instrumented)
+    if ((*each)->open.load(std::memory_order_acquire) && &(*each)->recorder->instrumented == instrumented &&
+        !(*each)->recorder->forked())
       return &*each;
   }
   return nullptr;

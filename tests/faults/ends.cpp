@@ -109,6 +109,12 @@ void plugins(int rounds) {
   show(fates);
 }
 
+class CountingSink final : public Sink {
+ public:
+  void consume(const AttentionRecord&) override { ++records; }
+  std::atomic<int> records{0};
+};
+
 /// What a child does with a handle whose worker it does not have.
 void child_of_fork(int kind, Gaze& gaze, torch::jit::Module& model, Request& open) {
   const Marked in({1});
@@ -141,9 +147,21 @@ void child_of_fork(int kind, Gaze& gaze, torch::jit::Module& model, Request& ope
       request.finish();
       break;
     }
-    default:
+    case 7:
       gaze = {};
       break;
+    default: {  // a capture of the child's own, of the same model
+      Options options = null_options(null_profile());
+      const auto sink = std::make_shared<CountingSink>();
+      options.sink = sink;
+      Gaze own = attach(model, options);
+      Request request = own.begin();
+      run(model, in, kPrompt);
+      request.finish();
+      run(model, in, kPrompt);  // for which nobody opened a request
+      if (!own.flush(std::chrono::seconds(10)) || sink->records != 2 || own.stats().written != 2) _exit(1);
+      break;
+    }
   }
 }
 
@@ -153,9 +171,21 @@ std::optional<int> forks(int rounds) {
   torch::jit::Module model = null_model();
   Gaze gaze = attach_busy(model, folder);
   int64_t opened = keep_busy(gaze, model, 0);
+  // Other threads that hold what a child may want: one that asks, and one whose calls are answers that nobody asked
+  // for.
+  torch::jit::Module other = null_model();
+  Gaze unasked = attach_busy(other, folder);
   std::atomic<bool> stop{false};
   std::thread asks([&] {
     while (!stop.load()) (void)gaze.stats();
+  });
+  std::thread answers([&] {
+    const at::NoGradGuard no_grad_here;
+    const Marked in({1});
+    while (!stop.load()) {
+      for (int token = 0; token < 3; ++token) run(other, in, token == 0 ? kPrompt : kStep);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   });
   for (int round = 0; round < rounds; ++round) {
     if (gaze.stats().in_flight == 0) opened += keep_busy(gaze, model, 0);
@@ -165,14 +195,15 @@ std::optional<int> forks(int rounds) {
     const pid_t child = fork();
     if (child == 0) {
       alarm(20);
-      child_of_fork(round % 8, gaze, model, open);
-      if (round / 8 % 2 == 0) _exit(kStatus);
+      child_of_fork(round % 9, gaze, model, open);
+      if (round / 9 % 2 == 0) _exit(kStatus);
       std::exit(kStatus);
     }
-    judge("fork " + std::to_string(round % 8), wait_for(child), fates);
+    judge("fork " + std::to_string(round % 9), wait_for(child), fates);
   }
   stop = true;
   asks.join();
+  answers.join();
   const bool flushed = gaze.flush(std::chrono::minutes(2));
   const Stats stats = gaze.stats();
   const int64_t wanted = opened - rounds;
