@@ -7,14 +7,14 @@
 #include <new>
 #include <string_view>
 
-#include "call_frames.hpp"
-#include "environment.hpp"
-#include "example_inputs.hpp"
-#include "instrument.hpp"
-#include "log.hpp"
-#include "model_sink.hpp"
-#include "recorder.hpp"
-#include "request_state.hpp"
+#include "config/environment.hpp"
+#include "config/log.hpp"
+#include "delivery/completing_sink.hpp"
+#include "request/call_frames.hpp"
+#include "request/recorder.hpp"
+#include "request/request_state.hpp"
+#include "torchscript/example_inputs.hpp"
+#include "torchscript/instrument.hpp"
 
 namespace gaze {
 namespace {

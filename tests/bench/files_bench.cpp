@@ -9,8 +9,8 @@
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
 
+#include "codecs/image_codec.hpp"
 #include "harness.hpp"
-#include "image_codec.hpp"
 #include "opencv_chain.hpp"
 
 namespace gaze_bench {

@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "alignment.hpp"
 #include "harness.hpp"
+#include "sound/alignment.hpp"
 
 namespace gaze_bench {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Whatever the map and the sound hold, every word gets a span within the keys.
-#include "alignment.hpp"
+#include "sound/alignment.hpp"
 
 #include <cmath>
 #include <vector>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Bytes that call themselves a picture, and texts that may hold any bytes.
-#include "image_header.hpp"
+#include "codecs/image_header.hpp"
 
+#include "base/utf8.hpp"
 #include "fuzz.hpp"
-#include "utf8.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);

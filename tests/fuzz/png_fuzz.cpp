@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What libpng reads back is the picture that was written, pixel by pixel, alone and in a series.
-#include "png.hpp"
+#include "codecs/png/png.hpp"
 
 #include <png.h>
 

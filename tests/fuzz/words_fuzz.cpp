@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "fuzz.hpp"
-#include "word_files.hpp"
+#include "sound/word_files.hpp"
 
 namespace {
 

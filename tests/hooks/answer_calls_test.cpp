@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which calls make one answer, by the keys of their first attention.
-#include "answer_calls.hpp"
+#include "request/answer_calls.hpp"
 
 #include <string>
 

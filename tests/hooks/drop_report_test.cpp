@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is said about drops, at times that the test makes.
-#include "drop_report.hpp"
+#include "delivery/drop_report.hpp"
 
 #include <cstring>
 #include <limits>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fork_gate.hpp"
+#include "process/fork_gate.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
-"""docs/environment.md, hooks/src/environment.cpp and the Options struct name the same variables. Usage: environment_test.py SOURCE_DIR"""
+"""docs/environment.md, hooks/src/config/environment.cpp and the Options struct name the same variables. Usage: environment_test.py SOURCE_DIR"""
 import re
 import sys
 from pathlib import Path
 
 source = Path(sys.argv[1])
-code = (source / "hooks/src/environment.cpp").read_text()
+code = (source / "hooks/src/config/environment.cpp").read_text()
 options = (source / "hooks/include/gaze/hooks/options.hpp").read_text()
 page = (source / "docs/environment.md").read_text()
 
@@ -21,8 +21,8 @@ for row in re.findall(r"^\| `(GAZE_\w+)` \|(.*)\|\s*$", page, re.MULTILINE):
 
 problems = []
 for other, where in ((in_options, "hooks/include/gaze/hooks/options.hpp"), (in_page, "docs/environment.md")):
-    problems += [f"{name}: in hooks/src/environment.cpp, not in {where}" for name in in_code if name not in other]
-    problems += [f"{name}: in {where}, not in hooks/src/environment.cpp" for name in other if name not in in_code]
+    problems += [f"{name}: in hooks/src/config/environment.cpp, not in {where}" for name in in_code if name not in other]
+    problems += [f"{name}: in {where}, not in hooks/src/config/environment.cpp" for name in other if name not in in_code]
 for name, cells in in_page.items():
     if len(cells) != 5 or not all(cells):
         problems.append(f"{name}: expected allowed, default, field, not understood and effect in docs/environment.md, got {cells}")

@@ -31,9 +31,10 @@ def includes(path: Path) -> list[tuple[str, str]]:
 
 def resolve(path: Path, mark: str, name: str) -> Path | None:
     """The file of ours that an include means."""
-    beside = path.parent / name
-    if mark == '"' and beside.is_file():
-        return beside
+    if mark == '"':
+        for base in (path.parent, *(SOURCE / room / "src" for room in ROOMS if (SOURCE / room) in path.parents)):
+            if (base / name).is_file():
+                return base / name
     return next((p for room in ROOMS if (p := SOURCE / room / "include" / name).is_file()), None)
 
 
@@ -61,7 +62,7 @@ def check_script_free() -> tuple[list[str], int]:
     for path in free:
         if way := way_to_script(path, set()):
             wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript: " + " -> ".join(way))
-        if path.suffix == ".cpp" and f"src/{path.name}" not in skipped:
+        if path.suffix == ".cpp" and str(path.relative_to(SOURCE / "hooks")) not in skipped:
             wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript, but gets it precompiled: hooks/CMakeLists.txt")
     return wrong, len(free)
 

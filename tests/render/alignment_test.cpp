@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "alignment.hpp"
+#include "sound/alignment.hpp"
 
 #include <algorithm>
 #include <cmath>

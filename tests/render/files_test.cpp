@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Names, directories and what killed processes leave in them.
-#include "files.hpp"
+#include "base/files.hpp"
 
 #include <sys/stat.h>
 #include <sys/wait.h>

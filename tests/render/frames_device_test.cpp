@@ -9,7 +9,7 @@
 #include <gaze/ops/overlay.hpp>
 #include <gaze/ops/transfer.hpp>
 
-#include "frames.hpp"
+#include "device/frame_pipeline.hpp"
 #include "support/devices.hpp"
 
 using gaze::ops::Cargo;

@@ -4,11 +4,11 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include "arrival.hpp"
+#include "device/device_event.hpp"
+#include "device/frame_pipeline.hpp"
 #include "fake_device.hpp"
-#include "frames.hpp"
+#include "maps/side_stream.hpp"
 #include "records.hpp"
-#include "side_stream.hpp"
 
 namespace {
 

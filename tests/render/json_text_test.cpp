@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // JSON as it is written, read back by a library.
-#include "json_text.hpp"
+#include "base/json_text.hpp"
 
 #include <cmath>
 #include <limits>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pages of one bundle on the memory of the one before.
-#include "page_memory.hpp"
+#include "page/page_memory.hpp"
 
 #include "support/test.hpp"
 

@@ -8,8 +8,8 @@
 #include <opencv2/imgcodecs.hpp>
 #include <random>
 
-#include "adler32.hpp"
-#include "crc32.hpp"
+#include "codecs/png/adler32.hpp"
+#include "codecs/png/crc32.hpp"
 #include "records.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Our PNG files as another program reads them.
-#include "png.hpp"
+#include "codecs/png/png.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>

@@ -6,9 +6,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "frame_ring.hpp"
-#include "sound_canvas.hpp"
-#include "sound_panel_opencv.hpp"
+#include "device/frame_ring.hpp"
+#include "sound/sound_panel_opencv.hpp"
+#include "sound/sound_plots.hpp"
 #include "sounds.hpp"
 #include "texts.hpp"
 

@@ -4,10 +4,10 @@
 
 #include <limits>
 
-#include "sound_canvas.hpp"
+#include "page/label_lanes.hpp"
+#include "page/time_axis.hpp"
+#include "sound/sound_plots.hpp"
 #include "sounds.hpp"
-#include "time_axis.hpp"
-#include "word_lanes.hpp"
 
 namespace {
 

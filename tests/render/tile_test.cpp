@@ -4,8 +4,8 @@
 
 #include <opencv2/imgproc.hpp>
 
+#include "picture/thumbnail.hpp"
 #include "records.hpp"
-#include "tile.hpp"
 
 CATCH_TEST_CASE("tile: as small as asked, and as the host's own scaling makes it") {
   const at::Tensor picture = gaze::test::noise_picture(120, 240);

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "frame_ring.hpp"
+#include "device/frame_ring.hpp"
 #include "records.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "word_files.hpp"
+#include "sound/word_files.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "../support/test.hpp"
-#include "utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace {
 

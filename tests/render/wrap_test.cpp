@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Lines of text: where they break, and that a text costs what its lines hold.
-#include "wrap.hpp"
+#include "page/wrap.hpp"
 
 #include <algorithm>
 #include <random>
 
 #include "../support/test.hpp"
+#include "page/label_lanes.hpp"
+#include "sound/word_files.hpp"
 #include "texts.hpp"
-#include "word_files.hpp"
-#include "word_lanes.hpp"
 
 namespace {
 

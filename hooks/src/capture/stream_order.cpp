@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "capture/stream_order.hpp"
+
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/device.hpp>
+#include <gaze/render/status.hpp>
+
+#include <algorithm>
+
+namespace gaze {
+
+void StreamOrder::follow(at::Device device, Held held) {
+  if (device.is_cpu()) return;
+  const c10::Stream now = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+  const auto last =
+      std::find_if(last_.begin(), last_.end(), [&](const c10::Stream& each) { return each.device() == device; });
+  if (last == last_.end()) {
+    last_.push_back(now);
+    return;
+  }
+  if (*last == now) return;
+  {
+    const c10::StreamGuard there(*last);
+    // An event of its would belong to the graph, and whoever waits for it as well.
+    if (ops::capturing(device)) {
+      throw Error(
+          "capture: expected the stream of the request's earlier calls to run its work, got one that records a CUDA "
+          "graph. Finish the request before that stream records.",
+          DropReason::StreamCapturing);
+    }
+  }
+  c10::Event before(device.type());
+  before.record(*last);
+  before.block(now);
+  *last = now;
+  held([&](const at::Tensor& tensor) {
+    if (tensor.defined() && tensor.device() == device) tensor.record_stream(now);
+  });
+}
+
+void prepare_to_read(const AttentionRecord& record) {
+  for (const at::Tensor* tensor : {&record.map_tc, &record.picture.tensor, &record.sound.samples}) {
+    if (tensor->defined()) ops::allow_calls_while_capturing(tensor->device());
+  }
+}
+
+}  // namespace gaze

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "config/environment.hpp"
+
+#include <strings.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <functional>
+
+namespace gaze {
+namespace {
+
+using Apply = std::function<bool(const std::string& value, Options& options)>;
+
+/// What a value that is not understood does: one that would have limited what is captured, read or written keeps
+/// capture off, since nobody can tell to what; one that only decorates is ignored.
+enum class Kind { Limits, Decorates };
+
+struct Variable {
+  const char* name;
+  const char* allowed;
+  Kind kind;
+  Apply apply;  // false: not understood
+};
+
+bool is_any_of(const char* text, std::initializer_list<const char*> words) noexcept {
+  for (const char* word : words) {
+    if (strcasecmp(text, word) == 0) return true;
+  }
+  return false;
+}
+
+bool means_yes(const char* text) noexcept { return is_any_of(text, {"1", "true", "yes", "on"}); }
+bool means_no(const char* text) noexcept { return is_any_of(text, {"", "0", "false", "no", "off"}); }
+
+const char* value_of(const char* variable) noexcept {
+  const char* value = std::getenv(variable);
+  return value != nullptr ? value : "";
+}
+
+template <class Number>
+bool parse_number(const std::string& text, Number& out) {
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, out);
+  return result.ec == std::errc() && result.ptr == end;
+}
+
+const std::vector<Variable>& variables() {
+  static const std::vector<Variable> table = {
+      {"GAZE_CAPTURE", "1, true, yes or on, or 0, false, no or off", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.capture = means_yes(v.c_str());
+         return o.capture || means_no(v.c_str());
+       }},
+      {"GAZE_DISABLED", "0, false, no or off, else capture is off", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.disabled = !means_no(v.c_str());
+         return true;
+       }},
+      {"GAZE_OUT_DIR", "a directory", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.out_dir = v;
+         return true;
+       }},
+      {"GAZE_STRICT_OUT_DIR", "1, true, yes or on, or 0, false, no or off", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.strict_out_dir = means_yes(v.c_str());
+         return o.strict_out_dir || means_no(v.c_str());
+       }},
+      {"GAZE_PROFILE", "a file", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.profile = v;
+         return true;
+       }},
+      {"GAZE_SAMPLE_RATE", "a number from 0 to 1", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         double rate = 0;
+         if (!parse_number(v, rate) || !(rate >= 0 && rate <= 1)) return false;
+         o.sample_rate = rate;
+         return true;
+       }},
+      {"GAZE_LAYERS", "mean, max, last, weighted, a range such as 1-2, or both as in max:1-2", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_layers(v);
+         // It takes a profile that is made for it.
+         if (!parsed || parsed->kind == ops::LayerReduce::Rollout) return false;
+         o.layers = parsed;
+         return true;
+       }},
+      {"GAZE_HEADS", "mean, max, min, weighted, one:N or topk:N", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_heads(v);
+         if (parsed) o.heads = parsed;
+         return parsed.has_value();
+       }},
+      {"GAZE_COLORMAP", "turbo, inferno, viridis, cividis or gray", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_colormap(v);
+         if (!parsed || *parsed == ops::Colormap::Diverging) return false;
+         o.colormap = parsed;
+         return true;
+       }},
+      {"GAZE_FORMAT", "png, jpeg or webp", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         if (v == "png") {
+           o.format = ImageFormat::Png;
+         } else if (v == "jpeg") {
+           o.format = ImageFormat::Jpeg;
+         } else if (v == "webp") {
+           o.format = ImageFormat::Webp;
+         } else {
+           return false;
+         }
+         return true;
+       }},
+      {"GAZE_DELIVERY", "frame or map", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         if (v != "frame" && v != "map") return false;
+         o.delivery = v == "map" ? Delivery::Map : Delivery::Frame;
+         return true;
+       }},
+      {"GAZE_WORD_FILES", "any of vtt,srt,textgrid", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_word_files(v);
+         if (parsed) o.word_files = *parsed;
+         return parsed.has_value();
+       }},
+      {"GAZE_QUEUE_BYTES", "a whole number of bytes, at least 1", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         int64_t bytes = 0;
+         if (!parse_number(v, bytes) || bytes < 1) return false;
+         o.queue_bytes = bytes;
+         return true;
+       }},
+      {"GAZE_DEFERRED_TOKENS", "0 or a whole number from 2 to 32", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         int64_t tokens = 0;
+         if (!parse_number(v, tokens) || tokens == 1 || tokens < 0 || tokens > 32) return false;
+         o.deferred_tokens = tokens;
+         return true;
+       }},
+      {"GAZE_LOG", "off, error, warn, info or debug", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         if (v != "off" && v != "error" && v != "warn" && v != "info" && v != "debug") return false;
+         o.log = v;
+         return true;
+       }},
+  };
+  return table;
+}
+
+}  // namespace
+
+Options from_environment(Options options, std::vector<std::string>* warnings) {
+  bool understood = true;
+  for (const Variable& variable : variables()) {
+    const char* raw = std::getenv(variable.name);
+    if (raw == nullptr || *raw == '\0') continue;
+    const std::string value = raw;
+    if (variable.apply(value, options)) continue;
+    const bool limits = variable.kind == Kind::Limits;
+    understood = understood && !limits;
+    if (warnings == nullptr) continue;
+    std::string text = variable.name;
+    text.append(": expected ").append(variable.allowed).append(", got \"").append(value, 0, 80);
+    text.append(limits ? "\"; capture stays off. Correct or unset it." : "\"; ignored. Correct or unset it.");
+    warnings->push_back(std::move(text));
+  }
+  options.capture = options.capture && understood;
+  return options;
+}
+
+bool is_set(const char* variable) noexcept { return *value_of(variable) != '\0'; }
+
+bool capture_wanted(const Options& options) noexcept {
+  if (options.disabled) return false;
+  if (!options.read_environment) return options.capture;
+  if (!means_no(value_of("GAZE_DISABLED"))) return false;
+  // What is not understood is said before capture stays off.
+  const char* capture = value_of("GAZE_CAPTURE");
+  return *capture == '\0' ? options.capture : !means_no(capture);
+}
+
+}  // namespace gaze

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+#include "delivery/worker.hpp"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <gaze/ops/part.hpp>
+#include <gaze/render/stop.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+#include <mutex>
+#include <system_error>
+
+#include "capture/stream_order.hpp"
+#include "delivery/drop_report.hpp"
+#include "process/fork_gate.hpp"
+
+namespace gaze {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+/// How long the end of the process waits for a sink that looks at nothing.
+constexpr std::chrono::seconds kExitWait{5};
+
+struct Queued {
+  AttentionRecord record;
+  int64_t bytes = 0;
+};
+using Queue = std::list<Queued>;  // only pushing allocates
+
+void be_modest() {
+  setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
+  cpu_set_t mask;
+  if (sched_getaffinity(getpid(), sizeof(mask), &mask) == 0) sched_setaffinity(0, sizeof(mask), &mask);
+  // A pool of its own would take the host's cores. at::set_num_threads is process-wide, OpenMP's setting is this
+  // thread's.
+  at::get_num_threads();
+  if (auto* set_threads = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set_threads(1);
+}
+
+/// From now on, at most the end of time.
+Clock::time_point after(milliseconds timeout) {
+  const auto now = Clock::now();
+  if (timeout <= milliseconds::zero()) return now;
+  if (timeout >= std::chrono::duration_cast<milliseconds>(Clock::time_point::max() - now))
+    return Clock::time_point::max();
+  return now + timeout;
+}
+
+}  // namespace
+
+struct Worker::State {
+  std::mutex mutex;
+  std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
+  Queue queue;
+  int64_t queued_bytes = 0;
+  bool busy = false;
+  bool stop = false;
+  std::atomic<bool> ended{false};
+  std::atomic<bool> joined{false};  // or about to be, by one thread
+  std::atomic<bool> summed_up{false};
+  std::atomic<Stop> order{Stop::No};
+  int64_t budget_bytes = 0;
+  int generation = fork_generation();
+  pthread_t thread{};
+  std::shared_ptr<Sink> sink;
+  std::shared_ptr<Counters> counters;
+  std::shared_ptr<const Log> log;
+  std::shared_ptr<HeldAnswers> held;
+  DropReport report;  // of the worker's thread
+
+  [[nodiscard]] bool forked() const noexcept { return generation != fork_generation(); }
+  [[nodiscard]] bool own_thread() const noexcept { return pthread_equal(pthread_self(), thread) != 0; }
+  [[nodiscard]] DropReport::Say say() const {
+    return [this](LogLevel level, const char* line) { log->say(level, line); };
+  }
+
+  void run() noexcept;
+  Queue take() noexcept;
+  void consume(const AttentionRecord& record) noexcept;
+  Clock::time_point tell_drops() noexcept;
+  /// The thread takes no record any more.
+  void ask_to_end() noexcept;
+  /// What is queued is dropped, and the sink told to give up what it is at.
+  void give_up() noexcept;
+  bool wait_for_end(Clock::time_point deadline) noexcept;
+  void join() noexcept;
+  void sum_up() noexcept;
+};
+
+namespace {
+
+using States = std::list<std::shared_ptr<Worker::State>>;
+
+/// Threads that were started and not joined. Behind the fork gate; leaked, as it is needed until the very end.
+States& live_states() {
+  static auto* states = new States;
+  return *states;
+}
+
+/// Runs before what was constructed or loaded earlier is destroyed: a thread that went on drawing would meet its ruins.
+void end_all() noexcept {
+  States states;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    states.swap(live_states());
+  }
+  const auto ours = [](const auto& state) {
+    return !state->forked() && !state->own_thread() && state->order.load() != Stop::Freeze;
+  };
+  for (const auto& state : states) {
+    if (!ours(state)) continue;
+    state->ask_to_end();
+    state->give_up();
+  }
+  const auto deadline = Clock::now() + kExitWait;
+  for (const auto& state : states) {
+    if (!ours(state)) continue;
+    if (!state->wait_for_end(deadline)) {
+      state->order.store(Stop::Freeze, std::memory_order_release);
+      state->log->error(
+          "exit: expected the sink to return within 5 s, it did not; its thread is held where it looks next. Let the "
+          "sink look at gaze::stopping().");
+    }
+    state->sum_up();
+  }
+  // A frozen thread still reads its state.
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  live_states().splice(live_states().end(), states);
+}
+
+void end_all_at_exit() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    (void)live_states();  // allocates, which it must not do behind the gate
+    std::atexit([] { end_all(); });
+    ops::before_parts_end([] { end_all(); });
+  });
+}
+
+/// Once more: what the first record made for the first time, in libraries below us, is destroyed earlier than they are.
+void end_all_before_what_drawing_made() {
+  static std::once_flag once;
+  std::call_once(once, [] { std::atexit([] { end_all(); }); });
+}
+
+/// Joins the threads that ended after their shutdown had not waited longer.
+void join_ended() noexcept {
+  States ended;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    States& states = live_states();
+    for (auto each = states.begin(); each != states.end();) {
+      const auto here = each++;
+      if (!(*here)->forked() && (*here)->ended.load()) ended.splice(ended.end(), states, here);
+    }
+  }
+  for (const auto& state : ended) state->join();
+}
+
+}  // namespace
+
+Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
+               std::shared_ptr<const Log> log, std::shared_ptr<HeldAnswers> held)
+    : state_(std::make_shared<State>()) {
+  state_->sink = std::move(sink);
+  state_->budget_bytes = queue_bytes;
+  state_->counters = std::move(counters);
+  state_->log = std::move(log);
+  state_->held = std::move(held);
+  end_all_at_exit();
+  join_ended();
+  States entry{state_};
+  auto argument = std::make_unique<std::shared_ptr<State>>(state_);
+  // The new thread inherits the mask: no signal of the host is ever handled on it, and a file size limit is an error
+  // there.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto main = [](void* given) -> void* {
+    const std::unique_ptr<std::shared_ptr<State>> state(static_cast<std::shared_ptr<State>*>(given));
+    (*state)->run();
+    return nullptr;
+  };
+  const int failed = pthread_create(&state_->thread, nullptr, main, argument.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (failed != 0) {
+    throw Error("attach: expected one thread for rendering, got: " + std::generic_category().message(failed) +
+                    ". Raise the limit on threads (ulimit -u, or pids.max of the control group).",
+                DropReason::HostBudget);
+  }
+  static_cast<void>(argument.release());  // the thread's
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  live_states().splice(live_states().begin(), entry);
+}
+
+Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
+
+void Worker::push(AttentionRecord&& record) noexcept {
+  State& state = *state_;
+  DropReason reason = DropReason::HostBudget;
+  try {
+    Queue one;
+    one.push_back({std::move(record), 0});
+    const int64_t bytes = one.front().bytes = one.front().record.bytes();
+    if (state.forked()) {
+      reason = DropReason::Shutdown;
+    } else {
+      const std::lock_guard<std::mutex> lock(state.mutex);
+      if (state.stop) {
+        reason = DropReason::Shutdown;
+      } else if (bytes > state.budget_bytes - state.queued_bytes) {
+        reason = DropReason::QueueBytes;
+      } else {
+        state.queue.splice(state.queue.end(), one);
+        state.queued_bytes += bytes;
+        state.counters->bell().ring();
+        return;
+      }
+    }
+  } catch (...) {  // no memory for the queue
+  }
+  state.counters->dropped(reason);
+}
+
+Queue Worker::State::take() noexcept {
+  Queue one;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (queue.empty()) return one;
+  one.splice(one.begin(), queue, queue.begin());
+  busy = true;
+  return one;
+}
+
+void Worker::State::consume(const AttentionRecord& record) noexcept {
+  try {
+    prepare_to_read(record);
+    sink->consume(record);
+    counters->written();
+  } catch (...) {
+    DropReason reason = reason_of_current_exception(DropReason::RenderError);
+    if (!Counters::ends_a_request(reason)) reason = DropReason::RenderError;  // a host's sink may throw anything
+    text_of_current_exception(report.because(reason), DropReport::kTextBytes);
+    counters->dropped(reason);
+  }
+}
+
+Clock::time_point Worker::State::tell_drops() noexcept {
+  if (counters->unnoticed() == 0) return Clock::time_point::max();
+  const auto now = Clock::now();
+  counters->notice(~report.resting(now));
+  return report.tell(counters->snapshot(), now, say());
+}
+
+void Worker::State::run() noexcept {
+  try {
+    be_modest();
+  } catch (...) {  // less modest, then
+  }
+  const StopScope scope(order);
+  bool first = true;
+  while (true) {
+    const Clock::time_point next_look = std::min(tell_drops(), held->finish_overdue(Clock::now()));
+    Queue next = take();
+    if (next.empty()) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (stop && queue.empty()) break;
+        if (!queue.empty()) continue;
+      }
+      counters->bell().wait_until(next_look);
+      continue;
+    }
+    consume(next.front().record);
+    while (order.load(std::memory_order_acquire) == Stop::Freeze) ::pause();
+    const int64_t bytes = next.front().bytes;
+    next.clear();
+    if (std::exchange(first, false)) end_all_before_what_drawing_made();
+    const std::lock_guard<std::mutex> lock(mutex);
+    queued_bytes -= bytes;
+    busy = false;
+    if (queue.empty()) idle.notify_all();
+  }
+  sum_up();
+  const std::lock_guard<std::mutex> lock(mutex);
+  ended.store(true);
+  idle.notify_all();
+}
+
+void Worker::State::ask_to_end() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    stop = true;
+  }
+  counters->bell().ring();
+}
+
+void Worker::State::give_up() noexcept {
+  Queue left;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    Stop expected = Stop::No;
+    order.compare_exchange_strong(expected, Stop::GiveUp);
+    left.swap(queue);
+    for (const Queued& each : left) queued_bytes -= each.bytes;
+    if (!busy) idle.notify_all();
+  }
+  counters->dropped(DropReason::Shutdown, static_cast<int64_t>(left.size()));
+}
+
+bool Worker::State::wait_for_end(Clock::time_point deadline) noexcept {
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    if (!idle.wait_until(lock, deadline, [&] { return ended.load(); })) return false;
+  }
+  join();
+  return true;
+}
+
+void Worker::State::join() noexcept {
+  if (!joined.exchange(true)) pthread_join(thread, nullptr);
+}
+
+void Worker::State::sum_up() noexcept {
+  if (!summed_up.exchange(true)) DropReport::sum_up(counters->snapshot(), say());
+}
+
+bool Worker::flush(milliseconds timeout) noexcept {
+  if (state_->forked() || state_->own_thread()) return false;
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  return state_->idle.wait_until(lock, after(timeout), [&] { return state_->queue.empty() && !state_->busy; });
+}
+
+void Worker::shutdown(milliseconds timeout) noexcept {
+  State& state = *state_;
+  if (state.forked()) return;
+  const Clock::time_point deadline = after(timeout);
+  state.ask_to_end();
+  if (!state.own_thread()) {
+    if (state.wait_for_end(deadline)) return join_ended();
+    if (state.order.load() == Stop::No) {
+      state.log->warn(
+          "shutdown: expected the sink to return in time, it did not; its thread ends when it does, or at its next "
+          "frame.");
+    }
+  }
+  state.give_up();
+  state.sum_up();
+}
+
+}  // namespace gaze

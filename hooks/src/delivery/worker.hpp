@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// One thread and a queue bounded in bytes between capture and a sink.
+#pragma once
+
+#include <gaze/render/sink.hpp>
+
+#include <chrono>
+#include <memory>
+
+#include "config/log.hpp"
+#include "delivery/counters.hpp"
+#include "request/held_answers.hpp"
+
+namespace gaze {
+
+class Worker {
+ public:
+  /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop, and
+  /// finishes what `held` holds when it is overdue.
+  /// @throws gaze::Error (HostBudget) when no thread can be had
+  Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
+         std::shared_ptr<const Log> log, std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>());
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Never waits for the sink; a full queue drops and counts.
+  void push(AttentionRecord&& record) noexcept;
+  /// Any timeout; false at once within the sink itself, and in a forked child.
+  bool flush(std::chrono::milliseconds timeout) noexcept;
+  /// Any timeout. What is queued when it has passed is dropped and counted, and the record that the sink is at is given
+  /// up at its next frame. Does not wait within the sink itself, nor in a forked child.
+  void shutdown(std::chrono::milliseconds timeout) noexcept;
+
+  struct State;
+
+ private:
+  std::shared_ptr<State> state_;  // shared with the thread, which may outlive a bounded shutdown
+};
+
+}  // namespace gaze

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "graph/loops.hpp"
+
+#include <deque>
+
+namespace gaze {
+namespace {
+
+using torch::jit::Node;
+using torch::jit::Use;
+using torch::jit::Value;
+
+/// What keeps a row of the batch the same row.
+const Kinds& kept() {
+  static const Kinds kinds = {"aten::cat",
+                              "aten::stack",
+                              "prim::ListConstruct",
+                              "prim::ListUnpack",
+                              "prim::TupleConstruct",
+                              "prim::TupleUnpack",
+                              "prim::TupleIndex",
+                              "aten::__getitem__",
+                              "aten::unbind",
+                              "aten::chunk",
+                              "aten::split",
+                              "aten::select",
+                              "aten::slice",
+                              "aten::view",
+                              "aten::reshape",
+                              "aten::contiguous",
+                              "aten::clone",
+                              "aten::to",
+                              "aten::detach",
+                              "aten::unsqueeze",
+                              "aten::squeeze",
+                              "aten::transpose",
+                              "aten::permute",
+                              "prim::unchecked_cast",
+                              "prim::If",
+                              "prim::Loop"};
+  return kinds;
+}
+
+bool is_mask(const Value* index) {
+  return is_any(index->node(), {"aten::eq", "aten::ne", "aten::gt", "aten::lt", "aten::ge", "aten::le",
+                                "aten::logical_not", "aten::logical_and", "aten::logical_or", "aten::bitwise_not"});
+}
+
+/// Whether the node takes rows of its first input along the first axis, as a tensor says.
+bool takes_rows(Node* node) {
+  const auto first_axis = [&] {
+    const auto axis = torch::jit::toIValue(node->input(1));
+    return axis && axis->isInt() && axis->toInt() == 0;
+  };
+  if (is_any(node, {"aten::index_select", "aten::gather"})) return first_axis();
+  if (!is(node, "aten::index") || !is(node->input(1)->node(), "prim::ListConstruct")) return false;
+  const auto indices = node->input(1)->node()->inputs();
+  for (size_t i = 0; i < indices.size(); ++i) {
+    const bool none = indices[i]->mustBeNone();
+    if (i == 0 ? none || is_mask(indices[i]) : !none) return false;
+  }
+  return !indices.empty();
+}
+
+bool comes_from_turn_before(Value* value, Node* loop, const Owners& owners) {
+  Node* const turn = loop->blocks()[0]->param_node();
+  std::deque<Value*> queue{value};
+  std::unordered_set<Value*> seen{value};
+  while (!queue.empty()) {
+    Value* const current = queue.front();
+    queue.pop_front();
+    if (current->node() == turn) {
+      if (current->offset() > 0) return true;
+      continue;
+    }
+    if (current->node()->kind() != torch::jit::prim::Param && !is_any(current->node(), kept())) continue;
+    for (Value* next : sources(current, owners)) {
+      if (seen.insert(next).second) queue.push_back(next);
+    }
+  }
+  return false;
+}
+
+bool goes_to_next_turn(Value* value, Node* loop) {
+  std::deque<Value*> queue{value};
+  std::unordered_set<Value*> seen{value};
+  const auto follow = [&](Value* next) {
+    if (seen.insert(next).second) queue.push_back(next);
+  };
+  while (!queue.empty()) {
+    Value* const current = queue.front();
+    queue.pop_front();
+    for (const Use& use : current->uses()) {
+      Node* const user = use.user;
+      if (user->kind() == torch::jit::prim::Return) {
+        if (user->owningBlock() == loop->blocks()[0]) return true;
+        Node* const owner = user->owningBlock()->owningNode();
+        if (owner == nullptr) continue;
+        const bool turns = owner->kind() == torch::jit::prim::Loop;  // its first output is the condition
+        if (!turns || use.offset > 0) follow(owner->output(use.offset - (turns ? 1 : 0)));
+      } else if (is(user, "aten::append")) {
+        follow(user->input(0));  // the list that is appended to
+      } else if (is(user, "aten::_set_item")) {
+        follow(user->input(0));
+      } else if (is_any(user, kept()) && user->blocks().empty()) {
+        for (Value* next : user->outputs()) follow(next);
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool rows_are_gathered(Node* node, const Owners& owners) {
+  for (torch::jit::Block* block = node->owningBlock(); block != nullptr;) {
+    Node* owner = block->owningNode();
+    if (owner == nullptr) {
+      const auto fork = owners.find(block->owningGraph());
+      if (fork == owners.end()) return false;
+      owner = fork->second;
+    }
+    bool gathered = false;
+    if (owner->kind() == torch::jit::prim::Loop) {
+      each_node(owner->blocks()[0], [&](Node* inner) {
+        gathered = gathered || (takes_rows(inner) && (comes_from_turn_before(inner->input(0), owner, owners) ||
+                                                      goes_to_next_turn(inner->output(), owner)));
+      });
+    }
+    if (gathered) return true;
+    block = owner->owningBlock();
+  }
+  return false;
+}
+
+}  // namespace gaze

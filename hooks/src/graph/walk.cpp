@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include "graph/walk.hpp"
+
+#include <algorithm>
+
+namespace gaze {
+
+using torch::jit::Block;
+using torch::jit::Module;
+using torch::jit::Node;
+using torch::jit::Value;
+
+void each_node(Block* block, const std::function<void(Node*)>& visit) {
+  for (Node* node : block->nodes()) {
+    visit(node);
+    for (Block* inner : node->blocks()) each_node(inner, visit);
+    if (node->hasAttribute(torch::jit::attr::Subgraph)) each_node(node->g(torch::jit::attr::Subgraph)->block(), visit);
+  }
+}
+
+Owners owners_of(torch::jit::Graph& graph) {
+  Owners owners;
+  each_node(graph.block(), [&](Node* node) {
+    if (node->hasAttribute(torch::jit::attr::Subgraph)) owners[node->g(torch::jit::attr::Subgraph).get()] = node;
+  });
+  return owners;
+}
+
+std::vector<Value*> sources(Value* value, const Owners& owners) {
+  Node* node = value->node();
+  std::vector<Value*> result;
+  if (node->kind() == torch::jit::prim::Param) {
+    Node* owner = node->owningBlock()->owningNode();
+    if (owner == nullptr) {  // a graph's input: of a fork's body or of the method
+      const auto found = owners.find(node->owningGraph());
+      if (found != owners.end() && value->offset() < found->second->inputs().size()) {
+        result.push_back(found->second->input(value->offset()));
+      }
+    } else if (owner->kind() == torch::jit::prim::Loop && value->offset() >= 1) {
+      result.push_back(owner->input(value->offset() + 1));  // inputs: max trip, condition, carried values
+      Value* const next = owner->blocks()[0]->outputs()[value->offset()];
+      if (next != value) result.push_back(next);  // of the turn before
+    }
+    return result;
+  }
+  if (node->kind() == torch::jit::prim::If || node->kind() == torch::jit::prim::Loop) {
+    for (Block* block : node->blocks()) {
+      const size_t at = value->offset() + (node->kind() == torch::jit::prim::Loop ? 1 : 0);
+      if (at < block->outputs().size()) result.push_back(block->outputs()[at]);
+    }
+    if (node->kind() == torch::jit::prim::Loop) result.push_back(node->input(value->offset() + 2));
+    return result;
+  }
+  const bool unpacks = node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack;
+  if (unpacks && value->offset() < node->input(0)->node()->inputs().size() &&
+      is_any(node->input(0)->node(), {"prim::TupleConstruct", "prim::ListConstruct"})) {
+    return {node->input(0)->node()->input(value->offset())};  // its own element, not the others'
+  }
+  if (node->kind() == torch::jit::prim::TupleIndex && is(node->input(0)->node(), "prim::TupleConstruct")) {
+    const auto index = torch::jit::toIValue(node->input(1));
+    if (index && index->isInt() && index->toInt() >= 0 &&
+        index->toInt() < static_cast<int64_t>(node->input(0)->node()->inputs().size())) {
+      return {node->input(0)->node()->input(static_cast<size_t>(index->toInt()))};
+    }
+  }
+  for (Value* input : node->inputs()) result.push_back(input);
+  return result;
+}
+
+std::optional<std::string> attribute_path(Value* value, const Owners& owners) {
+  std::string path;
+  while (value->node()->kind() == torch::jit::prim::GetAttr) {
+    const std::string name = value->node()->s(torch::jit::attr::name);
+    path = path.empty() ? name : name + "." + path;
+    value = value->node()->input(0);
+  }
+  if (path.empty() || value->node()->kind() != torch::jit::prim::Param) return std::nullopt;
+  const auto fork = owners.find(value->node()->owningGraph());
+  if (fork != owners.end() && value->offset() < fork->second->inputs().size()) {
+    const auto outer = attribute_path(fork->second->input(value->offset()), owners);
+    if (outer) return *outer + "." + path;
+    if (fork->second->input(value->offset())->type()->cast<c10::ClassType>() == nullptr) return std::nullopt;
+  }
+  return path;
+}
+
+bool is_parameter(Value* value, const Owners& owners) {
+  static const Kinds kReshapes = {"aten::t",         "aten::transpose",    "aten::permute",
+                                  "aten::to",        "aten::type_as",      "aten::_autocast_to_reduced_precision",
+                                  "aten::slice",     "aten::select",       "aten::_autocast_to_full_precision",
+                                  "aten::unsqueeze", "aten::squeeze",      "prim::unchecked_cast",
+                                  "aten::view",      "aten::reshape",      "aten::contiguous",
+                                  "aten::expand",    "aten::expand_as",    "aten::repeat",
+                                  "aten::mul",       "aten::detach",       "aten::numpy_T",
+                                  "aten::flatten",   "aten::unflatten",    "aten::float",
+                                  "aten::index",     "aten::index_select", "aten::upsample_linear1d"};
+  while (is_any(value->node(), kReshapes) && !value->node()->inputs().empty()) {
+    // A norm's weight stands in front of what it scales.
+    if (is(value->node(), "aten::mul") && is_tensor(value->node()->input(1))) return false;
+    value = value->node()->input(0);
+  }
+  if (!is_tensor(value)) return false;
+  return value->node()->kind() == torch::jit::prim::Constant || attribute_path(value, owners).has_value();
+}
+
+namespace {
+
+/// None when the value is no attribute of `self`.
+c10::IValue attribute(Value* value, const Owners& owners, const Module& self) {
+  const auto path = attribute_path(value, owners);
+  if (!path) return {};
+  c10::IValue object = self._ivalue();
+  for (size_t start = 0; start <= path->size();) {
+    const size_t end = std::min(path->find('.', start), path->size());
+    const std::string name = path->substr(start, end - start);
+    if (!object.isObject() || !object.toObject()->type()->findAttributeSlot(name)) return {};
+    object = object.toObject()->getAttr(name);
+    start = end + 1;
+  }
+  return object;
+}
+
+}  // namespace
+
+at::Tensor parameter(Value* value, const Owners& owners, const Module& self) {
+  const c10::IValue object = attribute(value, owners, self);
+  return object.isTensor() ? object.toTensor() : at::Tensor();
+}
+
+std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Module& self) {
+  while (is_any(value->node(), {"prim::unchecked_cast", "prim::unchecked_unwrap_optional"})) {
+    value = value->node()->input(0);
+  }
+  if (const auto known = torch::jit::toIValue(value)) {
+    return known->isInt() ? std::optional<int64_t>(known->toInt()) : std::nullopt;
+  }
+  if (value->type()->kind() != c10::TypeKind::IntType) return std::nullopt;
+  const c10::IValue object = attribute(value, owners, self);
+  return object.isInt() ? std::optional<int64_t>(object.toInt()) : std::nullopt;
+}
+
+std::vector<std::optional<int64_t>> int_list(Value* value, const Owners& owners, const Module& self) {
+  std::vector<std::optional<int64_t>> elements;
+  if (value->node()->kind() == torch::jit::prim::ListConstruct) {
+    for (Value* element : value->node()->inputs()) elements.push_back(constant_int(element, owners, self));
+  } else if (const auto known = torch::jit::toIValue(value)) {
+    if (known->isIntList()) {
+      for (const int64_t element : known->toIntVector()) elements.emplace_back(element);
+    } else if (known->isInt()) {
+      elements.emplace_back(known->toInt());
+    }
+  }
+  return elements;
+}
+
+}  // namespace gaze

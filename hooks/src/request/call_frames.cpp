@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#include "request/call_frames.hpp"
+
+#include <ATen/Functions.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include "capture/plain_tensor.hpp"
+#include "request/instrumented.hpp"
+#include "request/recorder.hpp"
+#include "request/request_binding.hpp"
+#include "request/request_state.hpp"
+
+namespace gaze {
+namespace {
+
+BoundRequest& last_of(const std::shared_ptr<BoundRequest>& entered) {
+  BoundRequest* last = entered.get();
+  while (last->calls->next) last = last->calls->next.get();
+  return *last;
+}
+
+/// Nothing belongs to it any more; what it captured goes to the worker.
+void close(BoundRequest& bound) noexcept {
+  if (!bound.calls->end()) return;
+  if (bound.captured != nullptr) {
+    bound.captured->finish();
+    bound.recorder->held->let_go(bound.captured);
+  } else {
+    unbind(bound);
+  }
+}
+
+/// Binds a request of the calls' own: captured, or one that is seen only, and whose steps are not looked at one by one.
+std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& recorder, int64_t method, bool sample) {
+  const bool alone = recorder->instrumented.forks[static_cast<size_t>(method)] != 0;
+  std::shared_ptr<BoundRequest> made;
+  std::shared_ptr<RequestState> state;
+  if (!sample) {
+    recorder->counters->not_sampled(1);
+    made = std::make_shared<BoundRequest>(recorder, nullptr);
+    made->calls = std::make_unique<AnswerCalls>(method, alone);
+    bind_newest(made);
+    return made;
+  }
+  recorder->counters->sampled(1);
+  try {
+    state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(1), /*automatic=*/true);
+    state->calls = std::make_unique<AnswerCalls>(method, alone);
+    state->run(method);
+    recorder->held->hold(state);
+    bind_newest(state);
+    recorder->counters->bell().ring();  // the worker looks after what is held
+    return state;
+  } catch (...) {
+    if (state) recorder->held->let_go(state.get());
+    if (state) state->open.store(false);
+    recorder->counters->dropped(DropReason::HostBudget);
+    throw;
+  }
+}
+
+/// A step whose answer is not known: counted, and seen only, so that those after it are told.
+std::shared_ptr<BoundRequest> bind_stray(const BoundRequest& before, const AnswerSteps& steps) {
+  const std::shared_ptr<Recorder>& recorder = before.recorder;
+  auto made = std::make_shared<BoundRequest>(recorder, nullptr);
+  made->calls = std::make_unique<AnswerCalls>(before.calls->method, false);
+  made->calls->steps = steps;
+  made->calls->undecided = false;
+  bind_newest(made);
+  recorder->counters->sampled(1);
+  recorder->counters->dropped(DropReason::NoRequest);
+  return made;
+}
+
+void hand_over(AnswerCalls& calls, RequestState* state) noexcept {
+  if (state != nullptr) {
+    for (const auto& [argument, input] : calls.offered) state->offer(argument, input);
+  }
+  calls.offered.clear();
+}
+
+/// The request of the running call, now that its first attention is seen.
+BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAttention& first) {
+  AnswerCalls& calls = *bound->calls;
+  calls.undecided = false;
+  switch (calls.steps.judge(first)) {
+    case AnswerSteps::Verdict::Continues:
+      calls.steps.begin(first);
+      if (bound->captured != nullptr) bound->captured->run(calls.method);
+      hand_over(calls, bound->captured);
+      return bound.get();
+    case AnswerSteps::Verdict::Begins: {
+      close(*bound);
+      calls.next = open_unasked(bound->recorder, calls.method, calls.sample);
+      calls.next->calls->undecided = false;
+      calls.next->calls->steps = calls.steps.after(first);
+      hand_over(calls, calls.next->captured);
+      return calls.next.get();
+    }
+    case AnswerSteps::Verdict::Stray:
+      break;
+  }
+  calls.offered.clear();
+  if (bound->captured != nullptr && calls.steps.fresh()) {
+    // Opened for this very call.
+    calls.end();
+    bound->captured->discard(DropReason::NoRequest);
+    bound->recorder->held->let_go(bound->captured);
+    calls.next = std::make_shared<BoundRequest>(bound->recorder, nullptr);
+    calls.next->calls = std::make_unique<AnswerCalls>(calls.method, false);
+    calls.next->calls->undecided = false;
+    calls.next->calls->steps = calls.steps.after(first);
+    bind_newest(calls.next);
+    return calls.next.get();
+  }
+  if (bound->captured == nullptr && calls.steps.fresh()) {
+    calls.steps.begin(first);
+    return bound.get();
+  }
+  close(*bound);
+  calls.next = bind_stray(*bound, calls.steps.after(first));
+  return calls.next.get();
+}
+
+}  // namespace
+
+void bind_newest(const std::shared_ptr<BoundRequest>& request) {
+  const std::shared_ptr<BoundRequest> oldest = bind(request);
+  if (!oldest || oldest->recorder->forked()) return;
+  if (oldest->calls) oldest->calls->end();
+  if (oldest->captured == nullptr) return unbind(*oldest);
+  oldest->captured->discard(DropReason::HostBudget);
+  oldest->recorder->held->let_go(oldest->captured);
+}
+
+void end_answer(const Instrumented* instrumented) noexcept {
+  const std::shared_ptr<BoundRequest> bound = shared_bound_to(instrumented);
+  if (bound && bound->calls && !bound->calls->running()) close(*bound);
+}
+
+std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t method) noexcept {
+  try {
+    if (instrumented == nullptr || unbound(instrumented)) return nullptr;
+    if (std::shared_ptr<BoundRequest> bound = shared_bound_to(instrumented)) {
+      if (!bound->calls) {
+        if (bound->captured != nullptr) bound->captured->run(method);
+        return nullptr;
+      }
+      AnswerCalls& calls = *bound->calls;
+      if (calls.running() || bound->thread != std::this_thread::get_id()) return nullptr;  // inside of that call
+      if (calls.resume(AnswerCalls::Clock::now())) {
+        calls.method = method;
+        calls.undecided = true;
+        calls.sample = bound->recorder->sample();
+        return bound;
+      }
+    }
+    const std::shared_ptr<Recorder> recorder = instrumented->recorder();
+    if (!recorder || !recorder->live()) return nullptr;
+    return open_unasked(recorder, method, recorder->sample());
+  } catch (...) {  // counted where it happened
+  }
+  return nullptr;
+}
+
+void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
+  if (entered->recorder->forked()) return;  // the parent ends it
+  BoundRequest& bound = last_of(entered);
+  if (!bound.calls->running()) return;
+  if (bound.calls->alone || !bound.recorder->live()) {
+    close(bound);
+  } else {
+    bound.calls->pause(AnswerCalls::Clock::now());
+  }
+}
+
+void abandon_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
+  if (entered->recorder->forked()) return;
+  BoundRequest& bound = last_of(entered);
+  if (!bound.calls->running() || !bound.calls->end()) return;
+  if (bound.captured == nullptr) return unbind(bound);
+  bound.captured->discard(DropReason::NotFinished);
+  bound.recorder->held->let_go(bound.captured);
+}
+
+void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& input) noexcept {
+  if (!is_plain(input)) return;
+  if (AnswerCalls* calls = bound.calls.get(); calls != nullptr && calls->undecided && !calls->steps.fresh()) {
+    // Whose it is shows at the first attention, when the model may have written over it.
+    if ((bound.captured == nullptr && !calls->sample) || !bound.recorder->reads(calls->method, argument)) return;
+    try {
+      const c10::InferenceMode normal(false);
+      const at::NoGradGuard no_grad;
+      calls->offered.emplace_back(argument, input.detach().clone());
+    } catch (...) {  // an answer without its picture says so
+    }
+    return;
+  }
+  if (bound.captured != nullptr) bound.captured->offer(argument, input);
+}
+
+RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int64_t keys) noexcept {
+  AnswerCalls* calls = bound.calls.get();
+  if (calls == nullptr || calls->alone) return bound.captured;
+  const Site& called = bound.recorder->instrumented.sites[static_cast<size_t>(site)];
+  const bool wanted = bound.recorder->selected(site);
+  BoundRequest* decided = &bound;
+  if (calls->undecided && (called.relation != "cross" || wanted)) {
+    try {
+      // Cross-attention has the same keys in every step, and as well in another answer.
+      const bool tells = called.relation != "cross";
+      decided = decide(shared_bound_to(&bound.recorder->instrumented),
+                       {site, called.relation == "self", tells ? queries : 0, tells ? keys : 0});
+      calls = decided->calls.get();
+    } catch (...) {  // counted where it happened
+      return nullptr;
+    }
+  }
+  if (wanted) calls->steps.has_rows();
+  calls->steps.saw(site, keys);
+  return decided->captured;
+}
+
+}  // namespace gaze

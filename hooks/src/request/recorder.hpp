@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// What one attach keeps: options, profile, the selected sites, the worker. Knows no TorchScript.
+#pragma once
+
+#include <gaze/hooks/options.hpp>
+#include <gaze/hooks/sites.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "delivery/worker.hpp"
+#include "process/fork_gate.hpp"
+#include "request/held_answers.hpp"
+
+namespace gaze {
+
+struct Instrumented;
+
+class Recorder {
+ public:
+  /// @throws gaze::Error when the profile does not fit `instrumented`.
+  Recorder(Options options, Profile profile, Instrumented& instrumented);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  [[nodiscard]] bool sample() noexcept;
+  /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
+  [[nodiscard]] bool forked() const noexcept { return generation_ != fork_generation(); }
+  [[nodiscard]] bool live() const noexcept { return active.load(std::memory_order_acquire) && !forked(); }
+  [[nodiscard]] bool selected(int64_t site) const noexcept { return selected_[static_cast<size_t>(site)]; }
+  /// The heads of a selected site that count, ascending; empty: all.
+  [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept {
+    return heads_[static_cast<size_t>(site)];
+  }
+  /// Stands between the picture and the selected sites.
+  [[nodiscard]] bool between(int64_t site) const noexcept { return between_[static_cast<size_t>(site)]; }
+  [[nodiscard]] bool wanted(int64_t site) const noexcept { return selected(site) || between(site); }
+  /// Index of the picture among a method's arguments, or -1.
+  [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
+    return image_arguments_[static_cast<size_t>(method)];
+  }
+  /// Index of the recording among a method's arguments, or -1.
+  [[nodiscard]] int64_t sound_argument(int64_t method) const noexcept {
+    return sound_arguments_[static_cast<size_t>(method)];
+  }
+  /// Index of the prompt's token ids among a method's arguments, or -1.
+  [[nodiscard]] int64_t ids_argument(int64_t method) const noexcept {
+    return ids_arguments_[static_cast<size_t>(method)];
+  }
+  /// Whether a method's argument is the picture, the recording or the prompt's ids.
+  [[nodiscard]] bool reads(int64_t method, int64_t argument) const noexcept {
+    return argument >= 0 && (image_argument(method) == argument || sound_argument(method) == argument ||
+                             ids_argument(method) == argument);
+  }
+  /// Fields of a record that are the same for every request.
+  [[nodiscard]] AttentionRecord blank_record() const;
+
+  Options options;
+  Profile profile;
+  Instrumented& instrumented;
+  ops::ReduceOptions reduce;
+  std::string layers_text;
+  std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
+  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
+  std::unique_ptr<Worker> worker;
+
+ private:
+  void select_heads(const std::vector<size_t>& matched);
+
+  std::vector<char> selected_, between_;
+  std::vector<std::vector<int64_t>> heads_;
+  std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
+  std::atomic<uint64_t> draws_{0};
+  const int generation_ = fork_generation();
+};
+
+}  // namespace gaze

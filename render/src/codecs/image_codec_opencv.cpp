@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/ops/empty.h>
+#include <gaze/render/opencv.hpp>
+#include <gaze/render/picture.hpp>
+#include <gaze/render/status.hpp>
+
+#include <memory>
+#include <opencv2/imgcodecs.hpp>
+#include <utility>
+
+#include "codecs/image_codec.hpp"
+#include "codecs/image_header.hpp"
+#include "codecs/jpeg_reader.hpp"
+#include "codecs/memory_errors_opencv.hpp"
+#include "codecs/orientation.hpp"
+#include "codecs/png/png.hpp"
+#include "codecs/png_reader.hpp"
+
+namespace gaze {
+namespace {
+
+// A progressive picture has about ten; each costs the decoder all of its pixels, and the file as little as 20 bytes.
+constexpr int64_t kMostScans = 100;
+
+// Plain loops, here and below: cv::cvtColor begins OpenCV's threads.
+void swap_red_and_blue(uint8_t* pixels, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) std::swap(pixels[3 * i], pixels[3 * i + 2]);
+}
+
+// libwebp prints nothing.
+std::string read_webp(const std::string& bytes, at::Tensor& rgb_hwc) {
+  // imdecode reads only; its interface has no const.
+  const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
+  cv::Mat pixels = view(rgb_hwc);
+  const cv::Mat found = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION, &pixels);
+  if (found.empty()) return "damage";
+  if (pixels.data != rgb_hwc.data_ptr()) return "two sizes";
+  swap_red_and_blue(pixels.data, rgb_hwc.numel() / 3);
+  return {};
+}
+
+std::string read_pixels(const std::string& bytes, const std::string& format, at::Tensor& rgb_hwc) {
+  const int64_t height = rgb_hwc.size(0), width = rgb_hwc.size(1);
+  if (format == "JPEG") return read_jpeg(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
+  if (format == "PNG") return read_png(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
+  return with_memory_errors([&] { return read_webp(bytes, rgb_hwc); });
+}
+
+}  // namespace
+
+at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+  const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
+  if (bytes.empty()) refuse("expected a JPEG, PNG or WebP image, got 0 bytes. Give the whole file.");
+  const std::optional<ImageHeader> header = read_image_header(bytes);
+  if (!header || header->width < 1 || header->height < 1) {
+    refuse("expected a JPEG, PNG or WebP image, got " + std::to_string(bytes.size()) +
+           " bytes of something else. Convert it, or give the picture as a tensor.");
+  }
+  if (header->width > kMostPixels / header->height) {
+    refuse("expected at most " + std::to_string(kMostPixels) + " pixels, got " + std::to_string(header->width) + " x " +
+           std::to_string(header->height) + ". Scale the picture down.");
+  }
+  const std::string format = header->format;
+  if (!header->complete) refuse("expected a whole " + format + " file, got a truncated or damaged one. Copy it again.");
+  if (header->scans > kMostScans) {
+    refuse("expected at most " + std::to_string(kMostScans) + " scans, got " + std::to_string(header->scans) +
+           ". Save the picture anew.");
+  }
+  at::Tensor rgb_hwc = at::empty({header->height, header->width, 3}, at::kByte);
+  const std::string problem = read_pixels(bytes, format, rgb_hwc);
+  if (!problem.empty())
+    refuse("expected a whole " + format + " image, got a damaged one: " + problem + ". Copy it again.");
+  return apply_exif ? upright(rgb_hwc, header->orientation) : rgb_hwc;
+}
+
+std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
+  if (format == ImageFormat::Png) {
+    const cv::Mat rgb = view(rgb_hwc);
+    return encode_png(rgb.data, rgb.rows, rgb.cols);
+  }
+  const bool jpeg = format == ImageFormat::Jpeg;
+  const char* extension = jpeg ? ".jpg" : ".webp";
+  const std::vector<int> parameters{jpeg ? cv::IMWRITE_JPEG_QUALITY : cv::IMWRITE_WEBP_QUALITY, 92};
+  std::vector<unsigned char> bytes;
+  try {
+    at::Tensor bgr_hwc = rgb_hwc.clone();
+    swap_red_and_blue(bgr_hwc.data_ptr<uint8_t>(), bgr_hwc.numel() / 3);
+    const bool known = with_memory_errors([&] { return cv::imencode(extension, view(bgr_hwc), bytes, parameters); });
+    if (known) return {bytes.begin(), bytes.end()};
+  } catch (const cv::Exception& error) {
+    throw Error("encoding " + std::string(extension) + " failed: " + error.err + ".", DropReason::RenderError);
+  }
+  throw Error("encoding " + std::string(extension) + " failed: this OpenCV cannot write it. Choose png.",
+              DropReason::RenderError);
+}
+
+std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
+  if (format != ImageFormat::Png) return [format](const at::Tensor& rgb_hwc) { return encode_image(rgb_hwc, format); };
+  return [series = std::make_shared<PngSeries>()](const at::Tensor& rgb_hwc) {
+    const cv::Mat rgb = view(rgb_hwc);
+    return series->encode(rgb.data, rgb.rows, rgb.cols);
+  };
+}
+
+}  // namespace gaze

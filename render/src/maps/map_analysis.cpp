@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+#include "maps/map_analysis.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/quantile.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "device/device_event.hpp"
+#include "maps/hottest.hpp"
+#include "maps/keys_to_cells.hpp"
+
+namespace gaze {
+namespace {
+
+void check_shapes(const AttentionRecord& record) {
+  const auto refuse = [](const std::string& text) { throw Error(text, DropReason::ShapeMismatch); };
+  if (record.map_tc.dim() != 2) {
+    refuse("record.map_tc: expected [tokens, keys], got " + std::to_string(record.map_tc.dim()) + " dimensions.");
+  }
+  const int64_t tokens = record.map_tc.size(0);
+  const auto check_row = [&](const char* field, const at::Tensor& tensor) {
+    if (tensor.defined() && tensor.dim() == 1 && tensor.size(0) == tokens) return;
+    const std::string got = !tensor.defined()   ? "nothing"
+                            : tensor.dim() == 1 ? std::to_string(tensor.size(0))
+                                                : std::to_string(tensor.dim()) + " dimensions";
+    refuse(std::string("record.") + field + ": expected " + std::to_string(tokens) + " values, one per token, got " +
+           got + ".");
+  };
+  check_row("mass_t", record.mass_t);
+  check_row("visible_t", record.visible_t);
+  check_row("flags_t", record.flags_t);
+}
+
+void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
+  for (size_t t = 0; t < flags_t.size(); ++t) {
+    if ((flags_t[t] & ops::kRowNonFinite) != 0) {
+      throw Error("attention: expected finite weights, got NaN or infinity in the row of token " + std::to_string(t) +
+                      ". Check the model's input and precision; no overlay is drawn from broken weights.",
+                  DropReason::NonFinite);
+    }
+    if ((flags_t[t] & ops::kRowSum) != 0) {
+      throw Error("attention: expected rows that sum to 1, got another sum in the row of token " + std::to_string(t) +
+                      ". Select a site whose tensor is the softmax over keys (gaze sites).",
+                  DropReason::RowSum);
+    }
+    if ((flags_t[t] & ops::kRowBeyond) != 0) {
+      throw Error(
+          "geometry: expected a row of the cells' keys alone, whatever else it holds masked, got visible keys beyond "
+          "them. Correct the geometry's size, say in first_key or spans where its keys lie, or select another site.",
+          DropReason::GridMismatch);
+    }
+  }
+  if (!finite) {
+    throw Error("attention: expected a finite map, got NaN or infinity. Check the model's input and precision.",
+                DropReason::NonFinite);
+  }
+}
+
+void check_facts(const AttentionRecord& record) {
+  const int64_t tokens = record.map_tc.size(0);
+  if (static_cast<int64_t>(record.labels.size()) > tokens) {
+    throw Error("labels: expected at most " + std::to_string(tokens) + " (one per captured token), got " +
+                    std::to_string(record.labels.size()) + ". Label only the tokens the model generated.",
+                DropReason::Labels);
+  }
+  check(record.geometry);
+  if (record.map_tc.size(1) != record.geometry.span()) {
+    const bool cells_alone = record.geometry.span() == record.geometry.cells();
+    throw Error("geometry: expected a map of " + std::to_string(record.geometry.grid_rows()) + " x " +
+                    std::to_string(record.geometry.grid_cols()) +
+                    (cells_alone ? " = " : " cells, with what stands between ") +
+                    std::to_string(record.geometry.span()) + (cells_alone ? " cells, got " : " keys, got ") +
+                    std::to_string(record.map_tc.size(1)) + ". Correct rows and cols.",
+                DropReason::GridMismatch);
+  }
+  if (record.keys > 0 && !record.through) check_keys(record.geometry, record.keys, false);
+}
+
+at::Tensor finite(const AttentionRecord& record) {
+  return at::isfinite(record.map_tc).all().logical_and(at::isfinite(record.mass_t).all());
+}
+
+std::vector<Word> find_words(const AttentionRecord& record) {
+  if (!record.labels.empty()) return merge_words(record.labels);
+  std::vector<Word> words;
+  for (int64_t t = 0; t < record.map_tc.size(0); ++t) words.push_back({.text = {}, .first = t, .count = 1});
+  return words;
+}
+
+// The mean over words, then each word. An answer without words (special tokens only) is summarised over its tokens.
+at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Finding>& words) {
+  if (words.empty()) return rows_tc.mean(0, true);
+  std::vector<at::Tensor> merged;
+  for (const Finding& finding : words) {
+    merged.push_back(rows_tc.narrow(0, finding.word.first, finding.word.count).mean(0));
+  }
+  const at::Tensor rows_wc = at::stack(merged);
+  return at::cat({rows_wc.mean(0, true), rows_wc});
+}
+
+// As above, but each cell's mean is over the words that reach it.
+at::Tensor merge_where_reached(const at::Tensor& rows_tc, const at::Tensor& reach_tc,
+                               const std::vector<Finding>& words) {
+  at::Tensor merged_lc = merge_rows(rows_tc, words);
+  const at::Tensor reach_c = merge_rows(reach_tc, words)[0];
+  at::Tensor mean_c = merged_lc[0];
+  mean_c.copy_(at::where(reach_c > 0, mean_c / reach_c, at::zeros_like(mean_c)));
+  return merged_lc;
+}
+
+// What is said of raw maps, by the rules of ops::normalise.
+struct RawFigures {
+  at::Tensor max_lift_l, entropy_l, diffuse_l;
+
+  // Maps that have only some of the `keys` they were measured over.
+  void spread_over(const at::Tensor& reached_l, int64_t keys) {
+    if (keys < 2) return;
+    entropy_l = (entropy_l * std::log(static_cast<double>(keys)) / reached_l.clamp_min(2).log()).clamp_max(1);
+    diffuse_l = diffuse_l.logical_or(entropy_l > ops::kDiffuseEntropy);
+  }
+  void replace_first(const RawFigures& first) {
+    max_lift_l.narrow(0, 0, 1).copy_(first.max_lift_l);
+    entropy_l.narrow(0, 0, 1).copy_(first.entropy_l);
+    diffuse_l.narrow(0, 0, 1).copy_(first.diffuse_l);
+  }
+};
+
+RawFigures figures_of(const at::Tensor& lift_lc) {
+  const at::Tensor once_l = at::ones({lift_lc.size(0)}, lift_lc.options());
+  const ops::Normalised raw = ops::normalise(lift_lc, once_l, {.subtract_sinks = false});
+  return {raw.max_lift_t, raw.entropy_t, raw.diffuse_t};
+}
+
+// 0..1 of each row's own minimum and maximum; a constant row is 0.
+at::Tensor min_max(const at::Tensor& shown_lc) {
+  const at::Tensor low = shown_lc.amin({1}, true);
+  const at::Tensor width = shown_lc.amax({1}, true) - low;
+  return at::where(width > 0, (shown_lc - low) / width, at::zeros_like(shown_lc));
+}
+
+// The words share the request's range. Their mean, which looks at different places, is low everywhere: it has its own.
+at::Tensor values(const Analysis& analysis, const at::Tensor& peak_l, const at::Tensor& range_max, bool per_map) {
+  if (per_map) return min_max(analysis.shown_lc);
+  const at::Tensor peak = peak_l.narrow(0, 0, 1);
+  const at::Tensor summary_range = at::where(peak > 0, peak, at::ones_like(peak));
+  const at::Tensor range_l = at::cat({summary_range, range_max.expand({peak_l.size(0) - 1})});
+  return (analysis.shown_lc / range_l.unsqueeze(1)).clamp(0, 1);
+}
+
+// Over minutes of sound one word would make all others pale: the mean's range ends where it does for nine words of ten,
+// each at its own hottest cell.
+void lower_summary_range(const Analysis& analysis, at::Tensor& peak_l) {
+  constexpr double kShareOfWords = 0.9;
+  const at::Tensor hottest_w = analysis.shown_wc().argmax(1);
+  const at::Tensor high = at::quantile(analysis.shown_lc[0].index_select(0, hottest_w), kShareOfWords);
+  peak_l[0].copy_(at::where(high > 0, high, peak_l[0]));
+}
+
+// Reads what `analyse` packed, in the same order.
+class Figures {
+ public:
+  explicit Figures(const at::Tensor& host) : host_(host), next_(host_.const_data_ptr<double>()) {}
+  const double* take(size_t count) { return std::exchange(next_, next_ + count); }
+
+ private:
+  at::Tensor host_;
+  const double* next_;
+};
+
+template <typename Value>
+void take_tokens(Figures& figures, size_t tokens, std::vector<Value>& values) {
+  const double* row = figures.take(tokens);
+  values.assign(row, row + tokens);
+}
+
+void describe_words(const TokenFacts& tokens, std::vector<Finding>& words) {
+  for (Finding& finding : words) {
+    for (int64_t i = finding.word.first; i < finding.word.first + finding.word.count; ++i) {
+      const auto t = static_cast<size_t>(i);
+      finding.mass += tokens.mass[t] / static_cast<double>(finding.word.count);
+      finding.flags |= tokens.flags[t];
+    }
+  }
+}
+
+void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysis& analysis) {
+  std::vector<Finding*> findings = {&analysis.summary};
+  for (Finding& finding : analysis.words) findings.push_back(&finding);
+  const size_t maps = findings.size();
+  const double* max_lift_l = figures.take(maps);
+  const double* entropy_l = figures.take(maps);
+  const double* diffuse_l = figures.take(maps);
+  for (size_t l = 0; l < maps; ++l) {
+    findings[l]->max_lift = max_lift_l[l];
+    findings[l]->entropy = entropy_l[l];
+    findings[l]->diffuse = diffuse_l[l] != 0;
+    findings[l]->range_max_lift = per_map ? peak_l[l] : analysis.range_max_lift;
+  }
+  analysis.summary.range_max_lift = peak_l[0] > 0 ? peak_l[0] : 1;
+}
+
+// A key frame's mass in equal parts on the frames that share it.
+void describe_frames(Figures& figures, const Video& video, Analysis& analysis) {
+  const auto describe = [&](Finding& finding) {
+    const double* mass_f = figures.take(static_cast<size_t>(video.key_frames()));
+    for (int64_t frame = 0; frame < video.frames; ++frame) {
+      finding.frame_mass.push_back(mass_f[frame / video.temporal_merge] / static_cast<double>(video.temporal_merge));
+    }
+  };
+  describe(analysis.summary);
+  for (Finding& finding : analysis.words) describe(finding);
+}
+
+void describe_hot(const double* hot_l, const Placement& placement, Analysis& analysis) {
+  const auto pixel = [&](double hot) -> std::optional<Pixel> {
+    if (hot < 0) return std::nullopt;
+    const auto index = static_cast<int64_t>(hot);
+    return Pixel{index % placement.width, index / placement.width};
+  };
+  analysis.summary.hot = pixel(*hot_l);
+  for (Finding& finding : analysis.words) finding.hot = pixel(*++hot_l);
+}
+
+void summarise(size_t tokens, Analysis& analysis) {
+  Finding& summary = analysis.summary;
+  const std::vector<Finding>& words = analysis.words;
+  if (words.empty()) {
+    for (size_t t = 0; t < tokens; ++t) summary.mass += analysis.tokens.mass[t] / static_cast<double>(tokens);
+    return;
+  }
+  // Focused words that differ make a wide mean; that is not what "diffuse" says.
+  summary.diffuse = std::all_of(words.begin(), words.end(), [](const Finding& f) { return f.diffuse; });
+  for (const Finding& finding : words) {
+    summary.mass += finding.mass / static_cast<double>(words.size());
+    summary.flags |= finding.flags;
+  }
+}
+
+}  // namespace
+
+void check_record(const AttentionRecord& record, const ops::Route& route) {
+  if (!record.error.empty()) throw Error(record.error, record.error_reason);
+  if (!record.map_tc.defined() || record.map_tc.size(0) == 0) {
+    throw Error(
+        "attention: expected at least 1 captured token, got 0. No selected site ran while the request was open: "
+        "check the profile's sites against gaze sites.",
+        DropReason::NoAttention);
+  }
+  check_shapes(record);
+  try {
+    check_facts(record);
+  } catch (const Error&) {
+    // Broken weights are the graver fault, and cost a transfer to see.
+    Figures figures(fetch(pack({record.flags_t, finite(record)}), route, ops::Cargo::Figures));
+    std::vector<int32_t> flags_t;
+    take_tokens(figures, static_cast<size_t>(record.map_tc.size(0)), flags_t);
+    check_rows(flags_t, *figures.take(1) != 0);
+    throw;
+  }
+}
+
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
+                 const RowLayout* layout) {
+  check_record(record, route);
+  const int64_t tokens = record.labels.empty() ? record.map_tc.size(0) : static_cast<int64_t>(record.labels.size());
+  const ops::NormaliseOptions& options = record.style.normalise;
+  Analysis analysis;
+  for (Word& word : find_words(record)) analysis.words.emplace_back().word = std::move(word);
+
+  // Enqueued on the device ...
+  const Folded folded = fold(record, route);
+  analysis.map_tc = folded.map_tc.narrow(0, 0, tokens).contiguous();
+  analysis.mass_t = folded.mass_t.narrow(0, 0, tokens).contiguous();
+  analysis.mass_is_exact = folded.mass_is_exact;
+  at::Tensor visible_t = record.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
+  // Uniform attention stays 1.0 where a cell shows more keys than one.
+  if (folded.keys_per_cell != 1) visible_t = visible_t / folded.keys_per_cell;
+  const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
+  analysis.sinks_subtracted = normalised.sinks_subtracted;
+  RawFigures raw;
+  if (layout == nullptr) {
+    analysis.lift_tc = normalised.lift_tc;
+    analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
+    analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
+    raw = figures_of(analysis.lift_lc);
+  } else {
+    analysis.lift_tc = layout->lay_out(normalised.lift_tc);
+    const at::Tensor reach_tk = layout->reach_tk.narrow(0, 0, tokens);
+    const at::Tensor reach_tc = layout->lay_out(reach_tk);
+    analysis.lift_lc = merge_where_reached(analysis.lift_tc, reach_tc, analysis.words);
+    analysis.shown_lc = merge_where_reached(layout->lay_out(normalised.shown_tc), reach_tc, analysis.words);
+    raw = figures_of(merge_rows(normalised.lift_tc, analysis.words));
+    raw.spread_over(merge_rows(reach_tk, analysis.words).sum(1), reach_tk.size(1));
+    raw.replace_first(figures_of(analysis.lift_lc.narrow(0, 0, 1)));
+  }
+  at::Tensor peak_l = analysis.shown_lc.amax({1});
+  if (layout != nullptr && !analysis.words.empty()) lower_summary_range(analysis, peak_l);
+  analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
+  std::vector<at::Tensor> parts = {folded.mass_t,  record.visible_t,     record.flags_t,
+                                   finite(record), normalised.range_max, peak_l,
+                                   raw.max_lift_l, raw.entropy_l,        raw.diffuse_l};
+  if (folded.frame_mass_tf.defined()) {
+    parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
+  }
+  if (canvas != nullptr) {
+    parts.push_back(hottest(analysis.shown_lc, canvas->placement, record.style.interpolation, route));
+    if (canvas->base.range.defined()) parts.push_back(canvas->base.range);
+    if (record.style.contour) analysis.inside_lc = ops::top_mass(analysis.shown_lc, record.style.contour_share);
+  }
+
+  // ... and back in one transfer.
+  Figures figures(fetch(pack(parts), route, ops::Cargo::Figures));
+  const auto captured = static_cast<size_t>(record.map_tc.size(0));
+  take_tokens(figures, captured, analysis.tokens.mass);
+  take_tokens(figures, captured, analysis.tokens.visible);
+  take_tokens(figures, captured, analysis.tokens.flags);
+  check_rows(analysis.tokens.flags, *figures.take(1) != 0);
+  analysis.range_max_lift = *figures.take(1);
+  const size_t maps = 1 + analysis.words.size();
+  const double* peaks = figures.take(maps);
+  describe_words(analysis.tokens, analysis.words);
+  describe_maps(figures, peaks, options.per_map_min_max, analysis);
+  summarise(static_cast<size_t>(tokens), analysis);
+  if (record.geometry.video) describe_frames(figures, *record.geometry.video, analysis);
+  if (canvas != nullptr) {
+    describe_hot(figures.take(maps), canvas->placement, analysis);
+    if (canvas->base.range.defined()) check_range(figures.take(kRangeFigures));
+  }
+  return analysis;
+}
+
+Layer word_layer(const Analysis& analysis, size_t word) {
+  const auto row = static_cast<int64_t>(word) + 1;
+  return {analysis.value_lc[row], analysis.inside_lc.defined() ? analysis.inside_lc[row] : at::Tensor(),
+          analysis.words[word].diffuse};
+}
+
+Layer summary_layer(const Analysis& analysis) {
+  return {analysis.value_lc[0], analysis.inside_lc.defined() ? analysis.inside_lc[0] : at::Tensor(),
+          analysis.summary.diffuse};
+}
+
+Overlay describe(const Finding& finding) {
+  constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
+  Overlay overlay;
+  overlay.word = finding.word;
+  overlay.mass = finding.mass;
+  overlay.frame_mass = finding.frame_mass;
+  overlay.max_lift = finding.max_lift;
+  overlay.entropy = finding.entropy;
+  overlay.diffuse = finding.diffuse;
+  overlay.range_max_lift = finding.range_max_lift;
+  overlay.hot_x = finding.hot ? static_cast<double>(finding.hot->x) : kNowhere;
+  overlay.hot_y = finding.hot ? static_cast<double>(finding.hot->y) : kNowhere;
+  return overlay;
+}
+
+}  // namespace gaze

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "page/page_opencv.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+#include "bundle/request_json.hpp"
+#include "page/transliterate.hpp"
+
+namespace gaze::page {
+
+std::string format(const char* pattern, double value) {
+  char out[64];
+  std::snprintf(out, sizeof out, pattern, value);
+  return out;
+}
+
+std::string times(double lift) { return format(lift < 10 ? "%.1fx" : "%.0fx", lift); }
+
+std::string label(const Word& word) {
+  const std::string token = "token " + std::to_string(word.first + 1);
+  if (word.text.empty()) return token;
+  const Plain plain = to_ascii(word.text, kMostLine);
+  return plain.lossy ? plain.text + " (" + token + ")" : plain.text;
+}
+
+void add_wrapped(std::vector<Line>& lines, const std::string& name, const std::string& content, const text::Face& face,
+                 int width, size_t most) {
+  if (content.empty()) return;
+  constexpr int kIndent = 84;
+  bool first = true;
+  for (const std::string& line : text::wrap(to_ascii(content, kMostParagraph).text, face, width - kIndent, most)) {
+    if (first) lines.push_back({name, kLabel, 0, 0});
+    lines.push_back({line, face, kIndent, static_cast<int>(std::lround(face.size * 2.3))});
+    first = false;
+  }
+}
+
+std::vector<Line> header_lines(const AttentionRecord& record, int width) {
+  std::vector<Line> lines;
+  add_wrapped(lines, "prompt", record.prompt, {11, 1.3, kInk}, width, 4);
+  add_wrapped(lines, "answer", answer_text(record), kTitle, width, 4);
+  return lines;
+}
+
+std::vector<Line> footer_lines(const std::vector<std::string>& notes, const std::string& evidence, int width) {
+  std::vector<Line> lines;
+  for (const std::string& note : notes) {
+    for (const std::string& line : text::wrap(to_ascii(note, kMostParagraph).text, kNote, width, 3))
+      lines.push_back({line, kNote, 0, 21});
+  }
+  lines.push_back({evidence, kBody, 0, 24});
+  return lines;
+}
+
+int height_of(const std::vector<Line>& lines) {
+  int height = 0;
+  for (const Line& line : lines) height += line.height;
+  return height;
+}
+
+void draw_lines(cv::Mat& sheet, const std::vector<Line>& lines, int left, int top) {
+  int baseline = top + static_cast<int>(kTitle.size) + 2;
+  for (const Line& line : lines) {
+    text::draw(sheet, line.text, left + line.indent, baseline, line.face);
+    baseline += line.height;
+  }
+}
+
+}  // namespace gaze::page

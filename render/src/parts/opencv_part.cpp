@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "parts/opencv_part.hpp"
+
+namespace gaze {
+namespace {
+
+const ops::Part<OpencvPart>& opened() {
+  static const auto* const part =  // leaked: used until the last thread ends
+      new ops::Part<OpencvPart>(ops::open_part<OpencvPart>(reinterpret_cast<const void*>(&opened)));
+  return *part;
+}
+
+/// @param what       begins the error text
+/// @param otherwise  what to do without it
+const OpencvPart& opencv_part(const std::string& what, const char* otherwise, DropReason reason) {
+  const ops::Part<OpencvPart>& part = opened();
+  if (part.table == nullptr) {
+    throw Error(what + ": expected Gaze's OpenCV part, got: " + part.problem +
+                    ". Install OpenCV and a Gaze built with -DGAZE_WITH_OPENCV=ON, or " + otherwise + ".",
+                reason);
+  }
+  return *part.table;
+}
+
+const OpencvPart& drawing_part(const std::string& what) {
+  return opencv_part(what, "ask for maps alone", DropReason::RenderError);
+}
+
+}  // namespace
+
+void open_opencv_part() noexcept {
+  try {
+    (void)opened();
+  } catch (...) {  // tried again, and told, when it is needed
+  }
+}
+
+at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+  return opencv_part(what, "give the picture as a tensor", DropReason::DecodeFailed)
+      .decode_image(bytes, apply_exif, what);
+}
+
+std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
+  return drawing_part("pictures").encode_image(rgb_hwc, format);
+}
+
+std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
+  return drawing_part("pictures").encoder_of_alike(format);
+}
+
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames,
+                      PageMemory& pages) {
+  return drawing_part("contact sheet").draw_sheet(record, analysis, canvas, frames, pages);
+}
+
+void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
+                PageMemory& pages, const SoundPageReceiver& receive) {
+  drawing_part("plots of a sound").draw_sound(record, heard, names, frames, pages, receive);
+}
+
+}  // namespace gaze

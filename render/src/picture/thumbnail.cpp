@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "picture/thumbnail.hpp"
+
+#include <ATen/ops/adaptive_avg_pool2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/upsample_bicubic2d.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace gaze {
+namespace {
+
+// Calls `visit(position, share)` for what lies under place `i` of `to` places over `from` positions.
+template <typename Visit>
+void for_area(int64_t i, int64_t from, int64_t to, Visit visit) {
+  const double scale = static_cast<double>(from) / static_cast<double>(to);
+  const double begin = static_cast<double>(i) * scale, end = static_cast<double>(i + 1) * scale;
+  const auto last = std::min(from, static_cast<int64_t>(std::ceil(end)));
+  for (auto position = static_cast<int64_t>(begin); position < last; ++position) {
+    const auto low = static_cast<double>(position);
+    const double share = (std::min(low + 1, end) - std::max(low, begin)) / scale;
+    if (share > 0) visit(position, static_cast<float>(share));
+  }
+}
+
+at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t width) {
+  const int64_t from_width = rgb_hwc.size(1);
+  at::Tensor small_hwc = at::empty({height, width, 3}, rgb_hwc.options());
+  const auto* from = rgb_hwc.const_data_ptr<uint8_t>();
+  auto* to = small_hwc.data_ptr<uint8_t>();
+  std::vector<float> line(static_cast<size_t>(3 * from_width));
+  for (int64_t y = 0; y < height; ++y) {
+    std::fill(line.begin(), line.end(), 0.F);
+    for_area(y, rgb_hwc.size(0), height, [&](int64_t row, float share) {
+      const uint8_t* row_x = from + row * 3 * from_width;
+      for (size_t i = 0; i < line.size(); ++i) line[i] += share * static_cast<float>(row_x[i]);
+    });
+    for (int64_t x = 0; x < width; ++x, to += 3) {
+      float sum[3] = {};
+      for_area(x, from_width, width, [&](int64_t column, float share) {
+        for (int64_t c = 0; c < 3; ++c) sum[c] += share * line[static_cast<size_t>(3 * column + c)];
+      });
+      for (int64_t c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(std::nearbyint(sum[c]), 0.F, 255.F));
+    }
+  }
+  return small_hwc;
+}
+
+}  // namespace
+
+at::Tensor scale_picture(const at::Tensor& rgb_hwc, int64_t height, int64_t width) {
+  const bool shrinks = height < rgb_hwc.size(0) || width < rgb_hwc.size(1);
+  if (shrinks && rgb_hwc.is_cpu()) return shrink_on_host(rgb_hwc, height, width);
+  const at::Tensor picture = rgb_hwc.permute({2, 0, 1}).unsqueeze(0).to(at::kFloat).contiguous();
+  const at::Tensor scaled = shrinks ? at::adaptive_avg_pool2d(picture, {height, width})
+                                    : at::upsample_bicubic2d(picture, {height, width}, false);
+  return scaled.squeeze(0).permute({1, 2, 0}).round().clamp(0, 255).to(at::kByte).contiguous();
+}
+
+}  // namespace gaze

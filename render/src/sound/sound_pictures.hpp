@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// All pictures of a record that is a sound.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "device/frame_pipeline.hpp"
+#include "page/page_memory.hpp"
+#include "sound/word_timing.hpp"
+
+namespace gaze {
+
+/// Names of the pictures to draw.
+struct SoundPictures {
+  std::string summary, sheet;
+  std::vector<std::string> words;
+};
+
+/// Gets finished pages on the host.
+struct SoundPageReceiver {
+  using Receive = std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>;
+  Receive page;  ///< the summary first, the sheet last
+  Receive word;  ///< pages of which many differ by little
+};
+
+/// Plots are drawn and tinted on the device.
+/// @throws gaze::Error (RenderError) without the OpenCV part; DecodeFailed; what Frames::add throws
+void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
+                PageMemory& pages, const SoundPageReceiver& receive);
+
+}  // namespace gaze

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include "sound/sound_plots.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+#include <gaze/ops/overlay.hpp>
+#include <gaze/ops/sound.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include "device/device_event.hpp"
+#include "maps/map_painter.hpp"
+
+namespace gaze {
+namespace {
+
+constexpr double kMostSecondsPerRow = 30;
+constexpr int64_t kMostRows = 11;
+constexpr double kRangeDb = 60;     // below, rooms and microphones make their noise
+constexpr double kHeadroom = 1.06;  // the loudest sample keeps a little away from the edge
+
+int64_t pixels_until(double seconds, double seconds_per_pixel, int64_t width) {
+  return std::clamp<int64_t>(std::llround(seconds / seconds_per_pixel), 1, width);
+}
+
+double peak_of(const at::Tensor& envelope_ckw, const ops::Route& route) {
+  const at::Tensor peak = envelope_ckw.narrow(1, 0, 2).abs().amax().to(at::kDouble).view({1});
+  const double value = *fetch(peak, route, ops::Cargo::Figures).const_data_ptr<double>();
+  if (!std::isfinite(value)) {
+    throw Error("sound: expected finite samples, got NaN or infinity. Check what fills the buffer.",
+                DropReason::DecodeFailed);
+  }
+  return value;
+}
+
+// [channels, 3, rows x width] -> [channels, 3, width], each column what lies under as many as there are rows.
+at::Tensor in_one_row(const at::Tensor& envelope_ckw, int64_t rows) {
+  if (rows == 1) return envelope_ckw;
+  const at::Tensor envelope_ckwr = envelope_ckw.view({envelope_ckw.size(0), 3, -1, rows});
+  return at::stack({envelope_ckwr.select(1, 0).amin(-1), envelope_ckwr.select(1, 1).amax(-1),
+                    envelope_ckwr.select(1, 2).square().mean(-1).sqrt()},
+                   1);
+}
+
+void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, SoundCanvas& canvas) {
+  const SoundLayout& layout = canvas.layout;
+  canvas.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
+  canvas.mel.range_db = kRangeDb;
+  const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, canvas.mel);
+  // A hop is whole samples, which adds up over an hour.
+  const auto rate = static_cast<double>(recording.sample_rate_hz);
+  const double hop_seconds = std::max(1.0, std::round(canvas.mel.hop_seconds * rate)) / rate;
+  for (int64_t row = 0; row < layout.rows; ++row) {
+    const int64_t top = row * layout.row_height();
+    at::Tensor wave_hwc = canvas.base_hwc.narrow(0, top, layout.wave_height);
+    ops::draw_waveform_out(envelope_ckw.narrow(2, row * layout.width, layout.width).contiguous(), canvas.full_scale,
+                           wave_hwc);
+    at::Tensor mel_hwc = canvas.base_hwc.narrow(0, top + layout.wave_height + layout.gap, layout.mel_height);
+    ops::draw_spectrogram_out(
+        mel_mt, {layout.row_start(row) / hop_seconds, layout.seconds_per_pixel() / hop_seconds, layout.width}, mel_hwc);
+  }
+}
+
+// As many cells as a pixel holds become one, or a narrow peak would fall between two pixels.
+TimeLayer coarser(const TimeLayer& layer, double seconds_per_pixel) {
+  const auto together = static_cast<int64_t>(std::ceil(seconds_per_pixel / layer.seconds_per_cell));
+  if (together <= 1) return layer;
+  const int64_t cells = layer.value_c.size(0);
+  const int64_t groups = (cells + together - 1) / together;
+  TimeLayer coarse = layer;
+  coarse.value_c = at::constant_pad_nd(layer.value_c, {0, groups * together - cells}).view({groups, together}).amax(1);
+  coarse.seconds_per_cell *= static_cast<double>(together);
+  return coarse;
+}
+
+void tint(const at::Tensor& base_hwc, const TimeLayer& layer, double start_seconds, double seconds_per_pixel,
+          const Style& style, at::Tensor& out_hwc) {
+  ops::CellAffine place;
+  place.scale_x = seconds_per_pixel / layer.seconds_per_cell;
+  place.offset_x = (start_seconds - layer.first_seconds) / layer.seconds_per_cell;
+  place.scale_y = 1 / static_cast<double>(base_hwc.size(0));
+  const ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
+  ops::overlay_out(base_hwc, layer.value_c.view({1, -1}), std::nullopt, place, options, out_hwc);
+}
+
+// The stamp's size follows the width it is given.
+void stamp(at::Tensor out_hwc, int64_t height) {
+  at::Tensor corner_hwc = out_hwc.narrow(0, 0, height).narrow(1, 0, std::min<int64_t>(out_hwc.size(1), 600));
+  stamp_diffuse(corner_hwc);
+}
+
+}  // namespace
+
+int64_t SoundLayout::end_pixel(int64_t row) const {
+  return pixels_until(seconds - row_start(row), seconds_per_pixel(), width);
+}
+
+RowSpan SoundLayout::rows_between(double start_seconds, double end_seconds) const {
+  const auto first = static_cast<int64_t>(std::floor(start_seconds / seconds_per_row + 1e-9));
+  const auto end = static_cast<int64_t>(std::ceil(end_seconds / seconds_per_row - 1e-9));
+  RowSpan span{std::clamp<int64_t>(first, 0, rows - 1), 0};
+  span.end = std::clamp<int64_t>(end, span.first + 1, rows);
+  return span;
+}
+
+SoundLayout lay_out_sound(double seconds, int64_t channels) {
+  SoundLayout layout;
+  layout.seconds = seconds;
+  layout.strips = channels == 2 ? 2 : 1;
+  const auto wanted = static_cast<int64_t>(std::ceil(seconds / kMostSecondsPerRow - 1e-9));
+  if (wanted <= 1) {
+    layout.seconds_per_row = seconds;
+  } else {
+    layout.seconds_per_row = std::ceil(seconds / static_cast<double>(std::min(wanted, kMostRows)));
+    layout.rows = static_cast<int64_t>(std::ceil(seconds / layout.seconds_per_row));
+  }
+  const bool alone = layout.rows == 1;
+  layout.wave_height = layout.strips == 2 ? (alone ? 240 : 140) : (alone ? 190 : 110);
+  layout.mel_height = alone ? 180 : 100;
+  return layout;
+}
+
+SoundCanvas make_sound_canvas(const Recording& recording, const ops::Route& route) {
+  SoundCanvas canvas;
+  canvas.layout = lay_out_sound(recording.seconds(), recording.samples_ct.size(0));
+  const SoundLayout& layout = canvas.layout;
+  const at::Tensor samples_ct =
+      recording.samples_ct.size(0) > 2 ? recording.samples_ct.mean(0, true) : recording.samples_ct;
+  const ops::Columns columns{0, layout.seconds_per_pixel() * static_cast<double>(recording.sample_rate_hz),
+                             layout.rows * layout.width};
+  const at::Tensor envelope_ckw = ops::envelope(samples_ct, columns);
+  const double peak = peak_of(envelope_ckw, route);
+  canvas.full_scale = peak > 0 ? peak * kHeadroom : 1;
+  draw_base(recording, envelope_ckw, canvas);
+  canvas.strip_hwc = at::empty({SoundCanvas::kStripHeight, layout.width, 3}, canvas.base_hwc.options());
+  ops::draw_waveform_out(in_one_row(envelope_ckw, layout.rows).contiguous(), canvas.full_scale, canvas.strip_hwc);
+  return canvas;
+}
+
+void paint_sound(const SoundCanvas& canvas, const RowSpan& rows, const TimeLayer& layer, const Style& style,
+                 at::Tensor& out_hwc) {
+  const SoundLayout& layout = canvas.layout;
+  const int64_t height = layout.row_height();
+  if (layer.diffuse) {
+    out_hwc.copy_(canvas.base_hwc.narrow(0, rows.first * height, rows.count() * height));
+    return stamp(out_hwc, height);
+  }
+  const TimeLayer coarse = coarser(layer, layout.seconds_per_pixel());
+  for (int64_t row = rows.first; row < rows.end; ++row) {
+    at::Tensor row_hwc = out_hwc.narrow(0, (row - rows.first) * height, height);
+    tint(canvas.base_hwc.narrow(0, row * height, height), coarse, layout.row_start(row), layout.seconds_per_pixel(),
+         style, row_hwc);
+  }
+}
+
+void paint_sound_strip(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc) {
+  if (layer.diffuse) {
+    out_hwc.copy_(canvas.strip_hwc);
+    return stamp(out_hwc, SoundCanvas::kStripHeight);
+  }
+  const double seconds_per_pixel = canvas.layout.seconds_per_pixel() * static_cast<double>(canvas.layout.rows);
+  tint(canvas.strip_hwc, coarser(layer, seconds_per_pixel), 0, seconds_per_pixel, style, out_hwc);
+}
+
+}  // namespace gaze

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#include "sound/word_timing.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <gaze/ops/sound.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "device/device_event.hpp"
+#include "maps/map_analysis.hpp"
+#include "maps/side_stream.hpp"
+#include "page/time_axis.hpp"
+#include "sound/alignment.hpp"
+
+namespace gaze {
+namespace {
+
+constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
+constexpr double kReachSeconds = 0.12;  // how far a mark may move to the sound's own rise or fall
+
+// From the first to the last of the parts in which the word's tokens were made.
+TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const HeardAnalysis& heard) {
+  TimeSpan reach{heard.hearing.seconds, 0};
+  for (const SoundPart& part : parts) {
+    if (part.end_token <= word.first || part.first_token >= word.first + word.count) continue;
+    const double end =
+        part.start_seconds + heard.first_seconds + static_cast<double>(part.keys) * heard.seconds_per_key;
+    reach.start = std::min(reach.start, part.start_seconds);
+    reach.end = std::max(reach.end, std::min(end, heard.hearing.seconds));
+  }
+  return reach;
+}
+
+// A model's input is filled up with zeros; samples after the last other one are padding.
+Recording without_padding(Recording recording, const ops::Route& route) {
+  const at::Tensor heard_s = recording.samples_ct.ne(0).any(0);
+  // The index of the last true: the first one of the reversed row.
+  const at::Tensor trailing =
+      at::where(heard_s.any(), heard_s.flip(0).to(at::kInt).argmax(), at::zeros({}, at::kLong).to(heard_s.device()));
+  const auto cut = static_cast<int64_t>(
+      *fetch(trailing.to(at::kDouble).view({1}), route, ops::Cargo::Figures).const_data_ptr<double>());
+  recording.samples_ct = recording.samples_ct.narrow(1, 0, recording.samples_ct.size(1) - cut).contiguous();
+  return recording;
+}
+
+std::vector<float> levels(const Recording& recording, const Timeline& time, int64_t cells, const ops::Route& route) {
+  const auto rate = static_cast<double>(recording.sample_rate_hz);
+  const at::Tensor envelope_ckw =
+      ops::envelope(recording.samples_ct, {time.first_seconds * rate, time.seconds_per_key * rate, cells});
+  const at::Tensor level_k =
+      fetch(envelope_ckw.select(1, 2).square().mean(0).sqrt().contiguous(), route, ops::Cargo::Figures);
+  std::vector<float> values(level_k.const_data_ptr<float>(), level_k.const_data_ptr<float>() + cells);
+  const auto broken = std::find_if(values.begin(), values.end(), [](float level) { return !std::isfinite(level); });
+  if (broken != values.end()) {
+    throw Error(
+        "sound: expected finite samples, got NaN or infinity near " +
+            seconds_text(time.first_seconds + static_cast<double>(broken - values.begin()) * time.seconds_per_key) +
+            ". Check what fills the buffer.",
+        DropReason::DecodeFailed);
+  }
+  return values;
+}
+
+std::vector<double> hottest_cells(const at::Tensor& shown_lc, const ops::Route& route) {
+  const at::Tensor none_l = shown_lc.amax({1}).le(0);
+  const at::Tensor cell_l = shown_lc.argmax(1).to(at::kDouble).masked_fill(none_l, -1).contiguous();
+  const at::Tensor host_l = fetch(cell_l, route, ops::Cargo::Figures);
+  return {host_l.const_data_ptr<double>(), host_l.const_data_ptr<double>() + host_l.numel()};
+}
+
+HeardWord describe_word(const Finding& finding) {
+  HeardWord word;
+  word.word = finding.word;
+  word.start_seconds = word.end_seconds = word.hot_seconds = kNowhere;
+  word.mass = finding.mass;
+  word.max_lift = finding.max_lift;
+  word.entropy = finding.entropy;
+  word.diffuse = finding.diffuse;
+  word.range_max_lift = finding.range_max_lift;
+  word.flags = finding.flags;
+  return word;
+}
+
+double mean_of(const std::vector<double>& values_t, int64_t first, int64_t count) {
+  double sum = 0;
+  for (int64_t t = first; t < first + count; ++t) sum += values_t[static_cast<size_t>(t)];
+  return count > 0 ? sum / static_cast<double>(count) : 0;
+}
+
+bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float silence) {
+  // Over the whole span: in noise single keys of a pause are as loud as speech.
+  double sum = 0;
+  for (int64_t k = span.first; k < span.end; ++k) {
+    const double level = level_k[static_cast<size_t>(k)];
+    sum += level * level;
+  }
+  return std::sqrt(sum / static_cast<double>(span.end - span.first)) < silence;
+}
+
+// The levels under a part's keys.
+std::vector<float> levels_of(const SoundPart& part, const HeardAnalysis& heard) {
+  const auto cells = static_cast<int64_t>(heard.level_k.size());
+  const int64_t first =
+      std::clamp<int64_t>(std::llround(part.start_seconds / heard.seconds_per_key), 0, std::max<int64_t>(0, cells - 1));
+  const int64_t end = std::min(first + std::max<int64_t>(part.keys, 1), cells);
+  std::vector<float> levels(heard.level_k.begin() + first, heard.level_k.begin() + end);
+  if (!levels.empty()) levels.resize(static_cast<size_t>(std::max<int64_t>(part.keys, 1)), levels.back());
+  return levels;
+}
+
+// Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
+void mark_part(const SoundPart& part, const Style& style, float silence, HeardAnalysis& heard) {
+  Hearing& hearing = heard.hearing;
+  std::vector<Word> words;
+  std::vector<HeardWord*> marked;
+  for (HeardWord& word : hearing.words) {
+    if (word.word.first < part.first_token || word.word.first >= part.end_token) continue;
+    const int64_t first = word.word.first - part.first_token;
+    words.push_back({.text = {}, .first = first, .count = std::min(word.word.count, part.tokens() - first)});
+    marked.push_back(&word);
+  }
+  if (words.empty()) return;
+  const int64_t tokens = std::min(part.end_token, heard.map_tk.size(0)) - part.first_token;
+  const at::Tensor map_tk = heard.map_tk.narrow(0, part.first_token, tokens).narrow(1, 0, part.keys).contiguous();
+  std::vector<WordSpan> spans = align_words(map_tk.const_data_ptr<float>(), tokens, part.keys, words);
+  const std::vector<float> level_k = levels_of(part, heard);
+  if (style.align_to_energy && !level_k.empty()) {
+    align_to_energy(spans, level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
+  }
+  const double origin = hearing.start_seconds + part.start_seconds + heard.first_seconds;
+  const auto seconds_at = [&](int64_t key) {
+    return std::clamp(origin + static_cast<double>(key) * heard.seconds_per_key, hearing.start_seconds,
+                      hearing.start_seconds + hearing.seconds);
+  };
+  for (size_t w = 0; w < spans.size(); ++w) {
+    marked[w]->start_seconds = seconds_at(spans[w].first);
+    marked[w]->end_seconds = seconds_at(spans[w].end);
+    marked[w]->confidence = spans[w].confidence;
+    marked[w]->silence = !level_k.empty() && is_silent(level_k, spans[w], silence);
+  }
+}
+
+void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
+                HeardAnalysis& heard) {
+  Hearing& hearing = heard.hearing;
+  const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
+  for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, heard);
+  const auto seconds_at = [&](double cell) {
+    return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
+  };
+  for (size_t w = 0; w < hearing.words.size(); ++w) {
+    HeardWord& word = hearing.words[w];
+    word.mass_on_padding = mean_of(padding_t, word.word.first, word.word.count);
+    if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1]);
+  }
+  // As the summary's mass: the mean over words, or tokens where there are none.
+  const std::vector<HeardWord>& words = hearing.words;
+  hearing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
+  for (const HeardWord& word : words)
+    hearing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
+  if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0]);
+}
+
+}  // namespace
+
+HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route) {
+  check_record(record, route);
+  const Timeline& time = *record.geometry.time;
+  HeardAnalysis heard;
+  heard.first_seconds = time.first_seconds;
+  heard.seconds_per_key = time.seconds_per_key;
+  Hearing& hearing = heard.hearing;
+  hearing.start_seconds = record.sound.start_seconds;
+  hearing.seconds_per_key = time.seconds_per_key;
+  if (!record.sound.empty()) {
+    heard.recording = decode(record.sound);
+    if (record.sound.padded)
+      heard.recording = without_padding(std::move(heard.recording), ops::route_to(heard.recording.samples_ct.device()));
+    hearing.seconds = heard.recording.seconds();
+  } else {
+    hearing.seconds = covered_seconds(record);
+  }
+  heard.parts = divide(record, hearing.seconds);
+  const int64_t cells = cells_of(hearing.seconds, time);
+  if (!record.sound.empty()) {
+    heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
+    heard.level_k = levels(heard.recording, time, cells, route);
+  }
+
+  // Normalised as the model had its keys, part by part alike; then laid out over the recording.
+  AttentionRecord cut = record;
+  cut.map_tc = heard_keys(record.map_tc, heard.parts).contiguous();
+  const at::Tensor whole_t = record.map_tc.sum(1);
+  const at::Tensor share_t = at::where(whole_t > 0, cut.map_tc.sum(1) / whole_t, at::zeros_like(whole_t));
+  cut.mass_t = record.mass_t * share_t;
+  cut.geometry.cols = cut.map_tc.size(1);
+  cut.geometry.time->whole = false;
+  cut.keys = 0;  // a stem may have dropped some
+  cut.picture = {};
+  const RowLayout layout{
+      [&](const at::Tensor& rows_tk) { return lay_out(rows_tk, heard.parts, heard.seconds_per_key, cells); },
+      heard_keys(at::ones_like(record.map_tc), heard.parts)};
+  const Analysis analysis = analyse(cut, route, nullptr, &layout);
+  heard.tokens = analysis.tokens;
+  heard.value_lc = analysis.value_lc;
+  heard.shown_lc = analysis.shown_lc;
+  heard.lift_lc = analysis.lift_lc;
+  heard.map_tk = fetch(analysis.map_tc, route, ops::Cargo::Map);
+  heard.lift_tc = analysis.lift_tc;
+  heard.mass_t = analysis.mass_t;
+  hearing.range_max_lift = analysis.range_max_lift;
+  hearing.sinks_subtracted = analysis.sinks_subtracted;
+  hearing.summary = describe_word(analysis.summary);
+  for (const Finding& finding : analysis.words) {
+    hearing.words.push_back(describe_word(finding));
+    heard.reach_w.push_back(reach_of(heard.parts, finding.word, heard));
+  }
+
+  const at::Tensor padding_t =
+      fetch((record.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
+  const int64_t tokens = analysis.map_tc.size(0);
+  const std::vector<double> padding(padding_t.const_data_ptr<double>(), padding_t.const_data_ptr<double>() + tokens);
+  mark_words(record, padding, hottest_cells(analysis.shown_lc, route), heard);
+  return heard;
+}
+
+Hearing hear(const AttentionRecord& record) {
+  wait_on_stream(record);
+  if (!record.geometry.time && record.error.empty()) {
+    throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",
+                DropReason::GridMismatch);
+  }
+  return analyse_sound(record, ops::route_to(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU)))
+      .hearing;
+}
+
+}  // namespace gaze

@@ -1,9 +1,0 @@
-// SPDX-License-Identifier: MIT
-#include "opencv_part.hpp"
-
-extern "C" GAZE_API const gaze::OpencvPart gaze_opencv_table = {{GAZE_VERSION, sizeof(gaze::OpencvPart)},
-                                                                &gaze::decode_image,
-                                                                &gaze::encode_image,
-                                                                &gaze::encoder_of_alike,
-                                                                &gaze::draw_sheet,
-                                                                &gaze::draw_sound};
