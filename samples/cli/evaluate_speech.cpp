@@ -23,10 +23,10 @@ namespace {
 class Hearings final : public Sink {
  public:
   void consume(const AttentionRecord& record) override {
-    Hearing hearing;
+    WordTiming hearing;
     std::string error;
     try {
-      hearing = hear(record);
+      hearing = time_words(record);
     } catch (const std::exception& caught) {
       error = caught.what();
     }
@@ -36,7 +36,7 @@ class Hearings final : public Sink {
   }
 
   /// @throws Refusal when a map could not be made.
-  Hearing take() {
+  WordTiming take() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!error_.empty()) throw Refusal("evaluate: expected a map for every answer, got: " + error_);
     return std::exchange(last_, {});
@@ -45,7 +45,7 @@ class Hearings final : public Sink {
  private:
   std::mutex mutex_;
   std::string error_;
-  Hearing last_;
+  WordTiming last_;
 };
 
 /// One model under capture. Two of them: a module has one live capture at a time.
@@ -60,7 +60,7 @@ class Writer {
     gaze_ = attach(model_.module(), options);
   }
 
-  Hearing listen(const at::Tensor& samples_s, std::vector<std::string>& words) {
+  WordTiming listen(const at::Tensor& samples_s, std::vector<std::string>& words) {
     RequestSpec spec;
     spec.sound.samples = samples_s;
     spec.sound.sample_rate_hz = scenes::kSampleRateHz;
@@ -159,8 +159,8 @@ int evaluate_speech(const EvaluateArguments& arguments) {
     std::vector<std::string> said, heard, raw_heard;
     for (const scenes::SpokenWord& word : recording.words)
       said.push_back(vocabulary.at(static_cast<size_t>(word.word)));
-    const Hearing hearing = as_shipped.listen(samples_s, heard);
-    const Hearing raw_hearing = raw.listen(samples_s, raw_heard);
+    const WordTiming hearing = as_shipped.listen(samples_s, heard);
+    const WordTiming raw_hearing = raw.listen(samples_s, raw_heard);
     const auto [edits, matches] = match(said, heard);
     ++figures.recordings;
     figures.said += static_cast<int64_t>(said.size());
@@ -168,7 +168,7 @@ int evaluate_speech(const EvaluateArguments& arguments) {
     const double half_key = hearing.seconds_per_key / 2;
     for (const Match& pair : matches) {
       const scenes::SpokenWord& truth = recording.words[pair.said];
-      const HeardWord& word = hearing.words.at(pair.heard);
+      const TimedWord& word = hearing.words.at(pair.heard);
       ++figures.compared;
       figures.inside += within(truth, word.hot_seconds, half_key) ? 1 : 0;
       figures.inside_raw += within(truth, raw_hearing.words.at(pair.heard).hot_seconds, half_key) ? 1 : 0;

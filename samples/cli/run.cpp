@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <gaze/render/safetensors.hpp>
+
 #include <cstdio>
 #include <fstream>
 #include <map>

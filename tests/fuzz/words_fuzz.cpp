@@ -11,7 +11,7 @@
 
 namespace {
 
-using gaze::Hearing;
+using gaze::WordTiming;
 
 int64_t cues_of_vtt(const std::string& file) {
   std::istringstream lines(file);
@@ -69,7 +69,7 @@ void check_textgrid(const std::string& file) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   gaze::fuzz::Bytes bytes(data, size);
   std::vector<std::string> labels(static_cast<size_t>(bytes.between(0, 12)));
-  Hearing hearing;
+  WordTiming hearing;
   hearing.start_seconds = bytes.take<double>();
   hearing.seconds = bytes.take<double>();
   hearing.seconds_per_key = bytes.take<double>();
@@ -80,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     GAZE_HOLDS(word.first >= last && word.count >= 1 && !word.text.empty());
     last = word.first + word.count;
     GAZE_HOLDS(last <= static_cast<int64_t>(labels.size()));
-    gaze::HeardWord heard;
+    gaze::TimedWord heard;
     heard.word = word;
     heard.start_seconds = bytes.take<float>();
     heard.end_seconds = bytes.take<float>();

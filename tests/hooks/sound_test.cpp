@@ -62,7 +62,7 @@ CATCH_TEST_CASE("sound: without a request the recording is the model's own input
       CATCH_CHECK(at::equal(record.sound.samples, audio[row]));
       CATCH_CHECK(record.sound.sample_rate_hz == 100);
       CATCH_CHECK(record.sound.padded);
-      CATCH_CHECK(gaze::hear(record).seconds == Approx(0.4));
+      CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.4));
     }
   }
 }
@@ -122,7 +122,7 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
       CATCH_CHECK(std::isinf(record.windows[0].seconds));
       CATCH_CHECK(record.windows[1].seconds == 0.4);
       // By the book: a token's hottest key, in its part.
-      const gaze::Hearing hearing = gaze::hear([&] {
+      const gaze::WordTiming hearing = gaze::time_words([&] {
         gaze::AttentionRecord raw = record;
         raw.style.normalise.subtract_sinks = false;
         return raw;
@@ -162,7 +162,7 @@ CATCH_TEST_CASE("sound: keys that grow while the model decodes are all heard") {
     CATCH_REQUIRE(record.error == "");
     CATCH_REQUIRE(record.map_tc.size(1) == 20);
     CATCH_CHECK(at::allclose(record.map_tc.to(at::kCPU), at::cat(want).to(at::kCPU, at::kFloat), 1e-4, 1e-6));
-    CATCH_CHECK(gaze::hear(record).seconds == Approx(0.8));
+    CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.8));
   }
 }
 
@@ -178,7 +178,7 @@ CATCH_TEST_CASE("sound: a sound's file that cannot be read is an error of the bu
     const at::Tensor answer = module.forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor();
     request.finish();
     CATCH_REQUIRE(gaze.flush());
-    CATCH_CHECK_THROWS_WITH(gaze::hear(sink->records()[0]), Catch::Matchers::Contains("/nowhere/a.wav"));
+    CATCH_CHECK_THROWS_WITH(gaze::time_words(sink->records()[0]), Catch::Matchers::Contains("/nowhere/a.wav"));
     CATCH_CHECK(
         hooks_test::same_bytes(answer, listener().forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor()));
   }

@@ -19,6 +19,38 @@ ROOMS = {
 KERNELS = ("torch/", "ATen/", "c10/", "gaze/render/", "gaze/hooks/", "gaze/gaze.hpp", "spdlog/", "nlohmann/", "opencv2/")
 # The rooms below each room, whose public headers it may include.
 BELOW = {"cuda": {"ops"}, "render": {"ops", "render"}, "hooks": {"ops", "render", "hooks"}}
+# Inside a room: which folders of its src/ a folder may include. "" are the files beside the folders.
+FOLDERS = {
+    "render": {
+        "base": set(),
+        "geometry": {"base"},
+        "profile": {"base", "geometry"},
+        "device": {"base"},
+        "codecs": {"base", "device"},
+        "maps": {"base", "geometry", "profile", "device", "codecs"},
+        "page": {"base", "maps"},
+        "picture": {"geometry", "device", "codecs", "maps", "page"},
+        "sound": {"base", "device", "maps", "page"},
+        "parts": {"codecs", "picture", "sound"},
+        "bundle": {"base", "profile", "device", "codecs", "maps", "page", "picture", "sound", "parts"},
+    },
+    "hooks": {
+        "process": set(),
+        "config": set(),
+        "graph": set(),
+        "capture": {"process"},
+        "delivery": {"process", "config", "capture"},
+        "request": {"process", "capture", "delivery"},
+        "torchscript": {"process", "capture", "graph", "request"},
+        "probe": {"capture", "graph", "torchscript"},
+        "heads": {"request", "torchscript"},
+        "": {"config", "delivery", "request", "torchscript"},
+    },
+}
+# Neither of them reaches the other, by whatever way.
+APART = [{"picture", "sound"}]
+# What a second front end stands on: nothing in there reaches TorchScript.
+SCRIPT_FREE = ("process", "config", "capture", "delivery", "request")
 
 
 def files(folder: str) -> list[Path]:
@@ -51,20 +83,67 @@ def way_to_script(path: Path, seen: set[Path]) -> list[str]:
 
 
 def check_script_free() -> tuple[list[str], int]:
-    """What says of itself that it knows no TorchScript gets none of it: not through another header, nor from a
-    precompiled one."""
+    """The folders of SCRIPT_FREE, and what says of itself that it knows no TorchScript, get none of it: not through another
+    header, nor from a precompiled one."""
     wrong = []
-    free = [p for p in files("hooks/src") if "Knows no TorchScript" in "".join(p.read_text().splitlines(True)[:4])]
-    free += [p.with_suffix(".cpp") for p in free if p.suffix == ".hpp" and p.with_suffix(".cpp").is_file()]
+    free = [p for folder in SCRIPT_FREE for p in files(f"hooks/src/{folder}")]
+    says = [p for p in files("hooks/src") if "Knows no TorchScript" in "".join(p.read_text().splitlines(True)[:4])]
+    free += says + [p.with_suffix(".cpp") for p in says if p.suffix == ".hpp" and p.with_suffix(".cpp").is_file()]
     lists = re.sub(r"#.*", "", (SOURCE / "hooks/CMakeLists.txt").read_text())
-    without = re.search(r"set_source_files_properties\(([^)]*)\bPROPERTIES SKIP_PRECOMPILE_HEADERS ON\)", lists)
-    skipped = set(without[1].split()) if without else set()
-    for path in free:
+    scripted = re.search(r"gaze_library\(hooks(.*?)\n\s*PUBLIC", lists, re.DOTALL)[1].split()
+    for path in sorted(set(free)):
         if way := way_to_script(path, set()):
-            wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript: " + " -> ".join(way))
-        if path.suffix == ".cpp" and str(path.relative_to(SOURCE / "hooks")) not in skipped:
-            wrong.append(f"{path.relative_to(SOURCE)} says it knows no TorchScript, but gets it precompiled: hooks/CMakeLists.txt")
-    return wrong, len(free)
+            wrong.append(f"{path.relative_to(SOURCE)} must not know TorchScript: " + " -> ".join(way))
+        if str(path.relative_to(SOURCE / "hooks")) in scripted:
+            wrong.append(f"{path.relative_to(SOURCE)} must not know TorchScript, but gets it precompiled: hooks/CMakeLists.txt")
+    return wrong, len(set(free))
+
+
+def folder_of(room: str, path: Path) -> str | None:
+    """The folder of a room's src/ that a file belongs to; a public header to that of its source or private header.
+    Those of hooks are words that all of it shares."""
+    source = SOURCE / room / "src"
+    if room == "hooks" and source not in path.parents:
+        return None
+    if source in path.parents:
+        return path.relative_to(source).parts[0] if path.parent != source else ""
+    homes = {p.relative_to(source).parts[0] if p.parent != source else "" for p in source.rglob(path.stem + ".*")}
+    return homes.pop() if len(homes) == 1 else None
+
+
+def check_folders() -> list[str]:
+    wrong, seen = [], 0
+    for room, table in FOLDERS.items():
+        reach = {folder: set(below) for folder, below in table.items()}
+        for _ in table:
+            reach = {folder: below.union(*(reach[each] for each in below)) for folder, below in reach.items()}
+        wrong += [f"{room}/src/{folder}: a circle of folders" for folder, below in reach.items() if folder in below]
+        for apart in APART:
+            wrong += [f"{room}/src/{one} reaches {other}" for one in apart & table.keys() for other in apart - {one} if other in reach[one]]
+        used: dict[str, set[str]] = {folder: set() for folder in table}
+        for path in files(room):
+            folder = folder_of(room, path)
+            if folder is None:
+                continue
+            if folder not in table:
+                wrong.append(f"{path.relative_to(SOURCE)}: no such folder in the table of this test")
+                continue
+            for mark, name in includes(path):
+                inner = resolve(path, mark, name)
+                if inner is None or SOURCE / room not in inner.parents:
+                    continue
+                below = folder_of(room, inner)
+                seen += 1
+                if below is None or below == folder:
+                    continue
+                used[folder].add(below)
+                if below not in table[folder]:
+                    wrong.append(f"{path.relative_to(SOURCE)} includes {name}: {folder or 'src'} must not reach {below or 'src'}")
+        for folder, below in table.items():
+            wrong += [f"{room}/src/{folder} may include {each}, and does not: the table of this test says more than is so" for each in below - used[folder]]
+    if seen < 300:
+        wrong.append(f"expected to see hundreds of includes within rooms, saw {seen}")
+    return wrong
 
 
 def check() -> tuple[list[str], int]:
@@ -132,6 +211,7 @@ def check() -> tuple[list[str], int]:
 problems, count = check()
 leaks, free = check_script_free()
 problems += leaks
+problems += check_folders()
 for problem in problems:
     print(problem)
 if count < 100:

@@ -31,7 +31,7 @@ CATCH_TEST_CASE("frames: those of a device are the processor's, and what comes b
         const c10::OptionalStreamGuard guard(ring->stream());
         const at::Tensor there_hwc = gaze::ops::to_device(base_hwc, ring->route(), Cargo::Picture);
         const at::Tensor maps_there = gaze::ops::to_device(maps_wyx, ring->route(), Cargo::Table);
-        gaze::Frames frames(*ring);
+        gaze::FramePipeline frames(*ring);
         for (int64_t w = 0; w < maps_wyx.size(0); ++w) {
           at::Tensor want = at::empty_like(base_hwc);
           frame_on(base_hwc, maps_wyx[w], want);

@@ -12,8 +12,8 @@
 
 namespace {
 
+using gaze::FramePipeline;
 using gaze::FrameRing;
-using gaze::Frames;
 using gaze::ops::Cargo;
 using gaze::ops::Route;
 namespace fake = gaze::test::fake;
@@ -100,7 +100,7 @@ CATCH_TEST_CASE("frames: handed out in order, so many in flight and no more") {
   for (const Route& route : {kHere, kApart}) {
     CATCH_INFO("crosses " << route.crosses);
     FrameRing ring(route, limits(8, 1 << 20, 3));
-    Frames frames(ring);
+    FramePipeline frames(ring);
     int64_t drawn = 0;
     int64_t received = 0;
     for (int64_t number = 0; number < 7; ++number) {
@@ -125,13 +125,13 @@ CATCH_TEST_CASE("frames: handed out in order, so many in flight and no more") {
 CATCH_TEST_CASE("frames: a full ring is waited for while frames of one's own are in it, else refused") {
   FrameRing ring(kApart, limits(2, 1 << 20, 2));
   const auto draw = [](at::Tensor& rgb_hwc) { rgb_hwc.zero_(); };
-  Frames one(ring);
+  FramePipeline one(ring);
   int received = 0;
   one.add(2, 2, draw, [&](const at::Tensor&) { ++received; });
   auto other = ring.take(2, 2);
   one.add(2, 2, draw, [&](const at::Tensor&) { ++received; });
   CATCH_CHECK(received == 1);
-  Frames two(ring);
+  FramePipeline two(ring);
   GAZE_REQUIRE_REFUSED(two.add(2, 2, draw, [](const at::Tensor&) {}), gaze::DropReason::RingFull,
                        "got none of the 2 slots");
   one.finish();
@@ -144,7 +144,7 @@ CATCH_TEST_CASE("frames: a full ring is waited for while frames of one's own are
 CATCH_TEST_CASE("frames: a frame that cannot be written gives its memory back") {
   FrameRing ring(kApart, limits(2, 1 << 20, 2));
   for (int i = 0; i < 5; ++i) {
-    Frames frames(ring);
+    FramePipeline frames(ring);
     const auto fail = [](const at::Tensor&) { throw gaze::Error("full", gaze::DropReason::DiskFull); };
     frames.add(
         2, 2, [](at::Tensor& rgb_hwc) { rgb_hwc.zero_(); }, fail);
@@ -160,7 +160,7 @@ CATCH_TEST_CASE("asynchronous device: frames are read when their event says so, 
   CATCH_REQUIRE(ring.stream());
   fake::log() = {};
   const gaze::SideStream side(ring.stream(), gaze::AttentionRecord());
-  Frames frames(ring);
+  FramePipeline frames(ring);
   int64_t received = 0;
   for (int64_t number = 0; number < 9; ++number) {
     const int64_t height = 3 + number % 4;

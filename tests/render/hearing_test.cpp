@@ -49,13 +49,13 @@ gaze::AttentionRecord heard(int64_t keys, const std::vector<int64_t>& hot, const
 }  // namespace
 
 CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the word lies around it") {
-  const gaze::Hearing hearing = gaze::hear(heard(50, {10, 30, 44}, tone(1)));
+  const gaze::WordTiming hearing = gaze::time_words(heard(50, {10, 30, 44}, tone(1)));
   CATCH_REQUIRE(hearing.words.size() == 3);
   CATCH_CHECK(hearing.seconds == 1.0);
   CATCH_CHECK(hearing.seconds_per_key == kKey);
   const double keys[] = {10, 30, 44};
   for (size_t w = 0; w < 3; ++w) {
-    const gaze::HeardWord& word = hearing.words[w];
+    const gaze::TimedWord& word = hearing.words[w];
     CATCH_CHECK(word.word.text == "word" + std::to_string(w));
     CATCH_CHECK(word.hot_seconds == Approx((keys[w] + 0.5) * kKey));
     CATCH_CHECK(word.start_seconds <= keys[w] * kKey + 1e-9);
@@ -73,7 +73,7 @@ CATCH_TEST_CASE("hearing: keys begin at first_seconds, and the recording where t
   gaze::AttentionRecord record = heard(50, {10, 30}, tone(0.8));
   record.geometry.time->first_seconds = -0.01;
   record.sound.start_seconds = 60;
-  const gaze::Hearing hearing = gaze::hear(record);
+  const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.start_seconds == 60);
   CATCH_CHECK(hearing.words[0].hot_seconds == Approx(60 + 10 * kKey));
   CATCH_CHECK(hearing.words[1].hot_seconds == Approx(60 + 30 * kKey));
@@ -82,7 +82,7 @@ CATCH_TEST_CASE("hearing: keys begin at first_seconds, and the recording where t
 
 CATCH_TEST_CASE("hearing: keys after the recording's end are padding, said and never hot") {
   // 0.6 s of 1 s: 30 keys. The second word looks at keys 36 to 44.
-  const gaze::Hearing hearing = gaze::hear(heard(50, {10, 40}, tone(0.6)));
+  const gaze::WordTiming hearing = gaze::time_words(heard(50, {10, 40}, tone(0.6)));
   CATCH_CHECK(hearing.seconds == Approx(0.6));
   CATCH_CHECK(hearing.words[0].mass == Approx(0.9 + 30 * 0.001));
   CATCH_CHECK(hearing.words[0].mass_on_padding == Approx(20 * 0.001));
@@ -95,25 +95,25 @@ CATCH_TEST_CASE("hearing: keys after the recording's end are padding, said and n
 
 CATCH_TEST_CASE("hearing: zeros at the end of a model's input are padding, those of a recording are silence") {
   gaze::AttentionRecord record = heard(50, {10, 40}, at::cat({tone(0.6), at::zeros({1, 3200})}, 1));
-  CATCH_CHECK(gaze::hear(record).seconds == Approx(1.0));
-  CATCH_CHECK(gaze::hear(record).words[1].silence);
-  CATCH_CHECK_FALSE(gaze::hear(record).words[0].silence);
+  CATCH_CHECK(gaze::time_words(record).seconds == Approx(1.0));
+  CATCH_CHECK(gaze::time_words(record).words[1].silence);
+  CATCH_CHECK_FALSE(gaze::time_words(record).words[0].silence);
   record.sound.padded = true;
-  CATCH_CHECK(gaze::hear(record).seconds == Approx(0.6).margin(0.001));
+  CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.6).margin(0.001));
   record.sound.samples = at::zeros({1, 8000});
-  CATCH_CHECK(gaze::hear(record).seconds == Approx(1.0));  // nothing but zeros: all of it
-  CATCH_CHECK(gaze::hear(record).words[0].silence);
+  CATCH_CHECK(gaze::time_words(record).seconds == Approx(1.0));  // nothing but zeros: all of it
+  CATCH_CHECK(gaze::time_words(record).words[0].silence);
 }
 
 CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.505));
   record.windows = {{0, 0}, {2, 0.5}};
-  CATCH_CHECK(gaze::hear(record).words[1].hot_seconds == Approx(30.5 * kKey));
-  CATCH_CHECK(gaze::hear(record).words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
-  CATCH_CHECK(gaze::hear(record).words[2].mass == Approx(0.95));
+  CATCH_CHECK(gaze::time_words(record).words[1].hot_seconds == Approx(30.5 * kKey));
+  CATCH_CHECK(gaze::time_words(record).words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
+  CATCH_CHECK(gaze::time_words(record).words[2].mass == Approx(0.95));
   // A quarter key later: three quarters of the weight stay.
   record.windows[1].start_seconds = 0.505;
-  const gaze::Hearing between = gaze::hear(record);
+  const gaze::WordTiming between = gaze::time_words(record);
   CATCH_CHECK(between.words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
   CATCH_CHECK(between.words[2].mass == Approx(0.95));
   CATCH_CHECK(between.words[2].max_lift == Approx(50 * 0.451));  // of a key, wherever it lies
@@ -127,7 +127,7 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
   gaze::AttentionRecord whole = heard(50, {8, 30, 44, 5, 22, 12, 31}, sound);
   whole.map_tc[4].fill_(0.05 / 50).narrow(0, 36, 9).add_(0.1);  // its padding alone
   whole.windows = {{0, 0}, {3, starts[1], lengths[1]}, {5, starts[2]}};
-  const gaze::Hearing hearing = gaze::hear(whole);
+  const gaze::WordTiming hearing = gaze::time_words(whole);
   CATCH_CHECK(hearing.seconds == Approx(2.5));
   size_t w = 0;
   double summary_lift = 0;
@@ -136,9 +136,9 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
     const auto count = static_cast<int64_t>(std::lround(lengths[part] * 8000));
     gaze::AttentionRecord alone = heard(50, hot[part], sound.narrow(1, first, count).contiguous());
     alone.map_tc = whole.map_tc.narrow(0, static_cast<int64_t>(w), static_cast<int64_t>(hot[part].size())).clone();
-    const gaze::Hearing by_itself = gaze::hear(alone);
+    const gaze::WordTiming by_itself = gaze::time_words(alone);
     summary_lift = std::max(summary_lift, by_itself.summary.max_lift);
-    for (const gaze::HeardWord& word : by_itself.words) {
+    for (const gaze::TimedWord& word : by_itself.words) {
       CATCH_CAPTURE(part, w);
       CATCH_CHECK(hearing.words[w].start_seconds == Approx(word.start_seconds + starts[part]));
       CATCH_CHECK(hearing.words[w].end_seconds == Approx(word.end_seconds + starts[part]));
@@ -166,7 +166,7 @@ CATCH_TEST_CASE("hearing: one word does not make the mean of all pale") {
   gaze::AttentionRecord record = heard(110, hot, tone(2.2));
   record.map_tc[7][75] = 0.9;
   record.style.normalise.subtract_sinks = false;
-  const gaze::Hearing hearing = gaze::hear(record);
+  const gaze::WordTiming hearing = gaze::time_words(record);
   // Each cell's mean over 11 words, of which one is hot there.
   const double usual = 110 * (0.45 + 11 * 0.05 / 110) / 11;
   CATCH_CHECK(hearing.summary.range_max_lift == Approx(usual));
@@ -178,36 +178,36 @@ CATCH_TEST_CASE("hearing: a word of two parts lies in both, and is marked where 
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.5));
   record.labels = {" one", " two", "fold"};
   record.windows = {{0, 0}, {2, 0.5}};
-  const gaze::Hearing hearing = gaze::hear(record);
+  const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_REQUIRE(hearing.words.size() == 2);
   CATCH_CHECK(hearing.words[1].start_seconds == Approx(26 * kKey).margin(2 * kKey));
   CATCH_CHECK(hearing.words[1].end_seconds == Approx(35 * kKey).margin(2 * kKey));
 }
 
 CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refused") {
-  GAZE_REQUIRE_REFUSED(gaze::hear(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
+  GAZE_REQUIRE_REFUSED(gaze::time_words(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
                        "sound: expected at most 1.00 s, which 50 keys of 0.02 s cover, got 1.50 s");
   gaze::AttentionRecord whole = heard(50, {10}, tone(0.6));
   whole.geometry.time->whole = true;
-  GAZE_REQUIRE_REFUSED(gaze::hear(whole), DropReason::GridMismatch, "sound: expected about 1.00 s");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(whole), DropReason::GridMismatch, "sound: expected about 1.00 s");
   whole.sound.samples = tone(1.03);
-  CATCH_CHECK(gaze::hear(whole).seconds == Approx(1.03));
+  CATCH_CHECK(gaze::time_words(whole).seconds == Approx(1.03));
   gaze::AttentionRecord late = heard(50, {10, 20}, tone(1));
   late.windows = {{0, 0}, {1, 1.0}};
-  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a start of 0.00 s or later");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a start of 0.00 s or later");
   late.windows = {{0, 0.5}, {1, 0.2}};
-  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "got 0.20 s");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "got 0.20 s");
   late.windows = {{0, 0}, {1, std::nan("")}};
-  GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a start of");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a start of");
   for (const double seconds : {0.0, -1.0, std::nan("")}) {
     late.windows = {{0, 0}, {1, 0.2, seconds}};
-    GAZE_REQUIRE_REFUSED(gaze::hear(late), DropReason::GridMismatch, "window: expected a length above 0, got");
+    GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a length above 0, got");
   }
 }
 
 CATCH_TEST_CASE("hearing: broken and odd samples") {
   const auto with = [](const at::Tensor& samples, int64_t rate = 8000) {
-    return gaze::hear(heard(50, {10}, samples, rate));
+    return gaze::time_words(heard(50, {10}, samples, rate));
   };
   at::Tensor broken = tone(1);
   broken[0][4321] = std::numeric_limits<float>::quiet_NaN();
@@ -223,7 +223,7 @@ CATCH_TEST_CASE("hearing: broken and odd samples") {
   CATCH_CHECK(with(tone(1, 192000), 192000).words[0].hot_seconds == Approx(10.5 * kKey));
   CATCH_CHECK(with(tone(1).mul(100).clamp(-1, 1)).words[0].hot_seconds == Approx(10.5 * kKey));  // clipped
   CATCH_CHECK(with(at::zeros({1, 8000})).words[0].silence);
-  const gaze::Hearing shortest = with(at::ones({1, 1}));
+  const gaze::WordTiming shortest = with(at::ones({1, 1}));
   CATCH_CHECK(shortest.seconds == Approx(1.0 / 8000));
   CATCH_CHECK(shortest.words[0].mass_on_padding > 0.9);
   CATCH_CHECK(with(tone(1).t().contiguous().t()).seconds == 1.0);  // strided
@@ -233,7 +233,7 @@ CATCH_TEST_CASE("hearing: an hour in windows") {
   const int64_t keys = 1500;
   gaze::AttentionRecord record = heard(keys, {100, 1400}, tone(3600, 1000), 1000);
   record.windows = {{0, 0}, {1, 3570}};
-  const gaze::Hearing hearing = gaze::hear(record);
+  const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.seconds == 3600);
   CATCH_CHECK(hearing.words[1].hot_seconds == Approx(3570 + 1400.5 * kKey));
 }
@@ -241,7 +241,7 @@ CATCH_TEST_CASE("hearing: an hour in windows") {
 CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") {
   gaze::AttentionRecord record = heard(50, {10}, {});
   record.sound = {};
-  const gaze::Hearing hearing = gaze::hear(record);
+  const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.seconds == Approx(1.0));
   CATCH_CHECK(hearing.words[0].hot_seconds == Approx(10.5 * kKey));
   CATCH_CHECK_FALSE(hearing.words[0].silence);
@@ -250,14 +250,14 @@ CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") 
   record.sound = {};
   record.geometry.time->whole = true;
   record.windows = {{0, 0}, {1, 0.9}, {2, 7}};
-  const gaze::Hearing windows = gaze::hear(record);
+  const gaze::WordTiming windows = gaze::time_words(record);
   CATCH_CHECK(windows.seconds == Approx(8.0));
   CATCH_CHECK(windows.words[1].hot_seconds == Approx(0.9 + 20.5 * kKey));
   CATCH_CHECK(windows.words[2].hot_seconds == Approx(7 + 30.5 * kKey));
   record.windows[2].start_seconds = std::numeric_limits<double>::infinity();
-  GAZE_REQUIRE_REFUSED(gaze::hear(record), DropReason::GridMismatch, "window: expected a start");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(record), DropReason::GridMismatch, "window: expected a start");
 }
 
 CATCH_TEST_CASE("hearing: a picture's record is refused") {
-  GAZE_REQUIRE_REFUSED(gaze::hear(planted(2, 3, {1})), DropReason::GridMismatch, "Call compose()");
+  GAZE_REQUIRE_REFUSED(gaze::time_words(planted(2, 3, {1})), DropReason::GridMismatch, "Call compose()");
 }

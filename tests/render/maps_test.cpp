@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <gaze/render/bundle.hpp>
 #include <gaze/render/overlay.hpp>
+#include <gaze/render/safetensors.hpp>
 
 #include <csignal>
 #include <cstring>

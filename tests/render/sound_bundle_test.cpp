@@ -285,7 +285,7 @@ CATCH_TEST_CASE("sound bundle: frames, the map, levels and figures cross, to the
   const auto up = [&](Cargo cargo) { return after.up(cargo).bytes - before.up(cargo).bytes; };
   const gaze::SoundLayout layout = gaze::lay_out_sound(6, 1);
   const int64_t plot = layout.height() * layout.width * 3;
-  const int64_t strip = gaze::SoundCanvas::kStripHeight * layout.width * 3;
+  const int64_t strip = gaze::SoundPlots::kStripHeight * layout.width * 3;
   CATCH_CHECK(back(Cargo::Frame) == (1 + kWords) * plot + kWords * strip);
   CATCH_CHECK(back(Cargo::Map) == 4 * kLabelled * kCells);
   // As of a picture but the hottest pixels; levels; the share on padding; the hottest cells; the loudest sample.

@@ -15,10 +15,10 @@ using gaze::LaneLabel;
 using gaze::LaneRules;
 using gaze::LaneWish;
 using gaze::lay_out_sound;
-using gaze::SoundCanvas;
 using gaze::SoundLayout;
+using gaze::SoundMapView;
+using gaze::SoundPlots;
 using gaze::time_ticks;
-using gaze::TimeLayer;
 using gaze::TimeTick;
 
 int width(const std::string& text) { return 8 * static_cast<int>(text.size()); }
@@ -45,12 +45,12 @@ int64_t hottest_column(const at::Tensor& rgb_hwc) {
 }
 
 /// All white, so that a tint is all there is.
-SoundCanvas white_canvas(double seconds) {
-  SoundCanvas canvas;
-  canvas.layout = lay_out_sound(seconds, 1);
-  canvas.base_hwc = at::full({canvas.layout.height(), canvas.layout.width, 3}, 255, at::kByte);
-  canvas.strip_hwc = at::full({SoundCanvas::kStripHeight, canvas.layout.width, 3}, 255, at::kByte);
-  return canvas;
+SoundPlots white_canvas(double seconds) {
+  SoundPlots plots;
+  plots.layout = lay_out_sound(seconds, 1);
+  plots.base_hwc = at::full({plots.layout.height(), plots.layout.width, 3}, 255, at::kByte);
+  plots.strip_hwc = at::full({SoundPlots::kStripHeight, plots.layout.width, 3}, 255, at::kByte);
+  return plots;
 }
 
 }  // namespace
@@ -94,15 +94,15 @@ CATCH_TEST_CASE("sound layout: rows between two moments, and never none") {
 
 CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however many keys a pixel holds") {
   for (const double seconds : {1.0, 7.3, 65.0, 3600.0}) {
-    const SoundCanvas canvas = white_canvas(seconds);
-    const SoundLayout& layout = canvas.layout;
+    const SoundPlots plots = white_canvas(seconds);
+    const SoundLayout& layout = plots.layout;
     const auto cells = static_cast<int64_t>(seconds / 0.02);
     for (const int64_t hot : {int64_t{0}, cells / 3, cells - 1}) {
       CATCH_INFO(seconds << " s, cell " << hot);
-      TimeLayer layer{at::zeros({cells}), false, 0, 0.02};
-      layer.value_c[hot] = 1.0;
-      at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-      gaze::paint_sound(canvas, canvas.layout.all_rows(), layer, {}, plot_hwc);
+      SoundMapView map{at::zeros({cells}), false, 0, 0.02};
+      map.value_c[hot] = 1.0;
+      at::Tensor plot_hwc = at::empty_like(plots.base_hwc);
+      gaze::paint_sound(plots, plots.layout.all_rows(), map, {}, plot_hwc);
       const double centre = (static_cast<double>(hot) + 0.5) * 0.02;
       const auto row = static_cast<int64_t>(centre / layout.seconds_per_row);
       const double far = std::max(0.02, 2 * layout.seconds_per_pixel());
@@ -115,11 +115,11 @@ CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however m
       CATCH_CHECK(plot_hwc.ne(255).sum().item<int64_t>() == row_hwc.ne(255).sum().item<int64_t>());
 
       at::Tensor alone_hwc = at::empty_like(row_hwc);
-      gaze::paint_sound(canvas, {row, row + 1}, layer, {}, alone_hwc);
+      gaze::paint_sound(plots, {row, row + 1}, map, {}, alone_hwc);
       CATCH_CHECK(at::equal(alone_hwc, row_hwc));
 
-      at::Tensor strip_hwc = at::empty_like(canvas.strip_hwc);
-      gaze::paint_sound_strip(canvas, layer, {}, strip_hwc);
+      at::Tensor strip_hwc = at::empty_like(plots.strip_hwc);
+      gaze::paint_sound_strip(plots, map, {}, strip_hwc);
       const double per_pixel = layout.seconds_per_pixel() * static_cast<double>(layout.rows);
       const double in_strip = (static_cast<double>(hottest_column(strip_hwc)) + 0.5) * per_pixel;
       CATCH_CHECK(std::abs(in_strip - centre) <= std::max(0.02, 2 * per_pixel));
@@ -128,29 +128,29 @@ CATCH_TEST_CASE("sound layout: a peak of one key is seen in its place, however m
 }
 
 CATCH_TEST_CASE("sound layout: cells may begin before the recording") {
-  const SoundCanvas canvas = white_canvas(3);
-  TimeLayer layer{at::zeros({31}), false, -0.05, 0.1};
-  layer.value_c[20] = 1.0;  // 1.95 to 2.05 s
-  at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-  gaze::paint_sound(canvas, canvas.layout.all_rows(), layer, {}, plot_hwc);
+  const SoundPlots plots = white_canvas(3);
+  SoundMapView map{at::zeros({31}), false, -0.05, 0.1};
+  map.value_c[20] = 1.0;  // 1.95 to 2.05 s
+  at::Tensor plot_hwc = at::empty_like(plots.base_hwc);
+  gaze::paint_sound(plots, plots.layout.all_rows(), map, {}, plot_hwc);
   const double found = (static_cast<double>(hottest_column(plot_hwc)) + 0.5) * 3 / 1500;
   CATCH_CHECK(std::abs(found - 2.0) <= 0.003);
 }
 
 CATCH_TEST_CASE("sound layout: a diffuse map has a stamp and no colour") {
-  const SoundCanvas canvas = white_canvas(3);
-  at::Tensor plot_hwc = at::empty_like(canvas.base_hwc);
-  gaze::paint_sound(canvas, canvas.layout.all_rows(), {at::ones({150}), true, 0, 0.02}, {}, plot_hwc);
+  const SoundPlots plots = white_canvas(3);
+  at::Tensor plot_hwc = at::empty_like(plots.base_hwc);
+  gaze::paint_sound(plots, plots.layout.all_rows(), {at::ones({150}), true, 0, 0.02}, {}, plot_hwc);
   const at::Tensor changed_yx = plot_hwc.ne(255).any(2);
   CATCH_CHECK(changed_yx.any().item<bool>());
   CATCH_CHECK_FALSE(changed_yx.narrow(1, 200, 1300).any().item<bool>());
   CATCH_CHECK(at::equal(plot_hwc.select(2, 0), plot_hwc.select(2, 2)));
 }
 
-CATCH_TEST_CASE("sound canvas: a waveform per channel of two, the mean of more, each at full height") {
+CATCH_TEST_CASE("sound plots: a waveform per channel of two, the mean of more, each at full height") {
   gaze::Recording recording{gaze::test::tone(2, 2), gaze::test::kRate, 0};
   recording.samples_ct[1].zero_();
-  const SoundCanvas stereo = gaze::make_sound_canvas(recording, {});
+  const SoundPlots stereo = gaze::make_sound_plots(recording, {});
   const int64_t half = stereo.layout.wave_height / 2;
   const auto inked = [&](int64_t top) {
     return stereo.base_hwc.narrow(0, top, half).lt(180).any(2).sum().item<int64_t>();
@@ -161,22 +161,22 @@ CATCH_TEST_CASE("sound canvas: a waveform per channel of two, the mean of more, 
   // The mean of three, of which one is silent, has the loudness that its peak is drawn at.
   gaze::Recording three{gaze::test::tone(2, 3), gaze::test::kRate, 0};
   three.samples_ct[1].zero_();
-  const SoundCanvas mean = gaze::make_sound_canvas(three, {});
+  const SoundPlots mean = gaze::make_sound_plots(three, {});
   CATCH_CHECK(mean.layout.strips == 1);
   CATCH_CHECK(mean.full_scale == Approx(stereo.full_scale * 2 / 3).epsilon(1e-4));
 }
 
-CATCH_TEST_CASE("sound canvas: silence, one sample and odd rates are drawn, broken samples refused") {
+CATCH_TEST_CASE("sound plots: silence, one sample and odd rates are drawn, broken samples refused") {
   gaze::Recording recording{at::zeros({1, 16000}), gaze::test::kRate, 0};
-  CATCH_CHECK(gaze::make_sound_canvas(recording, {}).full_scale == 1);
+  CATCH_CHECK(gaze::make_sound_plots(recording, {}).full_scale == 1);
   recording.samples_ct = at::full({1, 1}, 0.25);
-  CATCH_CHECK(gaze::make_sound_canvas(recording, {}).full_scale == Approx(0.25 * 1.06));
+  CATCH_CHECK(gaze::make_sound_plots(recording, {}).full_scale == Approx(0.25 * 1.06));
   recording = {gaze::test::tone(0.3), 11025, 0};
-  CATCH_CHECK(gaze::make_sound_canvas(recording, {}).layout.seconds == Approx(4800.0 / 11025));
+  CATCH_CHECK(gaze::make_sound_plots(recording, {}).layout.seconds == Approx(4800.0 / 11025));
   for (const float broken : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     recording = {gaze::test::tone(1), gaze::test::kRate, 0};
     recording.samples_ct[0][777] = broken;
-    GAZE_REQUIRE_REFUSED(gaze::make_sound_canvas(recording, {}), gaze::DropReason::DecodeFailed,
+    GAZE_REQUIRE_REFUSED(gaze::make_sound_plots(recording, {}), gaze::DropReason::DecodeFailed,
                          "expected finite samples");
   }
 }
@@ -278,7 +278,7 @@ CATCH_TEST_CASE("sound layout: ticks lie on round times, ends included") {
   }
 }
 
-CATCH_TEST_CASE("sound canvas: a frequency is told where the spectrogram's bands have it, whatever they are") {
+CATCH_TEST_CASE("sound plots: a frequency is told where the spectrogram's bands have it, whatever they are") {
   struct Bands {
     int64_t rate_hz, mels;
     double low_hz, high_hz;
@@ -298,6 +298,6 @@ CATCH_TEST_CASE("sound canvas: a frequency is told where the spectrogram's bands
       CATCH_CHECK(std::abs(gaze::ops::mel_band(hz, bands.rate_hz, options) - loudest) <= 1);
     }
   }
-  const SoundCanvas canvas = gaze::make_sound_canvas({at::ones({1, 16000}), 16000}, gaze::ops::Route());
-  CATCH_CHECK(canvas.mel.range_db == 60);
+  const SoundPlots plots = gaze::make_sound_plots({at::ones({1, 16000}), 16000}, gaze::ops::Route());
+  CATCH_CHECK(plots.mel.range_db == 60);
 }

@@ -13,14 +13,14 @@
 
 namespace {
 
-using gaze::HeardWord;
-using gaze::Hearing;
+using gaze::TimedWord;
+using gaze::WordTiming;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 const std::string kReplacement = "\xEF\xBF\xBD";
 
-HeardWord word(const std::string& text, double start, double end) {
-  HeardWord heard;
+TimedWord word(const std::string& text, double start, double end) {
+  TimedWord heard;
   heard.word = {.text = text, .first = 0, .count = 1};
   heard.start_seconds = start;
   heard.end_seconds = end;
@@ -28,8 +28,8 @@ HeardWord word(const std::string& text, double start, double end) {
   return heard;
 }
 
-Hearing three_words() {
-  Hearing hearing;
+WordTiming three_words() {
+  WordTiming hearing;
   hearing.start_seconds = 10;
   hearing.seconds = 3.5;
   hearing.seconds_per_key = 0.02;
@@ -260,7 +260,7 @@ item []:
 }
 
 CATCH_TEST_CASE("word files: no words") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.seconds = 1;
   CATCH_CHECK(nlohmann::json::parse(gaze::words_json(hearing))["words"] == nlohmann::json::array());
   CATCH_CHECK(gaze::words_vtt(hearing) == "WEBVTT\n");
@@ -269,7 +269,7 @@ CATCH_TEST_CASE("word files: no words") {
 }
 
 CATCH_TEST_CASE("word files: texts of any bytes stay one line of valid UTF-8") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.seconds = 9;
   hearing.words = {word("a\r\n\nb\tc", 0, 1), word("x --> y\xFF", 1, 2), word(std::string("\0\x1B", 2), 2, 3),
                    word("", 3, 4), word("00:00:01,000 --> 00:00:02,000", 4, 5)};
@@ -291,7 +291,7 @@ CATCH_TEST_CASE("word files: texts of any bytes stay one line of valid UTF-8") {
 }
 
 CATCH_TEST_CASE("word files: times that are not finite are null, and words without times are left out elsewhere") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.seconds = hearing.seconds_per_key = std::numeric_limits<double>::infinity();
   hearing.words = {word("nowhere", kNaN, kNaN), word("here", 0.5, 1)};
   hearing.words[0].confidence = hearing.words[0].mass = hearing.words[0].mass_on_padding = kNaN;
@@ -308,7 +308,7 @@ CATCH_TEST_CASE("word files: times that are not finite are null, and words witho
 }
 
 CATCH_TEST_CASE("word files: hours, times before 0, and words without length") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.start_seconds = -1;
   hearing.seconds = 400000;
   hearing.words = {word("early", -0.5, -0.25), word("short", 7, 7), word("late", 359999.9996, 360000.5)};
@@ -322,7 +322,7 @@ CATCH_TEST_CASE("word files: hours, times before 0, and words without length") {
 }
 
 CATCH_TEST_CASE("word files: words of overlapping windows come by their starts") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.seconds = 4;
   hearing.words = {word("one", 0.5, 1), word("late", 2.5, 3), word("early", 2, 2.25), word("last", 3, 3.5)};
   const std::string vtt = gaze::words_vtt(hearing), srt = gaze::words_srt(hearing);
@@ -335,7 +335,7 @@ CATCH_TEST_CASE("word files: words of overlapping windows come by their starts")
 }
 
 CATCH_TEST_CASE("word files: a TextGrid is filled however words overlap or leave the recording") {
-  Hearing hearing;
+  WordTiming hearing;
   hearing.start_seconds = 1;
   hearing.seconds = 2;
   hearing.words = {word("a", 0.5, 1.5), word("b", 1.2, 2), word("c", 1.2, 1.7), word("d", 2.9, 4), word("e", 5, 6)};

@@ -124,9 +124,9 @@ CATCH_TEST_CASE(
 CATCH_TEST_CASE("word files: a word of any length is written once over") {
   for (const auto& [name, text] : gaze::test::hard_texts(4 << 20)) {
     CATCH_INFO(name);
-    gaze::Hearing hearing;
+    gaze::WordTiming hearing;
     hearing.seconds = 2;
-    gaze::HeardWord word;
+    gaze::TimedWord word;
     word.word = {.text = text, .first = 0, .count = 1};
     word.start_seconds = 0.5;
     word.end_seconds = 1;

@@ -4,10 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/hooks/options.hpp>
+#include <gaze/hooks/request.hpp>
 #include <gaze/hooks/sites.hpp>
 #include <gaze/hooks/stats.hpp>
-#include <gaze/render/picture.hpp>
-#include <gaze/render/record.hpp>
 
 #include <chrono>
 #include <functional>
@@ -25,19 +24,6 @@ namespace gaze {
 class Recorder;
 struct BoundRequest;
 struct RequestState;
-
-/// One unit of work with its own bundle (one batch row).
-struct GAZE_API RequestSpec {
-  std::string id = {};    ///< the host's name of the request; generated when empty
-  Picture image = {};     ///< the original picture; when empty, the model's own input is used if the profile says where
-  Sound sound = Sound();  ///< the recording instead, with a profile whose geometry is in time; when empty, the model's
-                          ///< own input is used if the profile says where
-  std::string prompt = {};    ///< shown beside the overlays
-  int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
-                              ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
-                              ///< the first call, then every row of one-token calls
-  std::optional<Geometry> geometry = {};  ///< instead of the profile's
-};
 
 /// An open request. Belongs to the thread that opened it; follows prim::fork. Movable, not copyable.
 /// Every member is noexcept: what cannot be done is dropped and counted.
@@ -77,13 +63,6 @@ class GAZE_API Request {
   [[nodiscard]] RequestState* captured() const noexcept;
   void close() noexcept;
   std::shared_ptr<BoundRequest> bound_;
-};
-
-/// Exact weights of one call of one site.
-struct ExactWeights {
-  std::string site;
-  int64_t call = 0;      ///< 0-based count of this site's calls
-  at::Tensor attn_bhqk;  ///< float32 [batch, heads, queries, keys] on the CPU: after masks, before dropout
 };
 
 /// Capture of one attached module. Inert when capture is off. Thread-safe; movable, not copyable.

@@ -39,7 +39,7 @@ void copy_query(const at::Tensor& q_bhqd, int64_t t, const at::Tensor& to_bhtd) 
 
 }  // namespace
 
-bool KeptCall::takes(const ops::Scores& scores) const {
+bool DeferredQueries::takes(const ops::Scores& scores) const {
   if (scores.causal || (scores.mask.has_value() && scores.mask->defined()) || scores.q_bhqd.size(2) != 1) return false;
   if (count_ == 0) return true;
   if (count_ == q_bhtd_.size(2)) return false;
@@ -54,7 +54,7 @@ bool KeptCall::takes(const ops::Scores& scores) const {
   return count_ == 1 ? same || grew : grows_ ? grew : same;
 }
 
-void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
+void DeferredQueries::keep(const ops::Scores& scores, int64_t token, int64_t room) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   const at::Tensor& q = scores.q_bhqd;
@@ -75,30 +75,30 @@ void KeptCall::keep(const ops::Scores& scores, int64_t token, int64_t room) {
   ++count_;
 }
 
-bool KeptCall::same_memory(const at::Tensor& k_bhkd) const {
+bool DeferredQueries::same_memory(const at::Tensor& k_bhkd) const {
   return k_bhkd.size(2) == k_bhkd_.size(2) && k_bhkd.const_data_ptr() == k_bhkd_.const_data_ptr() &&
          k_bhkd.strides() == k_bhkd_.strides();
 }
 
-bool KeptCall::written_over(const ops::Scores& next) const {
+bool DeferredQueries::written_over(const ops::Scores& next) const {
   return count_ > 0 && same_memory(next.k_bhkd) && version_of(k_bhkd_) != version_;
 }
 
 // What a cache that grows in one buffer writes lies behind the keys that wait.
-bool KeptCall::written_over() const { return count_ > 1 && !grows_ && version_of(k_bhkd_) != version_; }
+bool DeferredQueries::written_over() const { return count_ > 1 && !grows_ && version_of(k_bhkd_) != version_; }
 
-void KeptCall::clear() {
+void DeferredQueries::clear() {
   count_ = 0;
   grows_ = false;
   k_bhkd_.reset();
 }
 
-void KeptCall::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+void DeferredQueries::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
   see(q_bhtd_);
   see(k_bhkd_);
 }
 
-ops::AttendCall KeptCall::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) {
+ops::AttendCall DeferredQueries::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);

@@ -11,7 +11,7 @@
 namespace gaze {
 
 /// The waiting queries of one site: one row per token, with the keys of its latest call.
-class KeptCall {
+class DeferredQueries {
  public:
   /// Whether the call can wait behind those that do: one query, no mask; keys that are the same memory as before, or
   /// that grew by one since.

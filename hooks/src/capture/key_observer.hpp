@@ -10,15 +10,15 @@
 namespace gaze {
 
 /// Gets what `gaze::keys` passes on, whichever thread runs the op, until it is destroyed.
-class KeyWatch {
+class KeyObserver {
  public:
   /// `k` has its keys along `key_axis`, counted from the end. Calls do not overlap; what they throw ends the run.
   using See = std::function<void(int64_t site, const at::Tensor& k, int64_t key_axis)>;
 
-  explicit KeyWatch(See see);
-  ~KeyWatch();
-  KeyWatch(const KeyWatch&) = delete;
-  KeyWatch& operator=(const KeyWatch&) = delete;
+  explicit KeyObserver(See see);
+  ~KeyObserver();
+  KeyObserver(const KeyObserver&) = delete;
+  KeyObserver& operator=(const KeyObserver&) = delete;
 
   [[nodiscard]] int64_t id() const noexcept { return id_; }
   /// No effect when no watch has this number.

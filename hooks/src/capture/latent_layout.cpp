@@ -75,14 +75,14 @@ int64_t units_of(const Geometry& geometry, int64_t unit_keys) {
 
 }  // namespace
 
-LatentPlace place_latents(Geometry stated, const PictureSizes& sizes, const LatentUnits& between, int64_t keys) {
+LatentLayout place_latents(Geometry stated, const PictureSizes& sizes, const LatentUnits& between, int64_t keys) {
   const std::vector<KeySpan> runs = runs_of(stated, between, keys);
   const bool alone = stated.spans.empty() && stated.first_key == 0;
   const int64_t picture = std::exchange(stated.picture, -1);
   const int64_t pictures = std::exchange(stated.pictures, 0);
   stated.spans.clear();
   stated.first_key = 0;
-  LatentPlace place;
+  LatentLayout place;
   place.geometry = resolve(std::move(stated), sizes);
   place.units = units_of(place.geometry, between.keys);
   const int64_t found = between.units / place.units;

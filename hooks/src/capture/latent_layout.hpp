@@ -17,7 +17,7 @@ struct LatentUnits {
   int64_t keys = 0;     ///< in the rows of these sites
 };
 
-struct LatentPlace {
+struct LatentLayout {
   Geometry geometry;            ///< of the picture's keys in the rows of these sites; resolved
   std::vector<KeySpan> pieces;  ///< the picture's latents in the selected sites' row, in order
   int64_t first_unit = 0;       ///< of the picture's units
@@ -31,6 +31,6 @@ struct LatentPlace {
 /// @param stated  the picture's keys as the resampler sees them; its spans or first_key, picture and pictures say where
 ///                the latents are in a row of `keys` keys. Neither: the row holds latents alone
 /// @throws gaze::Error (GridMismatch) when the numbers of keys, units or latents are not those of the geometry.
-LatentPlace place_latents(Geometry stated, const PictureSizes& sizes, const LatentUnits& between, int64_t keys);
+LatentLayout place_latents(Geometry stated, const PictureSizes& sizes, const LatentUnits& between, int64_t keys);
 
 }  // namespace gaze

@@ -21,7 +21,7 @@ at::Tensor worst(const at::Tensor& flags_n) {
 
 }  // namespace
 
-void ThroughMaps::add(int64_t site, const std::string& name, const Call& call, Add add) {
+void LatentMaps::add(int64_t site, const std::string& name, const Call& call, Add add) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   if (rollout_ && call.queries != call.keys) {
@@ -65,7 +65,7 @@ void ThroughMaps::add(int64_t site, const std::string& name, const Call& call, A
   ++uses.calls;
 }
 
-void ThroughMaps::roll_on(Unit& unit, const Call& call, int64_t row, Add add) {
+void LatentMaps::roll_on(Unit& unit, const Call& call, int64_t row, Add add) {
   ops::Accumulator layer = ops::make_accumulator(call.queries, call.keys, call.device);
   add(row, layer);
   const at::Device device = unit.product_nn.defined() ? unit.product_nn.device() : call.device;
@@ -74,7 +74,7 @@ void ThroughMaps::roll_on(Unit& unit, const Call& call, int64_t row, Add add) {
   unit.flags = unit.flags.defined() ? unit.flags.bitwise_or(flags) : flags;
 }
 
-void ThroughMaps::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+void LatentMaps::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
   for (const Run& run : runs_) {
     for (const Unit& unit : run.units) {
       gaze::each_tensor(unit.sums, see);
@@ -84,7 +84,7 @@ void ThroughMaps::each_tensor(c10::function_ref<void(const at::Tensor&)> see) co
   }
 }
 
-LatentUnits ThroughMaps::units(int64_t rows) const {
+LatentUnits LatentMaps::units(int64_t rows) const {
   LatentUnits found;
   for (const Run& run : runs_) {
     const Call& first = runs_.front().like;
@@ -112,7 +112,7 @@ LatentUnits ThroughMaps::units(int64_t rows) const {
   return found;
 }
 
-const ThroughMaps::Unit& ThroughMaps::unit_of(int64_t row, int64_t rows, int64_t index) const {
+const LatentMaps::Unit& LatentMaps::unit_of(int64_t row, int64_t rows, int64_t index) const {
   for (const Run& run : runs_) {
     const int64_t here = run.like.batch / rows;
     if (index < here) return run.units[static_cast<size_t>(row * here + index)];
@@ -121,7 +121,7 @@ const ThroughMaps::Unit& ThroughMaps::unit_of(int64_t row, int64_t rows, int64_t
   throw Error("through: unit out of range", DropReason::Internal);
 }
 
-ops::Accumulator ThroughMaps::summed(const Unit& unit) const {
+ops::Accumulator LatentMaps::summed(const Unit& unit) const {
   ops::Accumulator sums = unit.sums.front();
   if (unit.sums.size() == 1) return sums;
   // Rows of several beams may read it: what is kept stays as it is.
@@ -130,8 +130,8 @@ ops::Accumulator ThroughMaps::summed(const Unit& unit) const {
   return sums;
 }
 
-ThroughMaps::Composed ThroughMaps::compose(const at::Tensor& window_tn, const at::Tensor& mass_t,
-                                           const LatentPlace& place, int64_t row, int64_t rows) const {
+LatentMaps::Composed LatentMaps::compose(const at::Tensor& window_tn, const at::Tensor& mass_t,
+                                         const LatentLayout& place, int64_t row, int64_t rows) const {
   const at::Device device = window_tn.device();
   std::vector<at::Tensor> pieces;
   for (const KeySpan& piece : place.pieces) {

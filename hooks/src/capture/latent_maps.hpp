@@ -15,7 +15,7 @@
 
 namespace gaze {
 
-class ThroughMaps {
+class LatentMaps {
  public:
   /// How heads and layers of these sites are reduced.
   static constexpr ops::ReduceOptions kReduce{.heads = ops::HeadReduce::Mean, .layers = ops::LayerReduce::Mean};
@@ -29,7 +29,7 @@ class ThroughMaps {
 
   /// @param rollout       the product over layers instead of their mean; queries and keys are then one
   /// @param budget_bytes  that all maps may take
-  ThroughMaps(bool rollout, int64_t budget_bytes) : rollout_(rollout), budget_bytes_(budget_bytes) {}
+  LatentMaps(bool rollout, int64_t budget_bytes) : rollout_(rollout), budget_bytes_(budget_bytes) {}
 
   /// One call of a site. A site's nth call belongs to the nth run. Allocates queries x keys floats for each batch row
   /// at a run's first call.
@@ -55,7 +55,7 @@ class ThroughMaps {
   };
   /// @param window_tn  float32 [tokens, place.span()]: the selected sites' map; @param mass_t  its share
   /// Cost: tokens x latents x keys multiply-adds; asynchronous on the current stream.
-  [[nodiscard]] Composed compose(const at::Tensor& window_tn, const at::Tensor& mass_t, const LatentPlace& place,
+  [[nodiscard]] Composed compose(const at::Tensor& window_tn, const at::Tensor& mass_t, const LatentLayout& place,
                                  int64_t row, int64_t rows) const;
 
  private:

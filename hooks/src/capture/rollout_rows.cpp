@@ -15,7 +15,7 @@ namespace {
 int64_t bytes_of(int64_t positions, int64_t medium) { return positions * medium * static_cast<int64_t>(sizeof(float)); }
 
 /// The medium's columns of the identity.
-at::Tensor identity(int64_t positions, const RowRollout::Layer& layer) {
+at::Tensor identity(int64_t positions, const RolloutRows::Layer& layer) {
   at::Tensor rows_km = at::zeros({positions, layer.medium}, at::TensorOptions().dtype(at::kFloat).device(layer.device));
   rows_km.narrow(0, layer.first_key, layer.medium).diagonal().fill_(1);
   return rows_km;
@@ -23,8 +23,8 @@ at::Tensor identity(int64_t positions, const RowRollout::Layer& layer) {
 
 }  // namespace
 
-int64_t RowRollout::add(const std::string& name, const Layer& layer, int64_t budget_bytes, Add add,
-                        ops::Accumulator& to) {
+int64_t RolloutRows::add(const std::string& name, const Layer& layer, int64_t budget_bytes, Add add,
+                         ops::Accumulator& to) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   const auto [at, fresh] = layer_of_.emplace(layer.site, layer_of_.size() + 1);
@@ -76,18 +76,18 @@ int64_t RowRollout::add(const std::string& name, const Layer& layer, int64_t bud
   return added;
 }
 
-RowRollout RowRollout::clone() const {
+RolloutRows RolloutRows::clone() const {
   const c10::InferenceMode normal(false);
-  RowRollout copy = *this;
+  RolloutRows copy = *this;
   for (Held& held : copy.layers_) held.r_km = held.r_km.clone();
   return copy;
 }
 
-void RowRollout::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+void RolloutRows::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
   for (const Held& held : layers_) see(held.r_km);
 }
 
-int64_t RowRollout::bytes() const {
+int64_t RolloutRows::bytes() const {
   int64_t bytes = 0;
   for (const Held& held : layers_) bytes += bytes_of(held.r_km.size(0), held.r_km.size(1));
   return bytes;

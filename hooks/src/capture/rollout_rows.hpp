@@ -16,7 +16,7 @@ namespace gaze {
 ///   r_l(q, m) = 0.5 r_{l-1}(q, m) + 0.5 sum over k of A_l(q, k) r_{l-1}(k, m),   r_0 the identity,
 /// which are the medium's columns of the product of 0.5 A + 0.5 I. Rows whose A does not sum to 1 are divided by their
 /// sum. Keeps what each layer held of every position, for the steps to come.
-class RowRollout {
+class RolloutRows {
  public:
   struct Layer {
     int64_t site = 0;
@@ -40,7 +40,7 @@ class RowRollout {
   int64_t add(const std::string& name, const Layer& layer, int64_t budget_bytes, Add add, ops::Accumulator& to);
 
   /// A copy with memory of its own.
-  [[nodiscard]] RowRollout clone() const;
+  [[nodiscard]] RolloutRows clone() const;
   [[nodiscard]] int64_t bytes() const;
   void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const;
 

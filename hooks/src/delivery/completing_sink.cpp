@@ -69,14 +69,14 @@ std::string sha256_of(const std::string& path, const Log& log) {
 
 }  // namespace
 
-ModelSink::ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
-                     std::shared_ptr<const Log> log)
+CompletingSink::CompletingSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
+                               std::shared_ptr<const Log> log)
     : next_(std::move(next)),
       model_path_(std::move(model_path)),
       counters_(std::move(counters)),
       log_(std::move(log)) {}
 
-void ModelSink::consume(const AttentionRecord& record) {
+void CompletingSink::consume(const AttentionRecord& record) {
   if (!hashed_ && !model_path_.empty()) sha256_ = sha256_of(model_path_, *log_);
   hashed_ = true;
   AttentionRecord complete = record;  // tensors are shared, not copied

@@ -12,10 +12,10 @@
 
 namespace gaze {
 
-class ModelSink : public Sink {
+class CompletingSink : public Sink {
  public:
-  ModelSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
-            std::shared_ptr<const Log> log);
+  CompletingSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
+                 std::shared_ptr<const Log> log);
   void consume(const AttentionRecord& record) override;
 
  private:

@@ -77,7 +77,7 @@ struct Worker::State {
   std::shared_ptr<Sink> sink;
   std::shared_ptr<Counters> counters;
   std::shared_ptr<const Log> log;
-  std::shared_ptr<HeldAnswers> held;
+  std::shared_ptr<Chores> chores;
   DropReport report;  // of the worker's thread
 
   [[nodiscard]] bool forked() const noexcept { return generation != fork_generation(); }
@@ -172,13 +172,13 @@ void join_ended() noexcept {
 }  // namespace
 
 Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-               std::shared_ptr<const Log> log, std::shared_ptr<HeldAnswers> held)
+               std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
   state_->budget_bytes = queue_bytes;
   state_->counters = std::move(counters);
   state_->log = std::move(log);
-  state_->held = std::move(held);
+  state_->chores = std::move(chores);
   end_all_at_exit();
   join_ended();
   States entry{state_};
@@ -273,7 +273,8 @@ void Worker::State::run() noexcept {
   const StopScope scope(order);
   bool first = true;
   while (true) {
-    const Clock::time_point next_look = std::min(tell_drops(), held->finish_overdue(Clock::now()));
+    Clock::time_point next_look = tell_drops();
+    if (chores) next_look = std::min(next_look, chores->run(Clock::now()));
     Queue next = take();
     if (next.empty()) {
       {

@@ -9,17 +9,29 @@
 
 #include "config/log.hpp"
 #include "delivery/counters.hpp"
-#include "request/held_answers.hpp"
 
 namespace gaze {
 
+/// What the thread does beside writing records.
+class Chores {
+ public:
+  using Clock = std::chrono::steady_clock;
+  Chores() = default;
+  Chores(const Chores&) = delete;
+  Chores& operator=(const Chores&) = delete;
+  virtual ~Chores() = default;
+  /// Does what is due. On the worker's thread, whenever its bell rings or the time it asked for has come.
+  /// @return when to come again at the latest; Clock::time_point::max(): when the bell rings
+  virtual Clock::time_point run(Clock::time_point now) noexcept = 0;
+};
+
 class Worker {
  public:
-  /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop, and
-  /// finishes what `held` holds when it is overdue.
+  /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop.
+  /// @param chores  null: none
   /// @throws gaze::Error (HostBudget) when no thread can be had
   Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-         std::shared_ptr<const Log> log, std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>());
+         std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores = nullptr);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

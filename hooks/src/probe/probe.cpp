@@ -168,7 +168,7 @@ class WatchedMethod {
   int64_t batch_ = 1;
   int64_t further_ = 0;
   torch::jit::GraphExecutor executor_;
-  KeyWatch watch_;
+  KeyObserver watch_;
 };
 
 /// Whether a sound of half the length gives fewer keys. One that the model refuses has a window of its own.

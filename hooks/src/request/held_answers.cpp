@@ -45,7 +45,7 @@ void HeldAnswers::finish() noexcept {
   finish_those([](AnswerCalls& calls) { return calls.end_between(); }, &RequestState::finish);
 }
 
-HeldAnswers::Clock::time_point HeldAnswers::finish_overdue(Clock::time_point now) noexcept {
+Chores::Clock::time_point HeldAnswers::run(Clock::time_point now) noexcept {
   finish_those([&](AnswerCalls& calls) { return calls.end_if_idle(now); }, &RequestState::finish_beside_recordings);
   const std::lock_guard<std::mutex> lock(fork_gate());
   return held_.empty() ? Clock::time_point::max() : now + std::chrono::seconds(1);

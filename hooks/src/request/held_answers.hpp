@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 
+#include "delivery/worker.hpp"
 #include "request/answer_calls.hpp"
 
 namespace gaze {
@@ -14,16 +15,14 @@ struct RequestState;
 
 /// Any thread. What it holds is counted as in flight, and ends when its thread's next call begins another answer, when
 /// none comes, or at flush and shutdown.
-class HeldAnswers {
+class HeldAnswers final : public Chores {
  public:
-  using Clock = AnswerCalls::Clock;
   void hold(const std::shared_ptr<RequestState>& request);
   void let_go(const RequestState* request) noexcept;
   /// Finishes all that are between two calls.
   void finish() noexcept;
-  /// Finishes those whose next call is overdue, on the worker's thread. @return when to look again;
-  /// Clock::time_point::max(): nothing is held
-  Clock::time_point finish_overdue(Clock::time_point now) noexcept;
+  /// Finishes those whose next call is overdue.
+  Clock::time_point run(Clock::time_point now) noexcept override;
 
  private:
   template <typename Ends>

@@ -189,7 +189,7 @@ std::optional<Geometry> RequestState::resolved(size_t index, int64_t keys) const
   return geometry;
 }
 
-LatentPlace RequestState::placed(size_t index, int64_t keys) const {
+LatentLayout RequestState::placed(size_t index, int64_t keys) const {
   if (through_.empty()) {
     throw Error(
         "through: expected a call of the sites between before the first attention over latents, got none while the "
@@ -567,12 +567,12 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   }
 }
 
-void RequestState::add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add) {
+void RequestState::add_between(int64_t site, const LatentMaps::Call& call, AddWhole add) {
   // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
   if (prepared_ || call.batch == 0 || call.queries == 0 || refuse_while_capturing(call.device)) return;
   follow_streams(call.device);
   through_.add(site, recorder->instrumented.sites[static_cast<size_t>(site)].name, call,
-               [&](int64_t row, ops::Accumulator& to) { add(row, ThroughMaps::kReduce, to); });
+               [&](int64_t row, ops::Accumulator& to) { add(row, LatentMaps::kReduce, to); });
 }
 
 void RequestState::roll_on(int64_t site, const ops::Window& window, int64_t queries, int64_t keys, at::Device device,
@@ -581,16 +581,16 @@ void RequestState::roll_on(int64_t site, const ops::Window& window, int64_t quer
   ops::ReduceOptions heads = recorder->reduce;
   heads.layers = ops::LayerReduce::Mean;
   for (size_t b = 0; b < rows_.size(); ++b) {
-    const RowRollout::Layer layer{site,
-                                  queries,
-                                  keys,
-                                  window.first_key,
-                                  span_,
-                                  recorder->options.max_tokens,
-                                  window.first_query,
-                                  window.first_token,
-                                  window.queries,
-                                  device};
+    const RolloutRows::Layer layer{site,
+                                   queries,
+                                   keys,
+                                   window.first_key,
+                                   span_,
+                                   recorder->options.max_tokens,
+                                   window.first_query,
+                                   window.first_token,
+                                   window.queries,
+                                   device};
     // One accumulator, whichever device a layer lies on: a later layer's rows take the place of an earlier one's.
     RowAccumulators& to = rows_[b].accumulators;
     ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], device) : to.front();
@@ -608,7 +608,7 @@ void RequestState::add_or_keep(int64_t site, const ops::Scores& scores, const op
     return;
   }
   const int64_t room = recorder->options.deferred_tokens;
-  KeptCall& kept = progress_[static_cast<size_t>(site)].kept;
+  DeferredQueries& kept = progress_[static_cast<size_t>(site)].kept;
   if (room > 1) {
     if (kept.written_over(scores)) return fail_written_over(site);
     // A full site is the first to come round again: the others are full as well, and share its pass.
@@ -771,7 +771,7 @@ void RequestState::window(double start_seconds, double seconds) noexcept {
 }
 
 void RequestState::compose(const Row& row, AttentionRecord& record) const {
-  const ThroughMaps::Composed composed =
+  const LatentMaps::Composed composed =
       through_.compose(record.map_tc, record.mass_t, *row.latents, row.encoded, encoded_rows_);
   record.map_tc = composed.map_tk;
   record.mass_t = composed.mass_t;

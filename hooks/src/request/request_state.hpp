@@ -3,7 +3,7 @@
 #pragma once
 
 #include <c10/util/FunctionRef.h>
-#include <gaze/gaze.hpp>
+#include <gaze/hooks/request.hpp>
 #include <gaze/ops/attend.hpp>
 #include <gaze/ops/reduce.hpp>
 
@@ -91,18 +91,18 @@ struct RequestState : BoundRequest {
     int64_t keys = 0;   // of the latest call
     bool grew = false;  // by one for each of its queries, as a cache does
     int64_t tokens_dropped = 0;
-    KeptCall kept;
+    DeferredQueries kept;
   };
   struct Row {
     RequestSpec spec;
     PictureSize input;                          // of the model's own input, where the profile names it
     std::optional<Geometry> geometry;           // resolved
-    std::optional<LatentPlace> latents;         // with a profile's `through`
+    std::optional<LatentLayout> latents;        // with a profile's `through`
     int64_t encoded = 0;                        // the row of the first token's batch that its latents come from
     at::Tensor beyond;                          // bool []: the picture's row has other visible keys
     std::shared_ptr<c10::Event> picture_ready;  // of a copy on a device: streams may differ between begin and finish
     RowAccumulators accumulators;
-    RowRollout rollout;  // with layers.reduce rollout
+    RolloutRows rollout;  // with layers.reduce rollout
     std::vector<std::string> labels;
     std::vector<int64_t> ids;
   };
@@ -120,7 +120,7 @@ struct RequestState : BoundRequest {
   /// Adds all queries of a batch row, over all keys, to an accumulator [queries, keys].
   using AddWhole = c10::function_ref<void(int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to)>;
   /// A call of a site that stands between the picture and the selected ones.
-  void add_between(int64_t site, const ThroughMaps::Call& call, AddWhole add);
+  void add_between(int64_t site, const LatentMaps::Call& call, AddWhole add);
   [[nodiscard]] bool rolls_out() const {
     return mode_ == Mode::Reduce && recorder->reduce.layers == ops::LayerReduce::Rollout;
   }
@@ -157,7 +157,7 @@ struct RequestState : BoundRequest {
   std::optional<Geometry> stated(size_t row) const;
   static PictureSizes sizes_of(const Row& row);
   /// @throws gaze::Error when the sites between did not run, or as `place_latents`.
-  LatentPlace placed(size_t row, int64_t keys) const;
+  LatentLayout placed(size_t row, int64_t keys) const;
   /// The geometry of one row, computed from what is known of its sizes; nothing where neither request nor profile has
   /// one.
   std::optional<Geometry> resolved(size_t row, int64_t keys) const;
@@ -195,7 +195,7 @@ struct RequestState : BoundRequest {
   std::vector<Progress> progress_;
   std::vector<SoundWindow> windows_;
   PromptSpans prompt_spans_;
-  ThroughMaps through_;
+  LatentMaps through_;
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;  // rows at the first token
   StreamOrder streams_;

@@ -136,8 +136,8 @@ void leave(Stack& stack) noexcept {
 
 /// In the graphs of a probe only.
 void keys(Stack& stack) {
-  KeyWatch::show(peek(stack, 2, 4).toInt(), peek(stack, 3, 4).toInt(), peek(stack, 0, 4).toTensor(),
-                 peek(stack, 1, 4).toInt());
+  KeyObserver::show(peek(stack, 2, 4).toInt(), peek(stack, 3, 4).toInt(), peek(stack, 0, 4).toTensor(),
+                    peek(stack, 1, 4).toInt());
   drop(stack, 3);
 }
 

@@ -79,27 +79,28 @@ class Writer {
   // Everything stays on the device but the figures and finished frames.
   void draw(FrameRing& ring, PageMemory& pages) {
     const ops::Route& route = ring.route();
-    const Canvas canvas = make_canvas(record_, route);
-    const Analysis analysis = analyse(record_, route, &canvas);
-    Frames frames(ring);
-    const at::Tensor base_hwc = ops::to_device(canvas.base.rgb_hwc, route, ops::Cargo::Picture);
-    const auto add = [&](const std::string& file, const Layer& layer) {
+    const PlacedPicture placed = place_picture(record_, route);
+    const Underlay underlay = placed.underlay();
+    const Analysis analysis = analyse(record_, route, &underlay);
+    FramePipeline frames(ring);
+    const at::Tensor base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
+    const auto add = [&](const std::string& file, const MapView& map) {
       frames.add(
-          canvas.placement.height, canvas.placement.width,
-          [&](at::Tensor& rgb_hwc) { paint(base_hwc, layer, canvas.placement, record_.style, rgb_hwc); },
+          placed.placement.height, placed.placement.width,
+          [&](at::Tensor& rgb_hwc) { paint(base_hwc, map, placed.placement, record_.style, rgb_hwc); },
           [this, file](const at::Tensor& rgb_hwc) { parts_.write(file, encode_image(rgb_hwc, options_.format)); });
     };
     const std::string summary_file = picture_file("overlay", options_.format);
-    add(summary_file, summary_layer(analysis));
+    add(summary_file, summary_view(analysis));
     if (!analysis.words.empty()) parts_.staged.make_subdirectory("words");
     std::vector<std::string> word_files;
     for (size_t w = 0; w < analysis.words.size(); ++w) {
       word_files.push_back(word_file(w, analysis.words[w].word, options_.format));
-      add(word_files.back(), word_layer(analysis, w));
+      add(word_files.back(), word_view(analysis, w));
     }
-    const at::Tensor sheet_hwc = draw_sheet(record_, analysis, canvas, frames, pages);
+    const at::Tensor sheet_hwc = draw_sheet(record_, analysis, placed, frames, pages);
     parts_.write(picture_file("sheet", options_.format), encode_image(sheet_hwc, options_.format));
-    note(analysis, &canvas, summary_file, word_files);
+    note(analysis, &placed, summary_file, word_files);
     if (options_.maps) {
       write_maps(route.crosses ? analyse(bring_back(record_, route), ops::Route(), nullptr) : analysis);
     }
@@ -107,31 +108,32 @@ class Writer {
 
   // Maps alone: they come back once, and all else is computed from them here.
   void tell(const ops::Route& route) {
-    std::optional<Canvas> canvas;
-    if (!record_.picture.empty()) canvas = make_canvas(record_, route);
-    if (canvas && canvas->base.range.defined()) {
-      canvas->base.range = fetch(canvas->base.range, route, ops::Cargo::Figures);
+    std::optional<PlacedPicture> placed;
+    if (!record_.picture.empty()) placed = place_picture(record_, route);
+    if (placed && placed->base.range.defined()) {
+      placed->base.range = fetch(placed->base.range, route, ops::Cargo::Figures);
     }
-    const Canvas* known = canvas ? &*canvas : nullptr;
-    const Analysis analysis = analyse(bring_back(record_, route), ops::Route(), known);
-    note(analysis, known, "", std::vector<std::string>(analysis.words.size()));
+    std::optional<Underlay> underlay;
+    if (placed) underlay.emplace(placed->underlay());
+    const Analysis analysis = analyse(bring_back(record_, route), ops::Route(), underlay ? &*underlay : nullptr);
+    note(analysis, placed ? &*placed : nullptr, "", std::vector<std::string>(analysis.words.size()));
     write_maps(analysis);
   }
 
-  void note(const Analysis& analysis, const Canvas* canvas, const std::string& summary_file,
+  void note(const Analysis& analysis, const PlacedPicture* placed, const std::string& summary_file,
             const std::vector<std::string>& word_files) {
     parts_.sidecar.measured = true;
     parts_.sidecar.tokens = analysis.tokens;
     parts_.sidecar.range_max_lift = analysis.range_max_lift;
     parts_.sidecar.sinks_subtracted = analysis.sinks_subtracted;
     parts_.sidecar.mass_is_exact = analysis.mass_is_exact;
-    if (canvas != nullptr) {
-      parts_.sidecar.width = canvas->placement.width;
-      parts_.sidecar.height = canvas->placement.height;
+    if (placed != nullptr) {
+      parts_.sidecar.width = placed->placement.width;
+      parts_.sidecar.height = placed->placement.height;
     }
-    parts_.sidecar.summary = {describe(analysis.summary), analysis.summary.flags, summary_file};
+    parts_.sidecar.summary = {analysis.summary, summary_file};
     for (size_t w = 0; w < analysis.words.size(); ++w) {
-      parts_.sidecar.words.push_back({describe(analysis.words[w]), analysis.words[w].flags, word_files[w]});
+      parts_.sidecar.words.push_back({analysis.words[w], word_files[w]});
     }
   }
 
@@ -151,7 +153,7 @@ class Writer {
 
   const BundleOptions& options_;
   const AttentionRecord& record_;
-  BundleParts parts_;
+  BundleFiles parts_;
 };
 
 // Runs `work`; what it throws comes out as gaze::Error.

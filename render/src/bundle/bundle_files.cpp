@@ -21,7 +21,7 @@ std::string slug(const Word& word) {
 
 }  // namespace
 
-void BundleParts::write(const std::string& file, std::string_view bytes) {
+void BundleFiles::write(const std::string& file, std::string_view bytes) {
   throw_if_stopping();
   staged.write(file, bytes);
   sidecar.files.push_back(file);

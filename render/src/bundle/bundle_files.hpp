@@ -14,14 +14,14 @@
 namespace gaze {
 
 /// The files of a bundle on their way to disk, and the facts about them.
-struct BundleParts {
-  BundleParts(const BundleOptions& options, const AttentionRecord& record)
+struct BundleFiles {
+  BundleFiles(const BundleOptions& options, const AttentionRecord& record)
       : staged(options.out_dir, options.strict_out_dir), sidecar(record) {}
   /// Writes a file and lists it in the facts.
   void write(const std::string& file, std::string_view bytes);
 
   files::StagedDirectory staged;
-  Sidecar sidecar;
+  RequestFacts sidecar;
 };
 
 /// "overlay" -> "overlay.png".

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/json_text.hpp"
+#include "maps/captions.hpp"
 
 namespace gaze {
 namespace {
@@ -48,14 +49,14 @@ JsonText token_list(const AttentionRecord& record, const TokenFacts& facts) {
   return list;
 }
 
-JsonText frame_mass_list(const Overlay& overlay) {
-  if (overlay.frame_mass.empty()) return nullptr;
+JsonText frame_mass_list(const WordFacts& word) {
+  if (word.frame_mass.empty()) return nullptr;
   JsonText list = JsonText::array();
-  for (const double mass : overlay.frame_mass) list.push_back(JsonText(mass));
+  for (const double mass : word.frame_mass) list.push_back(JsonText(mass));
   return list;
 }
 
-void add_times(const HeardWord& word, JsonText& facts) {
+void add_times(const WordTimes& word, JsonText& facts) {
   facts["start"] = JsonText(word.start_seconds);
   facts["end"] = JsonText(word.end_seconds);
   facts["confidence"] = std::isfinite(word.start_seconds) ? JsonText(word.confidence) : JsonText(nullptr);
@@ -65,23 +66,22 @@ void add_times(const HeardWord& word, JsonText& facts) {
 }
 
 JsonText map_facts(const Written& written, bool sized) {
-  const Overlay& overlay = written.overlay;
-  const bool hot = sized && std::isfinite(overlay.hot_x) && std::isfinite(overlay.hot_y);
-  JsonText facts = {
-      {"file", written.file.empty() ? JsonText(nullptr) : JsonText(written.file)},
-      {"mass", JsonText(overlay.mass)},
-      {"frame_mass", frame_mass_list(overlay)},
-      {"max_lift", JsonText(overlay.max_lift)},
-      {"entropy", JsonText(overlay.entropy)},
-      {"diffuse", overlay.diffuse},
-      {"range_max_lift", JsonText(overlay.range_max_lift)},
-      {"hot_point", hot ? JsonText::array_of(std::array{overlay.hot_x, overlay.hot_y}) : JsonText(nullptr)},
-      {"flags", flag_names(written.flags)}};
-  if (written.heard) add_times(*written.heard, facts);
+  const WordFacts& word = written.facts;
+  const bool hot = sized && std::isfinite(word.hot_x) && std::isfinite(word.hot_y);
+  JsonText facts = {{"file", written.file.empty() ? JsonText(nullptr) : JsonText(written.file)},
+                    {"mass", JsonText(word.mass)},
+                    {"frame_mass", frame_mass_list(word)},
+                    {"max_lift", JsonText(word.max_lift)},
+                    {"entropy", JsonText(word.entropy)},
+                    {"diffuse", word.diffuse},
+                    {"range_max_lift", JsonText(word.range_max_lift)},
+                    {"hot_point", hot ? JsonText::array_of(std::array{word.hot_x, word.hot_y}) : JsonText(nullptr)},
+                    {"flags", flag_names(word.flags)}};
+  if (written.times) add_times(*written.times, facts);
   return facts;
 }
 
-JsonText sound_facts(const Sidecar& sidecar) {
+JsonText sound_facts(const RequestFacts& sidecar) {
   if (!sidecar.sound) return nullptr;
   const SoundFacts& sound = *sidecar.sound;
   const auto known = [](int64_t value) { return value > 0 ? JsonText(value) : JsonText(nullptr); };
@@ -96,10 +96,10 @@ JsonText sound_facts(const Sidecar& sidecar) {
           {"aligned", moved ? "attention, moved to the sound's energy" : "attention"}};
 }
 
-JsonText word_list(const Sidecar& sidecar) {
+JsonText word_list(const RequestFacts& sidecar) {
   JsonText list = JsonText::array();
   for (const Written& written : sidecar.words) {
-    const Word& word = written.overlay.word;
+    const Word& word = written.facts.word;
     JsonText entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
     entry.append(map_facts(written, sidecar.width > 0));
     list.push_back(std::move(entry));
@@ -215,38 +215,7 @@ JsonText style_facts(const Style& style) {
 
 }  // namespace
 
-std::string answer_text(const AttentionRecord& record) {
-  std::string text;
-  for (const Word& word : merge_words(record.labels)) text += (text.empty() ? "" : " ") + word.text;
-  return text;
-}
-
-std::string evidence_note(const AttentionRecord& record) {
-  return std::string("Attention shows where the model ") + (record.geometry.time ? "listened" : "looked") +
-         ", which is evidence, not proof.";
-}
-
-std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
-  std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers);
-  const std::string reduce = name(record.reduce.layers);
-  if (record.layers.find(reduce) == std::string::npos) text += " (" + reduce + ")";
-  text += std::string(". Heads: ") + name(record.reduce.heads);
-  if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
-  if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
-  size_t chosen = 0;
-  for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
-  if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
-  if (record.through) {
-    const size_t count = record.through->sites.size();
-    text += ". Composed through " + std::to_string(record.through->latents) + " latents (" +
-            (record.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
-            (count == 1 ? " site)" : " sites)");
-  }
-  return text +
-         (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
-}
-
-std::string write_json(const Sidecar& sidecar) {
+std::string write_json(const RequestFacts& sidecar) {
   const AttentionRecord& record = sidecar.record;
   JsonText root;
   root["gaze_request"] = 1;

@@ -2,24 +2,23 @@
 // request.json: everything that must be said about a bundle, for machines.
 #pragma once
 
-#include <gaze/render/overlay.hpp>
+#include <gaze/render/record.hpp>
 #include <gaze/render/sound.hpp>
+#include <gaze/render/word_facts.hpp>
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/for_parts.hpp"
 #include "maps/token_facts.hpp"
 
 namespace gaze {
 
 /// A drawn or measured map and the file it went to (empty: none).
 struct Written {
-  Overlay overlay;  ///< without its picture
-  int32_t flags = 0;
+  WordFacts facts;
   std::string file;
-  std::optional<HeardWord> heard = {};  ///< of a sound
+  std::optional<WordTimes> times = {};  ///< of a sound
 };
 
 /// Of a record that is a sound.
@@ -29,8 +28,8 @@ struct SoundFacts {
   double padding = 0;                        ///< mean share of attention on keys after its end
 };
 
-struct Sidecar {
-  explicit Sidecar(const AttentionRecord& of) : record(of) {}
+struct RequestFacts {
+  explicit RequestFacts(const AttentionRecord& of) : record(of) {}
 
   const AttentionRecord& record;
   TokenFacts tokens;
@@ -48,15 +47,6 @@ struct Sidecar {
 };
 
 /// Valid JSON whatever the record's texts hold; numbers that are not finite become null.
-std::string write_json(const Sidecar& sidecar);
-
-/// The words of the answer, joined by spaces.
-GAZE_FOR_PARTS std::string answer_text(const AttentionRecord& record);
-
-/// The sentence every bundle carries.
-GAZE_FOR_PARTS std::string evidence_note(const AttentionRecord& record);
-
-/// How heads, layers and sinks were treated, in one line for people.
-GAZE_FOR_PARTS std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);
+std::string write_json(const RequestFacts& sidecar);
 
 }  // namespace gaze

@@ -14,15 +14,15 @@
 namespace gaze {
 namespace {
 
-SoundPictures draw_pages(const AttentionRecord& record, const BundleOptions& options, const HeardAnalysis& heard,
-                         FrameRing& ring, PageMemory& pages, BundleParts& parts) {
+SoundPictures draw_pages(const AttentionRecord& record, const BundleOptions& options, const SoundAnalysis& heard,
+                         FrameRing& ring, PageMemory& pages, BundleFiles& parts) {
   if (record.sound.empty()) decode(record.sound);  // says what is missing
   SoundPictures names{picture_file("overlay", options.format), picture_file("sheet", options.format), {}};
   for (size_t w = 0; w < heard.hearing.words.size(); ++w) {
     names.words.push_back(word_file(w, heard.hearing.words[w].word, options.format));
   }
   if (!names.words.empty()) parts.staged.make_subdirectory("words");
-  Frames frames(ring);
+  FramePipeline frames(ring);
   const auto encode_word = encoder_of_alike(options.format);
   draw_sound(record, heard, names, frames, pages,
              {[&](const std::string& name, const at::Tensor& rgb_hwc) {
@@ -32,7 +32,7 @@ SoundPictures draw_pages(const AttentionRecord& record, const BundleOptions& opt
   return names;
 }
 
-void write_words(const Hearing& hearing, const std::vector<WordFile>& wanted, BundleParts& parts) {
+void write_words(const WordTiming& hearing, const std::vector<WordFile>& wanted, BundleFiles& parts) {
   parts.write("words.json", words_json(hearing));
   const auto wants = [&](WordFile file) { return std::find(wanted.begin(), wanted.end(), file) != wanted.end(); };
   if (wants(WordFile::Vtt)) parts.write("words.vtt", words_vtt(hearing));
@@ -40,7 +40,7 @@ void write_words(const Hearing& hearing, const std::vector<WordFile>& wanted, Bu
   if (wants(WordFile::TextGrid)) parts.write("words.TextGrid", words_textgrid(hearing));
 }
 
-void write_maps(const HeardAnalysis& heard, const ops::Route& route, BundleParts& parts) {
+void write_maps(const SoundAnalysis& heard, const ops::Route& route, BundleFiles& parts) {
   const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), route, ops::Cargo::Map); };
   const int64_t words = heard.shown_lc.size(0) - 1;
   const at::Tensor map_tc = lay_out(heard.map_tk, heard.parts, heard.seconds_per_key, heard.shown_lc.size(1));
@@ -51,22 +51,9 @@ void write_maps(const HeardAnalysis& heard, const ops::Route& route, BundleParts
                                                         {{"gaze_maps", "1"}}));
 }
 
-Written written(const HeardWord& word, const std::string& file) {
-  Written facts;
-  facts.overlay.word = word.word;
-  facts.overlay.mass = word.mass;
-  facts.overlay.max_lift = word.max_lift;
-  facts.overlay.entropy = word.entropy;
-  facts.overlay.diffuse = word.diffuse;
-  facts.overlay.range_max_lift = word.range_max_lift;
-  facts.flags = word.flags;
-  facts.file = file;
-  facts.heard = word;
-  return facts;
-}
-
-void note(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Sidecar& sidecar) {
-  const Hearing& hearing = heard.hearing;
+void note(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
+          RequestFacts& sidecar) {
+  const WordTiming& hearing = heard.hearing;
   sidecar.measured = true;
   sidecar.tokens = heard.tokens;
   sidecar.range_max_lift = hearing.range_max_lift;
@@ -84,18 +71,18 @@ void note(const AttentionRecord& record, const HeardAnalysis& heard, const Sound
   }
   facts.padding = hearing.summary.mass_on_padding;
   sidecar.sound = facts;
-  sidecar.summary = written(hearing.summary, names.summary);
+  sidecar.summary = {hearing.summary, names.summary, hearing.summary};
   for (size_t w = 0; w < hearing.words.size(); ++w) {
-    sidecar.words.push_back(written(hearing.words[w], names.words[w]));
+    sidecar.words.push_back({hearing.words[w], names.words[w], hearing.words[w]});
   }
 }
 
 }  // namespace
 
 void write_sound(const AttentionRecord& record, const BundleOptions& options, FrameRing& ring, PageMemory& pages,
-                 BundleParts& parts) {
+                 BundleFiles& parts) {
   const ops::Route& route = ring.route();
-  const HeardAnalysis heard = analyse_sound(record, route);
+  const SoundAnalysis heard = analyse_sound(record, route);
   SoundPictures names;
   names.words.resize(heard.hearing.words.size());
   const bool frames = options.delivery == Delivery::Frame;

@@ -11,6 +11,6 @@ namespace gaze {
 /// Fills everything but request.json: pages or maps, and words.json with its likes.
 /// @throws gaze::Error as analyse_sound and draw_sound, and DecodeFailed when there is no sound to draw
 void write_sound(const AttentionRecord& record, const BundleOptions& options, FrameRing& ring, PageMemory& pages,
-                 BundleParts& parts);
+                 BundleFiles& parts);
 
 }  // namespace gaze

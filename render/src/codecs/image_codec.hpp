@@ -3,7 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <gaze/render/bundle.hpp>
+#include <gaze/render/formats.hpp>
 
 #include <functional>
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "codecs/safetensors.hpp"
 
-#include <gaze/render/bundle.hpp>
+#include <gaze/render/safetensors.hpp>
 
 #include <array>
 #include <bit>

@@ -9,13 +9,13 @@
 
 namespace gaze {
 
-void Arrival::expect(at::Device device) {
+void DeviceEvent::expect(at::Device device) {
   if (device.is_cpu()) return;
   if (!event_) event_.emplace(device.type());
   event_->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
 }
 
-void Arrival::wait() const {
+void DeviceEvent::wait() const {
   // Small copies take microseconds, large frames a millisecond.
   std::chrono::microseconds pause(20);
   while (!done()) {
@@ -28,7 +28,7 @@ at::Tensor fetch(const at::Tensor& source, const ops::Route& route, ops::Cargo c
   if (!route.crosses) return source;
   at::Tensor host = ops::host_buffer(source.sizes(), source.scalar_type(), route);
   ops::to_host(source, host, route, cargo);
-  Arrival arrival;
+  DeviceEvent arrival;
   arrival.expect(route.device);
   arrival.wait();
   return host;

@@ -13,7 +13,7 @@
 namespace gaze {
 
 /// When what was enqueued on a device's current stream has been done. On the CPU that is at once.
-class Arrival {
+class DeviceEvent {
  public:
   /// Everything enqueued so far on this thread's current stream of `device`.
   void expect(at::Device device);

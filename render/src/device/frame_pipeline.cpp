@@ -9,7 +9,7 @@
 
 namespace gaze {
 
-void Frames::add(int64_t height, int64_t width, const Draw& draw, Receive receive) {
+void FramePipeline::add(int64_t height, int64_t width, const Draw& draw, Receive receive) {
   throw_if_stopping();
   while (static_cast<int64_t>(flights_.size()) >= ring_.limits().in_flight) land();
   FrameRing::Slot slot = take(height, width);
@@ -20,11 +20,11 @@ void Frames::add(int64_t height, int64_t width, const Draw& draw, Receive receiv
   if (!ring_.route().crosses) land();
 }
 
-void Frames::finish() {
+void FramePipeline::finish() {
   while (!flights_.empty()) land();
 }
 
-FrameRing::Slot Frames::take(int64_t height, int64_t width) {
+FrameRing::Slot FramePipeline::take(int64_t height, int64_t width) {
   while (true) {
     if (std::optional<FrameRing::Slot> slot = ring_.take(height, width)) return std::move(*slot);
     if (flights_.empty()) break;
@@ -37,7 +37,7 @@ FrameRing::Slot Frames::take(int64_t height, int64_t width) {
               DropReason::RingFull);
 }
 
-void Frames::land() {
+void FramePipeline::land() {
   throw_if_stopping();
   const Flight flight = std::move(flights_.front());
   flights_.pop_front();

@@ -12,12 +12,12 @@ namespace gaze {
 
 /// Draws frames on the device and hands them out on the host in the same order, an earlier one while later ones are
 /// drawn and copied.
-class Frames {
+class FramePipeline {
  public:
   using Draw = std::function<void(at::Tensor& rgb_hwc)>;           ///< on the device, on its current stream
   using Receive = std::function<void(const at::Tensor& rgb_hwc)>;  ///< on the host; valid during the call
 
-  explicit Frames(FrameRing& ring) : ring_(ring) {}
+  explicit FramePipeline(FrameRing& ring) : ring_(ring) {}
   /// May hand out earlier frames.
   /// @throws gaze::Error (RingFull) when other requests hold all memory; what `draw` and `receive` throw
   GAZE_FOR_PARTS void add(int64_t height, int64_t width, const Draw& draw, Receive receive);

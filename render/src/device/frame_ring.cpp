@@ -16,7 +16,7 @@ namespace gaze {
 /// Flat bytes, so that a frame of any shape fits that is not larger.
 struct FrameRing::Buffer {
   at::Tensor device, host;  // one tensor where nothing crosses
-  Arrival arrival;
+  DeviceEvent arrival;
 
   [[nodiscard]] int64_t bytes() const { return device.numel(); }
 };

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "maps/map_painter.hpp"
+#include "geometry/placement.hpp"
 
 namespace gaze {
 

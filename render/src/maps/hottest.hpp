@@ -5,7 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/transfer.hpp>
 
-#include "maps/map_painter.hpp"
+#include "geometry/placement.hpp"
 
 namespace gaze {
 

@@ -45,7 +45,7 @@ at::Tensor spread_thumbnail(const at::Tensor& map_tk, const CellKeys& keys, cons
 
 }  // namespace
 
-Folded fold(const AttentionRecord& record, const ops::Route& route) {
+CellMaps keys_to_cells(const AttentionRecord& record, const ops::Route& route) {
   const CellKeys keys = cell_keys(record.geometry);
   const at::Tensor map_tk = record.map_tc.to(at::kFloat);
   const at::Tensor mass_t = record.mass_t.to(at::kFloat);
@@ -60,7 +60,7 @@ Folded fold(const AttentionRecord& record, const ops::Route& route) {
   }
   const int64_t tokens = map_tk.size(0);
   const int64_t cells = keys.rows * keys.cols;
-  Folded folded;
+  CellMaps folded;
   folded.map_tc = take(map_tk, keys.keys, route).view({tokens, keys.parts, cells}).sum(1);
   if (keys.thumbnail_rows > 0) folded.map_tc = folded.map_tc + spread_thumbnail(map_tk, keys, route);
   folded.keys_per_cell = per_key * static_cast<double>(keys.used()) / static_cast<double>(cells);

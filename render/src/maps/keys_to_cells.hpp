@@ -8,7 +8,7 @@
 
 namespace gaze {
 
-struct Folded {
+struct CellMaps {
   at::Tensor map_tc;         ///< float32 [tokens, cells]; a cell has the sum of its keys' weights
   at::Tensor mass_t;         ///< float32 [tokens]: share of attention on the keys that are shown
   at::Tensor frame_mass_tf;  ///< float32 [tokens, key frames]: on each of a video's; undefined otherwise
@@ -20,6 +20,6 @@ struct Folded {
 /// Enqueued on the record's device. A span that holds one key per cell, in the grid's order, comes back as it is;
 /// otherwise at most 8 bytes a key and 4 x (rows x thumbnail rows + cols x thumbnail cols) go up, as Cargo::Table.
 /// @param record  checked
-Folded fold(const AttentionRecord& record, const ops::Route& route);
+CellMaps keys_to_cells(const AttentionRecord& record, const ops::Route& route);
 
 }  // namespace gaze

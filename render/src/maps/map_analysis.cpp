@@ -16,6 +16,7 @@
 #include <limits>
 #include <utility>
 
+#include "codecs/base_picture.hpp"
 #include "device/device_event.hpp"
 #include "maps/hottest.hpp"
 #include "maps/keys_to_cells.hpp"
@@ -99,11 +100,11 @@ std::vector<Word> find_words(const AttentionRecord& record) {
 }
 
 // The mean over words, then each word. An answer without words (special tokens only) is summarised over its tokens.
-at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Finding>& words) {
+at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<WordFacts>& words) {
   if (words.empty()) return rows_tc.mean(0, true);
   std::vector<at::Tensor> merged;
-  for (const Finding& finding : words) {
-    merged.push_back(rows_tc.narrow(0, finding.word.first, finding.word.count).mean(0));
+  for (const WordFacts& facts : words) {
+    merged.push_back(rows_tc.narrow(0, facts.word.first, facts.word.count).mean(0));
   }
   const at::Tensor rows_wc = at::stack(merged);
   return at::cat({rows_wc.mean(0, true), rows_wc});
@@ -111,7 +112,7 @@ at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<Finding>& wor
 
 // As above, but each cell's mean is over the words that reach it.
 at::Tensor merge_where_reached(const at::Tensor& rows_tc, const at::Tensor& reach_tc,
-                               const std::vector<Finding>& words) {
+                               const std::vector<WordFacts>& words) {
   at::Tensor merged_lc = merge_rows(rows_tc, words);
   const at::Tensor reach_c = merge_rows(reach_tc, words)[0];
   at::Tensor mean_c = merged_lc[0];
@@ -184,66 +185,67 @@ void take_tokens(Figures& figures, size_t tokens, std::vector<Value>& values) {
   values.assign(row, row + tokens);
 }
 
-void describe_words(const TokenFacts& tokens, std::vector<Finding>& words) {
-  for (Finding& finding : words) {
-    for (int64_t i = finding.word.first; i < finding.word.first + finding.word.count; ++i) {
+void describe_words(const TokenFacts& tokens, std::vector<WordFacts>& words) {
+  for (WordFacts& facts : words) {
+    for (int64_t i = facts.word.first; i < facts.word.first + facts.word.count; ++i) {
       const auto t = static_cast<size_t>(i);
-      finding.mass += tokens.mass[t] / static_cast<double>(finding.word.count);
-      finding.flags |= tokens.flags[t];
+      facts.mass += tokens.mass[t] / static_cast<double>(facts.word.count);
+      facts.flags |= tokens.flags[t];
     }
   }
 }
 
 void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysis& analysis) {
-  std::vector<Finding*> findings = {&analysis.summary};
-  for (Finding& finding : analysis.words) findings.push_back(&finding);
-  const size_t maps = findings.size();
+  std::vector<WordFacts*> factss = {&analysis.summary};
+  for (WordFacts& facts : analysis.words) factss.push_back(&facts);
+  const size_t maps = factss.size();
   const double* max_lift_l = figures.take(maps);
   const double* entropy_l = figures.take(maps);
   const double* diffuse_l = figures.take(maps);
   for (size_t l = 0; l < maps; ++l) {
-    findings[l]->max_lift = max_lift_l[l];
-    findings[l]->entropy = entropy_l[l];
-    findings[l]->diffuse = diffuse_l[l] != 0;
-    findings[l]->range_max_lift = per_map ? peak_l[l] : analysis.range_max_lift;
+    factss[l]->max_lift = max_lift_l[l];
+    factss[l]->entropy = entropy_l[l];
+    factss[l]->diffuse = diffuse_l[l] != 0;
+    factss[l]->range_max_lift = per_map ? peak_l[l] : analysis.range_max_lift;
   }
   analysis.summary.range_max_lift = peak_l[0] > 0 ? peak_l[0] : 1;
 }
 
 // A key frame's mass in equal parts on the frames that share it.
 void describe_frames(Figures& figures, const Video& video, Analysis& analysis) {
-  const auto describe = [&](Finding& finding) {
+  const auto describe = [&](WordFacts& facts) {
     const double* mass_f = figures.take(static_cast<size_t>(video.key_frames()));
     for (int64_t frame = 0; frame < video.frames; ++frame) {
-      finding.frame_mass.push_back(mass_f[frame / video.temporal_merge] / static_cast<double>(video.temporal_merge));
+      facts.frame_mass.push_back(mass_f[frame / video.temporal_merge] / static_cast<double>(video.temporal_merge));
     }
   };
   describe(analysis.summary);
-  for (Finding& finding : analysis.words) describe(finding);
+  for (WordFacts& facts : analysis.words) describe(facts);
 }
 
 void describe_hot(const double* hot_l, const Placement& placement, Analysis& analysis) {
-  const auto pixel = [&](double hot) -> std::optional<Pixel> {
-    if (hot < 0) return std::nullopt;
+  const auto place = [&](double hot, WordFacts& facts) {
+    if (hot < 0) return;
     const auto index = static_cast<int64_t>(hot);
-    return Pixel{index % placement.width, index / placement.width};
+    facts.hot_x = static_cast<double>(index % placement.width);
+    facts.hot_y = static_cast<double>(index / placement.width);
   };
-  analysis.summary.hot = pixel(*hot_l);
-  for (Finding& finding : analysis.words) finding.hot = pixel(*++hot_l);
+  place(*hot_l, analysis.summary);
+  for (WordFacts& facts : analysis.words) place(*++hot_l, facts);
 }
 
 void summarise(size_t tokens, Analysis& analysis) {
-  Finding& summary = analysis.summary;
-  const std::vector<Finding>& words = analysis.words;
+  WordFacts& summary = analysis.summary;
+  const std::vector<WordFacts>& words = analysis.words;
   if (words.empty()) {
     for (size_t t = 0; t < tokens; ++t) summary.mass += analysis.tokens.mass[t] / static_cast<double>(tokens);
     return;
   }
   // Focused words that differ make a wide mean; that is not what "diffuse" says.
-  summary.diffuse = std::all_of(words.begin(), words.end(), [](const Finding& f) { return f.diffuse; });
-  for (const Finding& finding : words) {
-    summary.mass += finding.mass / static_cast<double>(words.size());
-    summary.flags |= finding.flags;
+  summary.diffuse = std::all_of(words.begin(), words.end(), [](const WordFacts& f) { return f.diffuse; });
+  for (const WordFacts& facts : words) {
+    summary.mass += facts.mass / static_cast<double>(words.size());
+    summary.flags |= facts.flags;
   }
 }
 
@@ -270,7 +272,7 @@ void check_record(const AttentionRecord& record, const ops::Route& route) {
   }
 }
 
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout) {
   check_record(record, route);
   const int64_t tokens = record.labels.empty() ? record.map_tc.size(0) : static_cast<int64_t>(record.labels.size());
@@ -279,7 +281,7 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   for (Word& word : find_words(record)) analysis.words.emplace_back().word = std::move(word);
 
   // Enqueued on the device ...
-  const Folded folded = fold(record, route);
+  const CellMaps folded = keys_to_cells(record, route);
   analysis.map_tc = folded.map_tc.narrow(0, 0, tokens).contiguous();
   analysis.mass_t = folded.mass_t.narrow(0, 0, tokens).contiguous();
   analysis.mass_is_exact = folded.mass_is_exact;
@@ -313,9 +315,9 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   if (folded.frame_mass_tf.defined()) {
     parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
   }
-  if (canvas != nullptr) {
-    parts.push_back(hottest(analysis.shown_lc, canvas->placement, record.style.interpolation, route));
-    if (canvas->base.range.defined()) parts.push_back(canvas->base.range);
+  if (picture != nullptr) {
+    parts.push_back(hottest(analysis.shown_lc, picture->placement, record.style.interpolation, route));
+    if (picture->range.defined()) parts.push_back(picture->range);
     if (record.style.contour) analysis.inside_lc = ops::top_mass(analysis.shown_lc, record.style.contour_share);
   }
 
@@ -333,37 +335,22 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const C
   describe_maps(figures, peaks, options.per_map_min_max, analysis);
   summarise(static_cast<size_t>(tokens), analysis);
   if (record.geometry.video) describe_frames(figures, *record.geometry.video, analysis);
-  if (canvas != nullptr) {
-    describe_hot(figures.take(maps), canvas->placement, analysis);
-    if (canvas->base.range.defined()) check_range(figures.take(kRangeFigures));
+  if (picture != nullptr) {
+    describe_hot(figures.take(maps), picture->placement, analysis);
+    if (picture->range.defined()) check_range(figures.take(kRangeFigures));
   }
   return analysis;
 }
 
-Layer word_layer(const Analysis& analysis, size_t word) {
+MapView word_view(const Analysis& analysis, size_t word) {
   const auto row = static_cast<int64_t>(word) + 1;
   return {analysis.value_lc[row], analysis.inside_lc.defined() ? analysis.inside_lc[row] : at::Tensor(),
           analysis.words[word].diffuse};
 }
 
-Layer summary_layer(const Analysis& analysis) {
+MapView summary_view(const Analysis& analysis) {
   return {analysis.value_lc[0], analysis.inside_lc.defined() ? analysis.inside_lc[0] : at::Tensor(),
           analysis.summary.diffuse};
-}
-
-Overlay describe(const Finding& finding) {
-  constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
-  Overlay overlay;
-  overlay.word = finding.word;
-  overlay.mass = finding.mass;
-  overlay.frame_mass = finding.frame_mass;
-  overlay.max_lift = finding.max_lift;
-  overlay.entropy = finding.entropy;
-  overlay.diffuse = finding.diffuse;
-  overlay.range_max_lift = finding.range_max_lift;
-  overlay.hot_x = finding.hot ? static_cast<double>(finding.hot->x) : kNowhere;
-  overlay.hot_y = finding.hot ? static_cast<double>(finding.hot->y) : kNowhere;
-  return overlay;
 }
 
 }  // namespace gaze

@@ -4,41 +4,23 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/transfer.hpp>
-#include <gaze/render/overlay.hpp>
 #include <gaze/render/record.hpp>
-#include <gaze/render/words.hpp>
+#include <gaze/render/word_facts.hpp>
 
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include "base/for_parts.hpp"
+#include "geometry/placement.hpp"
+#include "maps/map_painter.hpp"
 #include "maps/token_facts.hpp"
-#include "picture/placed_picture.hpp"
 
 namespace gaze {
 
-struct Pixel {
-  int64_t x, y;
-};
-
-/// What is said about one map.
-struct Finding {
-  Word word;                       ///< empty text for the summary
-  double mass = 0;                 ///< share of attention on the picture
-  std::vector<double> frame_mass;  ///< on each frame of a video
-  double max_lift = 0;             ///< of the raw map
-  double entropy = 0;              ///< 0..1, of the raw map
-  bool diffuse = false;
-  double range_max_lift = 1;  ///< shown lift at the top of this map's colours
-  int32_t flags = 0;          ///< ops::RowFlag bits of its tokens
-  std::optional<Pixel> hot;   ///< hottest pixel of the shown map; none without a picture
-};
-
 struct Analysis {
   TokenFacts tokens;  ///< all that were captured
-  std::vector<Finding> words;
-  Finding summary;
+  std::vector<WordFacts> words;
+  WordFacts summary;
   at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, over the cells, raw
   at::Tensor lift_lc, shown_lc, value_lc;  ///< row 0 is the mean over words, then each word; value is 0..1
   at::Tensor inside_lc;                    ///< bool: what the contours enclose; undefined without contours or picture
@@ -56,6 +38,12 @@ struct RowLayout {
   at::Tensor reach_tk;                                           ///< float32, 1 where a token has a key at all, else 0
 };
 
+/// The picture that maps are to be seen on.
+struct Underlay {
+  const Placement& placement;
+  const at::Tensor& range;  ///< of its values, to be checked (base_picture.hpp); undefined: there is nothing to check
+};
+
 /// Refuses what must not be drawn, as far as it can be told without the device.
 /// @throws gaze::Error with the record's own error, NoAttention, ShapeMismatch, Labels or GridMismatch
 void check_record(const AttentionRecord& record, const ops::Route& route);
@@ -63,17 +51,14 @@ void check_record(const AttentionRecord& record, const ops::Route& route);
 /// Computes on the record's device, whose figures come back in one transfer of
 /// 8 (3 tokens + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and 8 (1 + words) for
 /// each key frame of a video.
-/// @param canvas  null: no hottest pixels, which makes 4 (1 + words), and no contours
+/// @param picture  null: no hottest pixels, which makes 4 (1 + words), and no contours
 /// @param layout  null: keys are cells. Else rows are normalised over their keys; the mean over words is, in each cell,
 ///                that over the words which reach it
 /// @throws gaze::Error as check_record, and NonFinite, RowSum or the picture's DecodeFailed
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Canvas* canvas,
+Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout = nullptr);
 
-GAZE_FOR_PARTS Layer word_layer(const Analysis& analysis, size_t word);
-GAZE_FOR_PARTS Layer summary_layer(const Analysis& analysis);
-
-/// All of an overlay but its picture.
-Overlay describe(const Finding& finding);
+GAZE_FOR_PARTS MapView word_view(const Analysis& analysis, size_t word);
+GAZE_FOR_PARTS MapView summary_view(const Analysis& analysis);
 
 }  // namespace gaze

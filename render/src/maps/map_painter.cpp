@@ -11,8 +11,6 @@
 #include <cmath>
 #include <optional>
 
-#include "geometry/axis.hpp"
-
 namespace gaze {
 namespace {
 
@@ -57,38 +55,23 @@ at::Tensor make_stamp() {
 
 }  // namespace
 
-Placement::Seen Placement::seen() const {
-  const auto [x, y] = axes(*this);
-  const auto [left, right] = x.seen_range();
-  const auto [top, bottom] = y.seen_range();
-  return {left, right, top, bottom};
-}
-
-Placement place_scaled(const Geometry& geometry, int64_t original_width, int64_t original_height, int64_t width,
-                       int64_t height) {
-  ops::CellAffine affine = place(geometry, original_width, original_height);
-  affine.scale_x *= static_cast<double>(original_width) / static_cast<double>(width);
-  affine.scale_y *= static_cast<double>(original_height) / static_cast<double>(height);
-  return {geometry.grid_rows(), geometry.grid_cols(), affine, width, height};
-}
-
-at::Tensor paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style) {
+at::Tensor paint(const at::Tensor& base_hwc, const MapView& map, const Placement& placement, const Style& style) {
   at::Tensor rgb_hwc = at::empty(base_hwc.sizes(), base_hwc.options());
-  paint(base_hwc, layer, placement, style, rgb_hwc);
+  paint(base_hwc, map, placement, style, rgb_hwc);
   return rgb_hwc;
 }
 
-void paint(const at::Tensor& base_hwc, const Layer& layer, const Placement& placement, const Style& style,
+void paint(const at::Tensor& base_hwc, const MapView& map, const Placement& placement, const Style& style,
            at::Tensor& out_hwc) {
   const std::array<int64_t, 2> grid = {placement.rows, placement.cols};
   ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
   options.contour_pixels = contour_width(placement);
   options.border_pixels = std::max<int64_t>(1, line_width(placement) / 2);
   std::optional<at::Tensor> inside_yx;
-  if (layer.inside_c.defined() && !layer.diffuse) inside_yx = layer.inside_c.view(grid);
-  const at::Tensor value_c = layer.diffuse ? at::zeros_like(layer.value_c) : layer.value_c;
+  if (map.inside_c.defined() && !map.diffuse) inside_yx = map.inside_c.view(grid);
+  const at::Tensor value_c = map.diffuse ? at::zeros_like(map.value_c) : map.value_c;
   ops::overlay_out(base_hwc, value_c.view(grid), inside_yx, placement.affine, options, out_hwc);
-  if (layer.diffuse) stamp_diffuse(out_hwc);
+  if (map.diffuse) stamp_diffuse(out_hwc);
 }
 
 void stamp_diffuse(at::Tensor& rgb_hwc) {

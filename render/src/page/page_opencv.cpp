@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "bundle/request_json.hpp"
+#include "maps/captions.hpp"
 #include "page/transliterate.hpp"
 
 namespace gaze::page {

@@ -48,13 +48,13 @@ std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageForm
   return drawing_part("pictures").encoder_of_alike(format);
 }
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames,
-                      PageMemory& pages) {
-  return drawing_part("contact sheet").draw_sheet(record, analysis, canvas, frames, pages);
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
+                      FramePipeline& frames, PageMemory& pages) {
+  return drawing_part("contact sheet").draw_sheet(record, analysis, placed, frames, pages);
 }
 
-void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
-                PageMemory& pages, const SoundPageReceiver& receive) {
+void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
+                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive) {
   drawing_part("plots of a sound").draw_sound(record, heard, names, frames, pages, receive);
 }
 

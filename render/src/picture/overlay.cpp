@@ -3,6 +3,7 @@
 
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
+#include "picture/placed_picture.hpp"
 
 namespace gaze {
 
@@ -10,18 +11,17 @@ Composition compose(const AttentionRecord& record) {
   wait_on_stream(record);
   const ops::Route route = ops::route_to(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU));
   check_record(record, route);
-  const Canvas canvas = make_canvas(record, route);
-  const Analysis analysis = analyse(record, route, &canvas);
+  const PlacedPicture placed = place_picture(record, route);
+  const Underlay underlay = placed.underlay();
+  const Analysis analysis = analyse(record, route, &underlay);
   Composition composition;
-  composition.base_hwc = ops::to_device(canvas.base.rgb_hwc, route, ops::Cargo::Picture);
-  const auto draw = [&](const Finding& finding, const Layer& layer) {
-    Overlay overlay = describe(finding);
-    overlay.rgb_hwc = paint(composition.base_hwc, layer, canvas.placement, record.style);
-    return overlay;
+  composition.base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
+  const auto draw = [&](const WordFacts& facts, const MapView& map) {
+    return Overlay{facts, paint(composition.base_hwc, map, placed.placement, record.style)};
   };
-  composition.summary = draw(analysis.summary, summary_layer(analysis));
+  composition.summary = draw(analysis.summary, summary_view(analysis));
   for (size_t w = 0; w < analysis.words.size(); ++w) {
-    composition.words.push_back(draw(analysis.words[w], word_layer(analysis, w)));
+    composition.words.push_back(draw(analysis.words[w], word_view(analysis, w)));
   }
   composition.range_max_lift = analysis.range_max_lift;
   composition.sinks_subtracted = analysis.sinks_subtracted;

@@ -25,16 +25,16 @@ BasePicture decode_for(const AttentionRecord& record) {
 
 }  // namespace
 
-Canvas make_canvas(const AttentionRecord& record, const ops::Route& route) {
-  Canvas canvas;
+PlacedPicture place_picture(const AttentionRecord& record, const ops::Route& route) {
+  PlacedPicture placed;
   try {
-    canvas.base = decode_for(record);
+    placed.base = decode_for(record);
   } catch (const Error&) {
     analyse(record, route, nullptr);
     throw;
   }
-  const int64_t height = canvas.base.rgb_hwc.size(0);
-  const int64_t width = canvas.base.rgb_hwc.size(1);
+  const int64_t height = placed.base.rgb_hwc.size(0);
+  const int64_t width = placed.base.rgb_hwc.size(1);
   const Geometry& geometry = record.geometry;
   if (geometry.picture_width > 0 && (geometry.picture_width != width || geometry.picture_height != height)) {
     throw Error("geometry: expected the picture of " + std::to_string(geometry.picture_width) + " x " +
@@ -42,8 +42,8 @@ Canvas make_canvas(const AttentionRecord& record, const ops::Route& route) {
                     std::to_string(width) + " x " + std::to_string(height) + ". Give the original picture.",
                 DropReason::GridMismatch);
   }
-  canvas.placement = place_scaled(record.geometry, width, height, width, height);
-  return canvas;
+  placed.placement = place_scaled(record.geometry, width, height, width, height);
+  return placed;
 }
 
 }  // namespace gaze

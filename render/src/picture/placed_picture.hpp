@@ -6,17 +6,20 @@
 #include <gaze/render/record.hpp>
 
 #include "codecs/base_picture.hpp"
-#include "maps/map_painter.hpp"
+#include "geometry/placement.hpp"
+#include "maps/map_analysis.hpp"
 
 namespace gaze {
 
-struct Canvas {
+struct PlacedPicture {
   BasePicture base;  ///< on the record's device when the picture is a tensor there, else on the host
   Placement placement;
+
+  [[nodiscard]] Underlay underlay() const { return {placement, base.range}; }
 };
 
 /// What is wrong with the record itself is said before what is wrong with its picture.
 /// @throws gaze::Error (DecodeFailed, GridMismatch; those of analyse)
-Canvas make_canvas(const AttentionRecord& record, const ops::Route& route);
+PlacedPicture place_picture(const AttentionRecord& record, const ops::Route& route);
 
 }  // namespace gaze

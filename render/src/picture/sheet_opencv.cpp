@@ -8,7 +8,7 @@
 #include <functional>
 #include <opencv2/imgproc.hpp>
 
-#include "bundle/request_json.hpp"
+#include "maps/captions.hpp"
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
 #include "picture/sheet.hpp"
@@ -38,18 +38,18 @@ Placement place_thumbnail(const AttentionRecord& record, const Placement& whole)
   return place_scaled(record.geometry, whole.width, whole.height, side(width), side(height));
 }
 
-std::vector<std::string> captions(const Finding& finding, bool own_range, bool exact_mass) {
+std::vector<std::string> captions(const WordFacts& facts, bool own_range, bool exact_mass) {
   std::vector<std::string> lines;
   char line[96];
-  std::snprintf(line, sizeof line, "peak %s uniform", times(finding.max_lift).c_str());
+  std::snprintf(line, sizeof line, "peak %s uniform", times(facts.max_lift).c_str());
   lines.emplace_back(line);
   std::snprintf(line, sizeof line, "%s%.0f%% of attention on the picture", exact_mass ? "" : "about ",
-                100 * finding.mass);
+                100 * facts.mass);
   lines.emplace_back(line);
-  if (finding.diffuse) {
+  if (facts.diffuse) {
     lines.emplace_back("diffuse: no clear focus, not coloured");
   } else if (own_range) {
-    lines.push_back("own colour scale, up to " + times(finding.range_max_lift));
+    lines.push_back("own colour scale, up to " + times(facts.range_max_lift));
   }
   return lines;
 }
@@ -79,7 +79,8 @@ void draw_panel(cv::Mat& sheet, const Panel& panel, const at::Tensor& rgb_hwc, i
   }
 }
 
-std::vector<std::string> notes_of(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas) {
+std::vector<std::string> notes_of(const AttentionRecord& record, const Analysis& analysis,
+                                  const PlacedPicture& placed) {
   std::vector<std::string> notes;
   std::string sites;
   for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
@@ -89,8 +90,8 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const Analysis&
   if (record.style.contour) {
     marks = "Outlined: the cells that hold " + format("%.0f", 100 * record.style.contour_share) + "% of a map.";
   }
-  const Placement::Seen seen = canvas.placement.seen();
-  if (seen.left > 0 || seen.top > 0 || seen.right < canvas.placement.width || seen.bottom < canvas.placement.height) {
+  const Placement::Seen seen = placed.placement.seen();
+  if (seen.left > 0 || seen.top > 0 || seen.right < placed.placement.width || seen.bottom < placed.placement.height) {
     marks += " Dashed: the model saw only the inside.";
   }
   if (!marks.empty()) notes.push_back(marks);
@@ -101,35 +102,35 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const Analysis&
 }
 
 // Panel 0 is the picture, panel 1 the whole answer, then the words. `receive` gets each panel's pixels on the host.
-void draw_pictures(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas,
-                   const Placement& thumbnail, size_t panels, Frames& frames,
+void draw_pictures(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
+                   const Placement& thumbnail, size_t panels, FramePipeline& frames,
                    const std::function<void(size_t panel, const at::Tensor& rgb_hwc)>& receive) {
-  const auto add = [&](size_t panel, const Frames::Draw& draw) {
+  const auto add = [&](size_t panel, const FramePipeline::Draw& draw) {
     frames.add(thumbnail.height, thumbnail.width, draw,
                [receive, panel](const at::Tensor& rgb_hwc) { receive(panel, rgb_hwc); });
   };
   at::Tensor base_hwc;
-  if (canvas.base.rgb_hwc.is_cpu()) {
-    const at::Tensor scaled_hwc = scale_picture(canvas.base.rgb_hwc, thumbnail.height, thumbnail.width);
+  if (placed.base.rgb_hwc.is_cpu()) {
+    const at::Tensor scaled_hwc = scale_picture(placed.base.rgb_hwc, thumbnail.height, thumbnail.width);
     receive(0, scaled_hwc);
     base_hwc = ops::to_device(scaled_hwc, frames.route(), ops::Cargo::Picture);
   } else {
-    base_hwc = scale_picture(canvas.base.rgb_hwc, thumbnail.height, thumbnail.width);
+    base_hwc = scale_picture(placed.base.rgb_hwc, thumbnail.height, thumbnail.width);
     add(0, [&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(base_hwc); });
   }
   for (size_t panel = 1; panel < panels; ++panel) {
-    const Layer layer = panel == 1 ? summary_layer(analysis) : word_layer(analysis, panel - 2);
-    add(panel, [&](at::Tensor& rgb_hwc) { paint(base_hwc, layer, thumbnail, record.style, rgb_hwc); });
+    const MapView map = panel == 1 ? summary_view(analysis) : word_view(analysis, panel - 2);
+    add(panel, [&](at::Tensor& rgb_hwc) { paint(base_hwc, map, thumbnail, record.style, rgb_hwc); });
   }
   frames.finish();
 }
 
 }  // namespace
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const Canvas& canvas, Frames& frames,
-                      PageMemory& pages) {
-  const Placement thumbnail = place_thumbnail(record, canvas.placement);
-  const std::vector<Panel> panels = make_panels(record, analysis, canvas.placement);
+at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
+                      FramePipeline& frames, PageMemory& pages) {
+  const Placement thumbnail = place_thumbnail(record, placed.placement);
+  const std::vector<Panel> panels = make_panels(record, analysis, placed.placement);
   const int count = static_cast<int>(panels.size());
   const int columns = count > 12 ? 5 : std::clamp(count, 2, 4);
   const int rows = (count + columns - 1) / columns;
@@ -137,7 +138,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   const int inner = columns * kPanelWidth + (columns - 1) * kGutter;
 
   const std::vector<Line> header = header_lines(record, inner);
-  const std::vector<Line> footer = footer_lines(notes_of(record, analysis, canvas), evidence_note(record), inner);
+  const std::vector<Line> footer = footer_lines(notes_of(record, analysis, placed), evidence_note(record), inner);
   constexpr int kBarBlock = 108;
   const int panels_top = kMargin + height_of(header) + kBarBlock;
   const int footer_top = panels_top + rows * panel_height + 10;
@@ -150,7 +151,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   const int bar_top = kMargin + height_of(header) + 28;
   draw_colour_bar(sheet, record.style, analysis.range_max_lift, 150, kMargin, bar_top, kPanelWidth);
   text::draw(sheet, describe_colours(record.style, analysis.sinks_subtracted), kMargin, bar_top - 10, kNote);
-  draw_pictures(record, analysis, canvas, thumbnail, panels.size(), frames,
+  draw_pictures(record, analysis, placed, thumbnail, panels.size(), frames,
                 [&](size_t panel, const at::Tensor& rgb_hwc) {
                   const int i = static_cast<int>(panel);
                   draw_panel(sheet, panels[panel], rgb_hwc, kMargin + i % columns * (kPanelWidth + kGutter),

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The names people type for reductions and colours.
-#include <gaze/render/bundle.hpp>
 #include <gaze/render/profile.hpp>
 
-#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -27,9 +25,6 @@ constexpr Named<ops::LayerReduce> kLayers[] = {{"mean", ops::LayerReduce::Mean},
 constexpr Named<ops::Colormap> kColormaps[] = {
     {"turbo", ops::Colormap::Turbo},     {"inferno", ops::Colormap::Inferno}, {"viridis", ops::Colormap::Viridis},
     {"cividis", ops::Colormap::Cividis}, {"gray", ops::Colormap::Gray},       {"diverging", ops::Colormap::Diverging}};
-
-constexpr Named<WordFile> kWordFiles[] = {
-    {"vtt", WordFile::Vtt}, {"srt", WordFile::Srt}, {"textgrid", WordFile::TextGrid}};
 
 template <typename Enum, size_t N>
 std::optional<Enum> find(const Named<Enum> (&table)[N], std::string_view text) {
@@ -123,18 +118,6 @@ std::optional<LayerChoice> parse_layers(const std::string& text) {
 }
 
 std::optional<ops::Colormap> parse_colormap(const std::string& text) { return find(kColormaps, text); }
-
-std::optional<std::vector<WordFile>> parse_word_files(const std::string& text) {
-  std::vector<WordFile> files;
-  for (std::string_view rest = text;;) {
-    const size_t comma = rest.find(',');
-    const auto file = find(kWordFiles, rest.substr(0, comma));
-    if (!file || std::find(files.begin(), files.end(), *file) != files.end()) return std::nullopt;
-    files.push_back(*file);
-    if (comma == std::string_view::npos) return files;
-    rest = rest.substr(comma + 1);
-  }
-}
 
 const char* name(ops::HeadReduce kind) noexcept { return find_name(kHeads, kind); }
 const char* name(ops::LayerReduce kind) noexcept { return find_name(kLayers, kind); }

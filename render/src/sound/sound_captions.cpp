@@ -16,7 +16,7 @@ std::string print(const char* pattern, Values... values) {
   return text;
 }
 
-std::string span_text(const HeardWord& word) {
+std::string span_text(const TimedWord& word) {
   if (!std::isfinite(word.start_seconds)) return {};
   const std::string end = clock_text(word.end_seconds, 2);
   std::string start = clock_text(word.start_seconds, 2);
@@ -27,7 +27,7 @@ std::string span_text(const HeardWord& word) {
 
 }  // namespace
 
-std::array<std::string, 5> word_figures(const HeardWord& word) {
+std::array<std::string, 5> word_figures(const TimedWord& word) {
   const bool timed = std::isfinite(word.start_seconds);
   return {span_text(word), timed ? print("confidence %.2f", word.confidence) : std::string(),
           print("%.0f%% of attention on the recording", 100 * word.mass),
@@ -35,14 +35,14 @@ std::array<std::string, 5> word_figures(const HeardWord& word) {
           print(word.max_lift < 10 ? "peak %.1fx uniform" : "peak %.0fx uniform", word.max_lift)};
 }
 
-std::vector<std::string> word_warnings(const HeardWord& word) {
+std::vector<std::string> word_warnings(const TimedWord& word) {
   std::vector<std::string> warnings;
   if (word.silence) warnings.emplace_back("said over silence");
   if (word.diffuse) warnings.emplace_back("diffuse, not coloured");
   return warnings;
 }
 
-std::string describe_recording(const HeardAnalysis& heard) {
+std::string describe_recording(const SoundAnalysis& heard) {
   const int64_t channels = heard.recording.samples_ct.size(0);
   std::string text = clock_text(heard.hearing.seconds, 2);
   if (heard.hearing.seconds >= 60) text += heard.hearing.seconds >= 3600 ? " h" : " min";

@@ -11,12 +11,12 @@
 namespace gaze {
 
 /// Times, confidence, attention on the recording, on padding, peak.
-std::array<std::string, 5> word_figures(const HeardWord& word);
+std::array<std::string, 5> word_figures(const TimedWord& word);
 
 /// What a reader must not miss; mostly nothing.
-std::vector<std::string> word_warnings(const HeardWord& word);
+std::vector<std::string> word_warnings(const TimedWord& word);
 
 /// "6.00 s, 16 kHz, stereo".
-std::string describe_recording(const HeardAnalysis& heard);
+std::string describe_recording(const SoundAnalysis& heard);
 
 }  // namespace gaze

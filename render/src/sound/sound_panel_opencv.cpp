@@ -10,7 +10,7 @@
 #include <numeric>
 #include <opencv2/imgproc.hpp>
 
-#include "bundle/request_json.hpp"
+#include "maps/captions.hpp"
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
 #include "page/time_axis.hpp"
@@ -110,7 +110,7 @@ std::string scale_text(const Style& style, bool sinks_subtracted) {
 
 }  // namespace
 
-std::optional<PixelSpan> pixels_of(const HeardWord& word, double start_seconds, double seconds_per_pixel, int width) {
+std::optional<PixelSpan> pixels_of(const TimedWord& word, double start_seconds, double seconds_per_pixel, int width) {
   if (!std::isfinite(word.start_seconds)) return std::nullopt;
   const double first = (word.start_seconds - start_seconds) / seconds_per_pixel;
   const double end = (word.end_seconds - start_seconds) / seconds_per_pixel;
@@ -136,9 +136,9 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
   }
 }
 
-SoundPanel::SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas,
+SoundPanel::SoundPanel(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPlots& plots,
                        PageMemory& pages)
-    : record_(record), heard_(heard), layout_(canvas.layout), full_scale_(canvas.full_scale), mel_(canvas.mel) {
+    : record_(record), heard_(heard), layout_(plots.layout), full_scale_(plots.full_scale), mel_(plots.mel) {
   sort_words();
   place_marks();
   summary_hwc_ = blank(heard.hearing.summary.range_max_lift, pages);
@@ -160,7 +160,7 @@ int SoundPanel::plot_top(size_t row) const { return row_top(row) + lanes_ * kLan
 
 // Those of windows that overlap are not in order.
 void SoundPanel::sort_words() {
-  const std::vector<HeardWord>& words = heard_.hearing.words;
+  const std::vector<TimedWord>& words = heard_.hearing.words;
   by_start_.resize(words.size());
   std::iota(by_start_.begin(), by_start_.end(), size_t{0});
   const auto start = [&](size_t w) {
@@ -177,7 +177,7 @@ void SoundPanel::place_marks() {
     std::vector<Mark> marks;
     std::vector<LaneWish> wishes;
     for (const size_t w : by_start_) {
-      const HeardWord& word = heard_.hearing.words[w];
+      const TimedWord& word = heard_.hearing.words[w];
       const std::optional<PixelSpan> span = pixels_of(word, start, layout_.seconds_per_pixel(), end);
       if (!span) continue;
       marks.push_back({w, *span, {}});
@@ -266,7 +266,7 @@ const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
       draw_column(page, kPlotLeft + mark.span.first, plot_top(row), static_cast<int>(layout_.row_height()), kInk, 0.16);
     }
   }
-  const HeardWord& summary = heard_.hearing.summary;
+  const TimedWord& summary = heard_.hearing.summary;
   const auto figures = word_figures(summary);
   const std::string answer = to_ascii(answer_text(record_), kMostLine).text;
   draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
@@ -288,7 +288,7 @@ at::Tensor SoundPanel::word_page(size_t word, const RowSpan& rows, const at::Ten
       draw_label(page, mark.label, bar_top, kOwn);
     }
   }
-  const HeardWord& heard = heard_.hearing.words[word];
+  const TimedWord& heard = heard_.hearing.words[word];
   const auto figures = word_figures(heard);
   const int top = row_top(static_cast<size_t>(rows.first)) - kHeadHeight;
   const int height = kHeadHeight + static_cast<int>(rows.count()) * row_pitch();

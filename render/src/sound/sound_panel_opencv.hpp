@@ -24,7 +24,7 @@ struct PixelSpan {
 };
 
 /// What of a word lies in the pixels [0, width) of a row that begins at `start_seconds`, in the recording's time.
-std::optional<PixelSpan> pixels_of(const HeardWord& word, double start_seconds, double seconds_per_pixel, int width);
+std::optional<PixelSpan> pixels_of(const TimedWord& word, double start_seconds, double seconds_per_pixel, int width);
 
 /// Ticks and their times below a plot whose lower edge is at `top`.
 void draw_time_axis(cv::Mat& page, double start_seconds, double seconds_per_pixel, int top, int width);
@@ -35,7 +35,7 @@ void draw_place(cv::Mat& page, const PixelSpan& span, int bar_top, int plot_top,
 /// Frames as paint_sound draws them become pages: what all pages share is drawn once.
 class SoundPanel {
  public:
-  SoundPanel(const AttentionRecord& record, const HeardAnalysis& heard, const SoundCanvas& canvas, PageMemory& pages);
+  SoundPanel(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPlots& plots, PageMemory& pages);
   /// uint8 [height, kSoundPageWidth, 3] on the CPU. Drawn once.
   [[nodiscard]] const at::Tensor& summary_page(const at::Tensor& plot_hwc);
   /// As above, with some of the rows, of which `plot_hwc` holds the plots; valid until the next call.
@@ -59,7 +59,7 @@ class SoundPanel {
   void draw_plots(cv::Mat& page, const RowSpan& rows, const at::Tensor& plot_hwc) const;
 
   const AttentionRecord& record_;
-  const HeardAnalysis& heard_;
+  const SoundAnalysis& heard_;
   const SoundLayout layout_;
   const double full_scale_;
   const ops::LogMelOptions mel_;

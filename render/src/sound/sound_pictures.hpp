@@ -26,8 +26,8 @@ struct SoundPageReceiver {
 };
 
 /// Plots are drawn and tinted on the device.
-/// @throws gaze::Error (RenderError) without the OpenCV part; DecodeFailed; what Frames::add throws
-void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
-                PageMemory& pages, const SoundPageReceiver& receive);
+/// @throws gaze::Error (RenderError) without the OpenCV part; DecodeFailed; what FramePipeline::add throws
+void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
+                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive);
 
 }  // namespace gaze

@@ -7,23 +7,23 @@
 namespace gaze {
 namespace {
 
-/// Layer 0 is the summary, then each word.
-TimeLayer layer_of(const HeardAnalysis& heard, size_t layer) {
+/// Map 0 is the summary, then each word.
+SoundMapView layer_of(const SoundAnalysis& heard, size_t layer) {
   const bool diffuse = layer == 0 ? heard.hearing.summary.diffuse : heard.hearing.words[layer - 1].diffuse;
   return {heard.value_lc[static_cast<int64_t>(layer)], diffuse, heard.first_seconds, heard.seconds_per_key};
 }
 
 }  // namespace
 
-void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const SoundPictures& names, Frames& frames,
-                PageMemory& pages, const SoundPageReceiver& receive) {
-  const SoundCanvas canvas = make_sound_canvas(heard.recording, frames.route());
-  const SoundLayout& layout = canvas.layout;
-  SoundPanel panel(record, heard, canvas, pages);
-  const auto add = [&](size_t layer, const RowSpan& rows, const Frames::Receive& finish) {
+void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
+                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive) {
+  const SoundPlots plots = make_sound_plots(heard.recording, frames.route());
+  const SoundLayout& layout = plots.layout;
+  SoundPanel panel(record, heard, plots, pages);
+  const auto add = [&](size_t layer, const RowSpan& rows, const FramePipeline::Receive& finish) {
     frames.add(
         rows.count() * layout.row_height(), layout.width,
-        [&](at::Tensor& rgb_hwc) { paint_sound(canvas, rows, layer_of(heard, layer), record.style, rgb_hwc); }, finish);
+        [&](at::Tensor& rgb_hwc) { paint_sound(plots, rows, layer_of(heard, layer), record.style, rgb_hwc); }, finish);
   };
   at::Tensor summary_hwc;
   add(0, layout.all_rows(), [&](const at::Tensor& plot_hwc) {
@@ -40,8 +40,8 @@ void draw_sound(const AttentionRecord& record, const HeardAnalysis& heard, const
   SoundSheet sheet(record, heard, layout, summary_hwc, pages);
   for (size_t w = 0; w < sheet.strips(); ++w) {
     frames.add(
-        SoundCanvas::kStripHeight, layout.width,
-        [&](at::Tensor& rgb_hwc) { paint_sound_strip(canvas, layer_of(heard, w + 1), record.style, rgb_hwc); },
+        SoundPlots::kStripHeight, layout.width,
+        [&](at::Tensor& rgb_hwc) { paint_sound_strip(plots, layer_of(heard, w + 1), record.style, rgb_hwc); },
         [&, w](const at::Tensor& strip_hwc) { sheet.add(w, strip_hwc); });
   }
   frames.finish();

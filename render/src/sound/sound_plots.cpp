@@ -46,45 +46,45 @@ at::Tensor in_one_row(const at::Tensor& envelope_ckw, int64_t rows) {
                    1);
 }
 
-void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, SoundCanvas& canvas) {
-  const SoundLayout& layout = canvas.layout;
-  canvas.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
-  canvas.mel.range_db = kRangeDb;
-  const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, canvas.mel);
+void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, SoundPlots& plots) {
+  const SoundLayout& layout = plots.layout;
+  plots.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
+  plots.mel.range_db = kRangeDb;
+  const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, plots.mel);
   // A hop is whole samples, which adds up over an hour.
   const auto rate = static_cast<double>(recording.sample_rate_hz);
-  const double hop_seconds = std::max(1.0, std::round(canvas.mel.hop_seconds * rate)) / rate;
+  const double hop_seconds = std::max(1.0, std::round(plots.mel.hop_seconds * rate)) / rate;
   for (int64_t row = 0; row < layout.rows; ++row) {
     const int64_t top = row * layout.row_height();
-    at::Tensor wave_hwc = canvas.base_hwc.narrow(0, top, layout.wave_height);
-    ops::draw_waveform_out(envelope_ckw.narrow(2, row * layout.width, layout.width).contiguous(), canvas.full_scale,
+    at::Tensor wave_hwc = plots.base_hwc.narrow(0, top, layout.wave_height);
+    ops::draw_waveform_out(envelope_ckw.narrow(2, row * layout.width, layout.width).contiguous(), plots.full_scale,
                            wave_hwc);
-    at::Tensor mel_hwc = canvas.base_hwc.narrow(0, top + layout.wave_height + layout.gap, layout.mel_height);
+    at::Tensor mel_hwc = plots.base_hwc.narrow(0, top + layout.wave_height + layout.gap, layout.mel_height);
     ops::draw_spectrogram_out(
         mel_mt, {layout.row_start(row) / hop_seconds, layout.seconds_per_pixel() / hop_seconds, layout.width}, mel_hwc);
   }
 }
 
 // As many cells as a pixel holds become one, or a narrow peak would fall between two pixels.
-TimeLayer coarser(const TimeLayer& layer, double seconds_per_pixel) {
-  const auto together = static_cast<int64_t>(std::ceil(seconds_per_pixel / layer.seconds_per_cell));
-  if (together <= 1) return layer;
-  const int64_t cells = layer.value_c.size(0);
+SoundMapView coarser(const SoundMapView& map, double seconds_per_pixel) {
+  const auto together = static_cast<int64_t>(std::ceil(seconds_per_pixel / map.seconds_per_cell));
+  if (together <= 1) return map;
+  const int64_t cells = map.value_c.size(0);
   const int64_t groups = (cells + together - 1) / together;
-  TimeLayer coarse = layer;
-  coarse.value_c = at::constant_pad_nd(layer.value_c, {0, groups * together - cells}).view({groups, together}).amax(1);
+  SoundMapView coarse = map;
+  coarse.value_c = at::constant_pad_nd(map.value_c, {0, groups * together - cells}).view({groups, together}).amax(1);
   coarse.seconds_per_cell *= static_cast<double>(together);
   return coarse;
 }
 
-void tint(const at::Tensor& base_hwc, const TimeLayer& layer, double start_seconds, double seconds_per_pixel,
+void tint(const at::Tensor& base_hwc, const SoundMapView& map, double start_seconds, double seconds_per_pixel,
           const Style& style, at::Tensor& out_hwc) {
   ops::CellAffine place;
-  place.scale_x = seconds_per_pixel / layer.seconds_per_cell;
-  place.offset_x = (start_seconds - layer.first_seconds) / layer.seconds_per_cell;
+  place.scale_x = seconds_per_pixel / map.seconds_per_cell;
+  place.offset_x = (start_seconds - map.first_seconds) / map.seconds_per_cell;
   place.scale_y = 1 / static_cast<double>(base_hwc.size(0));
   const ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
-  ops::overlay_out(base_hwc, layer.value_c.view({1, -1}), std::nullopt, place, options, out_hwc);
+  ops::overlay_out(base_hwc, map.value_c.view({1, -1}), std::nullopt, place, options, out_hwc);
 }
 
 // The stamp's size follows the width it is given.
@@ -124,46 +124,46 @@ SoundLayout lay_out_sound(double seconds, int64_t channels) {
   return layout;
 }
 
-SoundCanvas make_sound_canvas(const Recording& recording, const ops::Route& route) {
-  SoundCanvas canvas;
-  canvas.layout = lay_out_sound(recording.seconds(), recording.samples_ct.size(0));
-  const SoundLayout& layout = canvas.layout;
+SoundPlots make_sound_plots(const Recording& recording, const ops::Route& route) {
+  SoundPlots plots;
+  plots.layout = lay_out_sound(recording.seconds(), recording.samples_ct.size(0));
+  const SoundLayout& layout = plots.layout;
   const at::Tensor samples_ct =
       recording.samples_ct.size(0) > 2 ? recording.samples_ct.mean(0, true) : recording.samples_ct;
   const ops::Columns columns{0, layout.seconds_per_pixel() * static_cast<double>(recording.sample_rate_hz),
                              layout.rows * layout.width};
   const at::Tensor envelope_ckw = ops::envelope(samples_ct, columns);
   const double peak = peak_of(envelope_ckw, route);
-  canvas.full_scale = peak > 0 ? peak * kHeadroom : 1;
-  draw_base(recording, envelope_ckw, canvas);
-  canvas.strip_hwc = at::empty({SoundCanvas::kStripHeight, layout.width, 3}, canvas.base_hwc.options());
-  ops::draw_waveform_out(in_one_row(envelope_ckw, layout.rows).contiguous(), canvas.full_scale, canvas.strip_hwc);
-  return canvas;
+  plots.full_scale = peak > 0 ? peak * kHeadroom : 1;
+  draw_base(recording, envelope_ckw, plots);
+  plots.strip_hwc = at::empty({SoundPlots::kStripHeight, layout.width, 3}, plots.base_hwc.options());
+  ops::draw_waveform_out(in_one_row(envelope_ckw, layout.rows).contiguous(), plots.full_scale, plots.strip_hwc);
+  return plots;
 }
 
-void paint_sound(const SoundCanvas& canvas, const RowSpan& rows, const TimeLayer& layer, const Style& style,
+void paint_sound(const SoundPlots& plots, const RowSpan& rows, const SoundMapView& map, const Style& style,
                  at::Tensor& out_hwc) {
-  const SoundLayout& layout = canvas.layout;
+  const SoundLayout& layout = plots.layout;
   const int64_t height = layout.row_height();
-  if (layer.diffuse) {
-    out_hwc.copy_(canvas.base_hwc.narrow(0, rows.first * height, rows.count() * height));
+  if (map.diffuse) {
+    out_hwc.copy_(plots.base_hwc.narrow(0, rows.first * height, rows.count() * height));
     return stamp(out_hwc, height);
   }
-  const TimeLayer coarse = coarser(layer, layout.seconds_per_pixel());
+  const SoundMapView coarse = coarser(map, layout.seconds_per_pixel());
   for (int64_t row = rows.first; row < rows.end; ++row) {
     at::Tensor row_hwc = out_hwc.narrow(0, (row - rows.first) * height, height);
-    tint(canvas.base_hwc.narrow(0, row * height, height), coarse, layout.row_start(row), layout.seconds_per_pixel(),
+    tint(plots.base_hwc.narrow(0, row * height, height), coarse, layout.row_start(row), layout.seconds_per_pixel(),
          style, row_hwc);
   }
 }
 
-void paint_sound_strip(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc) {
-  if (layer.diffuse) {
-    out_hwc.copy_(canvas.strip_hwc);
-    return stamp(out_hwc, SoundCanvas::kStripHeight);
+void paint_sound_strip(const SoundPlots& plots, const SoundMapView& map, const Style& style, at::Tensor& out_hwc) {
+  if (map.diffuse) {
+    out_hwc.copy_(plots.strip_hwc);
+    return stamp(out_hwc, SoundPlots::kStripHeight);
   }
-  const double seconds_per_pixel = canvas.layout.seconds_per_pixel() * static_cast<double>(canvas.layout.rows);
-  tint(canvas.strip_hwc, coarser(layer, seconds_per_pixel), 0, seconds_per_pixel, style, out_hwc);
+  const double seconds_per_pixel = plots.layout.seconds_per_pixel() * static_cast<double>(plots.layout.rows);
+  tint(plots.strip_hwc, coarser(map, seconds_per_pixel), 0, seconds_per_pixel, style, out_hwc);
 }
 
 }  // namespace gaze

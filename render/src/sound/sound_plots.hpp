@@ -38,7 +38,7 @@ struct SoundLayout {
 SoundLayout lay_out_sound(double seconds, int64_t channels);
 
 /// Without a tint; drawn once for all maps.
-struct SoundCanvas {
+struct SoundPlots {
   static constexpr int64_t kStripHeight = 44;
 
   SoundLayout layout;
@@ -50,10 +50,10 @@ struct SoundCanvas {
 
 /// Draws on the samples' device. One figure comes back (8 bytes), and the filters go up (ops::log_mel).
 /// @throws gaze::Error (DecodeFailed) when a sample is not finite
-SoundCanvas make_sound_canvas(const Recording& recording, const ops::Route& route);
+SoundPlots make_sound_plots(const Recording& recording, const ops::Route& route);
 
 /// A map over time. Cell i lies at first_seconds + i x seconds_per_cell, from the start of the recording.
-struct TimeLayer {
+struct SoundMapView {
   at::Tensor value_c;  ///< float32 [cells], 0..1, contiguous
   bool diffuse = false;
   double first_seconds = 0, seconds_per_cell = 0;
@@ -62,10 +62,10 @@ struct TimeLayer {
 /// Tints the plots, all of a pixel's column alike; "DIFFUSE" instead where the map is. Where a pixel holds several
 /// cells it shows the highest.
 /// @param out_hwc  uint8 as these rows of base_hwc, contiguous
-void paint_sound(const SoundCanvas& canvas, const RowSpan& rows, const TimeLayer& layer, const Style& style,
+void paint_sound(const SoundPlots& plots, const RowSpan& rows, const SoundMapView& map, const Style& style,
                  at::Tensor& out_hwc);
 
 /// As above, over strip_hwc.
-void paint_sound_strip(const SoundCanvas& canvas, const TimeLayer& layer, const Style& style, at::Tensor& out_hwc);
+void paint_sound_strip(const SoundPlots& plots, const SoundMapView& map, const Style& style, at::Tensor& out_hwc);
 
 }  // namespace gaze

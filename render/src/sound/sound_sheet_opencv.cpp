@@ -8,7 +8,7 @@
 #include <array>
 #include <opencv2/imgproc.hpp>
 
-#include "bundle/request_json.hpp"
+#include "maps/captions.hpp"
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
 #include "page/time_axis.hpp"
@@ -21,12 +21,12 @@ namespace {
 using namespace page;
 
 constexpr size_t kMostStrips = 58;
-constexpr int kStripHeight = static_cast<int>(SoundCanvas::kStripHeight);
+constexpr int kStripHeight = static_cast<int>(SoundPlots::kStripHeight);
 constexpr int kCaptionHeight = 30, kStripPitch = kCaptionHeight + kStripHeight + 20, kAxisHeight = 34;
 constexpr int kScaleBlock = 92, kScaleWidth = 360;
 const text::Face kWord{10, 1.7, kInk}, kWarning{9, 1.4, cv::Scalar(176, 58, 32)};
 
-std::vector<std::string> notes_of(const AttentionRecord& record, const HeardAnalysis& heard) {
+std::vector<std::string> notes_of(const AttentionRecord& record, const SoundAnalysis& heard) {
   std::vector<std::string> notes;
   std::string sites;
   for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
@@ -44,7 +44,7 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const HeardAnal
 
 }  // namespace
 
-SoundSheet::SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard, const SoundLayout& layout,
+SoundSheet::SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard, const SoundLayout& layout,
                        const at::Tensor& summary_page, PageMemory& pages)
     : heard_(heard), layout_(layout), strips_(std::min(heard.hearing.words.size(), kMostStrips)) {
   constexpr int kInner = kSoundPageWidth - 2 * kMargin;
@@ -84,7 +84,7 @@ int SoundSheet::strip_top(size_t word) const {
 
 void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
   cv::Mat page = view(page_hwc_);
-  const HeardWord& heard = heard_.hearing.words[word];
+  const TimedWord& heard = heard_.hearing.words[word];
   const int top = strip_top(word);
   const int baseline = top - 17;
   constexpr std::array<int, 6> kColumns = {kPlotLeft, 300, 440, 590, 860, 990};

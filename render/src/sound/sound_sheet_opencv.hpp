@@ -14,7 +14,7 @@ namespace gaze {
 class SoundSheet {
  public:
   /// @param summary_page  of SoundPanel
-  SoundSheet(const AttentionRecord& record, const HeardAnalysis& heard, const SoundLayout& layout,
+  SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard, const SoundLayout& layout,
              const at::Tensor& summary_page, PageMemory& pages);
   /// Strips on the sheet: those of the first words.
   [[nodiscard]] size_t strips() const { return strips_; }
@@ -26,7 +26,7 @@ class SoundSheet {
  private:
   [[nodiscard]] int strip_top(size_t word) const;
 
-  const HeardAnalysis& heard_;
+  const SoundAnalysis& heard_;
   const SoundLayout layout_;
   const size_t strips_;
   int strips_top_ = 0;

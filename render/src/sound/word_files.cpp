@@ -38,9 +38,9 @@ struct Interval {
 
 // The words that have times, each at least a millisecond long, by their starts: those of windows that overlap are not
 // in order, which cues and intervals must be.
-std::vector<Interval> intervals(const Hearing& hearing) {
+std::vector<Interval> intervals(const WordTiming& hearing) {
   std::vector<Interval> list;
-  for (const HeardWord& heard : hearing.words) {
+  for (const TimedWord& heard : hearing.words) {
     if (!std::isfinite(heard.start_seconds) || !std::isfinite(heard.end_seconds)) continue;
     std::string text = one_line(heard.word.text);
     if (text.find_first_not_of(' ') == std::string::npos) text = "token " + std::to_string(heard.word.first + 1);
@@ -90,9 +90,9 @@ std::vector<Interval> tiled(const std::vector<Interval>& words, Milliseconds beg
 
 }  // namespace
 
-std::string words_json(const Hearing& hearing) {
+std::string words_json(const WordTiming& hearing) {
   JsonText words = JsonText::array();
-  for (const HeardWord& heard : hearing.words) {
+  for (const TimedWord& heard : hearing.words) {
     words.push_back({{"text", heard.word.text},
                      {"start", rounded(heard.start_seconds)},
                      {"end", rounded(heard.end_seconds)},
@@ -111,7 +111,7 @@ std::string words_json(const Hearing& hearing) {
   return root.dump(2) + "\n";
 }
 
-std::string words_vtt(const Hearing& hearing) {
+std::string words_vtt(const WordTiming& hearing) {
   std::string out = "WEBVTT\n";
   for (const Interval& word : intervals(hearing)) {
     const Milliseconds start = std::max<Milliseconds>(0, word.start), end = std::max(start + 1, word.end);
@@ -122,7 +122,7 @@ std::string words_vtt(const Hearing& hearing) {
   return out;
 }
 
-std::string words_srt(const Hearing& hearing) {
+std::string words_srt(const WordTiming& hearing) {
   std::string out;
   size_t index = 0;
   for (const Interval& word : intervals(hearing)) {
@@ -134,7 +134,7 @@ std::string words_srt(const Hearing& hearing) {
   return out;
 }
 
-std::string words_textgrid(const Hearing& hearing) {
+std::string words_textgrid(const WordTiming& hearing) {
   const Milliseconds begin = milliseconds(hearing.start_seconds);
   const Milliseconds end = std::max(begin + 1, milliseconds(hearing.start_seconds + hearing.seconds));
   const std::vector<Interval> tiles = tiled(intervals(hearing), begin, end);

@@ -25,7 +25,7 @@ constexpr double kNowhere = std::numeric_limits<double>::quiet_NaN();
 constexpr double kReachSeconds = 0.12;  // how far a mark may move to the sound's own rise or fall
 
 // From the first to the last of the parts in which the word's tokens were made.
-TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const HeardAnalysis& heard) {
+TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const SoundAnalysis& heard) {
   TimeSpan reach{heard.hearing.seconds, 0};
   for (const SoundPart& part : parts) {
     if (part.end_token <= word.first || part.first_token >= word.first + word.count) continue;
@@ -74,16 +74,9 @@ std::vector<double> hottest_cells(const at::Tensor& shown_lc, const ops::Route& 
   return {host_l.const_data_ptr<double>(), host_l.const_data_ptr<double>() + host_l.numel()};
 }
 
-HeardWord describe_word(const Finding& finding) {
-  HeardWord word;
-  word.word = finding.word;
+TimedWord not_yet_heard(const WordFacts& facts) {
+  TimedWord word{facts, {}};
   word.start_seconds = word.end_seconds = word.hot_seconds = kNowhere;
-  word.mass = finding.mass;
-  word.max_lift = finding.max_lift;
-  word.entropy = finding.entropy;
-  word.diffuse = finding.diffuse;
-  word.range_max_lift = finding.range_max_lift;
-  word.flags = finding.flags;
   return word;
 }
 
@@ -104,7 +97,7 @@ bool is_silent(const std::vector<float>& level_k, const WordSpan& span, float si
 }
 
 // The levels under a part's keys.
-std::vector<float> levels_of(const SoundPart& part, const HeardAnalysis& heard) {
+std::vector<float> levels_of(const SoundPart& part, const SoundAnalysis& heard) {
   const auto cells = static_cast<int64_t>(heard.level_k.size());
   const int64_t first =
       std::clamp<int64_t>(std::llround(part.start_seconds / heard.seconds_per_key), 0, std::max<int64_t>(0, cells - 1));
@@ -115,11 +108,11 @@ std::vector<float> levels_of(const SoundPart& part, const HeardAnalysis& heard) 
 }
 
 // Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
-void mark_part(const SoundPart& part, const Style& style, float silence, HeardAnalysis& heard) {
-  Hearing& hearing = heard.hearing;
+void mark_part(const SoundPart& part, const Style& style, float silence, SoundAnalysis& heard) {
+  WordTiming& hearing = heard.hearing;
   std::vector<Word> words;
-  std::vector<HeardWord*> marked;
-  for (HeardWord& word : hearing.words) {
+  std::vector<TimedWord*> marked;
+  for (TimedWord& word : hearing.words) {
     if (word.word.first < part.first_token || word.word.first >= part.end_token) continue;
     const int64_t first = word.word.first - part.first_token;
     words.push_back({.text = {}, .first = first, .count = std::min(word.word.count, part.tokens() - first)});
@@ -147,35 +140,35 @@ void mark_part(const SoundPart& part, const Style& style, float silence, HeardAn
 }
 
 void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
-                HeardAnalysis& heard) {
-  Hearing& hearing = heard.hearing;
+                SoundAnalysis& heard) {
+  WordTiming& hearing = heard.hearing;
   const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
   for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, heard);
   const auto seconds_at = [&](double cell) {
     return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
   };
   for (size_t w = 0; w < hearing.words.size(); ++w) {
-    HeardWord& word = hearing.words[w];
+    TimedWord& word = hearing.words[w];
     word.mass_on_padding = mean_of(padding_t, word.word.first, word.word.count);
     if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1]);
   }
   // As the summary's mass: the mean over words, or tokens where there are none.
-  const std::vector<HeardWord>& words = hearing.words;
+  const std::vector<TimedWord>& words = hearing.words;
   hearing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
-  for (const HeardWord& word : words)
+  for (const TimedWord& word : words)
     hearing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
   if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0]);
 }
 
 }  // namespace
 
-HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route) {
+SoundAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route) {
   check_record(record, route);
   const Timeline& time = *record.geometry.time;
-  HeardAnalysis heard;
+  SoundAnalysis heard;
   heard.first_seconds = time.first_seconds;
   heard.seconds_per_key = time.seconds_per_key;
-  Hearing& hearing = heard.hearing;
+  WordTiming& hearing = heard.hearing;
   hearing.start_seconds = record.sound.start_seconds;
   hearing.seconds_per_key = time.seconds_per_key;
   if (!record.sound.empty()) {
@@ -216,10 +209,10 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   heard.mass_t = analysis.mass_t;
   hearing.range_max_lift = analysis.range_max_lift;
   hearing.sinks_subtracted = analysis.sinks_subtracted;
-  hearing.summary = describe_word(analysis.summary);
-  for (const Finding& finding : analysis.words) {
-    hearing.words.push_back(describe_word(finding));
-    heard.reach_w.push_back(reach_of(heard.parts, finding.word, heard));
+  hearing.summary = not_yet_heard(analysis.summary);
+  for (const WordFacts& facts : analysis.words) {
+    hearing.words.push_back(not_yet_heard(facts));
+    heard.reach_w.push_back(reach_of(heard.parts, facts.word, heard));
   }
 
   const at::Tensor padding_t =
@@ -230,7 +223,7 @@ HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   return heard;
 }
 
-Hearing hear(const AttentionRecord& record) {
+WordTiming time_words(const AttentionRecord& record) {
   wait_on_stream(record);
   if (!record.geometry.time && record.error.empty()) {
     throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",

@@ -20,8 +20,8 @@ struct TimeSpan {
 
 /// Cell i is heard from first_seconds + i x seconds_per_key on, counted from the recording's own start; cells are those
 /// of the recording alone: keys after its end are taken off, and their share is said as mass on padding.
-struct HeardAnalysis {
-  Hearing hearing;
+struct SoundAnalysis {
+  WordTiming hearing;
   Recording recording;
   TokenFacts tokens;                       ///< all that were captured
   at::Tensor value_lc, shown_lc, lift_lc;  ///< float32 [1 + words, cells]: the summary, then each word; value is 0..1
@@ -37,6 +37,6 @@ struct HeardAnalysis {
 /// Computes on the record's device. The map comes back for alignment (Cargo::Map: 4 x tokens x keys of a part);
 /// as Cargo::Figures those of `analyse`, 4 x cells of levels, and 8 x (1 + words) of hottest cells.
 /// @throws gaze::Error as `check_record` and `analyse`, and DecodeFailed or GridMismatch of the sound
-HeardAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route);
+SoundAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route);
 
 }  // namespace gaze

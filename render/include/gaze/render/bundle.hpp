@@ -2,11 +2,11 @@
 // The bundle a request leaves behind: pictures and request.json, published by one rename.
 #pragma once
 
+#include <gaze/render/formats.hpp>
 #include <gaze/render/sink.hpp>
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,11 +14,7 @@ namespace gaze {
 
 class FrameRing;
 
-enum class ImageFormat { Png, Jpeg, Webp };
 enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
-
-/// Word times of a sound in formats for other programs.
-enum class WordFile { Vtt, Srt, TextGrid };
 
 struct BundleOptions {
   std::string out_dir = "./overlays";  ///< a relative one is looked up once, where the process stands at first
@@ -28,9 +24,6 @@ struct BundleOptions {
   bool maps = false;                      ///< also write maps.safetensors next to frames
   std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
-
-/// "vtt,srt,textgrid", any of them, each once; nullopt when not understood.
-GAZE_API std::optional<std::vector<WordFile>> parse_word_files(const std::string& text);
 
 /// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, of a sound
 /// words.json too, in a hidden temporary directory first, then renamed. Directory names are generated: the request's id
@@ -50,10 +43,5 @@ class GAZE_API BundleSink : public Sink {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Writes float32/int32/... contiguous CPU tensors as a safetensors file (atomic: temporary file, then rename).
-/// @throws gaze::Error (IoError, DiskFull, OutDir)
-GAZE_API void write_safetensors(const std::string& path, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                                const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace gaze

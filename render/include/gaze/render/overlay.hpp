@@ -4,23 +4,15 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/render/record.hpp>
-#include <gaze/render/words.hpp>
+#include <gaze/render/word_facts.hpp>
 
 #include <vector>
 
 namespace gaze {
 
-/// One map, ready to be drawn.
-struct Overlay {
-  Word word;                       ///< empty text for the summary of the whole answer
-  at::Tensor rgb_hwc;              ///< uint8 [height, width, 3] of the original picture's size
-  double mass = 0;                 ///< share of attention on the keys shown, mean over the word's tokens
-  std::vector<double> frame_mass;  ///< on each frame of a video, the same way; else empty
-  double max_lift = 0;             ///< of the raw map
-  double entropy = 0;              ///< 0..1
-  bool diffuse = false;            ///< flat map: drawn without hot colours
-  double range_max_lift = 1;       ///< shown lift at the top of this map's colours
-  double hot_x = 0, hot_y = 0;  ///< hottest pixel of the shown map in the original picture; NaN when nothing is shown
+/// One map as a finished frame.
+struct Overlay : WordFacts {
+  at::Tensor rgb_hwc;  ///< uint8 [height, width, 3] of the original picture's size
 };
 
 struct Composition {

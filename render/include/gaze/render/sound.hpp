@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/render/record.hpp>
-#include <gaze/render/words.hpp>
+#include <gaze/render/word_facts.hpp>
 
 #include <vector>
 
@@ -26,27 +26,23 @@ struct Recording {
 /// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
 GAZE_API Recording decode(const Sound& sound);
 
-/// One word of an answer, or the summary of all.
-struct HeardWord {
-  Word word;                   ///< empty text for the summary
+/// When a word was heard.
+struct WordTimes {
   double start_seconds = 0;    ///< from alignment, from the start of the whole recording; NaN for the summary
   double end_seconds = 0;      ///< likewise; at least one key after the start
   double confidence = 0;       ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
   double hot_seconds = 0;      ///< middle of the hottest key of the shown map; NaN where nothing is shown
-  double mass = 0;             ///< share of attention on keys of the recording, mean over the word's tokens
   double mass_on_padding = 0;  ///< share on keys after the recording's end
-  double max_lift = 0;         ///< of the raw map
-  double entropy = 0;          ///< 0..1
-  bool diffuse = false;
-  bool silence = false;  ///< the recording is silent between start and end: the word may be invented
-  double range_max_lift = 1;
-  int32_t flags = 0;  ///< ops::RowFlag bits of its tokens
+  bool silence = false;        ///< the recording is silent between start and end: the word may be invented
 };
 
+/// One word of an answer to a sound, or the summary of all; its mass is that on keys of the recording.
+struct TimedWord : WordFacts, WordTimes {};
+
 /// The numbers of an answer to a sound; no picture is made.
-struct Hearing {
-  std::vector<HeardWord> words;
-  HeardWord summary;
+struct WordTiming {
+  std::vector<TimedWord> words;
+  TimedWord summary;
   double seconds = 0;        ///< of the recording
   double start_seconds = 0;  ///< of the recording within a longer one
   double seconds_per_key = 0;
@@ -56,6 +52,6 @@ struct Hearing {
 
 /// As `compose` does for pictures: merges words, normalises over the request, aligns.
 /// @throws gaze::Error with the reason, as `compose`.
-GAZE_API Hearing hear(const AttentionRecord& record);
+GAZE_API WordTiming time_words(const AttentionRecord& record);
 
 }  // namespace gaze

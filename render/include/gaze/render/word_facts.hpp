@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// What is said about one map, of whatever medium.
+#pragma once
+
+#include <gaze/render/words.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace gaze {
+
+/// Of one word of an answer, or of the summary of all.
+struct WordFacts {
+  Word word;                       ///< empty text for the summary
+  double mass = 0;                 ///< share of attention on the keys shown, mean over the word's tokens
+  std::vector<double> frame_mass;  ///< on each frame of a video, the same way; else empty
+  double max_lift = 0;             ///< of the raw map
+  double entropy = 0;              ///< 0..1, of the raw map
+  bool diffuse = false;            ///< flat map: drawn without hot colours
+  double range_max_lift = 1;       ///< shown lift at the top of this map's colours
+  int32_t flags = 0;               ///< ops::RowFlag bits of its tokens
+  /// Hottest pixel of the shown map in the original picture; NaN when nothing is shown, or not on a picture.
+  double hot_x = std::numeric_limits<double>::quiet_NaN(), hot_y = std::numeric_limits<double>::quiet_NaN();
+};
+
+}  // namespace gaze

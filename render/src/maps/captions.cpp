@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "maps/captions.hpp"
+
+#include <gaze/render/profile.hpp>
+#include <gaze/render/words.hpp>
+
+namespace gaze {
+
+std::string answer_text(const AttentionRecord& record) {
+  std::string text;
+  for (const Word& word : merge_words(record.labels)) text += (text.empty() ? "" : " ") + word.text;
+  return text;
+}
+
+std::string evidence_note(const AttentionRecord& record) {
+  return std::string("Attention shows where the model ") + (record.geometry.time ? "listened" : "looked") +
+         ", which is evidence, not proof.";
+}
+
+std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
+  std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers);
+  const std::string reduce = name(record.reduce.layers);
+  if (record.layers.find(reduce) == std::string::npos) text += " (" + reduce + ")";
+  text += std::string(". Heads: ") + name(record.reduce.heads);
+  if (record.reduce.heads == ops::HeadReduce::One) text += " (head " + std::to_string(record.reduce.head) + ")";
+  if (record.reduce.heads == ops::HeadReduce::TopK) text += " (k = " + std::to_string(record.reduce.k) + ")";
+  size_t chosen = 0;
+  for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
+  if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
+  if (record.through) {
+    const size_t count = record.through->sites.size();
+    text += ". Composed through " + std::to_string(record.through->latents) + " latents (" +
+            (record.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
+            (count == 1 ? " site)" : " sites)");
+  }
+  return text +
+         (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
+}
+
+}  // namespace gaze
