@@ -2,6 +2,7 @@
 // The facade but for attach. Knows no TorchScript.
 #include <gaze/gaze.hpp>
 
+#include "capture/exact_capture.hpp"
 #include "request/call_frames.hpp"
 #include "request/instrumented.hpp"
 #include "request/recorder.hpp"
@@ -103,7 +104,9 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
   if (!enabled())
     throw Error(
         "capture_weights: expected capture to be on, got an inert handle. Set GAZE_CAPTURE=1 or options.capture.");
-  auto state = std::make_shared<RequestState>(recorder_, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
+  auto capture = std::make_unique<ExactCapture>(recorder_->rules);
+  std::vector<ExactWeights>& kept = capture->kept;
+  const auto state = std::make_shared<RequestState>(recorder_, std::move(capture));
   bind_newest(state);
   try {
     call();
@@ -113,7 +116,7 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
   }
   state->discard();
   if (const std::string error = state->error(); !error.empty()) throw Error("capture_weights: " + error);
-  return std::move(state->exact);
+  return std::move(kept);
 }
 
 Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }

@@ -43,8 +43,8 @@ FOLDERS = {
         "request": {"process", "capture", "delivery"},
         "torchscript": {"process", "capture", "graph", "request"},
         "probe": {"capture", "graph", "torchscript"},
-        "heads": {"request", "torchscript"},
-        "": {"config", "delivery", "request", "torchscript"},
+        "heads": {"capture", "request", "torchscript"},
+        "": {"capture", "config", "delivery", "request", "torchscript"},
     },
 }
 # Neither of them reaches the other, by whatever way.

@@ -101,10 +101,9 @@ void DeferredQueries::each_tensor(c10::function_ref<void(const at::Tensor&)> see
 ops::AttendCall DeferredQueries::call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  waiting_bhtd_ = q_bhtd_.narrow(2, 0, count_);
   // Token t saw first_keys_ + t keys of those that are there now.
-  const ops::Scores scores{waiting_bhtd_, k_bhkd_, no_mask_, grows_, scale_, grows_ ? first_keys_ - 1 : 0};
-  return {scores, {batch, 0, count_, first_key, first_token_, false, heads}};
+  return {{q_bhtd_.narrow(2, 0, count_), k_bhkd_, std::nullopt, grows_, scale_, grows_ ? first_keys_ - 1 : 0},
+          {batch, 0, count_, first_key, first_token_, false, heads}};
 }
 
 }  // namespace gaze

@@ -29,17 +29,15 @@ class DeferredQueries {
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] int64_t count() const { return count_; }
   [[nodiscard]] at::Device device() const { return k_bhkd_.device(); }
-  /// What waits, as one call of batch row `batch`, of which `heads` count (empty: all); valid until the next keep or
-  /// clear.
+  /// What waits, as one call of batch row `batch`, of which `heads` count (empty: all). The heads are
+  /// not copied.
   [[nodiscard]] ops::AttendCall call(int64_t batch, int64_t first_key, c10::ArrayRef<int64_t> heads);
 
  private:
   [[nodiscard]] bool same_memory(const at::Tensor& k_bhkd) const;
 
   at::Tensor q_bhtd_;  // room for all that may wait
-  at::Tensor waiting_bhtd_;
   at::Tensor k_bhkd_;
-  std::optional<at::Tensor> no_mask_;
   std::optional<double> scale_;
   int64_t count_ = 0;
   int64_t first_token_ = 0;

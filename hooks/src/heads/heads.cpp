@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "capture/head_capture.hpp"
 #include "heads/head_stats.hpp"
 #include "request/call_frames.hpp"
 #include "request/recorder.hpp"
@@ -47,8 +48,7 @@ class Attached {
 
   [[nodiscard]] const Recorder& recorder() const { return *recorder_; }
   [[nodiscard]] std::shared_ptr<RequestState> begin() {
-    auto state = std::make_shared<RequestState>(recorder_, std::vector<RequestSpec>(1), /*automatic=*/true,
-                                                RequestState::Mode::Heads);
+    auto state = std::make_shared<RequestState>(recorder_, std::make_unique<HeadCapture>(recorder_->rules));
     bind_newest(state);
     return state;
   }
@@ -74,8 +74,10 @@ Run run(Attached& attached, const torch::jit::Module& module, const std::string&
     state->discard();
     throw;
   }
-  Run made{std::move(state->head_rows), state->geometries()};
   state->discard();
+  auto& capture = static_cast<HeadCapture&>(state->capture());
+  Run made{std::move(capture.kept), {}};
+  for (size_t row = 0; row < capture.rows(); ++row) made.geometries.push_back(capture.place_of(row).geometry);
   if (const std::string error = state->error(); !error.empty()) throw Error("find_heads: " + error);
   if (made.rows.empty()) {
     throw Error("find_heads: expected " + method +

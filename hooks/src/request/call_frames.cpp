@@ -204,7 +204,7 @@ RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int6
   AnswerCalls* calls = bound.calls.get();
   if (calls == nullptr || calls->alone) return bound.captured;
   const Site& called = bound.recorder->instrumented.sites[static_cast<size_t>(site)];
-  const bool wanted = bound.recorder->selected(site);
+  const bool wanted = bound.recorder->rules.is_selected(site);
   BoundRequest* decided = &bound;
   if (calls->undecided && (called.relation != "cross" || wanted)) {
     try {

@@ -13,6 +13,7 @@
 #include "delivery/worker.hpp"
 #include "process/fork_gate.hpp"
 #include "request/held_answers.hpp"
+#include "request/selection.hpp"
 
 namespace gaze {
 
@@ -30,14 +31,6 @@ class Recorder {
   /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
   [[nodiscard]] bool forked() const noexcept { return generation_ != fork_generation(); }
   [[nodiscard]] bool live() const noexcept { return active.load(std::memory_order_acquire) && !forked(); }
-  [[nodiscard]] bool selected(int64_t site) const noexcept { return selected_[static_cast<size_t>(site)]; }
-  /// The heads of a selected site that count, ascending; empty: all.
-  [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept {
-    return heads_[static_cast<size_t>(site)];
-  }
-  /// Stands between the picture and the selected sites.
-  [[nodiscard]] bool between(int64_t site) const noexcept { return between_[static_cast<size_t>(site)]; }
-  [[nodiscard]] bool wanted(int64_t site) const noexcept { return selected(site) || between(site); }
   /// Index of the picture among a method's arguments, or -1.
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
     return image_arguments_[static_cast<size_t>(method)];
@@ -61,18 +54,16 @@ class Recorder {
   Options options;
   Profile profile;
   Instrumented& instrumented;
-  ops::ReduceOptions reduce;
-  std::string layers_text;
+  const CaptureRules rules;
+  const std::string layers_text;
   std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
 
  private:
-  void select_heads(const std::vector<size_t>& matched);
+  Recorder(Selection&& selection, Options& options, Profile& profile, Instrumented& instrumented);
 
-  std::vector<char> selected_, between_;
-  std::vector<std::vector<int64_t>> heads_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
   const int generation_ = fork_generation();

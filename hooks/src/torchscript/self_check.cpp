@@ -3,6 +3,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "capture/exact_capture.hpp"
 #include "request/call_frames.hpp"
 #include "request/request_state.hpp"
 #include "torchscript/example_inputs.hpp"
@@ -45,8 +46,7 @@ SelfCheck::SelfCheck(const torch::jit::Module& module, const Profile& profile, c
 }
 
 bool SelfCheck::passes(const torch::jit::Module& module, const std::shared_ptr<Recorder>& recorder) const {
-  const auto state =
-      std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(), false, RequestState::Mode::Exact);
+  const auto state = std::make_shared<RequestState>(recorder, std::make_unique<ExactCapture>(recorder->rules));
   bind_newest(state);
   std::string tapped;
   try {

@@ -14,10 +14,10 @@ constexpr float kAsGoodAsMasked = -1e4F;
 
 /// The arguments of scaled_dot_product_attention that decide its weights.
 struct Scores {
-  const at::Tensor& q_bhqd;  ///< float32/float16/bfloat16 [batch, heads, queries, size], any strides
-  const at::Tensor& k_bhkd;  ///< same dtype, [batch, kv_heads, keys, size]; kv_heads divides heads (GQA, MQA)
+  at::Tensor q_bhqd;  ///< float32/float16/bfloat16 [batch, heads, queries, size], any strides
+  at::Tensor k_bhkd;  ///< same dtype, [batch, kv_heads, keys, size]; kv_heads divides heads (GQA, MQA)
   /// bool (true = visible) or floating (added to the scores), broadcastable to [batch, heads, queries, keys]
-  const std::optional<at::Tensor>& mask;
+  std::optional<at::Tensor> mask;
   bool causal = false;               ///< query i sees keys 0..i (top-left aligned, as scaled_dot_product_attention)
   std::optional<double> scale = {};  ///< default 1/sqrt(size)
   int64_t causal_offset = 0;  ///< causal query i sees keys 0..causal_offset + i: for queries that were kept over steps

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// What is made of a request's attention calls. Knows no TorchScript.
+#pragma once
+
+#include <gaze/ops/reduce.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "capture/attention_call.hpp"
+
+namespace gaze {
+
+class TokenCapture;
+
+/// Which sites count, and how: the same for every request of an attach. Lists are by site.
+struct CaptureRules {
+  std::vector<std::string> sites;           ///< names
+  std::vector<char> selected;               ///< its rows make the map
+  std::vector<char> between;                ///< stands between the picture and the selected ones
+  std::vector<std::vector<int64_t>> heads;  ///< of a selected site those that count, ascending; empty: all
+  ops::ReduceOptions reduce;
+  bool through_rollout = false;  ///< the product of the layers between, instead of their mean
+  int64_t max_tokens = 0;
+  int64_t deferred_tokens = 0;
+  int64_t budget_bytes = 0;  ///< of what is kept beside the accumulators
+
+  [[nodiscard]] bool is_selected(int64_t site) const noexcept { return selected[static_cast<size_t>(site)] != 0; }
+  [[nodiscard]] bool is_between(int64_t site) const noexcept { return between[static_cast<size_t>(site)] != 0; }
+  [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[static_cast<size_t>(site)]; }
+};
+
+/// Of one request. Calls are given one at a time.
+class Capture {
+ public:
+  Capture() = default;
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+  virtual ~Capture() = default;
+
+  [[nodiscard]] virtual bool wants(int64_t site) const noexcept = 0;
+  /// @throws gaze::Error; what it kept is then of no use
+  virtual void on_call(int64_t site, const AttentionCall& call) = 0;
+  /// Null where it is another one.
+  [[nodiscard]] virtual TokenCapture* as_tokens() noexcept { return nullptr; }
+};
+
+}  // namespace gaze

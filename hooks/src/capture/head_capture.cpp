@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#include "capture/head_capture.hpp"
+
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+namespace gaze {
+
+void HeadCapture::add(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  for (int64_t b = 0; b < call.batch(); ++b) {
+    const at::Tensor span_hts =
+        call.weights(b, rows.first_query, rows.queries).detach().narrow(2, first_cell(), span());
+    kept.push_back({site, b, span_hts.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous()});
+  }
+}
+
+}  // namespace gaze

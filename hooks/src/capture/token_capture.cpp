@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#include "capture/token_capture.hpp"
+
+#include <gaze/ops/device.hpp>
+#include <gaze/render/status.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace gaze {
+namespace {
+
+[[noreturn]] void refuse_shape(const std::string& text) { throw Error(text, DropReason::ShapeMismatch); }
+
+int64_t first_cell_of(const RowPlace& place) {
+  if (place.latents) return place.latents->first_key();
+  return place.geometry ? place.geometry->first_cell() : 0;
+}
+
+int64_t span_of(const RowPlace& place, int64_t keys) {
+  if (place.latents) return place.latents->span();
+  return place.geometry ? place.geometry->span() : keys;
+}
+
+}  // namespace
+
+void refuse_while_capturing(at::Device device) {
+  if (!ops::capturing(device)) return;
+  throw Error(
+      "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
+      "host made it, without taps. Run one request outside of the graph to see its attention.",
+      DropReason::StreamCapturing);
+}
+
+TokenCapture::TokenCapture(const CaptureRules& rules, bool rolls_out)
+    : rules_(rules),
+      rolls_out_(rolls_out),
+      sites_(rules.sites.size()),
+      latent_maps_(rules.through_rollout, rules.budget_bytes) {}
+
+const char* TokenCapture::noun() const noexcept {
+  return !rows_.empty() && rows_.front().place.geometry && rows_.front().place.geometry->time ? "sound" : "picture";
+}
+
+void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
+  rows_.clear();
+  for (RowPlace& place : places) {
+    Row row;
+    row.place = std::move(place);
+    row.encoded = static_cast<int64_t>(rows_.size());
+    rows_.push_back(std::move(row));
+  }
+  encoded_rows_ = static_cast<int64_t>(rows_.size());
+  first_cell_ = first_cell_of(rows_.front().place);
+  span_ = span_of(rows_.front().place, keys);
+  for (const Row& row : rows_) {
+    const int64_t first = first_cell_of(row.place), span = span_of(row.place, keys);
+    if (first == first_cell_ && span == span_) continue;
+    refuse_shape("batch: expected the " + std::string(noun()) + "'s keys at one place in all rows, got " +
+                 std::to_string(span_) + " from " + std::to_string(first_cell_) + " and " + std::to_string(span) +
+                 " from " + std::to_string(first) + ". Put " + std::string(noun()) +
+                 "s of different sizes into batches of their own.");
+  }
+  keys_ = keys;
+  placed_ = true;
+}
+
+void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
+  if (call.queries() == 0 || call.batch() == 0) return;
+  if (rules_.is_between(site)) return add_between(site, call);
+  refuse_while_capturing(call.device());
+  follow_streams(call.device());
+  const ops::Window rows = wanted_rows(site, call);
+  if (rolls_out_) {
+    roll_on(site, call, rows);
+  } else if (rows.queries > 0) {
+    add(site, call, rows);
+  }
+  SiteProgress& progress = sites_[static_cast<size_t>(site)];
+  progress.tokens += rows.queries;
+  progress.heads = call.heads();
+  ++progress.calls;
+  ++calls_;
+}
+
+void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
+  if (call.batch() != static_cast<int64_t>(rows_.size()) || call.keys() < first_cell_ + span_) {
+    refuse_shape(rules_.name(site) + ": expected batch " + std::to_string(rows_.size()) + " and at least " +
+                 std::to_string(first_cell_ + span_) + " keys as in the request's first call, got batch " +
+                 std::to_string(call.batch()) + " and " + std::to_string(call.keys()) +
+                 " keys. Use one request per batch.");
+  }
+  const std::vector<int64_t>& chosen = rules_.heads[static_cast<size_t>(site)];
+  if (!chosen.empty() && chosen.back() >= call.heads()) {
+    refuse_shape("profile: heads.select: " + rules_.name(site) + ": expected heads of 0.." +
+                 std::to_string(call.heads() - 1) + ", got " + std::to_string(chosen.back()) + ". Correct the list.");
+  }
+}
+
+ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
+  const int64_t keys = call.keys(), queries = call.queries();
+  if (const auto& geometry = rows_.front().place.geometry;
+      geometry && geometry->time && geometry->time->whole && keys > first_cell_ + span_ + geometry->trailing) {
+    grow(keys);
+  }
+  check_shape(site, call);
+  batched_ = batched_ || call.batch() > 1;
+  SiteProgress& progress = sites_[static_cast<size_t>(site)];
+  if (queries == 1 && progress.grew && keys == progress.keys) {
+    refuse_shape(rules_.name(site) + ": expected keys that stay where they are, got a row that grew to " +
+                 std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " + noun() +
+                 "'s. Finish the request before the cache is full.");
+  }
+  progress.grew = progress.calls > 0 && keys == progress.keys + queries;
+  progress.keys = keys;
+  ops::Window rows;
+  const int64_t prompt = rows_.front().place.prompt_tokens;
+  rows.first_query = queries - 1;
+  if (queries > 1 && prompt > 0 && progress.calls == 0) rows.first_query = std::min(prompt, queries) - 1;
+  rows.queries = queries - rows.first_query;
+  rows.first_key = first_cell_;
+  rows.first_token = progress.tokens;
+  const int64_t room = std::max<int64_t>(0, rules_.max_tokens - progress.tokens);
+  progress.tokens_dropped += std::max<int64_t>(0, rows.queries - room);
+  rows.queries = std::min(rows.queries, room);
+  rows.heads = rules_.heads[static_cast<size_t>(site)];
+  return rows;
+}
+
+void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+  if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
+  for (size_t b = 0; b < rows_.size(); ++b) {
+    ops::Window row = rows;
+    row.batch = static_cast<int64_t>(b);
+    call.add(row, rules_.reduce, accumulator(rows_[b], call.device()));
+  }
+}
+
+bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Window& rows) {
+  const int64_t room = rules_.deferred_tokens;
+  if (room <= 1) return false;
+  DeferredQueries& waiting = sites_[static_cast<size_t>(site)].waiting;
+  if (waiting.written_over(scores)) refuse_written_over(site);
+  // A full site is the first to come round again: the others are full as well, and share its pass.
+  if (!waiting.empty() && !waiting.takes(scores)) add_waiting();
+  if (!waiting.takes(scores)) return false;
+  if (waiting.empty()) waiting_order_.push_back(site);
+  waiting.keep(scores, rows.first_token, room);
+  return true;
+}
+
+void TokenCapture::refuse_written_over(int64_t site) const {
+  refuse_shape(rules_.name(site) +
+               ": expected keys that stay as they are while tokens wait for them, got memory that was written over. "
+               "Set deferred_tokens to 0 for a cache that rolls or is cleared before finish(), and call "
+               "Request::reorder before it is gathered in place.");
+}
+
+void TokenCapture::add_waiting() {
+  for (size_t i = 0; i < streams_.streams().size(); ++i) {
+    const at::Device device = streams_.streams()[i].device();
+    refuse_while_capturing(device);
+    follow_streams(device);
+  }
+  const auto waiting = [&](int64_t site) -> DeferredQueries& { return sites_[static_cast<size_t>(site)].waiting; };
+  for (const int64_t site : waiting_order_) {
+    if (waiting(site).written_over()) refuse_written_over(site);
+  }
+  // Layers on one device share the pass.
+  while (!waiting_order_.empty()) {
+    const at::Device device = waiting(waiting_order_.front()).device();
+    const auto here = std::stable_partition(waiting_order_.begin(), waiting_order_.end(),
+                                            [&](int64_t site) { return waiting(site).device() == device; });
+    for (size_t b = 0; b < rows_.size(); ++b) {
+      std::vector<ops::AttendCall> calls;
+      for (auto site = waiting_order_.begin(); site != here; ++site) {
+        calls.push_back(
+            waiting(*site).call(static_cast<int64_t>(b), first_cell_, rules_.heads[static_cast<size_t>(*site)]));
+      }
+      ops::attend_reduce(calls, rules_.reduce, accumulator(rows_[b], device));
+    }
+    for (auto site = waiting_order_.begin(); site != here; ++site) waiting(*site).clear();
+    waiting_order_.erase(waiting_order_.begin(), here);
+  }
+}
+
+void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
+  // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
+  if (placed_) return;
+  refuse_while_capturing(call.device());
+  follow_streams(call.device());
+  latent_maps_.add(site, rules_.name(site), {call.batch(), call.heads(), call.queries(), call.keys(), call.device()},
+                   [&](int64_t row, ops::Accumulator& to) { call.add_whole(row, LatentMaps::kReduce, to); });
+}
+
+void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+  ops::ReduceOptions heads = rules_.reduce;
+  heads.layers = ops::LayerReduce::Mean;
+  for (size_t b = 0; b < rows_.size(); ++b) {
+    const RolloutRows::Layer layer{.site = site,
+                                   .queries = call.queries(),
+                                   .keys = call.keys(),
+                                   .first_key = rows.first_key,
+                                   .medium = span_,
+                                   .room = rules_.max_tokens,
+                                   .first_query = rows.first_query,
+                                   .first_token = rows.first_token,
+                                   .tokens = rows.queries,
+                                   .device = call.device()};
+    // One accumulator, whichever device a layer lies on: a later layer's rows take the place of an earlier one's.
+    RowAccumulators& to = rows_[b].accumulators;
+    ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], call.device()) : to.front();
+    rollout_bytes_ += rows_[b].rollout.add(
+        rules_.name(site), layer, rules_.budget_bytes - rollout_bytes_,
+        [&](ops::Accumulator& all) { call.add_whole(static_cast<int64_t>(b), heads, all); }, sums);
+  }
+}
+
+void TokenCapture::grow(int64_t keys) {
+  add_waiting();
+  for (Row& row : rows_) {
+    Geometry& geometry = *row.place.geometry;
+    geometry.cols += keys - (first_cell_ + span_) - geometry.trailing;
+    widen(row.accumulators, geometry.span());
+  }
+  span_ = rows_.front().place.geometry->span();
+  keys_ = keys;
+}
+
+ops::Accumulator& TokenCapture::accumulator(Row& row, at::Device device) {
+  return accumulator_on(row.accumulators, rules_.max_tokens, span_, device);
+}
+
+void TokenCapture::follow_streams(at::Device device) {
+  const auto held = [&](StreamOrder::Tensor see) {
+    for (const Row& row : rows_) {
+      each_tensor(row.accumulators, see);
+      row.rollout.each_tensor(see);
+      see(row.place.beyond);
+    }
+    for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
+    latent_maps_.each_tensor(see);
+  };
+  streams_.follow(device, held);
+  // Rows of layers on several devices meet on one of them.
+  for (size_t i = 0; i < streams_.streams().size(); ++i) streams_.follow(streams_.streams()[i].device(), held);
+}
+
+void TokenCapture::reorder(const std::vector<int64_t>& from) {
+  add_waiting();
+  if (!placed_) return;
+  std::vector<RowAccumulators> accumulators;
+  for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
+  accumulators = gather_rows(std::move(accumulators), from, tokens());
+  std::vector<Row> rows;
+  rollout_bytes_ = 0;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const auto before = from.begin() + static_cast<std::ptrdiff_t>(i);
+    rows.push_back(rows_[static_cast<size_t>(from[i])]);
+    rows.back().accumulators = std::move(accumulators[i]);
+    if (std::find(from.begin(), before, from[i]) != before) rows.back().rollout = rows.back().rollout.clone();
+    rollout_bytes_ += rows.back().rollout.bytes();
+  }
+  rows_ = std::move(rows);
+}
+
+RowAnswer TokenCapture::answer(size_t index) {
+  Row& row = rows_[index];
+  ops::Accumulator& sums = row.accumulators.front();
+  for (size_t i = 1; i < row.accumulators.size(); ++i) ops::merge(sums, row.accumulators[i], rules_.reduce);
+  ops::ReduceOptions reduce = rules_.reduce;
+  if (rolls_out_) reduce.layers = ops::LayerReduce::Last;
+  const ops::Reduced reduced = ops::finish(sums, tokens(), reduce);
+  RowAnswer answer{reduced.map_tc, reduced.mass_t, reduced.visible_t, sums.flags_t.slice(0, 0, tokens())};
+  const auto flag = [&](const at::Tensor& flags) { answer.flags_t = answer.flags_t.bitwise_or(flags); };
+  if (row.place.latents) {
+    const LatentMaps::Composed composed =
+        latent_maps_.compose(answer.map_tc, answer.mass_t, *row.place.latents, row.encoded, encoded_rows_);
+    answer.map_tc = composed.map_tk;
+    answer.mass_t = composed.mass_t;
+    flag(composed.flags);
+  }
+  if (row.place.beyond.defined()) {
+    flag(row.place.beyond.to(answer.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
+  }
+  return answer;
+}
+
+void TokenCapture::release() noexcept {
+  rows_.clear();
+  latent_maps_.release();
+}
+
+int64_t TokenCapture::tokens() const noexcept {
+  int64_t most = 0;
+  for (const SiteProgress& progress : sites_) most = std::max(most, progress.tokens);
+  return most;
+}
+
+int64_t TokenCapture::tokens_dropped() const noexcept {
+  int64_t most = 0;
+  for (const SiteProgress& progress : sites_) most = std::max(most, progress.tokens_dropped);
+  return most;
+}
+
+}  // namespace gaze

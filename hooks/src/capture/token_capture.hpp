@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// The rows of an answer's tokens: which rows of which calls are added to which accumulator. Knows no TorchScript.
+#pragma once
+
+#include <gaze/render/geometry.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "capture/accumulator_rows.hpp"
+#include "capture/capture.hpp"
+#include "capture/deferred_queries.hpp"
+#include "capture/latent_maps.hpp"
+#include "capture/rollout_rows.hpp"
+#include "capture/stream_order.hpp"
+
+namespace gaze {
+
+/// Where the medium's keys lie in a batch row's weights.
+struct RowPlace {
+  std::optional<Geometry> geometry;     ///< resolved; none: all keys count
+  std::optional<LatentLayout> latents;  ///< with a profile's `through`
+  at::Tensor beyond;                    ///< bool []: the row has other visible keys; undefined: it has none
+  int64_t prompt_tokens = 0;            ///< of the RequestSpec
+};
+
+/// What one site did.
+struct SiteProgress {
+  int64_t calls = 0, tokens = 0, heads = 0;
+  int64_t keys = 0;   ///< of the latest call
+  bool grew = false;  ///< by one for each of its queries, as a cache does
+  int64_t tokens_dropped = 0;
+  DeferredQueries waiting;
+};
+
+/// What a batch row comes to. Tensors are on the device of the first layer.
+struct RowAnswer {
+  at::Tensor map_tc, mass_t, visible_t, flags_t;  ///< as in AttentionRecord
+};
+
+class TokenCapture : public Capture {
+ public:
+  explicit TokenCapture(const CaptureRules& rules)
+      : TokenCapture(rules, rules.reduce.layers == ops::LayerReduce::Rollout) {}
+
+  [[nodiscard]] TokenCapture* as_tokens() noexcept override { return this; }
+  [[nodiscard]] bool wants(int64_t site) const noexcept override {
+    return rules_.is_selected(site) || rules_.is_between(site);
+  }
+  /// Precondition: placed, unless the site stands between. Keeps no reference to a tensor of the call, but for the keys
+  /// of deferred tokens; after the first token it allocates nothing, unless keys grow that all count.
+  void on_call(int64_t site, const AttentionCall& call) override;
+
+  /// Whether rows must be placed before this call.
+  [[nodiscard]] bool needs_place(int64_t site, const AttentionCall& call) const noexcept {
+    return !placed_ && !rules_.is_between(site) && call.batch() > 0 && call.queries() > 0;
+  }
+  /// Once, with one place for each row of the batch.
+  /// @throws gaze::Error (ShapeMismatch) where the medium's keys are not at one place in all rows
+  void place(std::vector<RowPlace> rows, int64_t keys);
+  [[nodiscard]] bool placed() const noexcept { return placed_; }
+
+  /// Adds what waits at all sites. From then on this thread's current streams may work on all that is held.
+  void add_waiting();
+  /// Row i goes on from what row from[i] was. What waits is added first. Precondition: every from[i] is a row.
+  void reorder(const std::vector<int64_t>& from);
+  /// Divides the sums of a row; reads them for the last time. Precondition: some token was captured, nothing waits.
+  [[nodiscard]] RowAnswer answer(size_t row);
+  /// Frees everything but what says what was done.
+  void release() noexcept;
+
+  [[nodiscard]] const RowPlace& place_of(size_t row) const { return rows_[row].place; }
+  [[nodiscard]] size_t rows() const noexcept { return rows_.size(); }
+  [[nodiscard]] const std::vector<SiteProgress>& sites() const noexcept { return sites_; }
+  [[nodiscard]] const LatentMaps& latent_maps() const noexcept { return latent_maps_; }
+  [[nodiscard]] LatentUnits latent_units() const { return latent_maps_.units(encoded_rows_); }
+  [[nodiscard]] const std::vector<c10::Stream>& streams() const { return streams_.streams(); }
+  [[nodiscard]] int64_t calls() const noexcept { return calls_; }
+  [[nodiscard]] int64_t tokens() const noexcept;          ///< of the site that saw most
+  [[nodiscard]] int64_t tokens_dropped() const noexcept;  ///< likewise
+  [[nodiscard]] int64_t keys() const noexcept { return keys_; }
+  [[nodiscard]] bool batched() const noexcept { return batched_; }
+
+ protected:
+  TokenCapture(const CaptureRules& rules, bool rolls_out);
+  /// The wanted rows of a selected site's call, at least one.
+  virtual void add(int64_t site, const AttentionCall& call, const ops::Window& rows);
+  [[nodiscard]] int64_t first_cell() const noexcept { return first_cell_; }
+  [[nodiscard]] int64_t span() const noexcept { return span_; }
+
+ private:
+  struct Row {
+    RowPlace place;
+    int64_t encoded = 0;  // the row of the first token's batch that its latents come from
+    RowAccumulators accumulators;
+    RolloutRows rollout;
+  };
+  void add_between(int64_t site, const AttentionCall& call);
+  void roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows);
+  /// Which rows are tokens, and the accumulator row of the first.
+  ops::Window wanted_rows(int64_t site, const AttentionCall& call);
+  void check_shape(int64_t site, const AttentionCall& call) const;
+  /// True when the call waits for the next pass over the keys.
+  bool defer(int64_t site, const ops::Scores& scores, const ops::Window& rows);
+  [[noreturn]] void refuse_written_over(int64_t site) const;
+  /// A sound that goes on while the model decodes: the span is all keys of the latest row.
+  void grow(int64_t keys);
+  ops::Accumulator& accumulator(Row& row, at::Device device);
+  /// Before this thread's current streams, that of `device` among them, work on what is held.
+  void follow_streams(at::Device device);
+  [[nodiscard]] const char* noun() const noexcept;
+
+  const CaptureRules& rules_;
+  const bool rolls_out_;
+  std::vector<Row> rows_;
+  std::vector<SiteProgress> sites_;
+  std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
+  LatentMaps latent_maps_;
+  StreamOrder streams_;
+  int64_t rollout_bytes_ = 0;
+  int64_t encoded_rows_ = 0;  // rows at the first token
+  int64_t keys_ = 0;          // of the first call, or as they grew
+  int64_t first_cell_ = 0;
+  int64_t span_ = 0;  // keys from first_cell_ on that are accumulated
+  int64_t calls_ = 0;
+  bool placed_ = false;
+  bool batched_ = false;  // some call had several batch rows
+};
+
+/// @throws gaze::Error (StreamCapturing) when the current stream of `device` records a CUDA graph: what is launched
+/// then would run at every replay, and nothing may be allocated.
+void refuse_while_capturing(at::Device device);
+
+}  // namespace gaze

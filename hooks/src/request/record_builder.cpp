@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "request/record_builder.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <c10/core/Event.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <utility>
+
+#include "request/instrumented.hpp"
+#include "request/media_intake.hpp"
+
+namespace gaze {
+namespace {
+
+ThroughUse through_use(const LatentLayout& latents, const TokenCapture& capture, const Recorder& recorder) {
+  const LatentUnits units = capture.latent_units();
+  ThroughUse use;
+  use.rollout = recorder.profile.through->rollout;
+  use.latents = latents.units * units.latents;
+  use.keys = units.keys;
+  use.gaps = latents.pieces.size() > 1;
+  for (const auto& [index, uses] : capture.latent_maps().sites()) {
+    const Site& site = recorder.instrumented.sites[static_cast<size_t>(index)];
+    use.sites.push_back({site.name, site.kind, uses.heads, uses.calls});
+  }
+  return use;
+}
+
+/// The sites that contributed. @return whether one of them gathers the rows of its batch anew
+bool list_sites(const TokenCapture& capture, const Recorder& recorder, AttentionRecord& record) {
+  bool gathered = false;
+  for (size_t i = 0; i < capture.sites().size(); ++i) {
+    const SiteProgress& progress = capture.sites()[i];
+    if (progress.calls == 0) continue;
+    const Site& site = recorder.instrumented.sites[i];
+    record.sites.push_back({site.name, site.kind, progress.heads, progress.calls, recorder.rules.heads[i],
+                            site.gate.has_value(), site.gate ? site.gate->value : std::nullopt});
+    gathered = gathered || site.gathers_rows;
+  }
+  return gathered;
+}
+
+}  // namespace
+
+AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
+                             const Recorder& recorder) {
+  AttentionRecord record = recorder.blank_record();
+  record.request_id = std::move(row.spec.id);
+  record.prompt = std::move(row.spec.prompt);
+  record.labels = std::move(row.labels);
+  record.token_ids = std::move(row.ids);
+  if (row.spec.geometry) record.geometry = *row.spec.geometry;
+  if (index < capture.rows() && capture.place_of(index).geometry) record.geometry = *capture.place_of(index).geometry;
+  record.picture = std::move(row.spec.image);
+  record.sound = std::move(row.spec.sound);
+  record.windows = facts.windows;
+  record.keys = capture.keys();
+  if (facts.method >= 0) record.method = recorder.instrumented.methods[static_cast<size_t>(facts.method)];
+  const bool gathered = list_sites(capture, recorder, record);
+  record.tokens_dropped = capture.tokens_dropped();
+  record.timings_ms["begin_to_finish"] = facts.open_ms;
+  if (facts.error) {
+    record.error = facts.error->text;
+    record.error_reason = facts.error->reason;
+    return record;
+  }
+  if (capture.tokens() == 0) {
+    record.error =
+        "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
+        "on the thread that opened the request, before finish().";
+    record.error_reason = DropReason::NoAttention;
+    return record;
+  }
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  RowAnswer answer = capture.answer(index);
+  record.map_tc = std::move(answer.map_tc);
+  record.mass_t = std::move(answer.mass_t);
+  record.visible_t = std::move(answer.visible_t);
+  record.flags_t = std::move(answer.flags_t);
+  if (const auto& latents = capture.place_of(index).latents) record.through = through_use(*latents, capture, recorder);
+  if (gathered && capture.batched()) {
+    record.flags_t = record.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
+  }
+  if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
+    if (row.media_ready) row.media_ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+    record.ready = event_on(device);
+  }
+  return record;
+}
+
+}  // namespace gaze

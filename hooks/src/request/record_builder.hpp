@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// From a batch row and what was captured of it to the record that is drawn. Knows no TorchScript.
+#pragma once
+
+#include <gaze/render/record.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capture/token_capture.hpp"
+#include "request/recorder.hpp"
+#include "request/request_row.hpp"
+
+namespace gaze {
+
+/// Why a capture ended early.
+struct CaptureError {
+  std::string text;
+  DropReason reason = DropReason::Internal;
+};
+
+/// What a request's rows have in common.
+struct SharedFacts {
+  int64_t method = -1;  ///< that ran last; -1: none
+  std::vector<SoundWindow> windows;
+  std::optional<CaptureError> error;
+  double open_ms = 0;
+};
+
+/// Takes over what the row holds. With an error, or without a token, the record says so and has no map.
+AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
+                             const Recorder& recorder);
+
+}  // namespace gaze

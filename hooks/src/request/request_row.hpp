@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// What the host and the model's own inputs tell of one batch row. Knows no TorchScript.
+#pragma once
+
+#include <gaze/hooks/request.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gaze {
+
+struct RequestRow {
+  RequestSpec spec;
+  PictureSize input;                        ///< of the model's own input, where the profile names it
+  std::shared_ptr<c10::Event> media_ready;  ///< of copies on a device: streams may differ between begin and finish
+  std::vector<std::string> labels;
+  std::vector<int64_t> ids;
+};
+
+}  // namespace gaze

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "request/row_layout.hpp"
+
+#include <ATen/TensorOperators.h>
+
+#include <optional>
+#include <string>
+
+namespace gaze {
+namespace {
+
+/// The request's geometry, else the profile's.
+const std::optional<Geometry>& given(const RequestRow& row, const Profile& profile) {
+  return row.spec.geometry ? row.spec.geometry : profile.geometry;
+}
+
+class Layout {
+ public:
+  Layout(const std::vector<RequestRow>& rows, const Profile& profile, const PromptSpans& prompt_spans,
+         const LatentMaps& latent_maps)
+      : rows_(rows), profile_(profile), prompt_spans_(prompt_spans), latent_maps_(latent_maps) {}
+
+  [[nodiscard]] RowPlace of(size_t index, const AttentionCall& call) const {
+    RowPlace place;
+    place.prompt_tokens = rows_[index].spec.prompt_tokens;
+    if (profile_.through) {
+      place.latents = latents(index, call.keys());
+      place.geometry = place.latents->geometry;
+      return place;
+    }
+    place.geometry = resolved(index, call.keys());
+    look_beyond(index, call, place);
+    return place;
+  }
+
+ private:
+  /// What request or profile say, with the spans that the prompt's ids tell.
+  [[nodiscard]] std::optional<Geometry> stated(size_t index) const {
+    std::optional<Geometry> geometry = given(rows_[index], profile_);
+    if (placed_by_ids(rows_[index], profile_)) {
+      // A picture whose tiles are resampled one by one may have a run for each.
+      const int64_t runs = profile_.through ? 0 : geometry->pictures;
+      geometry->spans = prompt_spans_.of(static_cast<int64_t>(index), runs);
+    }
+    return geometry;
+  }
+
+  [[nodiscard]] PictureSizes sizes_of(size_t index) const {
+    const RequestRow& row = rows_[index];
+    const PictureSize picture = known_size(row.spec.image);
+    return {row.input.width, row.input.height, picture.width, picture.height};
+  }
+
+  [[nodiscard]] std::optional<Geometry> resolved(size_t index, int64_t keys) const {
+    std::optional<Geometry> geometry = stated(index);
+    if (!geometry) return std::nullopt;
+    take_row(*geometry, keys);
+    geometry = resolve(*geometry, sizes_of(index));
+    const bool alone = geometry->first_key == 0 && geometry->spans.empty();
+    check_keys(*geometry, keys, alone && keys < geometry->keys());
+    return geometry;
+  }
+
+  [[nodiscard]] LatentLayout latents(size_t index, int64_t keys) const {
+    if (latent_maps_.empty()) {
+      throw Error(
+          "through: expected a call of the sites between before the first attention over latents, got none while the "
+          "request was open. Open the request before the picture is encoded: what latents that are kept from earlier "
+          "were made of is not known.",
+          DropReason::NoAttention);
+    }
+    const std::optional<Geometry> geometry = stated(index);
+    if (!geometry) {
+      throw Error(
+          "geometry: expected the picture's keys in the rows of the sites between, got no geometry. Put one into the "
+          "profile or the request.",
+          DropReason::GridMismatch);
+    }
+    return place_latents(*geometry, sizes_of(index), latent_maps_.units(static_cast<int64_t>(rows_.size())), keys);
+  }
+
+  static void look_beyond(size_t index, const AttentionCall& call, RowPlace& place) {
+    const std::optional<Geometry>& geometry = place.geometry;
+    if (!geometry || geometry->first_key > 0 || !geometry->spans.empty() || geometry->keys() == call.keys()) return;
+    const at::Tensor seen = call.sees_beyond(static_cast<int64_t>(index), geometry->keys());
+    if (!seen.defined() || (seen.device().is_cpu() && seen.item<bool>())) check_keys(*geometry, call.keys(), true);
+    if (seen.defined() && !seen.device().is_cpu()) place.beyond = seen;
+  }
+
+  const std::vector<RequestRow>& rows_;
+  const Profile& profile_;
+  const PromptSpans& prompt_spans_;
+  const LatentMaps& latent_maps_;
+};
+
+}  // namespace
+
+bool placed_by_ids(const RequestRow& row, const Profile& profile) {
+  const std::optional<Geometry>& geometry = given(row, profile);
+  return geometry && profile.spans && geometry->spans.empty() && geometry->first_key == 0;
+}
+
+std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Profile& profile,
+                                 const PromptSpans& prompt_spans, const LatentMaps& latent_maps,
+                                 const AttentionCall& call) {
+  if (call.batch() != static_cast<int64_t>(rows.size())) {
+    throw Error("batch: expected " + std::to_string(rows.size()) + " rows, one per request spec, got a batch of " +
+                    std::to_string(call.batch()) + ". Open the request with one spec per batch row.",
+                DropReason::ShapeMismatch);
+  }
+  const Layout layout(rows, profile, prompt_spans, latent_maps);
+  std::vector<RowPlace> places;
+  for (size_t row = 0; row < rows.size(); ++row) places.push_back(layout.of(row, call));
+  return places;
+}
+
+}  // namespace gaze
