@@ -6,10 +6,12 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <gaze/hooks/sites.hpp>
 
+#include <memory>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
+
+#include "graph/module_tree.hpp"
 
 namespace gaze {
 
@@ -34,25 +36,6 @@ struct FoundSite {
   std::vector<TapInput> inputs;         ///< of the tap's op, between what it hands through and the site's id
   torch::jit::Value* keys = nullptr;    ///< K, or what a packed operator projects to it
   int64_t key_axis = -2;                ///< the axis of `keys` that the keys lie along, from the end
-};
-
-/// The module tree: which instances a type has.
-class ModuleTree {
- public:
-  explicit ModuleTree(const torch::jit::Module& root);
-  [[nodiscard]] const torch::jit::Module& root() const { return root_; }
-  /// Distinct types of the tree, root first.
-  [[nodiscard]] const std::vector<c10::ClassTypePtr>& types() const { return types_; }
-  /// Instance path of a type: "" for the root, "a.b" for a single instance, "layers.*" where several share the type.
-  [[nodiscard]] std::string prefix(const c10::ClassTypePtr& type) const;
-  /// A module of that type.
-  [[nodiscard]] const torch::jit::Module& instance(const c10::ClassTypePtr& type) const;
-
- private:
-  void walk(const torch::jit::Module& module, const std::string& path);
-  torch::jit::Module root_;
-  std::vector<c10::ClassTypePtr> types_;
-  std::unordered_map<const c10::ClassType*, std::vector<std::pair<std::string, torch::jit::Module>>> instances_;
 };
 
 /// Inlines what torch's inliner leaves alone: the bodies of prim::fork.

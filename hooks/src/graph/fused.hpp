@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Torch's operators that are an attention by themselves.
+#pragma once
+
+#include <optional>
+
+#include "graph/sites.hpp"
+
+namespace gaze {
+
+/// What a node is to capture: the tap it takes, its queries and its keys.
+struct Recognised {
+  FoundSite site;
+  torch::jit::Value* q = nullptr;
+  torch::jit::Value* k = nullptr;
+  int64_t q_features = -1;
+  bool partial = false;  ///< rows may sum to less than 1
+};
+
+/// By its operator alone.
+std::optional<Recognised> recognise_fused(torch::jit::Node* node);
+
+/// Attention by name that no tap knows.
+bool unknown_by_name(const torch::jit::Node* node);
+
+}  // namespace gaze
