@@ -2,8 +2,10 @@
 #include "graph/attention.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <unordered_map>
+
+#include "graph/products.hpp"
+#include "graph/scores.hpp"
 
 namespace gaze {
 
@@ -11,66 +13,6 @@ using torch::jit::Node;
 using torch::jit::Value;
 
 namespace {
-
-const Kinds kMatrixProducts = {"aten::matmul", "aten::bmm", "aten::baddbmm", "aten::mm"};
-const Kinds kDropouts = {"aten::dropout", "aten::dropout_", "aten::feature_dropout", "aten::alpha_dropout",
-                         "aten::bernoulli"};
-// What lies between a softmax and the product with the values. Some of it changes the numbers.
-const Kinds kReshapes = {"aten::view",
-                         "aten::reshape",
-                         "aten::_unsafe_view",
-                         "aten::contiguous",
-                         "aten::unsqueeze",
-                         "aten::squeeze",
-                         "aten::expand",
-                         "aten::expand_as",
-                         "aten::transpose",
-                         "aten::permute",
-                         "aten::swapaxes",
-                         "aten::t",
-                         "aten::mT",
-                         "aten::movedim",
-                         "aten::flatten",
-                         "aten::unflatten",
-                         "aten::clone",
-                         "aten::detach",
-                         "aten::to",
-                         "aten::type_as",
-                         "aten::float",
-                         "aten::half",
-                         "aten::double",
-                         "aten::alias",
-                         "prim::unchecked_cast",
-                         "gaze::tap",
-                         "aten::_autocast_to_reduced_precision",
-                         "aten::_autocast_to_full_precision"};
-const Kinds kChanges = {"aten::masked_fill",
-                        "aten::masked_fill_",
-                        "aten::where",
-                        "aten::mul",
-                        "aten::mul_",
-                        "aten::div",
-                        "aten::div_",
-                        "aten::add",
-                        "aten::add_",
-                        "aten::sub",
-                        "aten::sub_",
-                        "aten::nan_to_num",
-                        "aten::slice",
-                        "aten::narrow",
-                        "aten::clamp",
-                        "aten::clamp_",
-                        "aten::clamp_min",
-                        "aten::clamp_max",
-                        "aten::maximum",
-                        "aten::exp",
-                        "aten::nan_to_num_",
-                        "aten::pow",
-                        "aten::constant_pad_nd",
-                        "aten::pad",
-                        "aten::masked_scatter"};
-
-const Kinds kMixes = {"aten::linear", "aten::_convolution", "aten::conv2d"};  // heads, where keys stay apart
 
 /// A sum or difference of the weights of `root` and those of another softmax.
 bool joins_attentions(Node* step, const Value* ours, const Node* root) {
@@ -105,313 +47,6 @@ bool divides_by_key_sum(const Node* step, int64_t key_axis, const GraphAxes& axe
     divisor = node->input(0);
   }
   return false;
-}
-
-/// One product, seen from one of its operands.
-struct Product {
-  Node* node = nullptr;
-  Value* weights = nullptr;           // the operand the weights arrive in
-  Value* values = nullptr;            // the other one
-  std::optional<int64_t> key_axis;    // of `weights`: what is summed over
-  std::optional<int64_t> query_axis;  // of `weights`: kept, and not the values'
-};
-
-/// Letters of an einsum's operands and result; nullopt when the equation is not known or not explicit.
-struct Letters {
-  std::string a, b, out;
-};
-
-std::optional<Letters> letters_of(const Node* node) {
-  const auto equation = torch::jit::toIValue(node->input(0));
-  if (!equation || !equation->isString()) return std::nullopt;
-  std::string text = equation->toStringRef();
-  for (size_t dots = text.find("..."); dots != std::string::npos; dots = text.find("...")) text.replace(dots, 3, ".");
-  text.erase(std::remove(text.begin(), text.end(), ' '), text.end());
-  const size_t comma = text.find(',');
-  const size_t arrow = text.find("->");
-  if (comma == std::string::npos || text.find(',', comma + 1) != std::string::npos) return std::nullopt;
-  if (arrow == std::string::npos) return std::nullopt;
-  return Letters{text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
-}
-
-std::optional<int64_t> axis_of(const std::string& letters, char letter) {
-  const size_t at = letters.rfind(letter);
-  const size_t dots = letters.rfind('.');
-  if (at == std::string::npos || (dots != std::string::npos && at < dots)) return std::nullopt;
-  return static_cast<int64_t>(at) - static_cast<int64_t>(letters.size());
-}
-
-Value* einsum_operand(const Node* node, size_t index) {
-  Node* list = node->input(1)->node();
-  if (list->kind() != torch::jit::prim::ListConstruct || list->inputs().size() != 2) return nullptr;
-  return list->input(index);
-}
-
-/// `operand` in the product `node`, or nothing when the node is none.
-std::optional<Product> product_of(Node* node, Value* operand) {
-  Product product;
-  product.node = node;
-  product.weights = operand;
-  if (is_any(node, kMatrixProducts)) {
-    const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
-    if (node->input(first) == operand) {
-      product.values = node->input(first + 1);
-      product.key_axis = -1;
-      product.query_axis = -2;
-    } else if (node->input(first + 1) == operand) {
-      product.values = node->input(first);
-      product.key_axis = -2;
-      product.query_axis = -1;
-    } else {
-      return std::nullopt;
-    }
-    return product;
-  }
-  if (is(node, "aten::einsum")) {
-    Value* const a = einsum_operand(node, 0);
-    Value* const b = einsum_operand(node, 1);
-    if (a == nullptr || (operand != a && operand != b)) return std::nullopt;
-    product.values = operand == a ? b : a;
-    const auto letters = letters_of(node);
-    if (!letters) return product;
-    const std::string& mine = operand == a ? letters->a : letters->b;
-    const std::string& theirs = operand == a ? letters->b : letters->a;
-    for (const char letter : mine) {
-      const bool shared = theirs.find(letter) != std::string::npos;
-      const bool kept = letters->out.find(letter) != std::string::npos;
-      if (shared && !kept) product.key_axis = axis_of(mine, letter);
-      if (!shared && kept) product.query_axis = axis_of(mine, letter);
-    }
-    return product;
-  }
-  return std::nullopt;
-}
-
-/// A sum over one axis of an elementwise product: the product, and which axis of it is summed.
-struct SummedProduct {
-  Value* a = nullptr;
-  Value* b = nullptr;
-  Value* product = nullptr;
-  std::optional<int64_t> axis;
-};
-
-std::optional<SummedProduct> summed_product(const Node* sum, const GraphAxes& axes) {
-  if (!is(sum, "aten::sum") || sum->inputs().size() < 3) return std::nullopt;
-  const auto keep = torch::jit::toIValue(sum->input(2));
-  if (!keep || !keep->isBool() || keep->toBool()) return std::nullopt;
-  Node* mul = sum->input(0)->node();
-  if (!is(mul, "aten::mul") || !is_tensor(mul->input(1))) return std::nullopt;
-  SummedProduct found{mul->input(0), mul->input(1), mul->output(), std::nullopt};
-  found.axis = axes.only_axis(sum->input(1), mul->output());
-  return found.axis ? std::optional<SummedProduct>(found) : std::nullopt;
-}
-
-/// From the softmax to a product: the values on the way, the product, and the operand's axes.
-struct Path {
-  std::vector<Value*> values;  // [0] is the softmax' output, the last one the operand
-  Product product;
-};
-
-std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Kinds& also = {}) {
-  constexpr int kLongest = 16;
-  std::unordered_map<Value*, Value*> parent{{root, nullptr}};
-  std::unordered_map<Value*, int> steps{{root, 0}};
-  std::deque<Value*> queue{root};
-  std::vector<Path> paths;
-  const auto follow = [&](Value* next, Value* from) {
-    const int far = steps.at(from) + 1;
-    if (!is_tensor(next) || far > kLongest || !parent.emplace(next, from).second) return;
-    steps[next] = far;
-    queue.push_back(next);
-  };
-  const auto arrive = [&](Product product) {
-    Path path;
-    path.product = product;
-    for (Value* at = product.weights; at != nullptr; at = parent.at(at)) path.values.insert(path.values.begin(), at);
-    paths.push_back(std::move(path));
-  };
-  while (!queue.empty()) {
-    Value* const current = queue.front();
-    queue.pop_front();
-    for (const auto& use : current->uses()) {
-      Node* const user = use.user;
-      if (const auto product = product_of(user, current)) {
-        arrive(*product);
-      } else if (user->kind() == torch::jit::prim::ListConstruct) {
-        for (const auto& other : user->output()->uses()) {
-          if (const auto product = product_of(other.user, current)) arrive(*product);
-        }
-      } else if (user->kind() == torch::jit::prim::Return) {
-        Node* const owner = user->owningBlock()->owningNode();
-        if (owner == nullptr) continue;
-        const size_t skip = owner->kind() == torch::jit::prim::Loop ? 1 : 0;
-        if (use.offset >= skip && use.offset - skip < owner->outputs().size()) {
-          follow(owner->output(use.offset - skip), current);
-        }
-      } else if (const auto sum = summed_product(user, axes)) {
-        // `current` is the product already: its operand is one step back.
-        Value* const operand = parent.at(current);
-        if (operand == nullptr || (operand != sum->a && operand != sum->b)) continue;
-        // Without an axis of the values' own it is a sum of the weights themselves.
-        if (!is(operand->node(), "aten::unsqueeze")) continue;
-        Product product{user, operand, operand == sum->a ? sum->b : sum->a, std::nullopt, std::nullopt};
-        const Axis summed = axes.before(sum->product, operand, *sum->axis, Reshape::KeepsLast);
-        if (!summed) continue;
-        product.key_axis = summed.at;
-        arrive(product);
-      } else if (is_any(user, kReshapes) || is_any(user, kChanges) || is_any(user, kMixes) || is_any(user, kDropouts) ||
-                 is_any(user, also)) {
-        if (is(user, "aten::where") && use.offset == 0) continue;
-        if (is_any(user, {"aten::linear", "aten::conv2d", "aten::_convolution", "aten::masked_fill",
-                          "aten::masked_fill_", "aten::slice", "aten::to", "aten::type_as", "aten::expand_as"}) &&
-            use.offset != 0) {
-          continue;
-        }
-        for (Value* output : user->outputs()) follow(output, current);
-      }
-    }
-  }
-  return paths;
-}
-
-/// Queries and keys of the scores behind a normalisation.
-struct Scores {
-  Value* q = nullptr;
-  Value* k = nullptr;
-  int64_t q_features = -1;
-  int64_t k_axis = -2;  ///< the axis of k that the keys lie along
-  bool keys_are_parameters = false;
-  bool found = false;
-  bool compared = false;  ///< some product lies behind, understood or not
-};
-
-Scores scores_behind(Value* value, std::optional<int64_t> key_axis, const Owners& owners, const GraphAxes& axes) {
-  // What lies between: nothing that mixes, a mixing of heads, or a small network, behind which only a sum of queries
-  // and keys can stand.
-  enum class Between { Nothing, Mixing, Network };
-  struct At {
-    Value* value;
-    Axis key;
-    Between between;
-  };
-  Scores scores;
-  std::deque<At> queue{{value, key_axis ? Axis::known(*key_axis) : Axis(), Between::Nothing}};
-  std::unordered_set<Value*> seen{value};
-  const auto take = [&](Value* q, Value* k, int64_t q_features, int64_t k_axis) {
-    scores.compared = true;
-    if (is_parameter(k, owners)) {
-      scores.keys_are_parameters = true;
-      return false;
-    }
-    scores.q = q;
-    scores.k = k;
-    scores.q_features = q_features;
-    scores.k_axis = k_axis;
-    return scores.found = true;
-  };
-  while (!queue.empty()) {
-    const At at = queue.front();
-    queue.pop_front();
-    Node* const node = at.value->node();
-    const bool network = at.between == Between::Network;
-    if (is_any(node, kMatrixProducts) && !network) {
-      const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
-      Value* const a = node->input(first);
-      Value* const b = node->input(first + 1);
-      if (is_parameter(b, owners)) {  // a projection: its features are no positions
-        if (at.key && at.key.at == -1) {
-          scores.keys_are_parameters = true;
-          continue;
-        }
-        if (at.key && seen.insert(a).second) queue.push_back({a, at.key, Between::Mixing});
-        continue;
-      }
-      // Where the axis was lost, scores are taken to be as most are.
-      const int64_t key = at.key ? at.key.at : -1;
-      if (key == -1 && take(a, b, -1, -1)) return scores;
-      if (key == -2 && take(b, a, -2, -2)) return scores;
-      continue;
-    }
-    if (is(node, "aten::linear") && !network) {
-      scores.keys_are_parameters |= at.key && at.key.at == -1;
-      if (at.key && at.key.at != -1 && seen.insert(node->input(0)).second) {
-        queue.push_back({node->input(0), at.key, Between::Mixing});
-      }
-      continue;
-    }
-    if (is(node, "aten::einsum") && !network) {
-      Value* const a = einsum_operand(node, 0);
-      Value* const b = einsum_operand(node, 1);
-      const auto letters = letters_of(node);
-      if (a == nullptr || !letters) continue;
-      std::string key_letter;
-      if (at.key && static_cast<size_t>(-at.key.at) <= letters->out.size()) {
-        key_letter = letters->out.substr(letters->out.size() - static_cast<size_t>(-at.key.at), 1);
-      }
-      const bool in_a = !key_letter.empty() && letters->a.find(key_letter) != std::string::npos;
-      const bool in_b = !key_letter.empty() && letters->b.find(key_letter) != std::string::npos;
-      if (in_a && in_b) continue;
-      Value* const k = in_a ? a : b;
-      Value* const q = in_a ? b : a;
-      if (q == b && is_parameter(q, owners)) continue;
-      int64_t features = -1;
-      const std::string& of_q = in_a ? letters->b : letters->a;
-      const std::string& of_k = in_a ? letters->a : letters->b;
-      for (const char letter : of_q) {
-        if (of_k.find(letter) != std::string::npos && letters->out.find(letter) == std::string::npos) {
-          features = axis_of(of_q, letter).value_or(-1);
-        }
-      }
-      const auto keys = key_letter.empty() ? std::nullopt : axis_of(of_k, key_letter.front());
-      if (take(q, k, features, keys.value_or(-2))) return scores;
-      continue;
-    }
-    if (const auto sum = summed_product(node, axes); sum && at.key && !network) {
-      const Axis inside = axes.before(at.value, sum->product, at.key.at, Reshape::KeepsLast);
-      if (!inside) continue;
-      const Axis in_a = axes.before(sum->product, sum->a, inside.at, Reshape::KeepsLast);
-      const Axis in_b = axes.before(sum->product, sum->b, inside.at, Reshape::KeepsLast);
-      // The axis of the keys is as wide as they are in one operand, and 1 in the other.
-      const auto widened = [&](Value* operand) {
-        Node* made = operand->node();
-        if (!is(made, "aten::unsqueeze")) return false;
-        return axes.before(operand, made->input(0), inside.at, Reshape::KeepsLast).state == Axis::State::New;
-      };
-      const bool a_is_query = in_a.state == Axis::State::New || widened(sum->a);
-      const bool b_is_query = in_b.state == Axis::State::New || widened(sum->b);
-      const Axis in_k = a_is_query ? in_b : in_a;
-      if (a_is_query != b_is_query &&
-          take(a_is_query ? sum->a : sum->b, a_is_query ? sum->b : sum->a, *sum->axis, in_k ? in_k.at : inside.at)) {
-        return scores;
-      }
-      continue;
-    }
-    if (network && is(node, "aten::add") && is_tensor(node->input(1))) {
-      const auto widened = [&](Value* operand) {
-        Node* made = operand->node();
-        if (!is(made, "aten::unsqueeze")) return false;
-        return axes.before(operand, made->input(0), at.key.at, Reshape::KeepsLast).state == Axis::State::New;
-      };
-      const bool a = widened(node->input(0));
-      const bool b = widened(node->input(1));
-      if (a != b && take(node->input(a ? 0 : 1), node->input(a ? 1 : 0), -1, at.key.at)) return scores;
-    }
-    if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::embedding", "aten::layer_norm"})) continue;
-    const bool reshapes = is_any(node, kReshapes) || is_any(node, {"prim::Param", "prim::If", "prim::Loop"}) ||
-                          (is_any(node, {"aten::mul", "aten::div"}) && !is_tensor(node->input(1)));
-    const Between between = at.between == Between::Mixing && !reshapes ? Between::Network : at.between;
-    for (Value* next : sources(at.value, owners)) {
-      if (next == at.value) continue;
-      const bool list = next->node()->kind() == torch::jit::prim::ListConstruct;
-      if (!is_tensor(next) && !list) continue;
-      Axis key = at.key ? axes.before(at.value, next, at.key.at, Reshape::KeepsLast) : Axis();
-      if (key.state == Axis::State::New) continue;  // a bias without keys
-      const bool boundary = is_any(node, {"prim::Param", "prim::If", "prim::Loop"});
-      if (!key && !boundary && at.key) continue;
-      if (seen.insert(next).second) queue.push_back({next, key, between});
-    }
-  }
-  return scores;
 }
 
 /// The last node that changes `value` in place before `reader` reads it.
@@ -554,7 +189,7 @@ size_t tapped_at(const std::vector<Understood>& ways, const Node* root, const Gr
 
 namespace {
 
-/// Scores of queries and keys that reach a product with values by way of `node`, which is no softmax.
+/// ScoresBehind of queries and keys that reach a product with values by way of `node`, which is no softmax.
 WeightsAt without_softmax(Node* node, const Owners& owners, const GraphAxes& axes) {
   static const Kinds kOthers = {"aten::sigmoid", "aten::relu", "aten::relu_", "aten::softplus", "aten::elu",
                                 "aten::acos",    "aten::gelu", "aten::silu",  "aten::square",   "aten::tanh"};
@@ -591,14 +226,14 @@ WeightsAt weights_at(Node* node, const Owners& owners, const GraphAxes& axes) {
     }
   }
   if (ways.empty()) {
-    const Scores scores = scores_behind(root->input, root->axis, owners, axes);
+    const ScoresBehind scores = scores_behind(root->input, root->axis, owners, axes);
     if (!scores.found) return WeightsRefused{why, false};
     if (!paths.empty()) return WeightsRefused{"a softmax over a product of queries and keys, but " + why, true};
     if (root->kind != Root::Kind::Softmax) return {};
     return WeightsRefused{"a softmax over a product whose result reaches no product with values", true};
   }
   const Understood& way = ways.front();
-  const Scores scores =
+  const ScoresBehind scores =
       scores_behind(root->input, root->axis ? *root->axis : way.key_query.front().first.at, owners, axes);
   if (!scores.found) {
     if (scores.keys_are_parameters)

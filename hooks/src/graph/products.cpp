@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "graph/products.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <unordered_map>
+#include <utility>
+
+namespace gaze {
+
+using torch::jit::Node;
+using torch::jit::Value;
+
+const Kinds kMatrixProducts = {"aten::matmul", "aten::bmm", "aten::baddbmm", "aten::mm"};
+const Kinds kDropouts = {"aten::dropout", "aten::dropout_", "aten::feature_dropout", "aten::alpha_dropout",
+                         "aten::bernoulli"};
+const Kinds kReshapes = {"aten::view",
+                         "aten::reshape",
+                         "aten::_unsafe_view",
+                         "aten::contiguous",
+                         "aten::unsqueeze",
+                         "aten::squeeze",
+                         "aten::expand",
+                         "aten::expand_as",
+                         "aten::transpose",
+                         "aten::permute",
+                         "aten::swapaxes",
+                         "aten::t",
+                         "aten::mT",
+                         "aten::movedim",
+                         "aten::flatten",
+                         "aten::unflatten",
+                         "aten::clone",
+                         "aten::detach",
+                         "aten::to",
+                         "aten::type_as",
+                         "aten::float",
+                         "aten::half",
+                         "aten::double",
+                         "aten::alias",
+                         "prim::unchecked_cast",
+                         "gaze::tap",
+                         "aten::_autocast_to_reduced_precision",
+                         "aten::_autocast_to_full_precision"};
+const Kinds kChanges = {"aten::masked_fill",
+                        "aten::masked_fill_",
+                        "aten::where",
+                        "aten::mul",
+                        "aten::mul_",
+                        "aten::div",
+                        "aten::div_",
+                        "aten::add",
+                        "aten::add_",
+                        "aten::sub",
+                        "aten::sub_",
+                        "aten::nan_to_num",
+                        "aten::slice",
+                        "aten::narrow",
+                        "aten::clamp",
+                        "aten::clamp_",
+                        "aten::clamp_min",
+                        "aten::clamp_max",
+                        "aten::maximum",
+                        "aten::exp",
+                        "aten::nan_to_num_",
+                        "aten::pow",
+                        "aten::constant_pad_nd",
+                        "aten::pad",
+                        "aten::masked_scatter"};
+
+const Kinds kMixes = {"aten::linear", "aten::_convolution", "aten::conv2d"};
+
+std::optional<Letters> letters_of(const Node* node) {
+  const auto equation = torch::jit::toIValue(node->input(0));
+  if (!equation || !equation->isString()) return std::nullopt;
+  std::string text = equation->toStringRef();
+  for (size_t dots = text.find("..."); dots != std::string::npos; dots = text.find("...")) text.replace(dots, 3, ".");
+  text.erase(std::remove(text.begin(), text.end(), ' '), text.end());
+  const size_t comma = text.find(',');
+  const size_t arrow = text.find("->");
+  if (comma == std::string::npos || text.find(',', comma + 1) != std::string::npos) return std::nullopt;
+  if (arrow == std::string::npos) return std::nullopt;
+  return Letters{text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
+}
+
+std::optional<int64_t> axis_of(const std::string& letters, char letter) {
+  const size_t at = letters.rfind(letter);
+  const size_t dots = letters.rfind('.');
+  if (at == std::string::npos || (dots != std::string::npos && at < dots)) return std::nullopt;
+  return static_cast<int64_t>(at) - static_cast<int64_t>(letters.size());
+}
+
+Value* einsum_operand(const Node* node, size_t index) {
+  Node* list = node->input(1)->node();
+  if (list->kind() != torch::jit::prim::ListConstruct || list->inputs().size() != 2) return nullptr;
+  return list->input(index);
+}
+
+/// `operand` in the product `node`, or nothing when the node is none.
+std::optional<Product> product_of(Node* node, Value* operand) {
+  Product product;
+  product.node = node;
+  product.weights = operand;
+  if (is_any(node, kMatrixProducts)) {
+    const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
+    if (node->input(first) == operand) {
+      product.values = node->input(first + 1);
+      product.key_axis = -1;
+      product.query_axis = -2;
+    } else if (node->input(first + 1) == operand) {
+      product.values = node->input(first);
+      product.key_axis = -2;
+      product.query_axis = -1;
+    } else {
+      return std::nullopt;
+    }
+    return product;
+  }
+  if (is(node, "aten::einsum")) {
+    Value* const a = einsum_operand(node, 0);
+    Value* const b = einsum_operand(node, 1);
+    if (a == nullptr || (operand != a && operand != b)) return std::nullopt;
+    product.values = operand == a ? b : a;
+    const auto letters = letters_of(node);
+    if (!letters) return product;
+    const std::string& mine = operand == a ? letters->a : letters->b;
+    const std::string& theirs = operand == a ? letters->b : letters->a;
+    for (const char letter : mine) {
+      const bool shared = theirs.find(letter) != std::string::npos;
+      const bool kept = letters->out.find(letter) != std::string::npos;
+      if (shared && !kept) product.key_axis = axis_of(mine, letter);
+      if (!shared && kept) product.query_axis = axis_of(mine, letter);
+    }
+    return product;
+  }
+  return std::nullopt;
+}
+
+std::optional<SummedProduct> summed_product(const Node* sum, const GraphAxes& axes) {
+  if (!is(sum, "aten::sum") || sum->inputs().size() < 3) return std::nullopt;
+  const auto keep = torch::jit::toIValue(sum->input(2));
+  if (!keep || !keep->isBool() || keep->toBool()) return std::nullopt;
+  Node* mul = sum->input(0)->node();
+  if (!is(mul, "aten::mul") || !is_tensor(mul->input(1))) return std::nullopt;
+  SummedProduct found{mul->input(0), mul->input(1), mul->output(), std::nullopt};
+  found.axis = axes.only_axis(sum->input(1), mul->output());
+  return found.axis ? std::optional<SummedProduct>(found) : std::nullopt;
+}
+
+std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Kinds& also) {
+  constexpr int kLongest = 16;
+  std::unordered_map<Value*, Value*> parent{{root, nullptr}};
+  std::unordered_map<Value*, int> steps{{root, 0}};
+  std::deque<Value*> queue{root};
+  std::vector<Path> paths;
+  const auto follow = [&](Value* next, Value* from) {
+    const int far = steps.at(from) + 1;
+    if (!is_tensor(next) || far > kLongest || !parent.emplace(next, from).second) return;
+    steps[next] = far;
+    queue.push_back(next);
+  };
+  const auto arrive = [&](Product product) {
+    Path path;
+    path.product = product;
+    for (Value* at = product.weights; at != nullptr; at = parent.at(at)) path.values.insert(path.values.begin(), at);
+    paths.push_back(std::move(path));
+  };
+  while (!queue.empty()) {
+    Value* const current = queue.front();
+    queue.pop_front();
+    for (const auto& use : current->uses()) {
+      Node* const user = use.user;
+      if (const auto product = product_of(user, current)) {
+        arrive(*product);
+      } else if (user->kind() == torch::jit::prim::ListConstruct) {
+        for (const auto& other : user->output()->uses()) {
+          if (const auto product = product_of(other.user, current)) arrive(*product);
+        }
+      } else if (user->kind() == torch::jit::prim::Return) {
+        Node* const owner = user->owningBlock()->owningNode();
+        if (owner == nullptr) continue;
+        const size_t skip = owner->kind() == torch::jit::prim::Loop ? 1 : 0;
+        if (use.offset >= skip && use.offset - skip < owner->outputs().size()) {
+          follow(owner->output(use.offset - skip), current);
+        }
+      } else if (const auto sum = summed_product(user, axes)) {
+        // `current` is the product already: its operand is one step back.
+        Value* const operand = parent.at(current);
+        if (operand == nullptr || (operand != sum->a && operand != sum->b)) continue;
+        // Without an axis of the values' own it is a sum of the weights themselves.
+        if (!is(operand->node(), "aten::unsqueeze")) continue;
+        Product product{user, operand, operand == sum->a ? sum->b : sum->a, std::nullopt, std::nullopt};
+        const Axis summed = axes.before(sum->product, operand, *sum->axis, Reshape::KeepsLast);
+        if (!summed) continue;
+        product.key_axis = summed.at;
+        arrive(product);
+      } else if (is_any(user, kReshapes) || is_any(user, kChanges) || is_any(user, kMixes) || is_any(user, kDropouts) ||
+                 is_any(user, also)) {
+        if (is(user, "aten::where") && use.offset == 0) continue;
+        if (is_any(user, {"aten::linear", "aten::conv2d", "aten::_convolution", "aten::masked_fill",
+                          "aten::masked_fill_", "aten::slice", "aten::to", "aten::type_as", "aten::expand_as"}) &&
+            use.offset != 0) {
+          continue;
+        }
+        for (Value* output : user->outputs()) follow(output, current);
+      }
+    }
+  }
+  return paths;
+}
+
+}  // namespace gaze
