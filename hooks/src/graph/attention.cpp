@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "graph/op_traits.hpp"
 #include "graph/products.hpp"
 #include "graph/scores.hpp"
 
@@ -22,7 +23,7 @@ bool joins_attentions(Node* step, const Value* ours, const Node* root) {
     for (int far = 0; far < 8; ++far) {
       Node* const node = other->node();
       if (is_any(node, {"aten::softmax", "aten::_softmax"})) return node != root;
-      if (node->inputs().empty() || (!is_any(node, kReshapes) && !is_any(node, kChanges))) break;
+      if (node->inputs().empty() || (!has(node, Reshapes) && !has(node, Changes))) break;
       size_t next = 0;  // of a product with a number that is a tensor, the other factor
       if (is_any(node, {"aten::mul", "aten::mul_"}) && is_tensor(node->input(1)) &&
           !is_any(node->input(0)->node(), {"aten::softmax", "aten::_softmax"})) {
@@ -55,7 +56,7 @@ Node* last_change_in_place(Value* value, Node* reader) {
   for (const auto& use : value->uses()) {
     const std::string_view kind = use.user->kind().toQualString();
     const bool in_place = use.offset == 0 && kind.size() > 1 && kind.back() == '_' && kind[kind.size() - 2] != '_';
-    if (!in_place || is_any(use.user, kDropouts) || use.user->owningBlock() != value->node()->owningBlock()) continue;
+    if (!in_place || has(use.user, Drops) || use.user->owningBlock() != value->node()->owningBlock()) continue;
     if (reader->owningBlock() == use.user->owningBlock() && !use.user->isBefore(reader)) continue;
     if (last->owningBlock() != use.user->owningBlock() || last->isBefore(use.user)) last = use.user;
   }
@@ -172,9 +173,9 @@ size_t tapped_at(const std::vector<Understood>& ways, const Node* root, const Gr
   size_t normalised = 0;
   for (size_t i = 1; i < common; ++i) {
     Node* const step = values[i]->node();
-    if (is_any(step, kDropouts) || is_any(step, kMixes)) break;
+    if (has(step, Drops) || has(step, Mixes)) break;
     if (joins_attentions(step, values[i - 1], root)) mixed = std::min(mixed, i);
-    if (is_any(step, kChanges)) tapped = i;
+    if (has(step, Changes)) tapped = i;
     const Axis key = ways.front().key_query[i].first;
     if (key && divides_by_key_sum(step, key.at, axes)) normalised = i;
   }
@@ -191,9 +192,7 @@ namespace {
 
 /// ScoresBehind of queries and keys that reach a product with values by way of `node`, which is no softmax.
 WeightsAt without_softmax(Node* node, const Owners& owners, const GraphAxes& axes) {
-  static const Kinds kOthers = {"aten::sigmoid", "aten::relu", "aten::relu_", "aten::softplus", "aten::elu",
-                                "aten::acos",    "aten::gelu", "aten::silu",  "aten::square",   "aten::tanh"};
-  if (!is_any(node, kOthers)) return {};
+  if (!has(node, Weighs)) return {};
   const std::vector<Path> paths = paths_to_products(node->output(), axes, {"aten::rsub", "aten::neg"});
   for (const Path& path : paths) {
     for (const int64_t axis : {-1, -2}) {
@@ -261,7 +260,7 @@ WeightsAt weights_at(Node* node, const Owners& owners, const GraphAxes& axes) {
     Node* const step = values[i]->node();
     if (divides_by_key_sum(step, way.key_query[i].first.at, axes)) {
       found.partial = false;
-    } else if (is_any(step, kChanges) && !is_any(step, {"aten::exp", "aten::nan_to_num", "aten::nan_to_num_"})) {
+    } else if (has(step, Changes) && !is_any(step, {"aten::exp", "aten::nan_to_num", "aten::nan_to_num_"})) {
       found.partial = true;
     }
   }

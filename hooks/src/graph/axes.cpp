@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/axes.hpp"
+#include "graph/op_traits.hpp"
 
 #include <algorithm>
 
@@ -12,9 +13,6 @@ namespace {
 
 constexpr int kDeepest = 256;  // of a chain that is followed for a rank
 
-const Kinds kConvolutions = {"aten::_convolution", "aten::convolution", "aten::conv1d", "aten::conv2d", "aten::conv3d"};
-const Kinds kReductions = {"aten::sum", "aten::mean", "aten::amax", "aten::amin", "aten::logsumexp"};
-
 }  // namespace
 
 GraphAxes::GraphAxes(torch::jit::Graph& graph, const Owners& owners, const torch::jit::Module& self)
@@ -24,10 +22,6 @@ GraphAxes::GraphAxes(torch::jit::Graph& graph, const Owners& owners, const torch
 }
 
 void GraphAxes::infer_backwards(torch::jit::Block* block) {
-  static const Kinds kSameRank = {
-      "aten::softmax", "aten::_softmax", "aten::linear",     "aten::transpose",   "aten::mul",        "aten::div",
-      "aten::add",     "aten::sub",      "aten::tanh",       "aten::relu",        "aten::gelu",       "aten::dropout",
-      "aten::to",      "aten::float",    "aten::contiguous", "aten::masked_fill", "aten::layer_norm", "aten::matmul"};
   for (Node* node : block->nodes().reverse()) {
     for (torch::jit::Block* inner : node->blocks()) infer_backwards(inner);
     if (node->inputs().empty() || node->outputs().size() != 1) continue;
@@ -46,7 +40,7 @@ void GraphAxes::infer_backwards(torch::jit::Block* block) {
       const auto order = int_list(node->input(1), owners_, self_);
       if (!order.empty()) needs(0, static_cast<int64_t>(order.size()));
     } else if (const auto out = rank(node->output())) {
-      if (is_any(node, kSameRank)) needs(0, *out);
+      if (has(node, KeepsRank)) needs(0, *out);
       if (is_any(node, {"aten::squeeze", "aten::select"}) && node->inputs().size() > 1) needs(0, *out + 1);
       if (is(node, "aten::unsqueeze")) needs(0, *out - 1);
     }
@@ -165,7 +159,7 @@ std::optional<int64_t> GraphAxes::find_rank(Value* value) const {
     const auto more = length(2);
     return more ? std::optional<int64_t>(*known + *more - 1) : std::nullopt;
   }
-  if (is_any(node, kReductions) && node->inputs().size() >= 3) {
+  if (has(node, Reduces) && node->inputs().size() >= 3) {
     const auto keep = torch::jit::toIValue(node->input(2));
     const auto dims = length(1);
     if (keep && keep->isBool() && keep->toBool()) return known;
@@ -194,7 +188,7 @@ std::optional<int64_t> GraphAxes::only_axis(Value* list, Value* value) const {
 bool GraphAxes::from_convolution(Value* value) const {
   for (int step = 0; step < 8; ++step) {
     Node* node = value->node();
-    if (is_any(node, kConvolutions)) return true;
+    if (has(node, Convolves)) return true;
     const bool keeps =
         node->kind() == torch::jit::prim::ListUnpack || node->kind() == torch::jit::prim::ListConstruct ||
         is_any(node, {"aten::chunk", "aten::split", "aten::relu", "aten::relu_", "aten::batch_norm", "aten::group_norm",
@@ -221,93 +215,82 @@ Axis GraphAxes::before_reshape(Value* out, Value* in, int64_t axis, Reshape resh
   return Axis::known(axis >= -(1 + more) ? -1 : axis + more);
 }
 
-Axis GraphAxes::before(Value* out, Value* in, int64_t axis, Reshape reshape) const {
-  static const Kinds kKeeps = {"aten::dropout",
-                               "aten::dropout_",
-                               "aten::feature_dropout",
-                               "aten::to",
-                               "aten::type_as",
-                               "aten::float",
-                               "aten::double",
-                               "aten::half",
-                               "aten::_autocast_to_reduced_precision",
-                               "aten::masked_fill",
-                               "aten::masked_fill_",
-                               "aten::_autocast_to_full_precision",
-                               "aten::where",
-                               "aten::mul",
-                               "aten::mul_",
-                               "aten::div",
-                               "aten::div_",
-                               "aten::add",
-                               "aten::add_",
-                               "aten::sub",
-                               "aten::sub_",
-                               "aten::rsub",
-                               "aten::contiguous",
-                               "aten::clone",
-                               "aten::detach",
-                               "aten::nan_to_num",
-                               "aten::nan_to_num_",
-                               "aten::clamp",
-                               "aten::clamp_",
-                               "aten::clamp_min",
-                               "aten::clamp_max",
-                               "aten::maximum",
-                               "aten::minimum",
-                               "aten::max",
-                               "aten::softmax",
-                               "aten::_softmax",
-                               "aten::_safe_softmax",
-                               "aten::log_softmax",
-                               "aten::exp",
-                               "aten::tanh",
-                               "aten::relu",
-                               "aten::sigmoid",
-                               "aten::gelu",
-                               "aten::silu",
-                               "aten::leaky_relu",
-                               "aten::neg",
-                               "aten::pow",
-                               "aten::abs",
-                               "aten::log",
-                               "aten::alias",
-                               "aten::slice",
-                               "aten::expand",
-                               "aten::expand_as",
-                               "aten::repeat",
-                               "aten::roll",
-                               "aten::flip",
-                               "aten::pad",
-                               "aten::constant_pad_nd",
-                               "aten::narrow",
-                               "aten::index_select",
-                               "aten::cat",
-                               "aten::chunk",
-                               "aten::split",
-                               "aten::split_with_sizes",
-                               "aten::layer_norm",
-                               "aten::group_norm",
-                               "aten::batch_norm",
-                               "aten::rms_norm",
-                               "aten::tril",
-                               "aten::triu",
-                               "aten::lift_fresh",
-                               "aten::zeros_like",
-                               "prim::unchecked_cast",
-                               "prim::unchecked_unwrap_optional",
-                               "prim::ListConstruct",
-                               "prim::TupleConstruct",
-                               "prim::TupleUnpack",
-                               "prim::TupleIndex",
-                               "prim::If",
-                               "prim::Loop",
-                               "prim::Param",
-                               "gaze::tap",
-                               "aten::masked_scatter",
-                               "aten::__getitem__"};
+Axis GraphAxes::before_transpose(Value* out, Value* in, int64_t axis) const {
   Node* node = out->node();
-  if (is_any(node, kKeeps)) {
+  auto a = from_end(node->input(1), in);
+  auto b = from_end(node->input(2), in);
+  if (!a) a = from_end(node->input(1), out);
+  if (!b) b = from_end(node->input(2), out);
+  if (!a && !b) {  // neighbours of a tensor of unknown rank: its last two, or they would have been split by a view
+    const auto first = constant(node->input(1));
+    const auto second = constant(node->input(2));
+    if (!first || !second || std::abs(*first - *second) != 1) return {};
+    a = -2;
+    b = -1;
+  }
+  if (!a || !b) return {};
+  return Axis::known(axis == *a ? *b : axis == *b ? *a : axis);
+}
+
+Axis GraphAxes::before_permute(Value* out, int64_t axis) const {
+  const auto order = int_list(out->node()->input(1), owners_, self_);
+  const auto all = static_cast<int64_t>(order.size());
+  if (-axis > all) return {};
+  const auto from = order[static_cast<size_t>(axis + all)];
+  return from ? Axis::known(*from < 0 ? *from : *from - all) : Axis();
+}
+
+Axis GraphAxes::before_movedim(Value* out, Value* in, int64_t axis) const {
+  const auto from = from_end(out->node()->input(1), in);
+  const auto to = from_end(out->node()->input(2), in);
+  if (!from || !to) return {};
+  if (axis == *to) return Axis::known(*from);
+  int64_t at = axis > *to ? axis : axis + 1;  // its place among the axes that stay
+  if (at <= *from) --at;
+  return Axis::known(at);
+}
+
+Axis GraphAxes::before_reduction(Value* out, Value* in, int64_t axis) const {
+  Node* node = out->node();
+  const auto keep = torch::jit::toIValue(node->input(2));
+  if (keep && keep->isBool() && keep->toBool()) return Axis::known(axis);
+  const auto dims = int_list(node->input(1), owners_, self_);
+  if (dims.size() != 1 || !dims[0]) return {};
+  const auto from = rank(in);
+  if (*dims[0] >= 0 && !from) return {};
+  const int64_t gone = *dims[0] < 0 ? *dims[0] : *dims[0] - *from;
+  return Axis::known(axis > gone ? axis : axis - 1);
+}
+
+Axis GraphAxes::before_flatten(Value* out, Value* in, int64_t axis) const {
+  const auto from = rank(in);
+  auto start = constant(out->node()->input(1));
+  auto end = constant(out->node()->input(2));
+  if (!start || !end) return {};
+  if (!from && (*start >= 0 || *end >= 0)) {
+    // flatten(2): the last axis is what was joined.
+    if (*end != -1) return {};
+    return axis == -1 ? Axis::known(-1) : Axis();
+  }
+  if (*start >= 0) start = *start - *from;
+  if (*end >= 0) end = *end - *from;
+  if (axis > *end) return Axis::known(axis);
+  if (axis == *end) return Axis::known(*end);  // the last of those that were joined
+  return Axis::known(axis - (*end - *start));
+}
+
+Axis GraphAxes::before_unflatten(Value* out, Value* in, int64_t axis) const {
+  const auto at = from_end(out->node()->input(1), in);
+  const auto parts = static_cast<int64_t>(int_list(out->node()->input(2), owners_, self_).size());
+  if (!at || parts == 0) return {};
+  if (axis > *at) return Axis::known(axis);
+  if (axis > *at - parts) return Axis::known(*at);
+  return Axis::known(axis + parts - 1);
+}
+
+Axis GraphAxes::before(Value* out, Value* in, int64_t axis, Reshape reshape) const {
+  Node* node = out->node();
+  if (has(node, KeepsAxes)) {
     if (is(node, "aten::where") && node->inputs().size() == 3 && in == node->input(0)) return {};
     const auto from = is_tensor(in) ? rank(in) : std::nullopt;
     if (from && -axis > *from) return Axis::made();
@@ -317,43 +300,12 @@ Axis GraphAxes::before(Value* out, Value* in, int64_t axis, Reshape reshape) con
     Node* list = node->input(0)->node();
     return is(list, "aten::unbind") ? before(list->output(), list->input(0), axis, reshape) : Axis::known(axis);
   }
-  if (in != node->input(0)) {
-    return {};
-  }
-  if (is(node, "aten::transpose") || is(node, "aten::swapaxes") || is(node, "aten::transpose_")) {
-    auto a = from_end(node->input(1), in);
-    auto b = from_end(node->input(2), in);
-    if (!a) a = from_end(node->input(1), out);
-    if (!b) b = from_end(node->input(2), out);
-    if (!a && !b) {  // neighbours of a tensor of unknown rank: its last two, or they would have been split by a view
-      const auto first = constant(node->input(1));
-      const auto second = constant(node->input(2));
-      if (!first || !second || std::abs(*first - *second) != 1) return {};
-      a = -2;
-      b = -1;
-    }
-    if (!a || !b) return {};
-    return Axis::known(axis == *a ? *b : axis == *b ? *a : axis);
-  }
-  if (is_any(node, {"aten::t", "aten::mT", "aten::numpy_T", "aten::adjoint"})) {
-    return axis == -1 ? Axis::known(-2) : axis == -2 ? Axis::known(-1) : Axis::known(axis);
-  }
-  if (is(node, "aten::permute")) {
-    const auto order = int_list(node->input(1), owners_, self_);
-    const auto all = static_cast<int64_t>(order.size());
-    if (-axis > all) return {};
-    const auto from = order[static_cast<size_t>(axis + all)];
-    return from ? Axis::known(*from < 0 ? *from : *from - all) : Axis();
-  }
-  if (is(node, "aten::movedim")) {
-    const auto from = from_end(node->input(1), in);
-    const auto to = from_end(node->input(2), in);
-    if (!from || !to) return {};
-    if (axis == *to) return Axis::known(*from);
-    int64_t at = axis > *to ? axis : axis + 1;  // its place among the axes that stay
-    if (at <= *from) --at;
-    return Axis::known(at);
-  }
+  if (in != node->input(0)) return {};
+  if (is_any(node, {"aten::transpose", "aten::swapaxes", "aten::transpose_"})) return before_transpose(out, in, axis);
+  if (is_any(node, {"aten::t", "aten::mT", "aten::numpy_T", "aten::adjoint"}))
+    return Axis::known(axis == -1 ? -2 : axis == -2 ? -1 : axis);
+  if (is(node, "aten::permute")) return before_permute(out, axis);
+  if (is(node, "aten::movedim")) return before_movedim(out, in, axis);
   if (is(node, "aten::unsqueeze")) {
     const auto made = from_end(node->input(1), out);
     if (!made) return {};
@@ -361,50 +313,18 @@ Axis GraphAxes::before(Value* out, Value* in, int64_t axis, Reshape reshape) con
     return Axis::known(axis > *made ? axis : axis + 1);
   }
   if (is_any(node, {"aten::squeeze", "aten::select", "aten::unbind"})) {
-    if (node->inputs().size() < 2) return {};
-    const auto gone = from_end(node->input(1), in);
+    const auto gone = node->inputs().size() < 2 ? std::nullopt : from_end(node->input(1), in);
     if (!gone) return {};
     return Axis::known(axis > *gone ? axis : axis - 1);
   }
-  if (is_any(node, kReductions) && node->inputs().size() >= 3) {
-    const auto keep = torch::jit::toIValue(node->input(2));
-    if (keep && keep->isBool() && keep->toBool()) return Axis::known(axis);
-    const auto dims = int_list(node->input(1), owners_, self_);
-    if (dims.size() != 1 || !dims[0]) return {};
-    const auto from = rank(in);
-    if (*dims[0] >= 0 && !from) return {};
-    const int64_t gone = *dims[0] < 0 ? *dims[0] : *dims[0] - *from;
-    return Axis::known(axis > gone ? axis : axis - 1);
-  }
+  if (has(node, Reduces) && node->inputs().size() >= 3) return before_reduction(out, in, axis);
   if (is_any(node, {"aten::view", "aten::reshape", "aten::_unsafe_view"}))
     return before_reshape(out, in, axis, reshape);
-  if (is(node, "aten::flatten")) {
-    const auto from = rank(in);
-    auto start = constant(node->input(1));
-    auto end = constant(node->input(2));
-    if (!start || !end) return {};
-    if (!from && (*start >= 0 || *end >= 0)) {
-      // flatten(2): the last axis is what was joined.
-      if (*end != -1) return {};
-      return axis == -1 ? Axis::known(-1) : Axis();
-    }
-    if (*start >= 0) start = *start - *from;
-    if (*end >= 0) end = *end - *from;
-    if (axis > *end) return Axis::known(axis);
-    if (axis == *end) return Axis::known(*end);  // the last of those that were joined
-    return Axis::known(axis - (*end - *start));
-  }
-  if (is(node, "aten::unflatten")) {
-    const auto at = from_end(node->input(1), in);
-    const auto parts = static_cast<int64_t>(int_list(node->input(2), owners_, self_).size());
-    if (!at || parts == 0) return {};
-    if (axis > *at) return Axis::known(axis);
-    if (axis > *at - parts) return Axis::known(*at);
-    return Axis::known(axis + parts - 1);
-  }
+  if (is(node, "aten::flatten")) return before_flatten(out, in, axis);
+  if (is(node, "aten::unflatten")) return before_unflatten(out, in, axis);
   // Mixing over one axis keeps the others.
   if (is_any(node, {"aten::linear", "aten::matmul"})) return axis == -1 ? Axis() : Axis::known(axis);
-  if (is_any(node, kConvolutions)) {
+  if (has(node, Convolves)) {
     const auto all = rank(out);
     return !all || axis == 1 - *all ? Axis() : Axis::known(axis);
   }

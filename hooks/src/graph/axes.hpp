@@ -38,6 +38,12 @@ class GraphAxes {
 
  private:
   [[nodiscard]] Axis before_reshape(torch::jit::Value* out, torch::jit::Value* in, int64_t axis, Reshape reshape) const;
+  [[nodiscard]] Axis before_transpose(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
+  [[nodiscard]] Axis before_permute(torch::jit::Value* out, int64_t axis) const;
+  [[nodiscard]] Axis before_movedim(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
+  [[nodiscard]] Axis before_reduction(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
+  [[nodiscard]] Axis before_flatten(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
+  [[nodiscard]] Axis before_unflatten(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
   [[nodiscard]] bool from_convolution(torch::jit::Value* value) const;
   void infer_backwards(torch::jit::Block* block);
   [[nodiscard]] std::optional<int64_t> find_rank(torch::jit::Value* value) const;

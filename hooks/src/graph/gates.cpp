@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/gates.hpp"
+#include "graph/op_traits.hpp"
 
 #include <cmath>
 #include <deque>
@@ -34,11 +35,7 @@ std::vector<Value*> carried_to(Value* value) {
 }
 
 Value* without_shaping(Value* value) {
-  static const Kinds kShapes = {"aten::view",    "aten::reshape",    "aten::unsqueeze",
-                                "aten::squeeze", "aten::expand",     "aten::to",
-                                "aten::type_as", "aten::contiguous", "aten::_autocast_to_reduced_precision",
-                                "aten::detach",  "aten::expand_as",  "aten::_autocast_to_full_precision"};
-  while (is_any(value->node(), kShapes)) value = value->node()->input(0);
+  while (has(value->node(), Shapes)) value = value->node()->input(0);
   return value;
 }
 
@@ -65,30 +62,6 @@ std::optional<Gate> gate(Value* factor, const Owners& owners, const torch::jit::
 }  // namespace
 
 std::optional<Gate> gate_of(Value* value, const Owners& owners, const torch::jit::Module& self) {
-  static const Kinds kPasses = {"aten::matmul",
-                                "aten::bmm",
-                                "aten::einsum",
-                                "aten::linear",
-                                "aten::addmm",
-                                "aten::transpose",
-                                "aten::permute",
-                                "aten::movedim",
-                                "aten::view",
-                                "aten::reshape",
-                                "aten::flatten",
-                                "aten::unflatten",
-                                "aten::unsqueeze",
-                                "aten::squeeze",
-                                "aten::contiguous",
-                                "aten::clone",
-                                "aten::detach",
-                                "aten::to",
-                                "aten::type_as",
-                                "aten::dropout",
-                                "aten::dropout_",
-                                "aten::_autocast_to_reduced_precision",
-                                "aten::_autocast_to_full_precision",
-                                "prim::unchecked_cast"};
   std::deque<Value*> queue{value};
   std::unordered_set<Value*> seen{value};
   const auto follow = [&](Value* next) {
@@ -102,7 +75,7 @@ std::optional<Gate> gate_of(Value* value, const Owners& owners, const torch::jit
       Node* const user = use.user;
       if (is_any(user, {"aten::mul", "aten::mul_"})) {
         if (auto found = gate(user->input(1 - use.offset), owners, self)) return found;
-      } else if (is_any(user, kPasses)) {
+      } else if (has(user, PassesGate)) {
         for (Value* next : user->outputs()) follow(next);
       }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/heads_of.hpp"
+#include "graph/op_traits.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -36,52 +37,6 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
     value = node->input(0);
   }
   return 0;
-}
-
-/// What hands a projection on, in another shape or scaled.
-const Kinds& keeps_heads() {
-  static const Kinds kinds = {"aten::dropout",
-                              "aten::to",
-                              "aten::type_as",
-                              "aten::float",
-                              "aten::mul",
-                              "aten::div",
-                              "aten::add",
-                              "aten::sub",
-                              "aten::neg",
-                              "aten::contiguous",
-                              "aten::clone",
-                              "aten::detach",
-                              "aten::select",
-                              "aten::slice",
-                              "aten::squeeze",
-                              "aten::unsqueeze",
-                              "aten::transpose",
-                              "aten::permute",
-                              "aten::movedim",
-                              "aten::expand",
-                              "aten::view",
-                              "aten::reshape",
-                              "aten::flatten",
-                              "aten::unflatten",
-                              "aten::cat",
-                              "aten::unbind",
-                              "aten::chunk",
-                              "aten::split",
-                              "aten::rms_norm",
-                              "aten::layer_norm",
-                              "aten::div_",
-                              "aten::mul_",
-                              "aten::_autocast_to_reduced_precision",
-                              "aten::_autocast_to_full_precision",
-                              "prim::ListConstruct",
-                              "prim::ListUnpack",
-                              "prim::unchecked_cast",
-                              "aten::repeat_interleave",
-                              "aten::split_with_sizes",
-                              "aten::pow",
-                              "aten::masked_fill"};
-  return kinds;
 }
 
 /// Where a reshape tells; none where it does not.
@@ -126,8 +81,8 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
     if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
     if (const auto heads = heads_by_reshape(node, before_repetition, swapped, owners, self)) return *heads;
     if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;
-    const auto next = is_any(node, keeps_heads()) || node->kind() == torch::jit::prim::If ? sources(value, owners)
-                                                                                          : std::vector<Value*>();
+    const auto next =
+        has(node, KeepsHeads) || node->kind() == torch::jit::prim::If ? sources(value, owners) : std::vector<Value*>();
     if (next.empty()) return 0;
     // Of a cache and what is new, the new part was projected here.
     value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/loops.hpp"
+#include "graph/op_traits.hpp"
 
 #include <deque>
 
@@ -9,37 +10,6 @@ namespace {
 using torch::jit::Node;
 using torch::jit::Use;
 using torch::jit::Value;
-
-/// What keeps a row of the batch the same row.
-const Kinds& kept() {
-  static const Kinds kinds = {"aten::cat",
-                              "aten::stack",
-                              "prim::ListConstruct",
-                              "prim::ListUnpack",
-                              "prim::TupleConstruct",
-                              "prim::TupleUnpack",
-                              "prim::TupleIndex",
-                              "aten::__getitem__",
-                              "aten::unbind",
-                              "aten::chunk",
-                              "aten::split",
-                              "aten::select",
-                              "aten::slice",
-                              "aten::view",
-                              "aten::reshape",
-                              "aten::contiguous",
-                              "aten::clone",
-                              "aten::to",
-                              "aten::detach",
-                              "aten::unsqueeze",
-                              "aten::squeeze",
-                              "aten::transpose",
-                              "aten::permute",
-                              "prim::unchecked_cast",
-                              "prim::If",
-                              "prim::Loop"};
-  return kinds;
-}
 
 bool is_mask(const Value* index) {
   return is_any(index->node(), {"aten::eq", "aten::ne", "aten::gt", "aten::lt", "aten::ge", "aten::le",
@@ -73,7 +43,7 @@ bool comes_from_turn_before(Value* value, Node* loop, const Owners& owners) {
       if (current->offset() > 0) return true;
       continue;
     }
-    if (current->node()->kind() != torch::jit::prim::Param && !is_any(current->node(), kept())) continue;
+    if (current->node()->kind() != torch::jit::prim::Param && !has(current->node(), KeepsRows)) continue;
     for (Value* next : sources(current, owners)) {
       if (seen.insert(next).second) queue.push_back(next);
     }
@@ -102,7 +72,7 @@ bool goes_to_next_turn(Value* value, Node* loop) {
         follow(user->input(0));  // the list that is appended to
       } else if (is(user, "aten::_set_item")) {
         follow(user->input(0));
-      } else if (is_any(user, kept()) && user->blocks().empty()) {
+      } else if (has(user, KeepsRows) && user->blocks().empty()) {
         for (Value* next : user->outputs()) follow(next);
       }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/products.hpp"
+#include "graph/op_traits.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -10,65 +11,6 @@ namespace gaze {
 
 using torch::jit::Node;
 using torch::jit::Value;
-
-const Kinds kMatrixProducts = {"aten::matmul", "aten::bmm", "aten::baddbmm", "aten::mm"};
-const Kinds kDropouts = {"aten::dropout", "aten::dropout_", "aten::feature_dropout", "aten::alpha_dropout",
-                         "aten::bernoulli"};
-const Kinds kReshapes = {"aten::view",
-                         "aten::reshape",
-                         "aten::_unsafe_view",
-                         "aten::contiguous",
-                         "aten::unsqueeze",
-                         "aten::squeeze",
-                         "aten::expand",
-                         "aten::expand_as",
-                         "aten::transpose",
-                         "aten::permute",
-                         "aten::swapaxes",
-                         "aten::t",
-                         "aten::mT",
-                         "aten::movedim",
-                         "aten::flatten",
-                         "aten::unflatten",
-                         "aten::clone",
-                         "aten::detach",
-                         "aten::to",
-                         "aten::type_as",
-                         "aten::float",
-                         "aten::half",
-                         "aten::double",
-                         "aten::alias",
-                         "prim::unchecked_cast",
-                         "gaze::tap",
-                         "aten::_autocast_to_reduced_precision",
-                         "aten::_autocast_to_full_precision"};
-const Kinds kChanges = {"aten::masked_fill",
-                        "aten::masked_fill_",
-                        "aten::where",
-                        "aten::mul",
-                        "aten::mul_",
-                        "aten::div",
-                        "aten::div_",
-                        "aten::add",
-                        "aten::add_",
-                        "aten::sub",
-                        "aten::sub_",
-                        "aten::nan_to_num",
-                        "aten::slice",
-                        "aten::narrow",
-                        "aten::clamp",
-                        "aten::clamp_",
-                        "aten::clamp_min",
-                        "aten::clamp_max",
-                        "aten::maximum",
-                        "aten::exp",
-                        "aten::nan_to_num_",
-                        "aten::pow",
-                        "aten::constant_pad_nd",
-                        "aten::pad",
-                        "aten::masked_scatter"};
-
-const Kinds kMixes = {"aten::linear", "aten::_convolution", "aten::conv2d"};
 
 std::optional<Letters> letters_of(const Node* node) {
   const auto equation = torch::jit::toIValue(node->input(0));
@@ -101,7 +43,7 @@ std::optional<Product> product_of(Node* node, Value* operand) {
   Product product;
   product.node = node;
   product.weights = operand;
-  if (is_any(node, kMatrixProducts)) {
+  if (has(node, Multiplies)) {
     const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
     if (node->input(first) == operand) {
       product.values = node->input(first + 1);
@@ -194,7 +136,7 @@ std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Ki
         if (!summed) continue;
         product.key_axis = summed.at;
         arrive(product);
-      } else if (is_any(user, kReshapes) || is_any(user, kChanges) || is_any(user, kMixes) || is_any(user, kDropouts) ||
+      } else if (has(user, Reshapes) || has(user, Changes) || has(user, Mixes) || has(user, Drops) ||
                  is_any(user, also)) {
         if (is(user, "aten::where") && use.offset == 0) continue;
         if (is_any(user, {"aten::linear", "aten::conv2d", "aten::_convolution", "aten::masked_fill",

@@ -11,15 +11,6 @@
 
 namespace gaze {
 
-extern const Kinds kMatrixProducts;
-/// What lies between a softmax and the product with the values and changes no number ...
-extern const Kinds kReshapes;
-/// ... or changes them,
-extern const Kinds kChanges;
-/// mixes heads, where keys stay apart,
-extern const Kinds kMixes;
-extern const Kinds kDropouts;
-
 /// One product, seen from one of its operands.
 struct Product {
   torch::jit::Node* node = nullptr;
@@ -58,7 +49,7 @@ struct Path {
   Product product;
 };
 
-/// @param also  kinds that may be passed beside those above
+/// @param also  operators that may be passed beside those that reshape, change, mix or drop
 std::vector<Path> paths_to_products(torch::jit::Value* root, const GraphAxes& axes, const Kinds& also = {});
 
 }  // namespace gaze

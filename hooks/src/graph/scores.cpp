@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "graph/op_traits.hpp"
 #include "graph/products.hpp"
 
 namespace gaze {
@@ -62,7 +63,7 @@ class ScoreSearch {
       sum_of_queries_and_keys(at);
       return scores_.found;
     }
-    if (is_any(node, kMatrixProducts)) {
+    if (has(node, Multiplies)) {
       matrix_product(at);
     } else if (is(node, "aten::linear")) {
       project(at, node->input(0));
@@ -158,7 +159,7 @@ class ScoreSearch {
     if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::embedding", "aten::layer_norm"})) return;
     const bool boundary = is_any(node, {"prim::Param", "prim::If", "prim::Loop"});
     const bool reshapes =
-        is_any(node, kReshapes) || boundary || (is_any(node, {"aten::mul", "aten::div"}) && !is_tensor(node->input(1)));
+        has(node, Reshapes) || boundary || (is_any(node, {"aten::mul", "aten::div"}) && !is_tensor(node->input(1)));
     const Between between = at.between == Between::Mixing && !reshapes ? Between::Network : at.between;
     for (Value* next : sources(at.value, owners_)) {
       if (next == at.value) continue;

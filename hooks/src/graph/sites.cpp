@@ -20,6 +20,7 @@
 #include "graph/heads_of.hpp"
 #include "graph/loops.hpp"
 #include "graph/names.hpp"
+#include "graph/op_traits.hpp"
 #include "graph/torch_compat.hpp"
 #include "graph/walk.hpp"
 
@@ -84,9 +85,6 @@ std::optional<Projection> projection(Value* value, const Owners& owners) {
 
 /// Names of the tensor arguments of the method that a value depends on; sizes and types do not count.
 std::vector<std::string> arguments_behind(Value* value, const Owners& owners, const torch::jit::Graph& graph) {
-  static const Kinds kShapes = {"aten::size",  "aten::len",       "aten::dim",       "aten::zeros_like",
-                                "aten::zeros", "aten::ones_like", "aten::full_like", "aten::arange",
-                                "prim::dtype", "prim::device",    "aten::new_zeros", "aten::empty_like"};
   std::set<size_t> found;
   std::vector<Value*> stack{value};
   std::unordered_set<Value*> seen{value};
@@ -98,7 +96,7 @@ std::vector<std::string> arguments_behind(Value* value, const Owners& owners, co
       if (current->offset() > 0 && current->type()->kind() != c10::TypeKind::IntType) found.insert(current->offset());
       continue;
     }
-    if (is_any(node, kShapes)) continue;
+    if (has(node, TellsShape)) continue;
     for (Value* next : sources(current, owners)) {
       if (seen.insert(next).second) stack.push_back(next);
     }

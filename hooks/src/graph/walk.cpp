@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/walk.hpp"
+#include "graph/op_traits.hpp"
 
 #include <algorithm>
 
@@ -85,16 +86,7 @@ std::optional<std::string> attribute_path(Value* value, const Owners& owners) {
 }
 
 bool is_parameter(Value* value, const Owners& owners) {
-  static const Kinds kReshapes = {"aten::t",         "aten::transpose",    "aten::permute",
-                                  "aten::to",        "aten::type_as",      "aten::_autocast_to_reduced_precision",
-                                  "aten::slice",     "aten::select",       "aten::_autocast_to_full_precision",
-                                  "aten::unsqueeze", "aten::squeeze",      "prim::unchecked_cast",
-                                  "aten::view",      "aten::reshape",      "aten::contiguous",
-                                  "aten::expand",    "aten::expand_as",    "aten::repeat",
-                                  "aten::mul",       "aten::detach",       "aten::numpy_T",
-                                  "aten::flatten",   "aten::unflatten",    "aten::float",
-                                  "aten::index",     "aten::index_select", "aten::upsample_linear1d"};
-  while (is_any(value->node(), kReshapes) && !value->node()->inputs().empty()) {
+  while (has(value->node(), KeepsParameter) && !value->node()->inputs().empty()) {
     // A norm's weight stands in front of what it scales.
     if (is(value->node(), "aten::mul") && is_tensor(value->node()->input(1))) return false;
     value = value->node()->input(0);

@@ -12,7 +12,8 @@ namespace gaze {
 namespace {
 
 /// The slot of thread-local information that follows prim::fork; meant "for inference usage".
-constexpr auto kSlot = c10::DebugInfoKind::INFERENCE_CONTEXT;
+/// A reference, for LibTorch 2.15 made a class of the enumeration.
+const c10::DebugInfoKind& kSlot = c10::DebugInfoKind::INFERENCE_CONTEXT;
 
 /// What one thread had open when it was made, oldest first. Never changed: forks that run later see what was open when
 /// they were forked, and what was closed since is marked so.
