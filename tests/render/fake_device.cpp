@@ -57,13 +57,14 @@ struct Block {
 
 // A host's threads and Gaze's worker meet here.
 std::recursive_mutex mutex;
-std::map<c10::StreamId, std::deque<Work>> streams;
+// What is still queued, or spoilt and not given back yet, when a program ends is no leak: these two live for ever.
+auto& streams = *new std::map<c10::StreamId, std::deque<Work>>;
 c10::StreamId last_stream = 0;
 c10::StreamId slowest = 0;
 thread_local c10::DeviceIndex current_device = 0;
 thread_local c10::StreamId current_streams[kDevices] = {};
 std::set<const void*> pinned;
-std::vector<void*> freed;
+auto& freed = *new std::vector<void*>;
 
 void enqueue(c10::StreamId stream, Job job, bool counts = true) {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
