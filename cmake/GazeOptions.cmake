@@ -31,6 +31,12 @@ function(gaze_warnings target)
                                            $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${GAZE_WERROR}>>:--Werror=all-warnings>)
 endfunction()
 
+# Sources of a target are compiled some at a time: LibTorch's headers cost more than the code behind them. Names of unnamed namespaces are
+# therefore unique within a target; a file for which that cannot be has SKIP_UNITY_BUILD_INCLUSION.
+function(gaze_unite target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+endfunction()
+
 # gaze_library(<room> DIRECTORY <dir> SOURCES ... PUBLIC ... PRIVATE ...): shared library gaze_<room>, alias gaze::<room>, headers as a file set.
 function(gaze_library room)
   cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
@@ -44,7 +50,8 @@ function(gaze_library room)
   target_compile_features(${target} PUBLIC cxx_std_20)
   # A host may dlclose a plugin that links us while a worker thread lives.
   target_link_options(${target} PRIVATE LINKER:-z,nodelete)
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${room} INSTALL_RPATH "${GAZE_LIBRARY_RPATH}")
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${room} INSTALL_RPATH "${GAZE_LIBRARY_RPATH}" DEFINE_SYMBOL "")
+  gaze_unite(${target})
   gaze_warnings(${target})
 endfunction()
 
@@ -57,7 +64,8 @@ function(gaze_part name)
   target_include_directories(${target} PRIVATE src)
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES})
   target_link_options(${target} PRIVATE LINKER:-z,nodelete)
-  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${GAZE_LIBRARY_RPATH}")
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${GAZE_LIBRARY_RPATH}" DEFINE_SYMBOL "")
+  gaze_unite(${target})
   gaze_warnings(${target})
   add_dependencies(gaze_parts ${target})
   install(TARGETS ${target} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")

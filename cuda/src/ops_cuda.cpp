@@ -155,7 +155,7 @@ void draw_spectrogram_cuda(const at::Tensor& mel_mt, double first_frame, double 
 
 void register_cuda_ops() {
   // Leaked: the host's threads may outlive static objects.
-  auto* m = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CUDA, __FILE__, __LINE__);
+  static auto* const m = new torch::Library(torch::Library::IMPL, "gaze", c10::DispatchKey::CUDA, __FILE__, __LINE__);
   m->impl("reduce_", reduce_cuda);
   m->impl("attend", attend_cuda);
   m->impl("attend_reduce_", attend_reduce_cuda);

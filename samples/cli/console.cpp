@@ -47,6 +47,12 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
 Progress::Progress(std::string what, int64_t total)
     : what_(std::move(what)),
       total_(total),

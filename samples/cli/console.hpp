@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gaze::cli {
 
@@ -18,6 +19,9 @@ class Refusal : public std::runtime_error {
 
 /// `text` with control characters and broken UTF-8 replaced, so that a file cannot steer the reader's terminal.
 std::string printable(std::string_view text);
+
+/// With a blank between two.
+std::string join(const std::vector<std::string>& words);
 
 /// One line on stderr that counts; only on a terminal, and only when the work is long.
 class Progress {

@@ -26,12 +26,6 @@ auto read_demo(const std::filesystem::path& path, const std::string& expected, R
   }
 }
 
-inline std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 /// The output folder as it is printed.
 inline std::string whole_path(const std::string& out_dir) {
   std::error_code failed;

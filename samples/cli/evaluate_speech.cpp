@@ -121,7 +121,7 @@ double quantile(std::vector<double> values, double share) {
   return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
 }
 
-struct Figures {
+struct SpeechFigures {
   int64_t recordings = 0, said = 0, wrong = 0, compared = 0, inside = 0, inside_raw = 0;
   std::vector<double> start_ms, end_ms;
 };
@@ -151,7 +151,7 @@ int evaluate_speech(const EvaluateArguments& arguments) {
   Writer as_shipped(speech, device, defaults);
   Writer raw(speech, device, mean);
 
-  Figures figures;
+  SpeechFigures figures;
   Progress progress("recording", arguments.scenes);
   for (int64_t i = 0; i < arguments.scenes; ++i) {
     const scenes::Recording recording = composer.compose(arguments.seed + static_cast<uint64_t>(i));

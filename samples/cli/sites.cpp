@@ -88,12 +88,6 @@ void lay_out(const Node& node, size_t depth, std::vector<Line>& lines) {
   }
 }
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 /// "8" or, where groups of heads share keys, "8/2".
 std::string heads_of(const Site& site) {
   if (site.heads <= 0) return "?";

@@ -22,7 +22,7 @@
 namespace gaze::cli {
 namespace {
 
-constexpr int64_t kMaxNew = 30;
+constexpr int64_t kMostTokens = 30;
 constexpr int64_t kBegin = 1;
 
 nlohmann::json read_list(const std::string& path) {
@@ -108,7 +108,7 @@ std::vector<double> parts_of(const at::Tensor& input_s, double window_seconds) {
 
 int64_t most_rows(const Speech& speech, double seconds) {
   // A part is three quarters of a window at least, and its end token has a row.
-  return static_cast<int64_t>(std::ceil(seconds / (speech.window_seconds * 3 / 4))) * (kMaxNew + 1);
+  return static_cast<int64_t>(std::ceil(seconds / (speech.window_seconds * 3 / 4))) * (kMostTokens + 1);
 }
 
 std::vector<std::string> answer(const Speech& speech, Model& model, const at::Tensor& input_s, at::Device device,
@@ -124,7 +124,7 @@ std::vector<std::string> answer(const Speech& speech, Model& model, const at::Te
     // What is cut off is heard in the next part; the window's rest is filled up with zeros.
     if (starts.size() > 1) request.window(starts[part], static_cast<double>(end - first) / scenes::kSampleRateHz);
     const at::Tensor input_bs = input_s.narrow(0, first, std::min(window, end - first)).unsqueeze(0).to(device);
-    const at::Tensor ids_bt = model.generate(input_bs, row_of({kBegin}).to(device), kMaxNew);
+    const at::Tensor ids_bt = model.generate(input_bs, row_of({kBegin}).to(device), kMostTokens);
     for (std::string& text : texts_of(ids_bt[0], speech.profile)) labels.push_back(std::move(text));
     // The end token's row lies between the words of two parts.
     rows += static_cast<size_t>(ids_bt.size(1));

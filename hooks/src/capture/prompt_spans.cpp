@@ -9,7 +9,7 @@
 namespace gaze {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) {
+[[noreturn]] void refuse_ids(const std::string& text) {
   throw Error("geometry.spans: " + text + ", or give the request's geometry its spans (gaze::spans_of).",
               DropReason::GridMismatch);
 }
@@ -45,18 +45,18 @@ void PromptSpans::read(const at::Tensor& ids, int64_t placeholder) {
 }
 
 const std::vector<KeySpan>& PromptSpans::of(int64_t row, int64_t pictures) const {
-  if (!unread_.empty()) refuse(unread_);
+  if (!unread_.empty()) refuse_ids(unread_);
   if (row >= static_cast<int64_t>(spans_.size())) {
-    refuse("expected token ids of every batch row, got " + std::to_string(spans_.size()) +
-           " rows. Correct spans.argument");
+    refuse_ids("expected token ids of every batch row, got " + std::to_string(spans_.size()) +
+               " rows. Correct spans.argument");
   }
   const std::vector<KeySpan>& found = spans_[static_cast<size_t>(row)];
   const auto count = static_cast<int64_t>(found.size());
   if (pictures > 0 ? count == pictures : count > 0) return found;
-  refuse("expected " + (pictures > 0 ? std::to_string(pictures) : "at least 1") + " run" +
-         (pictures == 1 || pictures == 0 ? "" : "s") + " of the placeholder " + std::to_string(placeholder_) +
-         " among the prompt's " + std::to_string(tokens_) + " token ids, one for each picture, got " +
-         std::to_string(count) + ". Correct spans.placeholder or pictures");
+  refuse_ids("expected " + (pictures > 0 ? std::to_string(pictures) : "at least 1") + " run" +
+             (pictures == 1 || pictures == 0 ? "" : "s") + " of the placeholder " + std::to_string(placeholder_) +
+             " among the prompt's " + std::to_string(tokens_) + " token ids, one for each picture, got " +
+             std::to_string(count) + ". Correct spans.placeholder or pictures");
 }
 
 }  // namespace gaze

@@ -7,16 +7,16 @@
 namespace gaze {
 namespace {
 
-constexpr double kAgreement = 0.9;     // of the keys
-constexpr double kOffPlace = 0.45;     // keys: two that lie in one place are further off than that
-constexpr double kOffStrips = 2;       // where keys are narrower than strips: what is loud nearby draws them so far
-constexpr double kNearWhole = 0.001;   // of a key's steps: a sound of a thousand keys is off by one
-constexpr double kMostNear = 0.25;     // steps: that is at most so much
-constexpr double kNearStride = 0.01;   // of a key's steps
-constexpr double kCovered = 0.7;       // of the sound, by the keys together
-constexpr int64_t kFewestKeys = 6;     // fewer agree by chance
-constexpr size_t kMostTried = 256;     // lines through keys of one distance
-constexpr size_t kShortestTried = 32;  // of the placed keys: part that two on a line are apart
+constexpr double kTimeAgreement = 0.9;  // of the keys
+constexpr double kOffPlace = 0.45;      // keys: two that lie in one place are further off than that
+constexpr double kOffStrips = 2;        // where keys are narrower than strips: what is loud nearby draws them so far
+constexpr double kNearWhole = 0.001;    // of a key's steps: a sound of a thousand keys is off by one
+constexpr double kMostNear = 0.25;      // steps: that is at most so much
+constexpr double kNearStride = 0.01;    // of a key's steps
+constexpr double kCovered = 0.7;        // of the sound, by the keys together
+constexpr int64_t kFewestKeys = 6;      // fewer agree by chance
+constexpr size_t kMostTried = 256;      // lines through keys of one distance
+constexpr size_t kShortestTried = 32;   // of the placed keys: part that two on a line are apart
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -141,7 +141,7 @@ std::optional<KeyTimeline> settled(KeyTimeline line, const std::vector<ProbedKey
     while (placed.goes_on(last + 1, line.stride.steps, line.centre_of_0)) ++last;
     line.keys = last + 1 - line.first_key;
   }
-  if (static_cast<double>(count) < kAgreement * static_cast<double>(placed.between(on.front(), on.back())) ||
+  if (static_cast<double>(count) < kTimeAgreement * static_cast<double>(placed.between(on.front(), on.back())) ||
       2 * count < line.keys)
     return std::nullopt;
   const auto local = std::count_if(on.begin(), on.end(), [&](int64_t key) {

@@ -6,7 +6,7 @@
 namespace gaze {
 namespace {
 
-constexpr double kAgreement = 0.9;  // of the placed keys
+constexpr double kWindowAgreement = 0.9;  // of the placed keys
 
 struct Cell {
   int64_t row = 0, col = 0;
@@ -65,7 +65,7 @@ std::optional<KeyWindows> find_windows(const std::vector<ProbedKey>& keys_gk, in
         for (int64_t across = 0; across < cols; ++across) {
           const int64_t agreed = right({down, across}, by_rows);
           // What says less must explain more.
-          if (static_cast<double>(agreed) < kAgreement * static_cast<double>(placed) || agreed <= most) continue;
+          if (static_cast<double>(agreed) < kWindowAgreement * static_cast<double>(placed) || agreed <= most) continue;
           if (!by_rows && found.by_rows && most > 0) continue;
           most = agreed;
           found.window = {rows, cols};

@@ -16,7 +16,7 @@
 namespace gaze {
 namespace {
 
-constexpr double kAgreement = 0.9;  // of the placed keys
+constexpr double kProfileAgreement = 0.9;  // of the placed keys
 
 /// Of the placed keys of a sound's geometry that it places within the sound: the share that lies within
 /// reach of its place.
@@ -112,7 +112,7 @@ Profile proposed_profile(const ProbeResult& result) {
     if (!candidate || site.keys.size() != best->keys.size()) continue;
     const Geometry& geometry = site.geometry ? *site.geometry : wanted;
     if (geometry.first_cell() == wanted.first_cell() && geometry.span() == wanted.span() &&
-        agreement_of(site, wanted, result) >= kAgreement)
+        agreement_of(site, wanted, result) >= kProfileAgreement)
       agree.push_back(site.site.name);
   }
   if (result.medium == ProbeMedium::Picture)
@@ -171,7 +171,7 @@ std::string difference(ProbedSite site, Geometry geometry, std::optional<int64_t
   }
   for (ProbedKey& key : site.keys) key.placed = key.placed && (!part || key.part == *part);
   const double share = agreement_of(site, geometry, result);
-  if (share >= kAgreement) return "";
+  if (share >= kProfileAgreement) return "";
   return "expected " + describe(geometry, result) + (part ? " for picture " + std::to_string(*part) : "") +
          " with the keys in their places, got " + percent(share) + " there." + measured;
 }

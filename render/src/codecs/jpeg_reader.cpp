@@ -13,7 +13,7 @@ namespace gaze {
 namespace {
 
 // Handed through C code, which no exception may cross.
-struct Reader {
+struct JpegReader {
   jpeg_error_mgr errors;  // first: libjpeg knows its address
   jpeg_decompress_struct file;
   std::jmp_buf leave;
@@ -22,7 +22,7 @@ struct Reader {
 };
 
 [[noreturn]] void give_up(j_common_ptr file) {
-  auto* reader = reinterpret_cast<Reader*>(file->err);
+  auto* reader = reinterpret_cast<JpegReader*>(file->err);
   reader->out_of_memory = file->err->msg_code == JERR_OUT_OF_MEMORY;
   file->err->format_message(file, reader->text);
   std::longjmp(reader->leave, 1);
@@ -59,7 +59,7 @@ void inks_to_rgb(const uint8_t* cmyk_x, int64_t width, uint8_t* rgb_x) {
 }
 
 // Holds no object with a destructor, which longjmp would pass over.
-bool read(Reader& reader, const uint8_t* bytes, size_t size, int64_t height, int64_t width, uint8_t* rgb_hwc) {
+bool read(JpegReader& reader, const uint8_t* bytes, size_t size, int64_t height, int64_t width, uint8_t* rgb_hwc) {
   jpeg_decompress_struct& file = reader.file;
   if (setjmp(reader.leave) != 0) {
     jpeg_destroy_decompress(&reader.file);
@@ -93,7 +93,7 @@ bool read(Reader& reader, const uint8_t* bytes, size_t size, int64_t height, int
 }  // namespace
 
 std::string read_jpeg(std::string_view bytes, int64_t height, int64_t width, uint8_t* rgb_hwc) {
-  Reader reader{};
+  JpegReader reader{};
   reader.file.err = jpeg_std_error(&reader.errors);
   reader.errors.error_exit = give_up;
   reader.errors.emit_message = hear;

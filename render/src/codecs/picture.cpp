@@ -16,10 +16,10 @@
 namespace gaze {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{512} << 20;
+constexpr size_t kMaxPictureBytes = size_t{512} << 20;
 constexpr double kRangeSlack = 1e-3;
 
-[[noreturn]] void refuse(const std::string& text) { throw Error("picture" + text, DropReason::DecodeFailed); }
+[[noreturn]] void refuse_picture(const std::string& text) { throw Error("picture" + text, DropReason::DecodeFailed); }
 
 std::string shape(const at::Tensor& tensor) {
   std::string text = "[";
@@ -37,18 +37,18 @@ bool is_channels(int64_t extent) { return extent == 1 || extent == 3; }
 
 at::Tensor to_hwc(const at::Tensor& tensor) {
   constexpr const char* kAllowed = ".tensor: expected [H, W, 3], [H, W, 1], [H, W], [3, H, W] or [1, H, W], got ";
-  if (tensor.numel() == 0) refuse(kAllowed + shape(tensor) + ", which has no pixels.");
+  if (tensor.numel() == 0) refuse_picture(kAllowed + shape(tensor) + ", which has no pixels.");
   if (tensor.dim() == 2) return tensor.unsqueeze(-1);
-  if (tensor.dim() != 3) refuse(kAllowed + shape(tensor) + ". Select one picture of the batch.");
+  if (tensor.dim() != 3) refuse_picture(kAllowed + shape(tensor) + ". Select one picture of the batch.");
   const bool first = is_channels(tensor.size(0));
   const bool last = is_channels(tensor.size(2));
   if (first && last) {
-    refuse(kAllowed + shape(tensor) +
-           ", which is ambiguous: channels may be first or last. Add a channel axis of 3 to a " +
-           "gray picture, or give a file.");
+    refuse_picture(kAllowed + shape(tensor) +
+                   ", which is ambiguous: channels may be first or last. Add a channel axis of 3 to a " +
+                   "gray picture, or give a file.");
   }
   if (!first && !last)
-    refuse(kAllowed + shape(tensor) + ", which has no axis of 1 or 3 channels. Drop the alpha channel.");
+    refuse_picture(kAllowed + shape(tensor) + ", which has no axis of 1 or 3 channels. Drop the alpha channel.");
   return first ? tensor.permute({1, 2, 0}) : tensor;
 }
 
@@ -57,9 +57,9 @@ at::Tensor undo_normalisation(const at::Tensor& hwc, const std::vector<float>& m
     return values.size() == 1 || static_cast<int64_t>(values.size()) == hwc.size(2);
   };
   if (!fits(mean) || !fits(std)) {
-    refuse(".mean and .std: expected 1 or " + std::to_string(hwc.size(2)) + " values each, got " +
-           std::to_string(mean.size()) + " and " + std::to_string(std.size()) +
-           ". Give what the model's input was made with.");
+    refuse_picture(".mean and .std: expected 1 or " + std::to_string(hwc.size(2)) + " values each, got " +
+                   std::to_string(mean.size()) + " and " + std::to_string(std.size()) +
+                   ". Give what the model's input was made with.");
   }
   // Per channel, with the factors as arguments: a tensor of them would have to be brought to the device.
   std::vector<at::Tensor> channels;
@@ -82,8 +82,8 @@ BasePicture decode_tensor(const Picture& picture) {
   const bool normalised = !picture.mean.empty() || !picture.std.empty();
   at::Tensor hwc = to_hwc(tensor.detach());
   if (hwc.size(0) > kMostPixels / hwc.size(1)) {
-    refuse(".tensor: expected at most " + std::to_string(kMostPixels) + " pixels, got " + std::to_string(hwc.size(1)) +
-           " x " + std::to_string(hwc.size(0)) + ". Scale the picture down.");
+    refuse_picture(".tensor: expected at most " + std::to_string(kMostPixels) + " pixels, got " +
+                   std::to_string(hwc.size(1)) + " x " + std::to_string(hwc.size(0)) + ". Scale the picture down.");
   }
   at::Tensor range;
   if (tensor.is_floating_point()) {
@@ -92,10 +92,10 @@ BasePicture decode_tensor(const Picture& picture) {
     range = range_of(hwc);
     hwc = (hwc * 255).round().clamp(0, 255).to(at::kByte);
   } else if (tensor.scalar_type() != at::kByte) {
-    refuse(".tensor: expected uint8 or a floating type, got " + std::string(c10::toString(tensor.scalar_type())) +
-           ". Convert it with to(torch::kByte).");
+    refuse_picture(".tensor: expected uint8 or a floating type, got " +
+                   std::string(c10::toString(tensor.scalar_type())) + ". Convert it with to(torch::kByte).");
   } else if (normalised) {
-    refuse(".tensor: expected a floating type where mean and std are set, got Byte. Leave them empty.");
+    refuse_picture(".tensor: expected a floating type where mean and std are set, got Byte. Leave them empty.");
   }
   return {hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous(), range};
 }
@@ -104,10 +104,10 @@ BasePicture decode_any(const Picture& picture) {
   if (picture.tensor.defined()) return decode_tensor(picture);
   if (!picture.encoded.empty()) return {decode_image(picture.encoded, picture.apply_exif, "picture"), {}};
   if (!picture.path.empty()) {
-    const std::string bytes = files::read(picture.path, "picture", kMaxFileBytes);
+    const std::string bytes = files::read(picture.path, "picture", kMaxPictureBytes);
     return {decode_image(bytes, picture.apply_exif, "picture '" + picture.path + "'"), {}};
   }
-  refuse(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
+  refuse_picture(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
 }
 
 }  // namespace
@@ -122,9 +122,9 @@ Picture Picture::from_pixels(const uint8_t* pixels, int64_t height, int64_t widt
                              ChannelOrder order) {
   const bool known = channels == 1 || channels == 3 || channels == 4;
   if (pixels == nullptr || height < 1 || width < 1 || !known || step_bytes / channels < width) {
-    refuse(": expected rows of pixels of 1, 3 or 4 bytes, got " + std::to_string(height) + " rows of " +
-           std::to_string(width) + " pixels of " + std::to_string(channels) + " bytes, " + std::to_string(step_bytes) +
-           " bytes apart. Give a tensor instead.");
+    refuse_picture(": expected rows of pixels of 1, 3 or 4 bytes, got " + std::to_string(height) + " rows of " +
+                   std::to_string(width) + " pixels of " + std::to_string(channels) + " bytes, " +
+                   std::to_string(step_bytes) + " bytes apart. Give a tensor instead.");
   }
   at::Tensor rgb_hwc = at::empty({height, width, 3}, at::kByte);
   auto* rgb_x = rgb_hwc.mutable_data_ptr<uint8_t>();
@@ -158,9 +158,9 @@ BasePicture decode_unchecked(const Picture& picture) {
                     (picture.expected_height <= 0 || rgb_hwc.size(0) == picture.expected_height);
   if (!fits) {
     const auto side = [](int64_t extent) { return extent > 0 ? std::to_string(extent) : std::string("any"); };
-    refuse(": expected " + side(picture.expected_width) + " x " + side(picture.expected_height) + " pixels, got " +
-           std::to_string(rgb_hwc.size(1)) + " x " + std::to_string(rgb_hwc.size(0)) +
-           ". Give the picture the model saw, or correct the expected size.");
+    refuse_picture(": expected " + side(picture.expected_width) + " x " + side(picture.expected_height) +
+                   " pixels, got " + std::to_string(rgb_hwc.size(1)) + " x " + std::to_string(rgb_hwc.size(0)) +
+                   ". Give the picture the model saw, or correct the expected size.");
   }
   return base;
 }
@@ -168,11 +168,11 @@ BasePicture decode_unchecked(const Picture& picture) {
 void check_range(const double* range) {
   const auto [finite, least, greatest] = std::array<double, kRangeFigures>{range[0], range[1], range[2]};
   if (finite == 0) {
-    refuse(".tensor: expected finite values, got NaN or infinity. Give the picture before it went wrong.");
+    refuse_picture(".tensor: expected finite values, got NaN or infinity. Give the picture before it went wrong.");
   }
   if (least < -kRangeSlack || greatest > 1 + kRangeSlack) {
-    refuse(".tensor: expected floating values in 0..1, got " + number(least) + ".." + number(greatest) +
-           ". Divide by 255, or set mean and std when this is a model's input.");
+    refuse_picture(".tensor: expected floating values in 0..1, got " + number(least) + ".." + number(greatest) +
+                   ". Divide by 255, or set mean and std when this is a model's input.");
   }
 }
 

@@ -13,7 +13,7 @@ namespace gaze {
 namespace {
 
 // Handed through C code, which no exception may cross.
-struct Reader {
+struct PngReader {
   std::string_view rest;
   png_structp file = nullptr;
   png_infop info = nullptr;
@@ -23,7 +23,7 @@ struct Reader {
 };
 
 [[noreturn]] void give_up(png_structp file, png_const_charp text) {
-  auto* reader = static_cast<Reader*>(png_get_error_ptr(file));
+  auto* reader = static_cast<PngReader*>(png_get_error_ptr(file));
   std::snprintf(reader->text, sizeof reader->text, "%s", text);
   std::longjmp(reader->leave, 1);
 }
@@ -32,21 +32,21 @@ void say_nothing(png_structp /*file*/, png_const_charp /*text*/) {}
 
 png_voidp allocate(png_structp file, png_alloc_size_t bytes) {
   void* memory = std::malloc(bytes);
-  if (memory == nullptr) static_cast<Reader*>(png_get_mem_ptr(file))->out_of_memory = true;
+  if (memory == nullptr) static_cast<PngReader*>(png_get_mem_ptr(file))->out_of_memory = true;
   return memory;
 }
 
 void release(png_structp /*file*/, png_voidp memory) { std::free(memory); }
 
 void take(png_structp file, png_bytep to, size_t count) {
-  auto* reader = static_cast<Reader*>(png_get_io_ptr(file));
+  auto* reader = static_cast<PngReader*>(png_get_io_ptr(file));
   if (count > reader->rest.size()) png_error(file, "too few bytes");
   std::memcpy(to, reader->rest.data(), count);
   reader->rest.remove_prefix(count);
 }
 
 // Holds no object with a destructor, which longjmp would pass over.
-bool read(Reader& reader, int64_t height, int64_t width, uint8_t* rgb_hwc) {
+bool read(PngReader& reader, int64_t height, int64_t width, uint8_t* rgb_hwc) {
   if (setjmp(reader.leave) != 0) return false;
   reader.file =
       png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, give_up, say_nothing, &reader, allocate, release);
@@ -87,7 +87,7 @@ bool read(Reader& reader, int64_t height, int64_t width, uint8_t* rgb_hwc) {
 }  // namespace
 
 std::string read_png(std::string_view bytes, int64_t height, int64_t width, uint8_t* rgb_hwc) {
-  Reader reader{};
+  PngReader reader{};
   reader.rest = bytes;
   const bool whole = read(reader, height, width, rgb_hwc);
   png_destroy_read_struct(&reader.file, &reader.info, nullptr);

@@ -70,7 +70,7 @@ int64_t row_ends(const Geometry& geometry) {
   return geometry.row_end * (geometry.rows - (geometry.last_row_end ? 0 : 1));
 }
 
-int64_t grid_keys(const Geometry& geometry) { return geometry.rows * geometry.cols + row_ends(geometry); }
+int64_t keys_of_grid(const Geometry& geometry) { return geometry.rows * geometry.cols + row_ends(geometry); }
 
 std::string describe_specials(const std::string& cells, int64_t leading, int64_t trailing) {
   return (leading > 0 ? std::to_string(leading) + " leading + " : "") + cells + plus(trailing, "trailing");
@@ -214,7 +214,7 @@ bool needs_picture_size(const Geometry& geometry) {
 }  // namespace
 
 int64_t Geometry::span() const noexcept {
-  int64_t keys = grid_keys(*this);
+  int64_t keys = keys_of_grid(*this);
   if (tiles) keys = tiles->rows * (tiles->cols * (tiles->leading + keys + tiles->trailing) + tiles->row_end);
   if (video) keys = video->key_frames() * (video->leading + keys + video->trailing);
   if (thumbnail) keys += thumbnail->leading + thumbnail->rows * thumbnail->cols + thumbnail->trailing;

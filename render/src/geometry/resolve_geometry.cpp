@@ -8,7 +8,7 @@
 namespace gaze {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) { throw Error("geometry" + text, DropReason::GridMismatch); }
+[[noreturn]] void refuse_sizes(const std::string& text) { throw Error("geometry" + text, DropReason::GridMismatch); }
 
 std::string size_text(int64_t width, int64_t height) { return std::to_string(width) + " x " + std::to_string(height); }
 
@@ -18,13 +18,13 @@ void choose_span(Geometry& geometry) {
     return std::to_string(number) + (number == 1 ? " picture" : " pictures");
   };
   if (geometry.pictures > 0 && geometry.pictures != std::max<int64_t>(count, 1)) {
-    refuse(".spans: expected one for each of the prompt's " + pictures(geometry.pictures) + ", got " +
-           std::to_string(count) + ". Say where the keys of every picture begin.");
+    refuse_sizes(".spans: expected one for each of the prompt's " + pictures(geometry.pictures) + ", got " +
+                 std::to_string(count) + ". Say where the keys of every picture begin.");
   }
   if (count == 0) {
     if (geometry.picture > 0) {
-      refuse(".picture: expected 0 without spans, got " + std::to_string(geometry.picture) +
-             ". Say in spans where the keys of every picture begin.");
+      refuse_sizes(".picture: expected 0 without spans, got " + std::to_string(geometry.picture) +
+                   ". Say in spans where the keys of every picture begin.");
     }
     return;
   }
@@ -32,15 +32,16 @@ void choose_span(Geometry& geometry) {
   for (size_t i = 0; i < geometry.spans.size(); ++i) {
     const KeySpan& span = geometry.spans[i];
     if (span.first_key < end || span.keys < 1) {
-      refuse(".spans[" + std::to_string(i) + "]: expected at least 1 key from key " + std::to_string(end) +
-             " on, got " + std::to_string(span.keys) + " from " + std::to_string(span.first_key) +
-             ". Give the spans in the prompt's order; they cannot overlap.");
+      refuse_sizes(".spans[" + std::to_string(i) + "]: expected at least 1 key from key " + std::to_string(end) +
+                   " on, got " + std::to_string(span.keys) + " from " + std::to_string(span.first_key) +
+                   ". Give the spans in the prompt's order; they cannot overlap.");
     }
     end = span.first_key + span.keys;
   }
   if (geometry.picture < -1 || geometry.picture >= count || (geometry.picture == -1 && count > 1)) {
-    refuse(".picture: expected which of " + pictures(count) + " the overlay is for, 0.." + std::to_string(count - 1) +
-           ", got " + std::to_string(geometry.picture) + ". Name one of them, and give the request that picture.");
+    refuse_sizes(".picture: expected which of " + pictures(count) + " the overlay is for, 0.." +
+                 std::to_string(count - 1) + ", got " + std::to_string(geometry.picture) +
+                 ". Name one of them, and give the request that picture.");
   }
   geometry.first_key = geometry.spans[static_cast<size_t>(std::max<int64_t>(geometry.picture, 0))].first_key;
 }
@@ -52,8 +53,8 @@ int64_t divide(const char* field, int64_t pixels, int64_t patch, int64_t merge, 
                      std::to_string(patch);
   if (merge != 1) text += " x merge " + std::to_string(merge);
   if (tiles != 1) text += " x " + std::to_string(tiles) + " tiles";
-  refuse(text + "), got " + std::to_string(pixels) +
-         ". Give the size of the model's input, which the picture was resized to.");
+  refuse_sizes(text + "), got " + std::to_string(pixels) +
+               ". Give the size of the model's input, which the picture was resized to.");
 }
 
 void compute_cells(Geometry& geometry, const PictureSizes& sizes) {
@@ -62,13 +63,14 @@ void compute_cells(Geometry& geometry, const PictureSizes& sizes) {
     geometry.input_height = sizes.input_height;
   }
   if (geometry.input_width < 1 || geometry.input_height < 1) {
-    refuse(".input_width: expected the size of the model's input, from which patch " + std::to_string(geometry.patch) +
-           " makes rows and cols, got none. Set input_width and input_height in the "
-           "request's geometry, or let image.argument of the profile name the input.");
+    refuse_sizes(".input_width: expected the size of the model's input, from which patch " +
+                 std::to_string(geometry.patch) +
+                 " makes rows and cols, got none. Set input_width and input_height in the "
+                 "request's geometry, or let image.argument of the profile name the input.");
   }
   if (geometry.merge < 1)
-    refuse(".merge: expected at least 1, got " + std::to_string(geometry.merge) +
-           ". Set it to 1 where patches were not merged.");
+    refuse_sizes(".merge: expected at least 1, got " + std::to_string(geometry.merge) +
+                 ". Set it to 1 where patches were not merged.");
   const Tiles tiles = geometry.tiles.value_or(Tiles());
   const int64_t rows = divide("input_height", geometry.input_height, geometry.patch, geometry.merge, tiles.rows);
   const int64_t cols = divide("input_width", geometry.input_width, geometry.patch, geometry.merge, tiles.cols);
@@ -76,11 +78,11 @@ void compute_cells(Geometry& geometry, const PictureSizes& sizes) {
   const int64_t stated_cols = geometry.cols + 2 * geometry.cut_cols;
   const bool stated = geometry.rows != 0 || geometry.cols != 0;
   if (stated && (stated_rows != rows || stated_cols != cols)) {
-    refuse(".patch: expected an input of " +
-           size_text(stated_cols * geometry.patch * geometry.merge * tiles.cols,
-                     stated_rows * geometry.patch * geometry.merge * tiles.rows) +
-           " pixels for these rows and cols, got " + size_text(geometry.input_width, geometry.input_height) +
-           ". Leave rows and cols out, or correct patch and merge.");
+    refuse_sizes(".patch: expected an input of " +
+                 size_text(stated_cols * geometry.patch * geometry.merge * tiles.cols,
+                           stated_rows * geometry.patch * geometry.merge * tiles.rows) +
+                 " pixels for these rows and cols, got " + size_text(geometry.input_width, geometry.input_height) +
+                 ". Leave rows and cols out, or correct patch and merge.");
   }
   if (stated) return;
   geometry.rows = rows;
@@ -108,9 +110,9 @@ void unpad(Geometry& geometry) {
 void use_picture(Geometry& geometry, const PictureSizes& sizes) {
   if (geometry.picture_width > 0 || geometry.fit != Fit::Letterbox || !(geometry.unpad || geometry.thumbnail)) return;
   if (sizes.picture_width < 1 || sizes.picture_height < 1) {
-    refuse(": expected the size of the original picture, on which the keys of a letterbox with " +
-           std::string(geometry.unpad ? "unpad" : "a thumbnail") +
-           " depend, got none. Give the picture as a tensor, or set expected_width and expected_height of it.");
+    refuse_sizes(": expected the size of the original picture, on which the keys of a letterbox with " +
+                 std::string(geometry.unpad ? "unpad" : "a thumbnail") +
+                 " depend, got none. Give the picture as a tensor, or set expected_width and expected_height of it.");
   }
   geometry.picture_width = sizes.picture_width;
   geometry.picture_height = sizes.picture_height;

@@ -11,7 +11,7 @@
 namespace gaze {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) { throw Error(text, DropReason::GridMismatch); }
+[[noreturn]] void refuse_windows(const std::string& text) { throw Error(text, DropReason::GridMismatch); }
 
 // Rounding of times and rates must not make a cell more or less.
 int64_t cells_begun_before(double seconds, const Timeline& time) {
@@ -23,13 +23,14 @@ void check_windows(const AttentionRecord& record, double seconds) {
     const SoundWindow& window = record.windows[i];
     const double least = i == 0 ? 0 : record.windows[i - 1].start_seconds;
     if (!(window.start_seconds >= least && window.start_seconds < seconds)) {
-      refuse("window: expected a start of " + seconds_text(least) + " or later, before the sound's end at " +
-             seconds_text(seconds) + ", got " + seconds_text(window.start_seconds) +
-             ". Say in seconds where time 0 of the keys lies in the request's sound.");
+      refuse_windows("window: expected a start of " + seconds_text(least) + " or later, before the sound's end at " +
+                     seconds_text(seconds) + ", got " + seconds_text(window.start_seconds) +
+                     ". Say in seconds where time 0 of the keys lies in the request's sound.");
     }
     if (!(window.seconds > 0)) {
-      refuse("window: expected a length above 0, got " + seconds_text(window.seconds) +
-             ". Say how many seconds of the sound the model was given, or leave it out where its keys are filled.");
+      refuse_windows(
+          "window: expected a length above 0, got " + seconds_text(window.seconds) +
+          ". Say how many seconds of the sound the model was given, or leave it out where its keys are filled.");
     }
   }
 }
@@ -44,14 +45,15 @@ void check_length(const AttentionRecord& record, double seconds) {
   const double slack = std::max(5 * time.seconds_per_key, 0.02 * covered);
   const std::string keys = std::to_string(geometry.cols) + " keys of " + seconds_text(time.seconds_per_key);
   if (end + slack < seconds) {
-    refuse("sound: expected at most " + seconds_text(end) + ", which " + keys + " cover" +
-           (last_start > 0 ? " in the last window" : "") + ", got " + seconds_text(seconds) +
-           ". Give the part that the model heard (start_seconds says where it begins), or call Request::window for "
-           "every part.");
+    refuse_windows(
+        "sound: expected at most " + seconds_text(end) + ", which " + keys + " cover" +
+        (last_start > 0 ? " in the last window" : "") + ", got " + seconds_text(seconds) +
+        ". Give the part that the model heard (start_seconds says where it begins), or call Request::window for "
+        "every part.");
   }
   if (time.whole && std::abs(end - seconds) > slack) {
-    refuse("sound: expected about " + seconds_text(end) + ", which " + keys + " cover, got " + seconds_text(seconds) +
-           ". Give the recording the model heard, at its true sample rate.");
+    refuse_windows("sound: expected about " + seconds_text(end) + ", which " + keys + " cover, got " +
+                   seconds_text(seconds) + ". Give the recording the model heard, at its true sample rate.");
   }
 }
 

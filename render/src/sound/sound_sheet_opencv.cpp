@@ -22,9 +22,9 @@ using namespace page;
 
 constexpr size_t kMostStrips = 58;
 constexpr int kStripHeight = static_cast<int>(SoundPlots::kStripHeight);
-constexpr int kCaptionHeight = 30, kStripPitch = kCaptionHeight + kStripHeight + 20, kAxisHeight = 34;
-constexpr int kScaleBlock = 92, kScaleWidth = 360;
-const text::Face kWord{10, 1.7, kInk}, kWarning{9, 1.4, cv::Scalar(176, 58, 32)};
+constexpr int kStripCaptionHeight = 30, kStripPitch = kStripCaptionHeight + kStripHeight + 20, kStripAxisHeight = 34;
+constexpr int kScaleBlock = 92, kStripScaleWidth = 360;
+const text::Face kWord{10, 1.7, kInk}, kStripWarning{9, 1.4, cv::Scalar(176, 58, 32)};
 
 std::vector<std::string> notes_of(const AttentionRecord& record, const SoundAnalysis& heard) {
   std::vector<std::string> notes;
@@ -54,7 +54,7 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard
   const int summary_end = summary_top + static_cast<int>(summary_page.size(0));
   const int scale_top = summary_end + 16;
   strips_top_ = scale_top + kScaleBlock;
-  const int footer_top = strips_ > 0 ? strip_top(strips_) + kAxisHeight : scale_top;
+  const int footer_top = strips_ > 0 ? strip_top(strips_) + kStripAxisHeight : scale_top;
   page_hwc_ = pages.take(footer_top + height_of(footer) + kMargin, kSoundPageWidth);
   cv::Mat page = view(page_hwc_);
   page.rowRange(0, summary_top).setTo(kPaper);
@@ -66,8 +66,8 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard
   if (strips_ > 0) {
     rule(scale_top);
     text::draw(page, "Word by word", kPlotLeft, scale_top + 38, kTitle);
-    const int left = kSoundPageWidth - kMargin - kScaleWidth;
-    draw_colour_bar(page, record.style, heard.hearing.range_max_lift, 242, left, scale_top + 32, kScaleWidth);
+    const int left = kSoundPageWidth - kMargin - kStripScaleWidth;
+    draw_colour_bar(page, record.style, heard.hearing.range_max_lift, 242, left, scale_top + 32, kStripScaleWidth);
     const std::string scale = describe_colours(record.style, heard.hearing.sinks_subtracted);
     text::draw(page, scale, kSoundPageWidth - kMargin - text::width(scale, kNote), scale_top + 24, kNote);
     const double seconds_per_pixel = layout.seconds_per_pixel() * static_cast<double>(layout.rows);
@@ -79,7 +79,7 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard
 }
 
 int SoundSheet::strip_top(size_t word) const {
-  return strips_top_ + static_cast<int>(word) * kStripPitch + kCaptionHeight;
+  return strips_top_ + static_cast<int>(word) * kStripPitch + kStripCaptionHeight;
 }
 
 void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
@@ -94,8 +94,8 @@ void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
   for (size_t i = 0; i < figures.size(); ++i) text::draw(page, figures[i], kColumns[i + 1], baseline, kNote);
   int left = 1140;
   for (const std::string& warning : word_warnings(heard)) {
-    text::draw(page, warning, left, baseline, kWarning);
-    left += text::width(warning, kWarning) + 24;
+    text::draw(page, warning, left, baseline, kStripWarning);
+    left += text::width(warning, kStripWarning) + 24;
   }
   const double seconds_per_pixel = layout_.seconds_per_pixel() * static_cast<double>(layout_.rows);
   const int end = std::clamp(static_cast<int>(std::lround(layout_.seconds / seconds_per_pixel)), 1,

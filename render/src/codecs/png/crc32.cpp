@@ -7,10 +7,10 @@
 namespace gaze {
 namespace {
 
-constexpr size_t kStep = 16;  // bytes at a time: each has a table of its own, so that none waits for another
+constexpr size_t kCrcStep = 16;  // bytes at a time: each has a table of its own, so that none waits for another
 
 // [zeros][byte]: what a byte followed by so many zeros adds.
-using Tables = std::array<std::array<uint32_t, 256>, kStep>;
+using Tables = std::array<std::array<uint32_t, 256>, kCrcStep>;
 
 constexpr Tables make_tables() {
   Tables tables{};
@@ -19,7 +19,7 @@ constexpr Tables make_tables() {
     for (int bit = 0; bit < 8; ++bit) value = (value & 1) != 0 ? 0xEDB88320U ^ value >> 1 : value >> 1;
     tables[0][byte] = value;
   }
-  for (size_t zeros = 1; zeros < kStep; ++zeros) {
+  for (size_t zeros = 1; zeros < kCrcStep; ++zeros) {
     for (size_t byte = 0; byte < 256; ++byte) {
       const uint32_t before = tables[zeros - 1][byte];
       tables[zeros][byte] = tables[0][before & 255] ^ before >> 8;
@@ -34,11 +34,11 @@ constexpr Tables kTables = make_tables();
 
 uint32_t crc32(std::string_view bytes) {
   uint32_t value = 0xFFFFFFFFU;
-  for (; bytes.size() >= kStep; bytes.remove_prefix(kStep)) {
+  for (; bytes.size() >= kCrcStep; bytes.remove_prefix(kCrcStep)) {
     uint32_t next = 0;
-    for (size_t i = 0; i < kStep; ++i) {
+    for (size_t i = 0; i < kCrcStep; ++i) {
       const uint32_t waiting = i < 4 ? value >> (8 * i) : 0;
-      next ^= kTables[kStep - 1 - i][(waiting ^ static_cast<unsigned char>(bytes[i])) & 255];
+      next ^= kTables[kCrcStep - 1 - i][(waiting ^ static_cast<unsigned char>(bytes[i])) & 255];
     }
     value = next;
   }
