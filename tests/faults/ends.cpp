@@ -183,8 +183,11 @@ std::optional<int> forks(int rounds) {
     const at::NoGradGuard no_grad_here;
     const Marked in({1});
     while (!stop.load()) {
+      if (unasked.stats().in_flight > 8) {  // the worker is behind
+        std::this_thread::yield();
+        continue;
+      }
       for (int token = 0; token < 3; ++token) run(other, in, token == 0 ? kPrompt : kStep);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   });
   for (int round = 0; round < rounds; ++round) {

@@ -49,14 +49,18 @@ void MediaIntake::take(int64_t method, int64_t argument, const at::Tensor& input
   if (recorder_.ids_argument(method) == argument && !placed) take_ids(input, rows);
 }
 
+int64_t MediaIntake::rows_of(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const {
+  const int64_t batch = input.size(0);
+  if (!placed) fit(batch, rows);
+  return batch == static_cast<int64_t>(rows.size()) ? batch : 0;
+}
+
 void MediaIntake::take_pictures(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const {
   if (input.dim() != 4) return;
   refuse_while_capturing(input.device());
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  const int64_t batch = input.size(0);
-  if (!placed) fit(batch, rows);
-  if (batch != static_cast<int64_t>(rows.size())) return;
+  const int64_t batch = rows_of(input, placed, rows);
   for (int64_t b = 0; b < batch; ++b) {
     RequestRow& row = rows[static_cast<size_t>(b)];
     row.input = {input.size(3), input.size(2)};
@@ -74,9 +78,7 @@ void MediaIntake::take_sounds(const at::Tensor& input, bool placed, std::vector<
   refuse_while_capturing(input.device());
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  const int64_t batch = input.size(0);
-  if (!placed) fit(batch, rows);
-  if (batch != static_cast<int64_t>(rows.size())) return;
+  const int64_t batch = rows_of(input, placed, rows);
   for (int64_t b = 0; b < batch; ++b) {
     RequestRow& row = rows[static_cast<size_t>(b)];
     if (!row.spec.sound.empty()) continue;

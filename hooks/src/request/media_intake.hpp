@@ -37,6 +37,8 @@ class MediaIntake {
   [[nodiscard]] const PromptSpans& prompt_spans() const noexcept { return prompt_spans_; }
 
  private:
+  /// Rows of a batch that is the request's, or becomes it; 0 of another one.
+  int64_t rows_of(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
   void take_pictures(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
   void take_sounds(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
   void take_ids(const at::Tensor& input, std::vector<RequestRow>& rows);
