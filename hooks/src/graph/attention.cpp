@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 #include "graph/products.hpp"
 #include "graph/scores.hpp"
@@ -15,6 +16,8 @@ using torch::jit::Value;
 
 namespace {
 
+bool is_softmax(const Value* value) { return is_any(value->node(), {"aten::softmax", "aten::_softmax"}); }
+
 /// A sum or difference of the weights of `root` and those of another softmax.
 bool joins_attentions(Node* step, const Value* ours, const Node* root) {
   if (!is_any(step, {"aten::add", "aten::sub", "aten::add_", "aten::sub_"})) return false;
@@ -22,14 +25,12 @@ bool joins_attentions(Node* step, const Value* ours, const Node* root) {
     if (other == ours || !is_tensor(other)) continue;
     for (int far = 0; far < 8; ++far) {
       Node* const node = other->node();
-      if (is_any(node, {"aten::softmax", "aten::_softmax"})) return node != root;
+      if (is_softmax(other)) return node != root;
       if (node->inputs().empty() || (!has(node, Reshapes) && !has(node, Changes))) break;
-      size_t next = 0;  // of a product with a number that is a tensor, the other factor
-      if (is_any(node, {"aten::mul", "aten::mul_"}) && is_tensor(node->input(1)) &&
-          !is_any(node->input(0)->node(), {"aten::softmax", "aten::_softmax"})) {
-        next = is_any(node->input(1)->node(), {"aten::softmax", "aten::_softmax"}) ? 1 : 0;
-      }
-      other = node->input(next);
+      Value* const factor = is_any(node, {"aten::mul", "aten::mul_"}) ? argument(node, Arg::Other) : nullptr;
+      other = argument(node, Arg::Operand);
+      // Of a product with a number that is a tensor, the other factor.
+      if (is_tensor(factor) && !is_softmax(other) && is_softmax(factor)) other = factor;
     }
   }
   return false;
@@ -37,15 +38,15 @@ bool joins_attentions(Node* step, const Value* ours, const Node* root) {
 
 /// Whether a step divides by the sum over the axis of the keys.
 bool divides_by_key_sum(const Node* step, int64_t key_axis, const GraphAxes& axes) {
-  if (!is_any(step, {"aten::div", "aten::div_"}) || !is_tensor(step->input(1))) return false;
-  Value* divisor = step->input(1);
+  Value* divisor = is_any(step, {"aten::div", "aten::div_"}) ? argument(step, Arg::Other) : nullptr;
+  if (!is_tensor(divisor)) return false;
   for (int far = 0; far < 4; ++far) {
     Node* const node = divisor->node();
-    if (is(node, "aten::sum") && node->inputs().size() >= 3) {
-      return axes.only_axis(node->input(1), node->input(0)) == key_axis;
+    if (Value* const summed = is(node, "aten::sum") ? argument(node, Arg::Dim) : nullptr) {
+      return axes.only_axis(summed, argument(node, Arg::Operand)) == key_axis;
     }
     if (node->inputs().empty()) return false;
-    divisor = node->input(0);
+    divisor = argument(node, Arg::Operand);
   }
   return false;
 }
@@ -55,7 +56,8 @@ Node* last_change_in_place(Value* value, Node* reader) {
   Node* last = value->node();
   for (const auto& use : value->uses()) {
     const std::string_view kind = use.user->kind().toQualString();
-    const bool in_place = use.offset == 0 && kind.size() > 1 && kind.back() == '_' && kind[kind.size() - 2] != '_';
+    const bool in_place =
+        used_as(use, Arg::Operand) && kind.size() > 1 && kind.back() == '_' && kind[kind.size() - 2] != '_';
     if (!in_place || has(use.user, Drops) || use.user->owningBlock() != value->node()->owningBlock()) continue;
     if (reader->owningBlock() == use.user->owningBlock() && !use.user->isBefore(reader)) continue;
     if (last->owningBlock() != use.user->owningBlock() || last->isBefore(use.user)) last = use.user;
@@ -75,15 +77,16 @@ struct Root {
 /// Of exp(x) / sum(exp(x)): the axis of the sum.
 std::optional<int64_t> divided_by_sum(Node* exponential, const GraphAxes& axes) {
   for (const auto& use : exponential->output()->uses()) {
-    if (!is_any(use.user, {"aten::div", "aten::div_", "aten::true_divide"}) || use.offset != 0) continue;
-    Value* divisor = use.user->input(1);
+    if (!is_any(use.user, {"aten::div", "aten::div_", "aten::true_divide"}) || !used_as(use, Arg::Operand)) continue;
+    Value* divisor = argument(use.user, Arg::Other);
     for (int step = 0; step < 4 && is_tensor(divisor); ++step) {
       Node* node = divisor->node();
-      if (is(node, "aten::sum") && node->input(0) == exponential->output() && node->inputs().size() >= 3) {
-        return axes.only_axis(node->input(1), exponential->output());
+      Value* const summed = is(node, "aten::sum") ? argument(node, Arg::Dim) : nullptr;
+      if (summed != nullptr && argument(node, Arg::Operand) == exponential->output()) {
+        return axes.only_axis(summed, exponential->output());
       }
       if (node->inputs().empty()) break;
-      divisor = node->input(0);
+      divisor = argument(node, Arg::Operand);
     }
   }
   return std::nullopt;
@@ -91,12 +94,11 @@ std::optional<int64_t> divided_by_sum(Node* exponential, const GraphAxes& axes) 
 
 std::optional<Root> root_of(Node* node, const GraphAxes& axes) {
   Root root;
-  if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::_safe_softmax", "aten::special_softmax"})) {
-    root.dim = node->input(1);
-  } else if (is(node, "aten::_masked_softmax")) {
-    root.dim = node->input(2);
+  if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::_safe_softmax", "aten::special_softmax",
+                    "aten::_masked_softmax"})) {
+    root.dim = argument(node, Arg::Dim);
   } else if (is_any(node, {"aten::log_softmax", "aten::_log_softmax"})) {
-    root.dim = node->input(1);
+    root.dim = argument(node, Arg::Dim);
     root.kind = Root::Kind::LogSoftmax;
   } else if (is(node, "aten::exp")) {
     root.axis = divided_by_sum(node, axes);
@@ -105,7 +107,7 @@ std::optional<Root> root_of(Node* node, const GraphAxes& axes) {
   } else {
     return std::nullopt;
   }
-  root.input = node->input(0);
+  root.input = argument(node, Arg::Operand);
   if (root.dim != nullptr) root.axis = axes.from_end(root.dim, node->output());
   return root;
 }
@@ -200,7 +202,7 @@ WeightsAt without_softmax(Node* node, const Owners& owners, const GraphAxes& axe
       root.axis = axis;
       Understood way;
       if (!understand(path, root, owners, axes, way).empty()) continue;
-      if (!scores_behind(node->input(0), axis, owners, axes).found) continue;
+      if (!scores_behind(argument(node, Arg::Operand), axis, owners, axes).found) continue;
       return WeightsRefused{"scores of queries and keys that reach a product with values without a softmax", true};
     }
   }
@@ -280,7 +282,7 @@ bool over_channels(Value* q, int64_t summed_axis, const Owners& owners, const Gr
   while (seen.insert(q).second) {
     Node* const node = q->node();
     if (is_any(node, {"aten::linear", "aten::addmm", "aten::mm"})) return at.at != -1;
-    if (is(node, "aten::matmul") && is_parameter(node->input(1), owners)) return at.at != -1;
+    if (is(node, "aten::matmul") && is_parameter(argument(node, Arg::Right), owners)) return at.at != -1;
     if (is_any(node, {"aten::_convolution", "aten::convolution", "aten::conv1d", "aten::conv2d", "aten::conv3d"})) {
       const auto rank = axes.rank(q);
       return rank && at.at != 1 - *rank;

@@ -46,7 +46,16 @@ class GraphAxes {
   [[nodiscard]] Axis before_unflatten(torch::jit::Value* out, torch::jit::Value* in, int64_t axis) const;
   [[nodiscard]] bool from_convolution(torch::jit::Value* value) const;
   void infer_backwards(torch::jit::Block* block);
-  [[nodiscard]] std::optional<int64_t> find_rank(torch::jit::Value* value) const;
+  using Rank = std::optional<int64_t>;
+  [[nodiscard]] Rank find_rank(torch::jit::Value* value) const;
+  [[nodiscard]] Rank rank_of_sources(torch::jit::Value* value) const;
+  /// Where the operator says it, or says that it cannot be known; nullopt where it depends on what it works on.
+  [[nodiscard]] std::optional<Rank> rank_by_operator(torch::jit::Node* node) const;
+  [[nodiscard]] Rank rank_of_element(torch::jit::Value* value) const;
+  [[nodiscard]] std::optional<Rank> rank_by_list_or_table(torch::jit::Node* node) const;
+  /// What a node makes of an operand of that rank.
+  [[nodiscard]] Rank rank_made_of(torch::jit::Node* node, int64_t rank) const;
+  [[nodiscard]] Rank length(torch::jit::Value* list) const;
   [[nodiscard]] std::optional<int64_t> hint(const torch::jit::Value* value) const;
   const Owners& owners_;
   const torch::jit::Module& self_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/gates.hpp"
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 
 #include <cmath>
@@ -24,7 +25,7 @@ std::vector<Value*> carried_to(Value* value) {
         Node* const taker = of_tuple.user;
         if (taker->kind() == torch::jit::prim::TupleUnpack) targets.push_back(taker->output(use.offset));
         if (taker->kind() != torch::jit::prim::TupleIndex) continue;
-        const auto index = torch::jit::toIValue(taker->input(1));
+        const auto index = torch::jit::toIValue(element(taker, 1));
         if (index && index->isInt() && index->toInt() == static_cast<int64_t>(use.offset)) {
           targets.push_back(taker->output());
         }
@@ -35,7 +36,7 @@ std::vector<Value*> carried_to(Value* value) {
 }
 
 Value* without_shaping(Value* value) {
-  while (has(value->node(), Shapes)) value = value->node()->input(0);
+  while (has(value->node(), Shapes)) value = argument(value->node(), Arg::Operand);
   return value;
 }
 
@@ -48,7 +49,8 @@ std::optional<Gate> gate(Value* factor, const Owners& owners, const torch::jit::
   factor = without_shaping(factor);
   const bool tanh = is_any(factor->node(), {"aten::tanh", "aten::tanh_"});
   if (tanh || is_any(factor->node(), {"aten::sigmoid", "aten::sigmoid_"})) {
-    auto x = only_element(parameter(without_shaping(factor->node()->input(0)), owners, self));
+    Value* const inside = without_shaping(argument(factor->node(), Arg::Operand));
+    auto x = only_element(parameter(inside, owners, self));
     if (x) *x = tanh ? std::tanh(*x) : 1 / (1 + std::exp(-*x));
     return Gate{x};
   }
@@ -74,7 +76,9 @@ std::optional<Gate> gate_of(Value* value, const Owners& owners, const torch::jit
     for (const torch::jit::Use& use : current->uses()) {
       Node* const user = use.user;
       if (is_any(user, {"aten::mul", "aten::mul_"})) {
-        if (auto found = gate(user->input(1 - use.offset), owners, self)) return found;
+        Value* const factor = argument(user, used_as(use, Arg::Operand) ? Arg::Other : Arg::Operand);
+        if (factor == nullptr) continue;
+        if (auto found = gate(factor, owners, self)) return found;
       } else if (has(user, PassesGate)) {
         for (Value* next : user->outputs()) follow(next);
       }

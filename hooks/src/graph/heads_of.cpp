@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/heads_of.hpp"
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 
 #include <algorithm>
@@ -19,14 +20,15 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
   for (int step = 0; step < 8; ++step) {
     Node* node = value->node();
     if (is_any(node, {"aten::linear", "aten::addmm"})) {
-      Value* weight = node->input(is(node, "aten::linear") ? 1 : 2);
+      Value* const weight = argument(node, Arg::Weight);
+      if (weight == nullptr) return 0;
       const bool transposed = is(weight->node(), "aten::t");
-      const auto tensor = parameter(transposed ? weight->node()->input(0) : weight, owners, self);
+      const auto tensor = parameter(transposed ? argument(weight->node(), Arg::Operand) : weight, owners, self);
       if (!tensor.defined() || tensor.dim() != 2) return 0;
       return tensor.size(is(node, "aten::addmm") && !transposed ? 1 : 0) / pieces;
     }
     if (is(node, "aten::chunk")) {
-      const auto chunks = constant_int(node->input(1), owners, self);
+      const auto chunks = constant_int(argument(node, Arg::Chunks), owners, self);
       if (!chunks || *chunks < 1) return 0;
       pieces *= *chunks;
     } else if (node->inputs().empty() ||
@@ -34,7 +36,7 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
                               "aten::contiguous", "aten::layer_norm", "aten::_autocast_to_reduced_precision"})) {
       return 0;
     }
-    value = node->input(0);
+    value = argument(node, Arg::Operand);
   }
   return 0;
 }
@@ -43,7 +45,7 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
 std::optional<int64_t> heads_by_reshape(Node* node, bool before_repetition, bool swapped, const Owners& owners,
                                         const Module& self) {
   if (is_any(node, {"aten::view", "aten::reshape", "aten::expand"})) {
-    const auto sizes = int_list(node->input(1), owners, self);
+    const auto sizes = int_list(argument(node, Arg::Sizes), owners, self);
     const auto size = [&](size_t at) { return sizes[at].value_or(0); };
     if (sizes.size() == 5 && is(node, "aten::expand")) {  // keys repeated for the queries of their group
       if (before_repetition && size(1) > 0) return size(1);
@@ -53,19 +55,21 @@ std::optional<int64_t> heads_by_reshape(Node* node, bool before_repetition, bool
       if (size(2) > 0 && size(3) > 0) return size(2) * size(3);
     } else if (sizes.size() == 4 && !is(node, "aten::expand")) {
       const int64_t heads = size(swapped ? 2 : 1);
-      const bool repeats = before_repetition && is(node->input(0)->node(), "aten::expand");
+      Value* const reshaped = argument(node, Arg::Operand);
+      const bool repeats = before_repetition && is(reshaped->node(), "aten::expand");
       if (!repeats && heads > 0) return heads;
       if (!repeats && size(3) > 0) {
-        if (const int64_t features = features_of(node->input(0), owners, self)) return features / size(3);
+        if (const int64_t features = features_of(reshaped, owners, self)) return features / size(3);
       }
     }
   }
   if (is(node, "aten::unflatten")) {
-    const auto sizes = int_list(node->input(2), owners, self);
+    const auto sizes = int_list(argument(node, Arg::Sizes), owners, self);
     if (sizes.size() == 2) {
       const int64_t heads = sizes[0].value_or(0);
       const int64_t width = sizes[1].value_or(0);
-      return heads > 0 || width < 1 ? std::max<int64_t>(0, heads) : features_of(node->input(0), owners, self) / width;
+      if (heads > 0 || width < 1) return std::max<int64_t>(0, heads);
+      return features_of(argument(node, Arg::Operand), owners, self) / width;
     }
   }
   return std::nullopt;
@@ -81,8 +85,12 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
     if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
     if (const auto heads = heads_by_reshape(node, before_repetition, swapped, owners, self)) return *heads;
     if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;
-    const auto next =
-        has(node, KeepsHeads) || node->kind() == torch::jit::prim::If ? sources(value, owners) : std::vector<Value*>();
+    if (!has(node, KeepsHeads) && node->kind() != torch::jit::prim::If) return 0;
+    if (!node->kind().is_prim()) {
+      value = argument(node, Arg::Operand);
+      continue;
+    }
+    const auto next = sources(value, owners);
     if (next.empty()) return 0;
     // Of a cache and what is new, the new part was projected here.
     value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/loops.hpp"
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 
 #include <deque>
@@ -18,18 +19,20 @@ bool is_mask(const Value* index) {
 
 /// Whether the node takes rows of its first input along the first axis, as a tensor says.
 bool takes_rows(Node* node) {
-  const auto first_axis = [&] {
-    const auto axis = torch::jit::toIValue(node->input(1));
+  if (is_any(node, {"aten::index_select", "aten::gather"})) {
+    Value* const dim = argument(node, Arg::Dim);
+    const auto axis = dim != nullptr ? torch::jit::toIValue(dim) : std::nullopt;
     return axis && axis->isInt() && axis->toInt() == 0;
-  };
-  if (is_any(node, {"aten::index_select", "aten::gather"})) return first_axis();
-  if (!is(node, "aten::index") || !is(node->input(1)->node(), "prim::ListConstruct")) return false;
-  const auto indices = node->input(1)->node()->inputs();
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const bool none = indices[i]->mustBeNone();
-    if (i == 0 ? none || is_mask(indices[i]) : !none) return false;
   }
-  return !indices.empty();
+  Value* const list = is(node, "aten::index") ? argument(node, Arg::Indices) : nullptr;
+  if (list == nullptr || !is(list->node(), "prim::ListConstruct")) return false;
+  bool first = true;
+  for (const Value* index : list->node()->inputs()) {
+    const bool none = index->mustBeNone();
+    if (first ? none || is_mask(index) : !none) return false;
+    first = false;
+  }
+  return !first;
 }
 
 bool comes_from_turn_before(Value* value, Node* loop, const Owners& owners) {
@@ -68,10 +71,8 @@ bool goes_to_next_turn(Value* value, Node* loop) {
         if (owner == nullptr) continue;
         const bool turns = owner->kind() == torch::jit::prim::Loop;  // its first output is the condition
         if (!turns || use.offset > 0) follow(owner->output(use.offset - (turns ? 1 : 0)));
-      } else if (is(user, "aten::append")) {
-        follow(user->input(0));  // the list that is appended to
-      } else if (is(user, "aten::_set_item")) {
-        follow(user->input(0));
+      } else if (is_any(user, {"aten::append", "aten::_set_item"})) {
+        follow(argument(user, Arg::Operand));  // the list that takes it
       } else if (has(user, KeepsRows) && user->blocks().empty()) {
         for (Value* next : user->outputs()) follow(next);
       }
@@ -93,8 +94,9 @@ bool rows_are_gathered(Node* node, const Owners& owners) {
     bool gathered = false;
     if (owner->kind() == torch::jit::prim::Loop) {
       each_node(owner->blocks()[0], [&](Node* inner) {
-        gathered = gathered || (takes_rows(inner) && (comes_from_turn_before(inner->input(0), owner, owners) ||
-                                                      goes_to_next_turn(inner->output(), owner)));
+        gathered =
+            gathered || (takes_rows(inner) && (comes_from_turn_before(argument(inner, Arg::Operand), owner, owners) ||
+                                               goes_to_next_turn(inner->output(), owner)));
       });
     }
     if (gathered) return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is known of TorchScript's operators. A new one is a line of the table in op_traits.cpp.
+// What is known of TorchScript's operators. A new one is a line of the table in op_traits.cpp, and of
+// argument_names.hpp for what is asked of it beside its operand.
 #pragma once
 
 #include <torch/csrc/jit/ir/ir.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/products.hpp"
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 
 #include <algorithm>
@@ -13,9 +14,9 @@ using torch::jit::Node;
 using torch::jit::Value;
 
 std::optional<Letters> letters_of(const Node* node) {
-  const auto equation = torch::jit::toIValue(node->input(0));
-  if (!equation || !equation->isString()) return std::nullopt;
-  std::string text = equation->toStringRef();
+  const auto equation = constant_text(argument(node, Arg::Equation));
+  if (!equation) return std::nullopt;
+  std::string text = *equation;
   for (size_t dots = text.find("..."); dots != std::string::npos; dots = text.find("...")) text.replace(dots, 3, ".");
   text.erase(std::remove(text.begin(), text.end(), ' '), text.end());
   const size_t comma = text.find(',');
@@ -33,9 +34,15 @@ std::optional<int64_t> axis_of(const std::string& letters, char letter) {
 }
 
 Value* einsum_operand(const Node* node, size_t index) {
-  Node* list = node->input(1)->node();
-  if (list->kind() != torch::jit::prim::ListConstruct || list->inputs().size() != 2) return nullptr;
-  return list->input(index);
+  Value* const tensors = argument(node, Arg::Tensors);
+  Node* const list = tensors != nullptr ? tensors->node() : nullptr;
+  if (list == nullptr || list->kind() != torch::jit::prim::ListConstruct || list->inputs().size() != 2) return nullptr;
+  return element(list, index);
+}
+
+std::pair<Value*, Value*> factors_of(const Node* node) {
+  if (!has(node, Multiplies)) return {};
+  return {argument(node, Arg::Left), argument(node, Arg::Right)};
 }
 
 /// `operand` in the product `node`, or nothing when the node is none.
@@ -43,14 +50,13 @@ std::optional<Product> product_of(Node* node, Value* operand) {
   Product product;
   product.node = node;
   product.weights = operand;
-  if (has(node, Multiplies)) {
-    const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
-    if (node->input(first) == operand) {
-      product.values = node->input(first + 1);
+  if (const auto [left, right] = factors_of(node); left != nullptr && right != nullptr) {
+    if (left == operand) {
+      product.values = right;
       product.key_axis = -1;
       product.query_axis = -2;
-    } else if (node->input(first + 1) == operand) {
-      product.values = node->input(first);
+    } else if (right == operand) {
+      product.values = left;
       product.key_axis = -2;
       product.query_axis = -1;
     } else {
@@ -79,13 +85,11 @@ std::optional<Product> product_of(Node* node, Value* operand) {
 }
 
 std::optional<SummedProduct> summed_product(const Node* sum, const GraphAxes& axes) {
-  if (!is(sum, "aten::sum") || sum->inputs().size() < 3) return std::nullopt;
-  const auto keep = torch::jit::toIValue(sum->input(2));
-  if (!keep || !keep->isBool() || keep->toBool()) return std::nullopt;
-  Node* mul = sum->input(0)->node();
-  if (!is(mul, "aten::mul") || !is_tensor(mul->input(1))) return std::nullopt;
-  SummedProduct found{mul->input(0), mul->input(1), mul->output(), std::nullopt};
-  found.axis = axes.only_axis(sum->input(1), mul->output());
+  if (!is(sum, "aten::sum") || constant_bool(argument(sum, Arg::Keepdim)).value_or(true)) return std::nullopt;
+  Node* mul = argument(sum, Arg::Operand)->node();
+  if (!is(mul, "aten::mul") || !is_tensor(argument(mul, Arg::Other))) return std::nullopt;
+  SummedProduct found{argument(mul, Arg::Operand), argument(mul, Arg::Other), mul->output(), std::nullopt};
+  found.axis = axes.only_axis(argument(sum, Arg::Dim), mul->output());
   return found.axis ? std::optional<SummedProduct>(found) : std::nullopt;
 }
 
@@ -138,10 +142,10 @@ std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Ki
         arrive(product);
       } else if (has(user, Reshapes) || has(user, Changes) || has(user, Mixes) || has(user, Drops) ||
                  is_any(user, also)) {
-        if (is(user, "aten::where") && use.offset == 0) continue;
+        if (is(user, "aten::where") && used_as(use, Arg::Condition)) continue;
         if (is_any(user, {"aten::linear", "aten::conv2d", "aten::_convolution", "aten::masked_fill",
                           "aten::masked_fill_", "aten::slice", "aten::to", "aten::type_as", "aten::expand_as"}) &&
-            use.offset != 0) {
+            !used_as(use, Arg::Operand)) {
           continue;
         }
         for (Value* output : user->outputs()) follow(output, current);

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/axes.hpp"
@@ -29,6 +30,9 @@ std::optional<Letters> letters_of(const torch::jit::Node* node);
 /// Of the letters of one operand that which is an axis, counted from the end.
 std::optional<int64_t> axis_of(const std::string& letters, char letter);
 torch::jit::Value* einsum_operand(const torch::jit::Node* node, size_t index);
+
+/// The factors of a product of matrices; nulls of what is none.
+std::pair<torch::jit::Value*, torch::jit::Value*> factors_of(const torch::jit::Node* node);
 
 /// Where `node` is a product of which `operand` is one.
 std::optional<Product> product_of(torch::jit::Node* node, torch::jit::Value* operand);

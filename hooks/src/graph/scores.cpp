@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 #include "graph/products.hpp"
 
@@ -66,7 +67,7 @@ class ScoreSearch {
     if (has(node, Multiplies)) {
       matrix_product(at);
     } else if (is(node, "aten::linear")) {
-      project(at, node->input(0));
+      project(at, argument(node, Arg::Operand));
     } else if (is(node, "aten::einsum")) {
       einsum(at);
     } else if (const auto sum = summed_product(node, axes_); sum && at.key) {
@@ -87,10 +88,8 @@ class ScoreSearch {
   }
 
   void matrix_product(const At& at) {
-    Node* const node = at.value->node();
-    const size_t first = is(node, "aten::baddbmm") ? 1 : 0;
-    Value* const a = node->input(first);
-    Value* const b = node->input(first + 1);
+    const auto [a, b] = factors_of(at.value->node());
+    if (a == nullptr || b == nullptr) return;
     if (is_parameter(b, owners_)) return project(at, a);
     // Where the axis was lost, scores are taken to be as most are.
     const int64_t key = at.key ? at.key.at : -1;
@@ -130,7 +129,7 @@ class ScoreSearch {
   bool widened(Value* operand, int64_t axis) const {
     Node* made = operand->node();
     if (!is(made, "aten::unsqueeze")) return false;
-    return axes_.before(operand, made->input(0), axis, Reshape::KeepsLast).state == Axis::State::New;
+    return axes_.before(operand, argument(made, Arg::Operand), axis, Reshape::KeepsLast).state == Axis::State::New;
   }
 
   void summed(const At& at, const SummedProduct& sum) {
@@ -148,18 +147,20 @@ class ScoreSearch {
 
   void sum_of_queries_and_keys(const At& at) {
     Node* const node = at.value->node();
-    if (!is(node, "aten::add") || !is_tensor(node->input(1))) return;
-    const bool a = widened(node->input(0), at.key.at);
-    const bool b = widened(node->input(1), at.key.at);
-    if (a != b) take(node->input(a ? 0 : 1), node->input(a ? 1 : 0), -1, at.key.at);
+    if (!is(node, "aten::add") || !is_tensor(argument(node, Arg::Other))) return;
+    Value* const a = argument(node, Arg::Operand);
+    Value* const b = argument(node, Arg::Other);
+    const bool a_is_query = widened(a, at.key.at);
+    if (a_is_query == widened(b, at.key.at)) return;
+    take(a_is_query ? a : b, a_is_query ? b : a, -1, at.key.at);
   }
 
   void look_behind(const At& at) {
     Node* const node = at.value->node();
     if (is_any(node, {"aten::softmax", "aten::_softmax", "aten::embedding", "aten::layer_norm"})) return;
     const bool boundary = is_any(node, {"prim::Param", "prim::If", "prim::Loop"});
-    const bool reshapes =
-        has(node, Reshapes) || boundary || (is_any(node, {"aten::mul", "aten::div"}) && !is_tensor(node->input(1)));
+    const bool reshapes = has(node, Reshapes) || boundary ||
+                          (is_any(node, {"aten::mul", "aten::div"}) && !is_tensor(argument(node, Arg::Other)));
     const Between between = at.between == Between::Mixing && !reshapes ? Between::Network : at.between;
     for (Value* next : sources(at.value, owners_)) {
       if (next == at.value) continue;

@@ -13,6 +13,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "graph/arguments.hpp"
 #include "graph/attention.hpp"
 #include "graph/axes.hpp"
 #include "graph/fused.hpp"
@@ -53,7 +54,7 @@ std::optional<Projection> projection(Value* value, const Owners& owners) {
         while (is_any(weight->node(), {"aten::t", "aten::transpose", "aten::to", "aten::_autocast_to_reduced_precision",
                                        "aten::slice", "aten::select", "aten::unsqueeze", "prim::unchecked_cast"}) &&
                !weight->node()->inputs().empty()) {
-          weight = weight->node()->input(0);
+          weight = argument(weight->node(), Arg::Operand);
         }
         const auto path = attribute_path(weight, owners);
         if (!path || !weight->type()->isSubtypeOf(c10::TensorType::get())) continue;
@@ -127,10 +128,8 @@ bool same_value(Value* a, Value* b, int depth = 0) {
   if (x->kind() == torch::jit::prim::GetAttr && x->s(torch::jit::attr::name) != y->s(torch::jit::attr::name))
     return false;
   if (x->inputs().empty() || !x->blocks().empty()) return false;
-  for (size_t i = 0; i < x->inputs().size(); ++i) {
-    if (!same_value(x->input(i), y->input(i), depth + 1)) return false;
-  }
-  return true;
+  return std::equal(x->inputs().begin(), x->inputs().end(), y->inputs().begin(),
+                    [&](Value* one, Value* other) { return same_value(one, other, depth + 1); });
 }
 
 bool exclusive(Node* a, Node* b) {
@@ -146,8 +145,6 @@ bool exclusive(Node* a, Node* b) {
   }
   return false;
 }
-
-bool is_packed(const FoundSite& site) { return site.tap == std::string_view("gaze::observe_packed"); }
 
 /// The sites of one graph, one by one.
 class SiteFinder {
@@ -191,12 +188,11 @@ class SiteFinder {
     site.passes = weights->weights;
     site.after = weights->after;
     site.tap = "gaze::tap";
-    site.inputs = {c10::IValue(weights->query_axis), c10::IValue(weights->key_axis)};
     site.key_axis = weights->k_axis;
     made.q = weights->q;
     made.k = weights->k;
     made.q_features = weights->q_features;
-    made.partial = weights->partial;
+    made.weights = {weights->query_axis, weights->key_axis, weights->partial};
     return made;
   }
 
@@ -211,7 +207,7 @@ class SiteFinder {
     site.site.relation = relation(recognised, q_from, k_from);
     count_heads(recognised);
     const StackName stack = name_by_stack(self_, site.node);
-    site.site.name = unique(base_name(site, stack, q_from, k_from), stack, site.node);
+    site.site.name = unique(base_name(recognised, stack, q_from, k_from), stack, site.node);
     site.site.tower = tower_of(site.site.name);
     site.site.gate = gate_of(site.passes, owners_, self_);
     site.site.gathers_rows = rows_are_gathered(site.node, owners_);
@@ -221,7 +217,7 @@ class SiteFinder {
 
   static const char* relation(const Recognised& recognised, const std::optional<Projection>& q_from,
                               const std::optional<Projection>& k_from) {
-    if (is_packed(recognised.site)) return same_value(recognised.q, recognised.k) ? "self" : "cross";
+    if (recognised.packed) return same_value(recognised.q, recognised.k) ? "self" : "cross";
     if (q_from && k_from && q_from->input != nullptr && k_from->input != nullptr)
       return same_value(q_from->input, k_from->input) ? "self" : "cross";
     return recognised.site.site.q_reads != recognised.site.site.k_reads ? "cross" : "unknown";
@@ -229,22 +225,24 @@ class SiteFinder {
 
   void count_heads(Recognised& recognised) const {
     FoundSite& site = recognised.site;
-    if (is_packed(site)) {
-      site.site.heads = axes_.constant(std::get<Value*>(site.inputs[4])).value_or(0);
+    if (recognised.packed) {
+      site.site.heads = axes_.constant(recognised.packed->heads).value_or(0);
       site.site.kv_heads = site.site.heads;
       return;
     }
     site.site.heads = heads_of(recognised.q, false, owners_, self_);
     site.site.kv_heads = heads_of(recognised.k, true, owners_, self_);
     site.site.channels = over_channels(recognised.q, recognised.q_features, owners_, axes_);
-    if (site.tap != std::string_view("gaze::tap")) return;
-    site.inputs.emplace_back(c10::IValue(site.site.heads));
-    site.inputs.emplace_back(c10::IValue(recognised.partial));
+    if (!recognised.weights) return;
+    const Weights& weights = *recognised.weights;
+    site.inputs = {c10::IValue(weights.query_axis), c10::IValue(weights.key_axis), c10::IValue(site.site.heads),
+                   c10::IValue(weights.partial)};
   }
 
   /// The module path, whichever call of that module it is.
-  std::string base_name(const FoundSite& site, const StackName& stack, const std::optional<Projection>& q_from,
+  std::string base_name(const Recognised& recognised, const StackName& stack, const std::optional<Projection>& q_from,
                         const std::optional<Projection>& k_from) {
+    const FoundSite& site = recognised.site;
     std::string chain;
     if (q_from && k_from) {
       chain = common_path(parent_path(q_from->owner), parent_path(k_from->owner));
@@ -252,8 +250,8 @@ class SiteFinder {
     }
     const bool in_fork = owners_.count(site.node->owningGraph()) != 0;
     std::string name = stack.path && !stack.path->empty() && !in_fork ? *stack.path : chain;
-    if (is_packed(site)) {  // a whole layer may be one operator: the projection's owner is the attention
-      const auto weight = attribute_path(std::get<Value*>(site.inputs[2]), owners_);
+    if (recognised.packed) {  // a whole layer may be one operator: the projection's owner is the attention
+      const auto weight = attribute_path(recognised.packed->weight, owners_);
       if (weight) name = parent_path(*weight);
     }
     name = join(prefix_, name);

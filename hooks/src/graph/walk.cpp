@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "graph/walk.hpp"
+#include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"
 
 #include <algorithm>
@@ -35,10 +36,10 @@ std::vector<Value*> sources(Value* value, const Owners& owners) {
     if (owner == nullptr) {  // a graph's input: of a fork's body or of the method
       const auto found = owners.find(node->owningGraph());
       if (found != owners.end() && value->offset() < found->second->inputs().size()) {
-        result.push_back(found->second->input(value->offset()));
+        result.push_back(element(found->second, value->offset()));
       }
     } else if (owner->kind() == torch::jit::prim::Loop && value->offset() >= 1) {
-      result.push_back(owner->input(value->offset() + 1));  // inputs: max trip, condition, carried values
+      result.push_back(element(owner, value->offset() + 1));  // inputs: max trip, condition, carried values
       Value* const next = owner->blocks()[0]->outputs()[value->offset()];
       if (next != value) result.push_back(next);  // of the turn before
     }
@@ -49,19 +50,20 @@ std::vector<Value*> sources(Value* value, const Owners& owners) {
       const size_t at = value->offset() + (node->kind() == torch::jit::prim::Loop ? 1 : 0);
       if (at < block->outputs().size()) result.push_back(block->outputs()[at]);
     }
-    if (node->kind() == torch::jit::prim::Loop) result.push_back(node->input(value->offset() + 2));
+    if (node->kind() == torch::jit::prim::Loop) result.push_back(element(node, value->offset() + 2));
     return result;
   }
   const bool unpacks = node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack;
-  if (unpacks && value->offset() < node->input(0)->node()->inputs().size() &&
-      is_any(node->input(0)->node(), {"prim::TupleConstruct", "prim::ListConstruct"})) {
-    return {node->input(0)->node()->input(value->offset())};  // its own element, not the others'
-  }
-  if (node->kind() == torch::jit::prim::TupleIndex && is(node->input(0)->node(), "prim::TupleConstruct")) {
-    const auto index = torch::jit::toIValue(node->input(1));
-    if (index && index->isInt() && index->toInt() >= 0 &&
-        index->toInt() < static_cast<int64_t>(node->input(0)->node()->inputs().size())) {
-      return {node->input(0)->node()->input(static_cast<size_t>(index->toInt()))};
+  if (unpacks || node->kind() == torch::jit::prim::TupleIndex) {
+    Node* const packed = element(node, 0)->node();
+    if (unpacks && value->offset() < packed->inputs().size() &&
+        is_any(packed, {"prim::TupleConstruct", "prim::ListConstruct"})) {
+      return {element(packed, value->offset())};  // its own element, not the others'
+    }
+    const auto index = unpacks ? std::nullopt : torch::jit::toIValue(element(node, 1));
+    if (index && index->isInt() && index->toInt() >= 0 && is(packed, "prim::TupleConstruct") &&
+        index->toInt() < static_cast<int64_t>(packed->inputs().size())) {
+      return {element(packed, static_cast<size_t>(index->toInt()))};
     }
   }
   for (Value* input : node->inputs()) result.push_back(input);
@@ -73,14 +75,14 @@ std::optional<std::string> attribute_path(Value* value, const Owners& owners) {
   while (value->node()->kind() == torch::jit::prim::GetAttr) {
     const std::string name = value->node()->s(torch::jit::attr::name);
     path = path.empty() ? name : name + "." + path;
-    value = value->node()->input(0);
+    value = element(value->node(), 0);
   }
   if (path.empty() || value->node()->kind() != torch::jit::prim::Param) return std::nullopt;
   const auto fork = owners.find(value->node()->owningGraph());
   if (fork != owners.end() && value->offset() < fork->second->inputs().size()) {
-    const auto outer = attribute_path(fork->second->input(value->offset()), owners);
-    if (outer) return *outer + "." + path;
-    if (fork->second->input(value->offset())->type()->cast<c10::ClassType>() == nullptr) return std::nullopt;
+    Value* const given = element(fork->second, value->offset());
+    if (const auto outer = attribute_path(given, owners)) return *outer + "." + path;
+    if (given->type()->cast<c10::ClassType>() == nullptr) return std::nullopt;
   }
   return path;
 }
@@ -88,8 +90,8 @@ std::optional<std::string> attribute_path(Value* value, const Owners& owners) {
 bool is_parameter(Value* value, const Owners& owners) {
   while (has(value->node(), KeepsParameter) && !value->node()->inputs().empty()) {
     // A norm's weight stands in front of what it scales.
-    if (is(value->node(), "aten::mul") && is_tensor(value->node()->input(1))) return false;
-    value = value->node()->input(0);
+    if (is(value->node(), "aten::mul") && is_tensor(argument(value->node(), Arg::Other))) return false;
+    value = argument(value->node(), Arg::Operand);
   }
   if (!is_tensor(value)) return false;
   return value->node()->kind() == torch::jit::prim::Constant || attribute_path(value, owners).has_value();
@@ -120,8 +122,9 @@ at::Tensor parameter(Value* value, const Owners& owners, const Module& self) {
 }
 
 std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Module& self) {
+  if (value == nullptr) return std::nullopt;
   while (is_any(value->node(), {"prim::unchecked_cast", "prim::unchecked_unwrap_optional"})) {
-    value = value->node()->input(0);
+    value = element(value->node(), 0);
   }
   if (const auto known = torch::jit::toIValue(value)) {
     return known->isInt() ? std::optional<int64_t>(known->toInt()) : std::nullopt;
@@ -133,6 +136,7 @@ std::optional<int64_t> constant_int(Value* value, const Owners& owners, const Mo
 
 std::vector<std::optional<int64_t>> int_list(Value* value, const Owners& owners, const Module& self) {
   std::vector<std::optional<int64_t>> elements;
+  if (value == nullptr) return elements;
   if (value->node()->kind() == torch::jit::prim::ListConstruct) {
     for (Value* element : value->node()->inputs()) elements.push_back(constant_int(element, owners, self));
   } else if (const auto known = torch::jit::toIValue(value)) {
@@ -143,6 +147,16 @@ std::vector<std::optional<int64_t>> int_list(Value* value, const Owners& owners,
     }
   }
   return elements;
+}
+
+std::optional<bool> constant_bool(const Value* value) {
+  const auto known = value == nullptr ? std::nullopt : torch::jit::toIValue(value);
+  return known && known->isBool() ? std::optional<bool>(known->toBool()) : std::nullopt;
+}
+
+std::optional<std::string> constant_text(const Value* value) {
+  const auto known = value == nullptr ? std::nullopt : torch::jit::toIValue(value);
+  return known && known->isString() ? std::optional<std::string>(known->toStringRef()) : std::nullopt;
 }
 
 }  // namespace gaze

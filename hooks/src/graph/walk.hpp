@@ -21,7 +21,9 @@ inline bool is_any(const torch::jit::Node* node, const Kinds& kinds) {
   return kinds.count(node->kind().toQualString()) != 0;
 }
 inline bool is(const torch::jit::Node* node, std::string_view kind) { return node->kind().toQualString() == kind; }
-inline bool is_tensor(const torch::jit::Value* value) { return value->type()->isSubtypeOf(c10::TensorType::get()); }
+inline bool is_tensor(const torch::jit::Value* value) {
+  return value != nullptr && value->type()->isSubtypeOf(c10::TensorType::get());
+}
 
 /// Every node in the order of the graph, blocks and the bodies of forks included.
 void each_node(torch::jit::Block* block, const std::function<void(torch::jit::Node*)>& visit);
@@ -42,11 +44,17 @@ bool is_parameter(torch::jit::Value* value, const Owners& owners);
 /// The tensor of `self` that a value is read from; undefined when it is none.
 at::Tensor parameter(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
 
+// An argument that is not there, a null, is known to be nothing.
+
 /// An integer the graph holds, or an attribute of `self` does.
 std::optional<int64_t> constant_int(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
 
 /// Elements of a list of integers; nullopt for those that are computed. Empty when the list itself is.
 std::vector<std::optional<int64_t>> int_list(torch::jit::Value* value, const Owners& owners,
                                              const torch::jit::Module& self);
+
+/// A truth value or a text that the graph holds.
+std::optional<bool> constant_bool(const torch::jit::Value* value);
+std::optional<std::string> constant_text(const torch::jit::Value* value);
 
 }  // namespace gaze

@@ -11,6 +11,7 @@
 #include <set>
 #include <vector>
 
+#include "graph/arguments.hpp"
 #include "graph/sites.hpp"
 #include "graph/torch_compat.hpp"
 #include "process/fork_gate.hpp"
@@ -64,9 +65,9 @@ bool holds(Block* block, const char* kind, std::set<const void*>& seen) {
     // Called functions are inlined later, so they count.
     torch::jit::Function* called = nullptr;
     if (node->kind() == torch::jit::prim::CallFunction) {
-      if (const auto type = node->input(0)->type()->cast<c10::FunctionType>()) called = type->function();
+      if (const auto type = element(node, 0)->type()->cast<c10::FunctionType>()) called = type->function();
     } else if (node->kind() == torch::jit::prim::CallMethod) {
-      if (const auto type = node->input(0)->type()->cast<c10::ClassType>())
+      if (const auto type = element(node, 0)->type()->cast<c10::ClassType>())
         called = type->findMethod(node->s(torch::jit::attr::name));
     }
     auto* function = called != nullptr ? torch::jit::tryToGraphFunction(*called) : nullptr;
