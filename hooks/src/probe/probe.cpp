@@ -223,6 +223,26 @@ void note(StripResponse& response, int64_t strip, const at::Tensor& energy, cons
     response.energy_ks[static_cast<size_t>(k * response.strips + strip)] = change[k];
 }
 
+/// What is known before the first run.
+ProbeResult unmeasured(const std::string& method, int64_t argument, const ProbeInput& input,
+                       const ProbeOptions& options) {
+  ProbeResult result;
+  result.method = method;
+  result.argument = argument;
+  result.medium = options.medium;
+  result.unit = input.unit;
+  result.width = input.columns.length;
+  result.height = input.rows.length;
+  result.parts = input.parts.length;
+  result.tiles = options.tiles;
+  result.seconds_per_step = options.seconds_per_step;
+  result.silent_steps = input.silent_steps;
+  result.strip_width = input.columns.strip;
+  result.strip_height = input.rows.strip;
+  result.runs = 2 + input.columns.strips + input.rows.strips + input.parts.strips;
+  return result;
+}
+
 }  // namespace
 
 ProbeResult probe(const torch::jit::Module& module, const std::string& method,
@@ -238,22 +258,8 @@ ProbeResult probe(const torch::jit::Module& module, const std::string& method,
   const ProbeInput input(arguments[at], argument, options);
   refuse_training(module);
 
-  ProbeResult result;
-  result.method = method;
-  result.argument = argument;
-  result.medium = options.medium;
-  result.unit = input.unit;
-  result.width = input.columns.length;
-  result.height = input.rows.length;
-  result.parts = input.parts.length;
-  result.tiles = options.tiles;
-  result.seconds_per_step = options.seconds_per_step;
-  result.silent_steps = input.silent_steps;
-  result.strip_width = input.columns.strip;
-  result.strip_height = input.rows.strip;
+  ProbeResult result = unmeasured(method, argument, input, options);
   result.ids = first_rows(arguments);
-  result.runs = 2 + input.columns.strips + input.rows.strips + input.parts.strips;
-
   WatchedMethod watched(module, method, arguments);
   const auto begun = std::chrono::steady_clock::now();
   int64_t done = 0;

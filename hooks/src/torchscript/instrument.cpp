@@ -165,6 +165,77 @@ void place_frame(Graph& graph, int64_t id) {
   graph.insertNode(graph.create(c10::Symbol::fromQualString("gaze::leave"), {enter->output()}, 0));
 }
 
+/// What a host may call, as it is in the file.
+void describe_methods(const std::vector<Method>& methods, Instrumented& made) {
+  for (const Method& method : methods) {
+    if (!method.root) continue;
+    made.methods.push_back(method.name);
+    made.arguments.push_back(static_cast<int64_t>(method.function->getSchema().arguments().size()) - 1);
+    made.forks.push_back(holds(*method.function->graph(), "prim::fork") ? 1 : 0);
+  }
+}
+
+/// The graph of a method that runs under one autocast state.
+struct Cached {
+  const Method* method;
+  std::shared_ptr<Graph> graph;
+  bool cpu, cuda;
+};
+
+std::vector<Cached> cache_graphs(const std::vector<Method>& methods) {
+  std::vector<Cached> cached;
+  for (const Method& method : methods) {
+    Graph& raw = *method.function->graph();
+    const bool no_cuda_states = holds(raw, "aten::is_autocast_enabled");  // torch::jit::Autocast crashes on it there
+    const bool no_cpu_states = holds(raw, "aten::is_autocast_cpu_enabled");
+    for (int state = 0; state < 4; ++state) {
+      const bool cpu = (state & 1) != 0;
+      const bool cuda = (state & 2) != 0;
+      if ((cuda && no_cuda_states) || (cpu && no_cpu_states)) continue;
+      AutocastState::set(cpu, cuda);
+      cached.push_back({&method, method.function->optimized_graph(), cpu, cuda});
+    }
+  }
+  return cached;
+}
+
+/// Sites keep their number in whichever graph they are met.
+class TapPlacer {
+ public:
+  TapPlacer(const ModuleTree& tree, Instrumented& made) : tree_(tree), made_(made) {}
+
+  void place(const Cached& entry) {
+    if (!edited_.insert(entry.graph.get()).second) return;
+    const Method& method = *entry.method;
+    AutocastState::set(entry.cpu, entry.cuda);  // what is inlined into forks must be of the same state
+    inline_forks(*entry.graph);
+    for (const FoundSite& site : find_in_graph(tree_, {method.type, method.name, entry.graph, method.root}, nullptr)) {
+      place_tap(*site.after->owningGraph(), site, make_id(made_.number, number_of(site, method)));
+    }
+    if (method.root) {
+      const auto at = std::find(made_.methods.begin(), made_.methods.end(), method.name) - made_.methods.begin();
+      place_frame(*entry.graph, make_id(made_.number, at));
+    }
+    entry.graph->lint();
+  }
+
+ private:
+  int64_t number_of(const FoundSite& site, const Method& method) {
+    const auto [at, added] = numbers_.emplace(site.site.name, static_cast<int64_t>(made_.sites.size()));
+    if (added) made_.sites.push_back(site.site);
+    if (method.root) {
+      auto& names = made_.sites[static_cast<size_t>(at->second)].methods;
+      if (std::find(names.begin(), names.end(), method.name) == names.end()) names.push_back(method.name);
+    }
+    return at->second;
+  }
+
+  const ModuleTree& tree_;
+  Instrumented& made_;
+  std::map<std::string, int64_t> numbers_;
+  std::set<Graph*> edited_;
+};
+
 }  // namespace
 
 Instrumented& instrument(torch::jit::Module& module) {
@@ -186,12 +257,7 @@ Instrumented& instrument(torch::jit::Module& module) {
 
   // First everything is read and named on copies: a failure here leaves the module untouched.
   std::vector<Method> methods = methods_of(tree);
-  for (const Method& method : methods) {
-    if (!method.root) continue;
-    made->methods.push_back(method.name);
-    made->arguments.push_back(static_cast<int64_t>(method.function->getSchema().arguments().size()) - 1);
-    made->forks.push_back(holds(*method.function->graph(), "prim::fork") ? 1 : 0);
-  }
+  describe_methods(methods, *made);
 
   // Executors ignore later edits: a method that ran needs a new Function before any graph is inlined from it.
   for (Method& method : methods) {
@@ -202,50 +268,9 @@ Instrumented& instrument(torch::jit::Module& module) {
   Unfinished edit{methods};
 
   // Then every graph is cached before any tap is placed, else callers would inline tapped callees.
-  struct Cached {
-    const Method* method;
-    std::shared_ptr<Graph> graph;
-    bool cpu, cuda;  // autocast state it is for
-  };
-  std::vector<Cached> cached;
-  for (const Method& method : methods) {
-    Graph& raw = *method.function->graph();
-    const bool no_cuda_states = holds(raw, "aten::is_autocast_enabled");  // torch::jit::Autocast crashes on it there
-    const bool no_cpu_states = holds(raw, "aten::is_autocast_cpu_enabled");
-    for (int state = 0; state < 4; ++state) {
-      const bool cpu = (state & 1) != 0;
-      const bool cuda = (state & 2) != 0;
-      if ((cuda && no_cuda_states) || (cpu && no_cpu_states)) continue;
-      AutocastState::set(cpu, cuda);
-      cached.push_back({&method, method.function->optimized_graph(), cpu, cuda});
-    }
-  }
-
-  std::map<std::string, int64_t> index;
-  std::set<Graph*> edited;
-  for (const Cached& entry : cached) {
-    if (!edited.insert(entry.graph.get()).second) continue;
-    AutocastState::set(entry.cpu, entry.cuda);  // what is inlined into forks must be of the same state
-    inline_forks(*entry.graph);
-    const auto found =
-        find_in_graph(tree, {entry.method->type, entry.method->name, entry.graph, entry.method->root}, nullptr);
-    for (const FoundSite& site : found) {
-      const auto [at, added] = index.emplace(site.site.name, static_cast<int64_t>(made->sites.size()));
-      if (added) made->sites.push_back(site.site);
-      if (entry.method->root) {
-        auto& names = made->sites[static_cast<size_t>(at->second)].methods;
-        if (std::find(names.begin(), names.end(), entry.method->name) == names.end())
-          names.push_back(entry.method->name);
-      }
-      place_tap(*site.after->owningGraph(), site, make_id(made->number, at->second));
-    }
-    if (entry.method->root) {
-      const auto method =
-          std::find(made->methods.begin(), made->methods.end(), entry.method->name) - made->methods.begin();
-      place_frame(*entry.graph, make_id(made->number, method));
-    }
-    entry.graph->lint();
-  }
+  const std::vector<Cached> cached = cache_graphs(methods);
+  TapPlacer taps(tree, *made);
+  for (const Cached& entry : cached) taps.place(entry);
 
   propose(made->sites);
   edit.whole = true;
