@@ -14,6 +14,7 @@
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
 #include "scratch.hpp"
+#include "support/media.hpp"
 
 using gaze::ops::Accumulator;
 namespace fake = gaze::test::fake;
@@ -160,7 +161,7 @@ CATCH_TEST_CASE("the worker reads records of a GPU in relaxed capture mode, whic
       at_consume.push_back(emulated_part().exchanges);
       thread = std::this_thread::get_id();
       device = c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).getDevice().index();
-      on_gpu = record.picture.tensor.is_cuda();
+      on_gpu = picture_of(record).tensor.is_cuda();
     }
     std::vector<std::vector<emulated::Runtime::Exchange>> at_consume;
     std::thread::id thread;

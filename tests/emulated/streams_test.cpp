@@ -145,9 +145,11 @@ std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, 
   CATCH_REQUIRE(gaze.flush());
   std::vector<gaze::AttentionRecord> records = sink->records();
   for (gaze::AttentionRecord& record : records) {
-    if (!record.map_tc.defined()) continue;
+    if (!record.maps[0].map_tk.defined()) continue;
     on(plan.finish, [&] {
-      for (at::Tensor* each : {&record.map_tc, &record.mass_t, &record.visible_t, &record.flags_t}) *each = each->cpu();
+      for (at::Tensor* each :
+           {&record.maps[0].map_tk, &record.maps[0].mass_t, &record.maps[0].visible_t, &record.maps[0].flags_t})
+        *each = each->cpu();
     });
   }
   return records;
@@ -165,11 +167,11 @@ void check_same(const std::vector<gaze::AttentionRecord>& got, const std::vector
     CATCH_CAPTURE(i);
     CATCH_REQUIRE(want[i].error == "");
     CATCH_REQUIRE(got[i].error == "");
-    CATCH_REQUIRE(got[i].map_tc.sizes() == want[i].map_tc.sizes());
-    CATCH_CHECK(at::allclose(got[i].map_tc, want[i].map_tc, 1e-4, 1e-6));
-    CATCH_CHECK(at::allclose(got[i].mass_t, want[i].mass_t, 1e-5, 1e-6));
-    CATCH_CHECK(at::equal(got[i].visible_t, want[i].visible_t));
-    CATCH_CHECK(at::equal(got[i].flags_t, want[i].flags_t));
+    CATCH_REQUIRE(got[i].maps[0].map_tk.sizes() == want[i].maps[0].map_tk.sizes());
+    CATCH_CHECK(at::allclose(got[i].maps[0].map_tk, want[i].maps[0].map_tk, 1e-4, 1e-6));
+    CATCH_CHECK(at::allclose(got[i].maps[0].mass_t, want[i].maps[0].mass_t, 1e-5, 1e-6));
+    CATCH_CHECK(at::equal(got[i].maps[0].visible_t, want[i].maps[0].visible_t));
+    CATCH_CHECK(at::equal(got[i].maps[0].flags_t, want[i].maps[0].flags_t));
   }
 }
 

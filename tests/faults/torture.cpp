@@ -18,6 +18,7 @@
 #include "host.hpp"
 #ifdef GAZE_FAULT_SHIM
 #include "shim.hpp"
+#include "support/media.hpp"
 #endif
 
 namespace gaze::test {
@@ -74,11 +75,11 @@ class MarkSink final : public Sink {
     const int64_t mark = std::atoll(record.request_id.c_str() + 1);
     const std::string text = std::to_string(mark);
     expect(record.prompt == "p" + text, record.request_id + " has the prompt " + record.prompt);
-    expect(has_mark(record.picture.tensor, mark), record.request_id + " has another request's picture");
+    expect(has_mark(picture_of(record).tensor, mark), record.request_id + " has another request's picture");
     for (const std::string& label : record.labels)
       expect(label == "w" + text, record.request_id + " has the label " + label);
     if (!maps_are_marked_) return;
-    const at::Tensor hottest_t = record.map_tc.argmax(-1);
+    const at::Tensor hottest_t = record.maps[0].map_tk.argmax(-1);
     expect(hottest_t.eq(mark % kKeys).all().item<bool>(), record.request_id + " has another request's map");
   }
   const bool maps_are_marked_;

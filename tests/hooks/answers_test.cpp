@@ -51,7 +51,7 @@ class TellingSink : public gaze::Sink {
  public:
   void consume(const gaze::AttentionRecord& record) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    tokens_.push_back(record.map_tc.size(0));
+    tokens_.push_back(record.maps[0].map_tk.size(0));
     came_.notify_all();
   }
   /// Of the first record, which must come within a minute.
@@ -156,7 +156,7 @@ CATCH_TEST_CASE("steps without a request become one answer, and the next prompt 
   for (size_t i = 0; i < 3; ++i) {
     CATCH_CAPTURE(i, records[i].error);
     CATCH_CHECK(records[i].error.empty());
-    CATCH_CHECK(records[i].map_tc.size(0) == std::vector<int64_t>{8, 3, 1}[i]);
+    CATCH_CHECK(records[i].maps[0].map_tk.size(0) == std::vector<int64_t>{8, 3, 1}[i]);
     CATCH_CHECK(records[i].keys == std::vector<int64_t>{5, 3, 6}[i]);
   }
   CATCH_CHECK(gaze.stats().begun == 3);
@@ -184,7 +184,7 @@ CATCH_TEST_CASE("answers that nobody opened are sampled as answers") {
   CATCH_CHECK(stats.sampled > 17);  // 5 standard deviations
   CATCH_CHECK(stats.sampled < 63);
   CATCH_CHECK(stats.drops(gaze::DropReason::NoRequest) == 0);
-  for (const auto& record : sink->records()) CATCH_CHECK(record.map_tc.size(0) == 10);
+  for (const auto& record : sink->records()) CATCH_CHECK(record.maps[0].map_tk.size(0) == 10);
   check_law(stats);
 }
 
@@ -288,7 +288,7 @@ CATCH_TEST_CASE("a thread that ends leaves no answer behind") {
   CATCH_CHECK(gaze.stats().in_flight == 1);
   CATCH_REQUIRE(gaze.flush());
   CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK(sink->records()[0].map_tc.size(0) == 4);
+  CATCH_CHECK(sink->records()[0].maps[0].map_tk.size(0) == 4);
   std::thread([&] { answer(module, 5, 3); }).join();
   gaze.shutdown();
   CATCH_CHECK(gaze.stats().in_flight == 0);

@@ -107,11 +107,11 @@ CATCH_TEST_CASE("device: a beam's maps are those of the steps it went through, w
           });
           CATCH_REQUIRE(records[beam].error == "");
           CATCH_CHECK(records[beam].request_id == "answer");
-          CATCH_REQUIRE(records[beam].map_tc.sizes() == alone.at(0).map_tc.sizes());
-          CATCH_CHECK(at::allclose(records[beam].map_tc, alone[0].map_tc, 1e-4, 1e-6));
-          CATCH_CHECK(at::allclose(records[beam].mass_t, alone[0].mass_t, 1e-5, 1e-6));
-          CATCH_CHECK(at::equal(records[beam].visible_t, alone[0].visible_t));
-          CATCH_CHECK(at::equal(records[beam].flags_t, alone[0].flags_t));
+          CATCH_REQUIRE(records[beam].maps[0].map_tk.sizes() == alone.at(0).maps[0].map_tk.sizes());
+          CATCH_CHECK(at::allclose(records[beam].maps[0].map_tk, alone[0].maps[0].map_tk, 1e-4, 1e-6));
+          CATCH_CHECK(at::allclose(records[beam].maps[0].mass_t, alone[0].maps[0].mass_t, 1e-5, 1e-6));
+          CATCH_CHECK(at::equal(records[beam].maps[0].visible_t, alone[0].maps[0].visible_t));
+          CATCH_CHECK(at::equal(records[beam].maps[0].flags_t, alone[0].maps[0].flags_t));
         }
       }
     }

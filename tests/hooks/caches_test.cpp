@@ -73,9 +73,9 @@ at::Tensor mask_of(int64_t visible, int64_t size) { return (at::arange(size) < v
 
 void check_map(const gaze::AttentionRecord& record, const at::Tensor& want, int64_t first_visible) {
   CATCH_REQUIRE(record.error == "");
-  CATCH_REQUIRE(record.map_tc.sizes() == want.sizes());
-  CATCH_CHECK(at::allclose(record.map_tc, want, 1e-4, 1e-6));
-  CATCH_CHECK(record.visible_t[0].item<double>() == static_cast<double>(first_visible));
+  CATCH_REQUIRE(record.maps[0].map_tk.sizes() == want.sizes());
+  CATCH_CHECK(at::allclose(record.maps[0].map_tk, want, 1e-4, 1e-6));
+  CATCH_CHECK(record.maps[0].visible_t[0].item<double>() == static_cast<double>(first_visible));
 }
 
 }  // namespace
@@ -241,7 +241,7 @@ CATCH_TEST_CASE("caches: image features computed once serve every prompt and req
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 4);
   for (const auto& record : records) CATCH_CHECK(record.error == "");
-  CATCH_CHECK(at::allclose(records[0].map_tc, records[1].map_tc, 1e-5, 1e-6));
-  CATCH_CHECK(at::allclose(records[2].map_tc, records[3].map_tc, 1e-5, 1e-6));
-  CATCH_CHECK_FALSE(at::allclose(records[0].map_tc, records[2].map_tc, 1e-2, 1e-3));
+  CATCH_CHECK(at::allclose(records[0].maps[0].map_tk, records[1].maps[0].map_tk, 1e-5, 1e-6));
+  CATCH_CHECK(at::allclose(records[2].maps[0].map_tk, records[3].maps[0].map_tk, 1e-5, 1e-6));
+  CATCH_CHECK_FALSE(at::allclose(records[0].maps[0].map_tk, records[2].maps[0].map_tk, 1e-2, 1e-3));
 }

@@ -265,10 +265,10 @@ CATCH_TEST_CASE("a reduced map is the mean over layers of the chosen heads' rows
   CATCH_CHECK(records[0].request_id == "a");
   CATCH_CHECK(records[0].method == "forward");
   CATCH_CHECK(records[0].keys == 9);
-  CATCH_REQUIRE(records[0].map_tc.sizes() == expected_tc.sizes());
-  CATCH_CHECK(worst(records[0].map_tc, expected_tc) < 1e-6);
-  CATCH_CHECK(worst(records[0].mass_t, at::ones({3})) < 1e-5);
-  CATCH_CHECK(worst(records[0].visible_t, at::full({3}, 9.0)) == 0);
+  CATCH_REQUIRE(records[0].maps[0].map_tk.sizes() == expected_tc.sizes());
+  CATCH_CHECK(worst(records[0].maps[0].map_tk, expected_tc) < 1e-6);
+  CATCH_CHECK(worst(records[0].maps[0].mass_t, at::ones({3})) < 1e-5);
+  CATCH_CHECK(worst(records[0].maps[0].visible_t, at::full({3}, 9.0)) == 0);
   CATCH_REQUIRE(records[0].sites.size() == 3);
   CATCH_CHECK(records[0].sites[1].name == "layers.1.cross_attn");
   CATCH_CHECK(records[0].sites[1].heads == 4);
@@ -296,6 +296,6 @@ CATCH_TEST_CASE("the last layer alone, and a range of layers, by option") {
     CATCH_REQUIRE(records.size() == 1);
     CATCH_REQUIRE(records[0].sites.size() == 1);
     CATCH_CHECK(records[0].sites[0].name == (last ? "layers.2.cross_attn" : "layers.0.cross_attn"));
-    CATCH_CHECK(worst(records[0].map_tc, expected) < 1e-6);
+    CATCH_CHECK(worst(records[0].maps[0].map_tk, expected) < 1e-6);
   }
 }

@@ -43,11 +43,11 @@ void check_same(const std::vector<gaze::AttentionRecord>& got, const std::vector
   CATCH_REQUIRE(got.size() == want.size());
   for (size_t i = 0; i < got.size(); ++i) {
     CATCH_CHECK(got[i].error == want[i].error);
-    CATCH_REQUIRE(got[i].map_tc.sizes() == want[i].map_tc.sizes());
-    CATCH_CHECK(at::allclose(got[i].map_tc, want[i].map_tc, 1e-4, 1e-6));
-    CATCH_CHECK(at::allclose(got[i].mass_t, want[i].mass_t, 1e-5, 1e-6));
-    CATCH_CHECK(at::equal(got[i].visible_t, want[i].visible_t));
-    CATCH_CHECK(at::equal(got[i].flags_t, want[i].flags_t));
+    CATCH_REQUIRE(got[i].maps[0].map_tk.sizes() == want[i].maps[0].map_tk.sizes());
+    CATCH_CHECK(at::allclose(got[i].maps[0].map_tk, want[i].maps[0].map_tk, 1e-4, 1e-6));
+    CATCH_CHECK(at::allclose(got[i].maps[0].mass_t, want[i].maps[0].mass_t, 1e-5, 1e-6));
+    CATCH_CHECK(at::equal(got[i].maps[0].visible_t, want[i].maps[0].visible_t));
+    CATCH_CHECK(at::equal(got[i].maps[0].flags_t, want[i].maps[0].flags_t));
     CATCH_REQUIRE(got[i].sites.size() == want[i].sites.size());
     for (size_t s = 0; s < got[i].sites.size(); ++s) CATCH_CHECK(got[i].sites[s].calls == want[i].sites[s].calls);
   }
@@ -72,7 +72,7 @@ CATCH_TEST_CASE("deferred tokens give the maps of live capture, over growing and
       const auto run = [](torch::jit::Module& module) { decode(module, 12); };
       const auto live = capture(sites, layers, 0, run, torch::jit::load(path));
       CATCH_REQUIRE(live[0].error == "");
-      CATCH_REQUIRE(live[0].map_tc.size(0) == 12);
+      CATCH_REQUIRE(live[0].maps[0].map_tk.size(0) == 12);
       for (const int64_t deferred : {2, 5, 32}) {
         CATCH_CAPTURE(sites, static_cast<int>(layers), deferred);
         check_same(capture(sites, layers, deferred, run, torch::jit::load(path)), live);
@@ -130,7 +130,7 @@ CATCH_TEST_CASE("waiting tokens hold the latest keys and let go of them at the e
   CATCH_CHECK(second.storage().use_count() < held);
   CATCH_REQUIRE(gaze.flush());
   CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK(sink->records()[0].map_tc.size(0) == 2);
+  CATCH_CHECK(sink->records()[0].maps[0].map_tk.size(0) == 2);
 }
 
 CATCH_TEST_CASE("a number of deferred tokens outside its range is refused at set-up") {

@@ -134,9 +134,9 @@ CATCH_TEST_CASE("device: the sample model's overlays are those of the processor"
         const gaze::AttentionRecord there = record_of(file, device, deferred);
         const gaze::AttentionRecord here = record_of(file, at::kCPU);
         CATCH_REQUIRE(there.error == "");
-        CATCH_CHECK(there.map_tc.device().type() == device.type());
+        CATCH_CHECK(there.maps[0].map_tk.device().type() == device.type());
         CATCH_REQUIRE(there.labels == here.labels);
-        CATCH_CHECK(at::allclose(there.map_tc.cpu(), here.map_tc, 1e-3, 1e-5));
+        CATCH_CHECK(at::allclose(there.maps[0].map_tk.cpu(), here.maps[0].map_tk, 1e-3, 1e-5));
         const gaze::Composition got = gaze::compose(there), want = gaze::compose(here);
         CATCH_REQUIRE(got.words.size() == want.words.size());
         CATCH_CHECK(furthest(got.summary.rgb_hwc, want.summary.rgb_hwc) <= 2);
@@ -188,7 +188,7 @@ CATCH_TEST_CASE("device: threads on streams of their own do not disturb each oth
     for (std::thread& thread : threads) thread.join();
     for (const auto& record : records) {
       CATCH_CHECK(record.error == "");
-      CATCH_CHECK(at::allclose(record.map_tc.cpu(), alone.map_tc.cpu(), 1e-4, 1e-6));
+      CATCH_CHECK(at::allclose(record.maps[0].map_tk.cpu(), alone.maps[0].map_tk.cpu(), 1e-4, 1e-6));
     }
   }
 }
@@ -225,7 +225,7 @@ CATCH_TEST_CASE("device: threads on one stream, with rows of different lengths, 
     for (size_t i = 0; i < lengths.size(); ++i) {
       CATCH_CAPTURE(lengths[i]);
       CATCH_CHECK(records[i].error == "");
-      CATCH_CHECK(at::allclose(records[i].map_tc.cpu(), alone[i], 1e-4, 1e-6));
+      CATCH_CHECK(at::allclose(records[i].maps[0].map_tk.cpu(), alone[i], 1e-4, 1e-6));
     }
   }
 }
@@ -260,7 +260,7 @@ CATCH_TEST_CASE("device: a request called on one stream and finished on another 
       const auto records = sink->records();
       CATCH_REQUIRE(records.size() == 2);
       CATCH_CHECK(records[1].error == "");
-      CATCH_CHECK(at::allclose(records[1].map_tc.cpu(), records[0].map_tc.cpu(), 1e-5, 1e-7));
+      CATCH_CHECK(at::allclose(records[1].maps[0].map_tk.cpu(), records[0].maps[0].map_tk.cpu(), 1e-5, 1e-7));
     }
   }
 }
@@ -325,7 +325,7 @@ CATCH_TEST_CASE("device: prompt ids say where the picture is, by one copy of the
     CATCH_REQUIRE(there.error == "");
     CATCH_CHECK(after.calls - before.calls == crosses);
     CATCH_CHECK(after.bytes - before.bytes == crosses * 65 * 8);
-    CATCH_CHECK(at::allclose(there.map_tc.cpu(), record_on(at::kCPU).map_tc, 1e-3, 1e-5));
+    CATCH_CHECK(at::allclose(there.maps[0].map_tk.cpu(), record_on(at::kCPU).map_tc, 1e-3, 1e-5));
   }
 }
 
@@ -443,7 +443,7 @@ CATCH_TEST_CASE("device: a host's CUDA graph is recorded and replayed as if ther
     struct Reader : gaze::Sink {
       void consume(const gaze::AttentionRecord& record) override {
         while (!done.load()) {
-          record.map_tc.add(1).cpu();
+          record.maps[0].map_tk.add(1).cpu();
           reads.fetch_add(1);
         }
       }
@@ -504,7 +504,7 @@ CATCH_TEST_CASE("device: layers on two devices make one map") {
     CATCH_REQUIRE(gaze.flush());
     CATCH_REQUIRE(sink->records().size() == 1);
     CATCH_CHECK(sink->records()[0].error == "");
-    CATCH_CHECK(at::allclose(sink->records()[0].map_tc.sum().cpu(), at::ones({})));
+    CATCH_CHECK(at::allclose(sink->records()[0].maps[0].map_tk.sum().cpu(), at::ones({})));
   }
 }
 #endif

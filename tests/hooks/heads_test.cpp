@@ -330,16 +330,16 @@ CATCH_TEST_CASE("a profile that selects heads gives the mean of just their rows,
       CATCH_CAPTURE(model, deferred);
       const gaze::AttentionRecord plain = captured(module, inputs, gaze::ops::HeadReduce::Mean, deferred);
       CATCH_REQUIRE(plain.error == "");
-      CATCH_CHECK(at::allclose(plain.map_tc.to(at::kDouble), mean, 1e-5, 1e-6));
-      CATCH_CHECK(at::allclose(plain.mass_t, at::ones({5}), 1e-5, 1e-6));
-      CATCH_CHECK(at::equal(plain.visible_t, at::full({5}, 9.0F)));
+      CATCH_CHECK(at::allclose(plain.maps[0].map_tk.to(at::kDouble), mean, 1e-5, 1e-6));
+      CATCH_CHECK(at::allclose(plain.maps[0].mass_t, at::ones({5}), 1e-5, 1e-6));
+      CATCH_CHECK(at::equal(plain.maps[0].visible_t, at::full({5}, 9.0F)));
       CATCH_REQUIRE(plain.sites.size() == 2);
       CATCH_CHECK(plain.sites[0].name == "layers.0.cross_attn");
       CATCH_CHECK(plain.sites[0].chosen_heads == std::vector<int64_t>{1, 3});
       CATCH_CHECK(plain.sites[1].chosen_heads == std::vector<int64_t>{0});
       CATCH_CHECK(plain.layers == "mean of 2 sites with chosen heads");
       const gaze::AttentionRecord by_focus = captured(module, inputs, gaze::ops::HeadReduce::Weighted, deferred);
-      CATCH_CHECK(at::allclose(by_focus.map_tc.to(at::kDouble), weighted / weights, 1e-4, 1e-6));
+      CATCH_CHECK(at::allclose(by_focus.maps[0].map_tk.to(at::kDouble), weighted / weights, 1e-4, 1e-6));
     }
   }
 }

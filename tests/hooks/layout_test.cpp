@@ -75,7 +75,7 @@ CATCH_TEST_CASE("layouts: a model's attention on one key is hottest at its cell'
     for (int64_t k = 0; k < span; ++k) hot.push_back(5 + k);
     const gaze::AttentionRecord record = captured(geometry, keys, hot, {.image = picture()});
     CATCH_REQUIRE(record.error.empty());
-    CATCH_REQUIRE(record.map_tc.size(1) == span);
+    CATCH_REQUIRE(record.maps[0].map_tk.size(1) == span);
     const gaze::Composition composition = gaze::compose(record);
     for (int64_t k = 0; k < span; ++k) {
       CATCH_CAPTURE(k);

@@ -97,7 +97,7 @@ void answer(torch::jit::Module& module, const std::vector<int64_t>& ids, const a
 
 void check_hottest(const gaze::AttentionRecord& record, const std::vector<int64_t>& cells) {
   CATCH_REQUIRE(record.error == "");
-  CATCH_REQUIRE(record.map_tc.size(0) == 3);
+  CATCH_REQUIRE(record.maps[0].map_tk.size(0) == 3);
   const gaze::Composition composition = gaze::compose(record);
   const gaze::test::Layout drawn{"", gaze::test::grid_of(kRows, kCols), kRows, kCols, {}};
   for (size_t token = 0; token < 3; ++token) {
@@ -120,7 +120,7 @@ CATCH_TEST_CASE("prompt ids: the picture's keys begin where its placeholders do,
     const auto record =
         captured([&](torch::jit::Module& module) { answer(module, ids, image_with(cells)); }, {.image = photo()});
     check_hottest(record, cells);
-    CATCH_CHECK(record.geometry.first_key == before);
+    CATCH_CHECK(record.maps[0].geometry().first_key == before);
     CATCH_CHECK(record.keys == static_cast<int64_t>(ids.size()));
   }
 }
@@ -212,9 +212,9 @@ CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, a
   int64_t waits = gaze::test::fake::log().synchronous;
   const gaze::AttentionRecord record = captured(twice_with(there));
   CATCH_REQUIRE(record.error == "");
-  CATCH_CHECK(record.geometry.first_key == 2);
-  CATCH_CHECK(record.map_tc.size(0) == 2);
-  CATCH_CHECK(at::equal(record.map_tc, expected.map_tc));
+  CATCH_CHECK(record.maps[0].geometry().first_key == 2);
+  CATCH_CHECK(record.maps[0].map_tk.size(0) == 2);
+  CATCH_CHECK(at::equal(record.maps[0].map_tk, expected.maps[0].map_tk));
   CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(1, 20 * 8));
   CATCH_CHECK(gaze::test::fake::log().synchronous == waits + 1);
 
@@ -224,7 +224,7 @@ CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, a
   geometry.spans = gaze::spans_of(ids, kPicture);
   const gaze::AttentionRecord stated = captured(twice_with(there), {.geometry = geometry});
   CATCH_REQUIRE(stated.error == "");
-  CATCH_CHECK(at::equal(stated.map_tc, expected.map_tc));
+  CATCH_CHECK(at::equal(stated.maps[0].map_tk, expected.maps[0].map_tk));
   CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(0, 0));
   CATCH_CHECK(gaze::test::fake::log().synchronous == waits);
 }
@@ -248,8 +248,8 @@ CATCH_TEST_CASE("prompt ids: calls without a request are read too, a batch's row
   for (size_t i = 0; i < 4; ++i) {
     CATCH_CAPTURE(i);
     CATCH_REQUIRE(records[i].error == "");
-    CATCH_CHECK(records[i].geometry.first_key == first_key[i]);
-    CATCH_CHECK(records[i].map_tc.argmax(1).item<int64_t>() == 8);
+    CATCH_CHECK(records[i].maps[0].geometry().first_key == first_key[i]);
+    CATCH_CHECK(records[i].maps[0].map_tk.argmax(1).item<int64_t>() == 8);
   }
   for (size_t i = 4; i < 6; ++i) {
     CATCH_CHECK_THAT(records[i].error, Catch::Matchers::StartsWith("batch: expected the picture's keys at one place in "
@@ -273,13 +273,13 @@ CATCH_TEST_CASE("prompt rows: with prompt_tokens 1 every row of the first call i
   const auto run = [&](torch::jit::Module& module) { answer(module, ids, image_with(cells)); };
   const auto last = captured(run, {.image = photo()});
   const auto all = captured(run, {.image = photo(), .prompt_tokens = 1});
-  CATCH_REQUIRE(last.map_tc.size(0) == 3);
-  CATCH_REQUIRE(all.map_tc.size(0) == 19 + 2);
-  CATCH_CHECK(at::equal(all.map_tc.slice(0, 18), last.map_tc));
+  CATCH_REQUIRE(last.maps[0].map_tk.size(0) == 3);
+  CATCH_REQUIRE(all.maps[0].map_tk.size(0) == 19 + 2);
+  CATCH_CHECK(at::equal(all.maps[0].map_tk.slice(0, 18), last.maps[0].map_tk));
   // The prompt's own "blue", and a word that was read before the picture.
   const gaze::Composition composition = gaze::compose(all);
   const gaze::test::Layout drawn{"", gaze::test::grid_of(kRows, kCols), kRows, kCols, {}};
   const gaze::Overlay& blue = composition.words.at(17);
   CATCH_CHECK(gaze::test::in_cell(drawn, cells[2], blue.hot_x, blue.hot_y, 37, 23));
-  CATCH_CHECK(all.mass_t[1].item<double>() == 0);
+  CATCH_CHECK(all.maps[0].mass_t[1].item<double>() == 0);
 }

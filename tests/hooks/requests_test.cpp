@@ -4,6 +4,7 @@
 
 #include "allocation_count.hpp"
 #include "hooks_test.hpp"
+#include "support/media.hpp"
 
 using hooks_test::load;
 using hooks_test::MemorySink;
@@ -50,12 +51,12 @@ CATCH_TEST_CASE("each top-level call without a request is a request of its own")
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 3);
   CATCH_CHECK(records[0].method == "forward");
-  CATCH_CHECK(records[0].map_tc.sizes() == at::IntArrayRef({1, 6}));
+  CATCH_CHECK(records[0].maps[0].map_tk.sizes() == at::IntArrayRef({1, 6}));
   CATCH_CHECK(records[1].method == "generate");
-  CATCH_CHECK(records[1].map_tc.sizes() == at::IntArrayRef({5, 8}));
-  CATCH_CHECK(records[2].map_tc.sizes() == at::IntArrayRef({5, 8}));
+  CATCH_CHECK(records[1].maps[0].map_tk.sizes() == at::IntArrayRef({5, 8}));
+  CATCH_CHECK(records[2].maps[0].map_tk.sizes() == at::IntArrayRef({5, 8}));
   CATCH_CHECK(records[1].request_id != records[2].request_id);
-  CATCH_CHECK_FALSE(torch::equal(records[1].map_tc, records[2].map_tc));
+  CATCH_CHECK_FALSE(torch::equal(records[1].maps[0].map_tk, records[2].maps[0].map_tk));
   check_law(gaze.stats());
 }
 
@@ -95,7 +96,7 @@ CATCH_TEST_CASE("a batch is one request per row") {
     const auto index = static_cast<int64_t>(row);
     other.forward({inputs[0].toTensor().slice(0, index, index + 1), inputs[1].toTensor().slice(0, index, index + 1)});
     CATCH_REQUIRE(alone.flush());
-    CATCH_CHECK(at::allclose(records[row].map_tc, alone_sink->records().at(0).map_tc, 1e-5, 1e-6));
+    CATCH_CHECK(at::allclose(records[row].maps[0].map_tk, alone_sink->records().at(0).maps[0].map_tk, 1e-5, 1e-6));
   }
   CATCH_CHECK(records[0].labels == std::vector<std::string>{"one"});
   CATCH_CHECK(records[1].labels.empty());
@@ -201,7 +202,7 @@ CATCH_TEST_CASE("host-driven steps append token rows, and rows beyond the limit 
   CATCH_REQUIRE(gaze.flush());
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 1);
-  CATCH_CHECK(records[0].map_tc.size(0) == 5);
+  CATCH_CHECK(records[0].maps[0].map_tk.size(0) == 5);
   CATCH_CHECK(records[0].tokens_dropped == 3);  // whatever the number of sites
   CATCH_CHECK(gaze.stats().tokens_dropped == 3);
 }
@@ -249,8 +250,8 @@ CATCH_TEST_CASE("weights with NaN are flagged and the answer is the model's own"
   request.finish();
   CATCH_REQUIRE(gaze.flush());
   CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK((sink->records()[0].flags_t[0].item<int>() & gaze::ops::kRowNonFinite) != 0);
-  CATCH_CHECK(at::isfinite(sink->records()[0].map_tc).all().item<bool>());
+  CATCH_CHECK((sink->records()[0].maps[0].flags_t[0].item<int>() & gaze::ops::kRowNonFinite) != 0);
+  CATCH_CHECK(at::isfinite(sink->records()[0].maps[0].map_tk).all().item<bool>());
 }
 
 CATCH_TEST_CASE("weights whose rows a mask cuts short after the softmax are drawn, not refused") {
@@ -262,8 +263,8 @@ CATCH_TEST_CASE("weights whose rows a mask cuts short after the softmax are draw
   request.finish();
   CATCH_REQUIRE(gaze.flush());
   CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK(sink->records()[0].flags_t[0].item<int>() == 0);
-  CATCH_CHECK(sink->records()[0].map_tc.sum().item<double>() < 0.999);
+  CATCH_CHECK(sink->records()[0].maps[0].flags_t[0].item<int>() == 0);
+  CATCH_CHECK(sink->records()[0].maps[0].map_tk.sum().item<double>() < 0.999);
 }
 
 CATCH_TEST_CASE("a sample rate captures about its share and counts the rest") {
@@ -296,10 +297,10 @@ CATCH_TEST_CASE("the picture is read from the model's own input as the profile s
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 2);
   for (int64_t row = 0; row < 2; ++row) {
-    const auto& picture = records[static_cast<size_t>(row)].picture;
+    const auto& picture = picture_of(records[static_cast<size_t>(row)]);
     CATCH_CHECK(torch::equal(picture.tensor, kept[row]));
     CATCH_CHECK(picture.mean.size() == 3);
-    CATCH_CHECK(records[static_cast<size_t>(row)].geometry.cells() == 60);
+    CATCH_CHECK(records[static_cast<size_t>(row)].maps[0].geometry().cells() == 60);
     CATCH_CHECK(records[static_cast<size_t>(row)].model_sha256.size() == 64);
   }
 }
@@ -325,7 +326,7 @@ CATCH_TEST_CASE("a model running inside another one's request does not take its 
   CATCH_REQUIRE(inner.flush());
   for (const auto& record : sink->records()) {
     CATCH_CAPTURE(record.request_id);
-    CATCH_CHECK(torch::equal(record.picture.tensor, record.request_id == "outer" ? ones[0] : -ones[0]));
+    CATCH_CHECK(torch::equal(picture_of(record).tensor, record.request_id == "outer" ? ones[0] : -ones[0]));
   }
 }
 

@@ -122,10 +122,10 @@ CATCH_TEST_CASE("device: rollout: prompt and steps have the rows of the whole pr
           const gaze::AttentionRecord& record = records[static_cast<size_t>(b)];
           CATCH_REQUIRE(record.error == "");
           const at::Tensor wanted = whole[b].slice(0, first_row).narrow(1, kFirst, kCells);
-          CATCH_CHECK(worst(record.map_tc, wanted) < 1e-6);
-          CATCH_CHECK(worst(record.mass_t, wanted.sum(1)) < 1e-6);
-          CATCH_CHECK(record.visible_t[-1].item<double>() == kPrompt + kSteps);
-          CATCH_CHECK(record.flags_t.count_nonzero().item<int64_t>() == 0);
+          CATCH_CHECK(worst(record.maps[0].map_tk, wanted) < 1e-6);
+          CATCH_CHECK(worst(record.maps[0].mass_t, wanted.sum(1)) < 1e-6);
+          CATCH_CHECK(record.maps[0].visible_t[-1].item<double>() == kPrompt + kSteps);
+          CATCH_CHECK(record.maps[0].flags_t.count_nonzero().item<int64_t>() == 0);
           CATCH_CHECK(record.layers == "rollout of sites 0-1 of 2");
         }
       }
@@ -157,7 +157,7 @@ CATCH_TEST_CASE("device: rollout: beams go on from what their row held, and piec
     const gaze::AttentionRecord& record = records[static_cast<size_t>(1 - b)];
     CATCH_REQUIRE(record.error == "");
     const at::Tensor rows = at::cat({whole[b].slice(0, 7, 8), whole[b].slice(0, kPrompt + 1)});
-    CATCH_CHECK(worst(record.map_tc, rows.narrow(1, kFirst, kCells)) < 1e-6);
+    CATCH_CHECK(worst(record.maps[0].map_tk, rows.narrow(1, kFirst, kCells)) < 1e-6);
   }
 }
 
@@ -175,7 +175,8 @@ CATCH_TEST_CASE("device: rollout: tokens beyond the limit are dropped, those bef
   const auto records = sink->records();
   CATCH_REQUIRE(records.size() == 1);
   CATCH_REQUIRE(records[0].error == "");
-  CATCH_CHECK(worst(records[0].map_tc, rollout64(x)[0].narrow(0, kPrompt - 1, 8).narrow(1, kFirst, kCells)) < 1e-6);
+  CATCH_CHECK(worst(records[0].maps[0].map_tk, rollout64(x)[0].narrow(0, kPrompt - 1, 8).narrow(1, kFirst, kCells)) <
+              1e-6);
   CATCH_CHECK(records[0].tokens_dropped == 5);
 }
 

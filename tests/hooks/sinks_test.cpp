@@ -160,7 +160,7 @@ CATCH_TEST_CASE(
       for (size_t i = 0; i < records.size(); ++i) {
         CATCH_CAPTURE(static_cast<int>(heads), deferred, i);
         CATCH_REQUIRE(records[i].error == "");
-        CATCH_REQUIRE(records[i].map_tc.size(0) == kSteps);
+        CATCH_REQUIRE(records[i].maps[0].map_tk.size(0) == kSteps);
         const gaze::Composition composition = gaze::compose(records[i]);
         CATCH_CHECK(composition.sinks_subtracted);
         const at::Tensor want_tc = expected(answer, kBest[i], heads);

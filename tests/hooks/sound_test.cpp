@@ -6,6 +6,7 @@
 
 #include "hooks_test.hpp"
 #include "support/devices.hpp"
+#include "support/media.hpp"
 
 using hooks_test::MemorySink;
 
@@ -59,9 +60,9 @@ CATCH_TEST_CASE("sound: without a request the recording is the model's own input
     for (int64_t row = 0; row < 2; ++row) {
       const gaze::AttentionRecord record = sink->records()[static_cast<size_t>(row)];
       CATCH_REQUIRE(record.error == "");
-      CATCH_CHECK(at::equal(record.sound.samples, audio[row]));
-      CATCH_CHECK(record.sound.sample_rate_hz == 100);
-      CATCH_CHECK(record.sound.padded);
+      CATCH_CHECK(at::equal(sound_of(record).samples, audio[row]));
+      CATCH_CHECK(sound_of(record).sample_rate_hz == 100);
+      CATCH_CHECK(sound_of(record).padded);
       CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.4));
     }
   }
@@ -82,9 +83,9 @@ CATCH_TEST_CASE("sound: the host's recording goes before the model's input, and 
     module.forward({samples(device, 1, 40), samples(device, 1, 4).view({1, 1, 4})});
     request.finish();
     CATCH_REQUIRE(gaze.flush());
-    CATCH_CHECK(at::equal(sink->records()[0].sound.samples, before));
-    CATCH_CHECK(sink->records()[0].sound.sample_rate_hz == 200);
-    CATCH_CHECK_FALSE(sink->records()[0].sound.padded);
+    CATCH_CHECK(at::equal(sound_of(sink->records()[0]).samples, before));
+    CATCH_CHECK(sound_of(sink->records()[0]).sample_rate_hz == 200);
+    CATCH_CHECK_FALSE(sound_of(sink->records()[0]).padded);
   }
 }
 
@@ -114,13 +115,13 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
       CATCH_REQUIRE(gaze.flush());
       const gaze::AttentionRecord record = sink->records()[0];
       CATCH_REQUIRE(record.error == "");
-      CATCH_REQUIRE(record.windows.size() == 2);
-      CATCH_CHECK(record.windows[0].first_token == 0);
-      CATCH_CHECK(record.windows[0].start_seconds == 0);
-      CATCH_CHECK(record.windows[1].first_token == 2);
-      CATCH_CHECK(record.windows[1].start_seconds == 0.6);
-      CATCH_CHECK(std::isinf(record.windows[0].seconds));
-      CATCH_CHECK(record.windows[1].seconds == 0.4);
+      CATCH_REQUIRE(windows_of(record).size() == 2);
+      CATCH_CHECK(windows_of(record)[0].first_token == 0);
+      CATCH_CHECK(windows_of(record)[0].start_seconds == 0);
+      CATCH_CHECK(windows_of(record)[1].first_token == 2);
+      CATCH_CHECK(windows_of(record)[1].start_seconds == 0.6);
+      CATCH_CHECK(std::isinf(windows_of(record)[0].seconds));
+      CATCH_CHECK(windows_of(record)[1].seconds == 0.4);
       // By the book: a token's hottest key, in its part.
       const gaze::WordTiming hearing = gaze::time_words([&] {
         gaze::AttentionRecord raw = record;
@@ -160,8 +161,8 @@ CATCH_TEST_CASE("sound: keys that grow while the model decodes are all heard") {
     CATCH_REQUIRE(gaze.flush());
     const gaze::AttentionRecord record = sink->records()[0];
     CATCH_REQUIRE(record.error == "");
-    CATCH_REQUIRE(record.map_tc.size(1) == 20);
-    CATCH_CHECK(at::allclose(record.map_tc.to(at::kCPU), at::cat(want).to(at::kCPU, at::kFloat), 1e-4, 1e-6));
+    CATCH_REQUIRE(record.maps[0].map_tk.size(1) == 20);
+    CATCH_CHECK(at::allclose(record.maps[0].map_tk.to(at::kCPU), at::cat(want).to(at::kCPU, at::kFloat), 1e-4, 1e-6));
     CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.8));
   }
 }

@@ -175,11 +175,11 @@ CATCH_TEST_CASE("a padded encoder layer makes nested tensors, and is captured as
   for (const auto& record : sink->records()) {
     CATCH_CAPTURE(record.error);
     CATCH_CHECK(record.error.empty());
-    CATCH_CHECK(record.map_tc.sizes() == at::IntArrayRef({1, 5}));
+    CATCH_CHECK(record.maps[0].map_tk.sizes() == at::IntArrayRef({1, 5}));
   }
   // The first row's last two keys are padding.
-  CATCH_CHECK(sink->records()[2].map_tc.slice(1, 3).eq(0).all().item<bool>());
-  CATCH_CHECK(sink->records()[3].map_tc.slice(1, 3).gt(0).any().item<bool>());
+  CATCH_CHECK(sink->records()[2].maps[0].map_tk.slice(1, 3).eq(0).all().item<bool>());
+  CATCH_CHECK(sink->records()[3].maps[0].map_tk.slice(1, 3).gt(0).any().item<bool>());
 }
 
 CATCH_TEST_CASE("arguments of every kind reach a model as they are") {

@@ -227,12 +227,12 @@ CATCH_TEST_CASE("device: through latents: the overlay is hottest where the token
       CATCH_CHECK_FALSE(overlay.diffuse);
       CATCH_CHECK(gaze::test::in_cell(drawn, cells[token], overlay.hot_x, overlay.hot_y, 37, 23));
     }
-    CATCH_REQUIRE(record.through);
-    CATCH_CHECK(record.through->latents == 3);
-    CATCH_CHECK(record.through->keys == kCells);
-    CATCH_REQUIRE(record.through->sites.size() == 2);
-    CATCH_CHECK(record.through->sites[0].name == "resampler");
-    CATCH_CHECK(record.through->sites[1].calls == 1);
+    CATCH_REQUIRE(record.maps[0].through);
+    CATCH_CHECK(record.maps[0].through->latents == 3);
+    CATCH_CHECK(record.maps[0].through->keys == kCells);
+    CATCH_REQUIRE(record.maps[0].through->sites.size() == 2);
+    CATCH_CHECK(record.maps[0].through->sites[0].name == "resampler");
+    CATCH_CHECK(record.maps[0].through->sites[1].calls == 1);
   }
 }
 
@@ -283,9 +283,9 @@ CATCH_TEST_CASE("device: through latents: map, mass and lift are those of float6
             maps.push_back(over_latents.matmul(made_of[b]));
           }
           const at::Tensor wanted = at::stack(maps);
-          CATCH_CHECK(worst(record.map_tc, wanted) < 2e-6);
-          CATCH_CHECK(worst(record.mass_t, at::tensor(mass, at::kDouble)) < 2e-6);
-          CATCH_CHECK(worst(record.map_tc.sum(1), at::tensor(mass, at::kDouble)) < 2e-6);
+          CATCH_CHECK(worst(record.maps[0].map_tk, wanted) < 2e-6);
+          CATCH_CHECK(worst(record.maps[0].mass_t, at::tensor(mass, at::kDouble)) < 2e-6);
+          CATCH_CHECK(worst(record.maps[0].map_tk.sum(1), at::tensor(mass, at::kDouble)) < 2e-6);
           // Lift: 1 where a latent's uniform share, spread evenly over the cells, would lie.
           if (!device.is_cpu()) continue;
           const at::Tensor visible = at::tensor({10.0, 11.0, 12.0}, at::kDouble).unsqueeze(1);
@@ -322,10 +322,10 @@ CATCH_TEST_CASE("device: through latents: tiles and the whole picture, each resa
       mass += over_latents.sum().item<double>();
       units.push_back(over_latents.matmul(made_of[u]));
     }
-    CATCH_CHECK(worst(record.map_tc[0], at::cat(units)) < 2e-6);
-    CATCH_CHECK(std::abs(record.mass_t[0].item<double>() - mass) < 2e-6);
-    CATCH_CHECK(record.through->latents == 9);
-    CATCH_CHECK(record.through->gaps);
+    CATCH_CHECK(worst(record.maps[0].map_tk[0], at::cat(units)) < 2e-6);
+    CATCH_CHECK(std::abs(record.maps[0].mass_t[0].item<double>() - mass) < 2e-6);
+    CATCH_CHECK(record.maps[0].through->latents == 9);
+    CATCH_CHECK(record.maps[0].through->gaps);
     // Cell (1, 7) is cell (1, 2) of the second tile, with its part of the thumbnail's cell (1, 3).
     const int64_t tile = first ? 2 : 1;
     const int64_t whole = first ? 0 : 2;
@@ -365,8 +365,8 @@ CATCH_TEST_CASE("device: through latents: of two pictures the chosen one, encode
       CATCH_REQUIRE(records.size() == 1);
       CATCH_REQUIRE(records[0].error == "");
       const at::Tensor over_latents = row64(8, 6).narrow(0, 1 + 4 * picture, 2);
-      CATCH_CHECK(worst(records[0].map_tc[0], over_latents.matmul(made_of[picture])) < 2e-6);
-      CATCH_CHECK_FALSE(records[0].through->gaps);
+      CATCH_CHECK(worst(records[0].maps[0].map_tk[0], over_latents.matmul(made_of[picture])) < 2e-6);
+      CATCH_CHECK_FALSE(records[0].maps[0].through->gaps);
     }
   }
 }
@@ -385,9 +385,9 @@ CATCH_TEST_CASE("device: through latents: a decoder over latents alone, and feat
   CATCH_REQUIRE(records.size() == 1);
   CATCH_REQUIRE(records[0].error == "");
   const at::Tensor wanted = made_of64(image, latents, 0, false)[0].mean(0);
-  CATCH_CHECK(worst(records[0].map_tc, at::stack({wanted, wanted})) < 2e-6);
-  CATCH_CHECK(worst(records[0].mass_t, at::ones({2}, at::kDouble)) < 2e-6);
-  CATCH_CHECK(records[0].through->sites[0].calls == 1);
+  CATCH_CHECK(worst(records[0].maps[0].map_tk, at::stack({wanted, wanted})) < 2e-6);
+  CATCH_CHECK(worst(records[0].maps[0].mass_t, at::ones({2}, at::kDouble)) < 2e-6);
+  CATCH_CHECK(records[0].maps[0].through->sites[0].calls == 1);
 }
 
 CATCH_TEST_CASE("device: through latents: beams keep the picture they came from") {
@@ -407,7 +407,7 @@ CATCH_TEST_CASE("device: through latents: beams keep the picture they came from"
   for (size_t i = 0; i < 3; ++i) {
     const int64_t from = i == 1 ? 0 : 1;
     CATCH_CHECK(records[i].request_id == (from == 0 ? "a" : "b"));
-    CATCH_CHECK(worst(records[i].map_tc[0], over_latents.matmul(made_of[from])) < 2e-6);
+    CATCH_CHECK(worst(records[i].maps[0].map_tk[0], over_latents.matmul(made_of[from])) < 2e-6);
   }
 }
 
@@ -420,8 +420,8 @@ CATCH_TEST_CASE("device: through latents: calls without a request, and NaN in a 
   host.call("prefill", {ids, image, latents, 0});
   const auto records = host.records();
   CATCH_REQUIRE(records.size() == 2);
-  CATCH_CHECK(records[0].flags_t[0].item<int64_t>() == 0);
-  CATCH_CHECK((records[1].flags_t[0].item<int64_t>() & gaze::ops::kRowNonFinite) != 0);
+  CATCH_CHECK(records[0].maps[0].flags_t[0].item<int64_t>() == 0);
+  CATCH_CHECK((records[1].maps[0].flags_t[0].item<int64_t>() & gaze::ops::kRowNonFinite) != 0);
   CATCH_CHECK_THROWS_WITH(gaze::compose(records[1]), Catch::Contains("expected finite weights"));
 }
 
@@ -470,8 +470,8 @@ def forward(self, x, q):
     const at::Tensor wanted = softmax64(q.to(at::kDouble), y).matmul(cells / cells.sum(-1, true));
     for (int64_t row = 0; row < 2; ++row) {
       CATCH_REQUIRE(records[static_cast<size_t>(row)].error == "");
-      CATCH_CHECK(worst(records[static_cast<size_t>(row)].map_tc, wanted[row]) < 2e-6);
-      CATCH_CHECK(records[static_cast<size_t>(row)].through->rollout);
+      CATCH_CHECK(worst(records[static_cast<size_t>(row)].maps[0].map_tk, wanted[row]) < 2e-6);
+      CATCH_CHECK(records[static_cast<size_t>(row)].maps[0].through->rollout);
     }
   }
 }

@@ -85,7 +85,7 @@ CATCH_TEST_CASE("bundle: extreme pictures still make a whole bundle") {
   for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {1, 3000}, {3000, 1}, {2, 7}}) {
     CATCH_INFO(width << " x " << height);
     AttentionRecord record = planted(6, 10, {3, -1});
-    record.picture =
+    picture_of(record) =
         gaze::test::noise_picture(height, width).select(2, 0).contiguous();  // gray: channels are not in doubt
     const std::string bundle = publish(into(dir), record);
     CATCH_CHECK(gaze::decode(bundle + "/overlay.png").size(1) == width);
@@ -122,7 +122,7 @@ CATCH_TEST_CASE("bundle: other formats and the maps on request") {
 CATCH_TEST_CASE("bundle: a picture that cannot be decoded leaves the reason and no picture") {
   const TempDir dir;
   AttentionRecord record = planted(2, 3, {1});
-  record.picture = gaze::Picture::from_bytes("<html>not a picture</html>");
+  picture_of(record) = gaze::Picture::from_bytes("<html>not a picture</html>");
   BundleSink sink(into(dir));
   std::string published;
   sink.on_published([&](const std::string&, const std::string& path) { published = path; });

@@ -31,7 +31,7 @@ CATCH_TEST_CASE("compose: each word is coloured at its own cell of a grid that i
     CATCH_INFO("word " << w);
     const gaze::Overlay& overlay = composition.words[w];
     CATCH_CHECK(overlay.word.text == record.labels[w]);
-    CATCH_CHECK(gaze::cell_at(record.geometry, 90, 60, overlay.hot_x, overlay.hot_y) == cells[w]);
+    CATCH_CHECK(gaze::cell_at(record.maps[0].geometry(), 90, 60, overlay.hot_x, overlay.hot_y) == cells[w]);
     const int64_t x = cells[w] % 9 * 10;
     const int64_t y = cells[w] / 9 * 15;
     const at::Tensor changed = differing(overlay.rgb_hwc, composition.base_hwc);
@@ -43,8 +43,8 @@ CATCH_TEST_CASE("compose: each word is coloured at its own cell of a grid that i
 
 CATCH_TEST_CASE("compose: where the value is 0 the picture stays as it is, byte for byte") {
   AttentionRecord record = planted(6, 10, {33}, 96, 160);
-  record.map_tc.zero_();
-  record.map_tc[0][33] = 0.9;
+  record.maps[0].map_tk.zero_();
+  record.maps[0].map_tk[0][33] = 0.9;
   record.style.contour = false;
   const Composition composition = gaze::compose(record);
   at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.base_hwc);
@@ -52,7 +52,7 @@ CATCH_TEST_CASE("compose: where the value is 0 the picture stays as it is, byte 
   // Bilinear reaches at most one cell (16 pixels) beyond the hot cell's own 16 pixels.
   changed.slice(0, 32, 80).slice(1, 32, 80).fill_(false);
   CATCH_CHECK(count(changed) == 0);
-  CATCH_CHECK(at::equal(composition.base_hwc, record.picture.tensor));
+  CATCH_CHECK(at::equal(composition.base_hwc, picture_of(record).tensor));
 }
 
 CATCH_TEST_CASE("compose: the hottest pixel is that of the resampled map, by brute force") {
@@ -72,16 +72,16 @@ CATCH_TEST_CASE("compose: the hottest pixel is that of the resampled map, by bru
       constexpr int64_t kMaps = 12;
       AttentionRecord record = planted(c.rows, c.cols, std::vector<int64_t>(kMaps, 0), c.height, c.width);
       at::manual_seed(c.rows * 100 + c.width);
-      record.map_tc = at::rand({kMaps, c.rows * c.cols}) / static_cast<double>(c.rows * c.cols);
-      record.geometry.fit = c.fit;
-      record.geometry.input_width = c.input_width;
-      record.geometry.input_height = c.input_height;
+      record.maps[0].map_tk = at::rand({kMaps, c.rows * c.cols}) / static_cast<double>(c.rows * c.cols);
+      record.maps[0].geometry().fit = c.fit;
+      record.maps[0].geometry().input_width = c.input_width;
+      record.maps[0].geometry().input_height = c.input_height;
       record.style.interpolation = interpolation;
       const Composition composition = gaze::compose(record);
       for (int64_t t = 0; t < kMaps; ++t) {
-        const at::Tensor value_yx =
-            gaze::ops::resample(composition.shown_wc[t].view({c.rows, c.cols}),
-                                gaze::place(record.geometry, c.width, c.height), c.height, c.width, interpolation);
+        const at::Tensor value_yx = gaze::ops::resample(composition.shown_wc[t].view({c.rows, c.cols}),
+                                                        gaze::place(record.maps[0].geometry(), c.width, c.height),
+                                                        c.height, c.width, interpolation);
         const gaze::Overlay& overlay = composition.words[static_cast<size_t>(t)];
         const auto found =
             value_yx[static_cast<int64_t>(overlay.hot_y)][static_cast<int64_t>(overlay.hot_x)].item<double>();
@@ -94,10 +94,10 @@ CATCH_TEST_CASE("compose: the hottest pixel is that of the resampled map, by bru
 
 CATCH_TEST_CASE("compose: what a crop cut away is not tinted, and its border is drawn") {
   AttentionRecord record = planted(7, 7, {0}, 56, 156);
-  record.map_tc.fill_(0.9 / 49);
-  record.map_tc[0][0] = 0.5;
-  record.geometry.fit = Fit::CentreCrop;
-  record.geometry.input_width = record.geometry.input_height = 56;
+  record.maps[0].map_tk.fill_(0.9 / 49);
+  record.maps[0].map_tk[0][0] = 0.5;
+  record.maps[0].geometry().fit = Fit::CentreCrop;
+  record.maps[0].geometry().input_width = record.maps[0].geometry().input_height = 56;
   const Composition composition = gaze::compose(record);
   const at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.base_hwc);
   CATCH_CHECK(count(changed.slice(1, 0, 50)) == 0);
@@ -112,8 +112,10 @@ CATCH_TEST_CASE("compose: two equal words stay two words with their own maps") {
   record.labels = {"red", "red"};
   const Composition composition = gaze::compose(record);
   CATCH_REQUIRE(composition.words.size() == 2);
-  CATCH_CHECK(gaze::cell_at(record.geometry, 100, 60, composition.words[0].hot_x, composition.words[0].hot_y) == 3);
-  CATCH_CHECK(gaze::cell_at(record.geometry, 100, 60, composition.words[1].hot_x, composition.words[1].hot_y) == 56);
+  CATCH_CHECK(
+      gaze::cell_at(record.maps[0].geometry(), 100, 60, composition.words[0].hot_x, composition.words[0].hot_y) == 3);
+  CATCH_CHECK(
+      gaze::cell_at(record.maps[0].geometry(), 100, 60, composition.words[1].hot_x, composition.words[1].hot_y) == 56);
 }
 
 CATCH_TEST_CASE("compose: row t is word t, sub-words are averaged, special tokens are left out") {
@@ -122,7 +124,7 @@ CATCH_TEST_CASE("compose: row t is word t, sub-words are averaged, special token
   const Composition composition = gaze::compose(record);
   CATCH_REQUIRE(composition.words.size() == 2);
   CATCH_CHECK(composition.words[0].word.text == "golden");
-  const at::Tensor lift_tc = record.map_tc * 60;
+  const at::Tensor lift_tc = record.maps[0].map_tk * 60;
   CATCH_CHECK(at::allclose(composition.lift_wc[0], (lift_tc[1] + lift_tc[2]) / 2));
   CATCH_CHECK(at::allclose(composition.lift_wc[1], lift_tc[3]));
   CATCH_CHECK(composition.words[0].max_lift == Approx((54 + 0.05) / 2));
@@ -131,7 +133,7 @@ CATCH_TEST_CASE("compose: row t is word t, sub-words are averaged, special token
 CATCH_TEST_CASE("compose: tokens beyond the labels do not count, without labels every token is a word") {
   AttentionRecord record = planted(6, 10, {1, 2, 3});
   record.labels = {"a", "b"};
-  record.map_tc[2].fill_(0.9);  // would raise the range
+  record.maps[0].map_tk[2].fill_(0.9);  // would raise the range
   CATCH_CHECK(gaze::compose(record).words.size() == 2);
   CATCH_CHECK(gaze::compose(record).range_max_lift < 54);
   record.labels.clear();
@@ -146,7 +148,8 @@ CATCH_TEST_CASE("compose: an answer of special tokens alone still has a summary"
   const Composition composition = gaze::compose(record);
   CATCH_CHECK(composition.words.empty());
   CATCH_CHECK(composition.lift_wc.sizes() == at::IntArrayRef({0, 60}));
-  CATCH_CHECK(gaze::cell_at(record.geometry, 100, 60, composition.summary.hot_x, composition.summary.hot_y) == 17);
+  CATCH_CHECK(gaze::cell_at(record.maps[0].geometry(), 100, 60, composition.summary.hot_x, composition.summary.hot_y) ==
+              17);
   CATCH_CHECK(composition.summary.mass == Approx(0.9 + 0.05 * 59 / 60));
 }
 
@@ -172,8 +175,8 @@ CATCH_TEST_CASE("compose: a flat map gets no colour, a stamp and no contour") {
 CATCH_TEST_CASE("compose: a constant map is not stretched into noise by per-map min-max") {
   AttentionRecord record = planted(6, 10, {5, 7});
   record.style.normalise.per_map_min_max = true;
-  record.map_tc[0].fill_(0.9 / 60);
-  record.visible_t[0] = 600;  // lift 9: constant, yet not below 2
+  record.maps[0].map_tk[0].fill_(0.9 / 60);
+  record.maps[0].visible_t[0] = 600;  // lift 9: constant, yet not below 2
   const Composition composition = gaze::compose(record);
   CATCH_CHECK(composition.words[0].diffuse);
   CATCH_CHECK(at::isfinite(composition.shown_wc).all().item<bool>());
@@ -182,19 +185,20 @@ CATCH_TEST_CASE("compose: a constant map is not stretched into noise by per-map 
 
 CATCH_TEST_CASE("compose: sinks shared by all words are removed, the raw lift stays") {
   AttentionRecord record = planted(6, 10, {10, 20, 30, 40});
-  record.map_tc = record.map_tc * 0.5;
-  record.map_tc.select(1, 0).fill_(0.5);
+  record.maps[0].map_tk = record.maps[0].map_tk * 0.5;
+  record.maps[0].map_tk.select(1, 0).fill_(0.5);
   record.style.normalise.subtract_sinks = true;
   const Composition composition = gaze::compose(record);
   CATCH_CHECK(composition.sinks_subtracted);
   CATCH_CHECK(composition.lift_wc[0][0].item<float>() == Approx(30));
   CATCH_CHECK(composition.shown_wc[0][0].item<float>() == 0);
   CATCH_CHECK(composition.words[0].max_lift == Approx(30));
-  CATCH_CHECK(gaze::cell_at(record.geometry, 100, 60, composition.words[2].hot_x, composition.words[2].hot_y) == 30);
+  CATCH_CHECK(
+      gaze::cell_at(record.maps[0].geometry(), 100, 60, composition.words[2].hot_x, composition.words[2].hot_y) == 30);
   record.style.normalise.subtract_sinks = false;
   const Composition raw = gaze::compose(record);
   CATCH_CHECK_FALSE(raw.sinks_subtracted);
-  CATCH_CHECK(gaze::cell_at(record.geometry, 100, 60, raw.words[2].hot_x, raw.words[2].hot_y) == 0);
+  CATCH_CHECK(gaze::cell_at(record.maps[0].geometry(), 100, 60, raw.words[2].hot_x, raw.words[2].hot_y) == 0);
 }
 
 CATCH_TEST_CASE("compose: words that all look at one place have no hottest pixel once it is subtracted") {
@@ -208,7 +212,7 @@ CATCH_TEST_CASE("compose: words that all look at one place have no hottest pixel
 
 CATCH_TEST_CASE("compose: all words share one range, the summary has its own") {
   AttentionRecord record = planted(6, 10, {10, 20, 30, 40});
-  record.map_tc[3] = record.map_tc[3] * 0.3;
+  record.maps[0].map_tk[3] = record.maps[0].map_tk[3] * 0.3;
   const Composition composition = gaze::compose(record);
   for (const gaze::Overlay& overlay : composition.words)
     CATCH_CHECK(overlay.range_max_lift == composition.range_max_lift);
@@ -219,8 +223,8 @@ CATCH_TEST_CASE("compose: all words share one range, the summary has its own") {
 
 CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the shared range") {
   AttentionRecord record = planted(6, 10, {33, 33}, 96, 160);
-  record.map_tc[1] = record.map_tc[1] * 0.4;
-  record.picture = gaze::Picture(at::full({96, 160, 3}, 128, at::kByte));
+  record.maps[0].map_tk[1] = record.maps[0].map_tk[1] * 0.4;
+  picture_of(record) = gaze::Picture(at::full({96, 160, 3}, 128, at::kByte));
   record.style.contour = false;
   record.style.normalise.percentile = 1;  // two hot cells of 120 are within the upper 2 %
   record.style.interpolation = gaze::ops::Interpolation::Exact;
@@ -241,7 +245,7 @@ CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the s
 CATCH_TEST_CASE("compose: the mass on the picture is the mean over a word's tokens") {
   AttentionRecord record = planted(6, 10, {10, 20, 30});
   record.labels = {" go", "ld", " dog"};
-  record.mass_t = at::tensor({0.2F, 0.4F, 0.9F});
+  record.maps[0].mass_t = at::tensor({0.2F, 0.4F, 0.9F});
   const Composition composition = gaze::compose(record);
   CATCH_CHECK(composition.words[0].mass == Approx(0.3));
   CATCH_CHECK(composition.words[1].mass == Approx(0.9));
@@ -260,21 +264,21 @@ CATCH_TEST_CASE("compose: what must not be drawn is refused with its reason") {
 
   refused(AttentionRecord(), DropReason::NoAttention, "expected at least 1 captured token, got 0");
   record = planted(6, 10, {1, 2});
-  record.map_tc = record.map_tc.narrow(0, 0, 0);
+  record.maps[0].map_tk = record.maps[0].map_tk.narrow(0, 0, 0);
   refused(record, DropReason::NoAttention, "expected at least 1 captured token, got 0");
 
   record = planted(6, 10, {1, 2});
-  record.flags_t[1] = static_cast<int>(gaze::ops::kRowNonFinite | gaze::ops::kRowSum);
+  record.maps[0].flags_t[1] = static_cast<int>(gaze::ops::kRowNonFinite | gaze::ops::kRowSum);
   refused(record, DropReason::NonFinite, "in the row of token 1");
-  record.flags_t[1] = static_cast<int>(gaze::ops::kRowSum);
+  record.maps[0].flags_t[1] = static_cast<int>(gaze::ops::kRowSum);
   refused(record, DropReason::RowSum, "expected rows that sum to 1, got another sum in the row of token 1");
-  record.flags_t[1] = static_cast<int>(gaze::ops::kRowBeyond);
+  record.maps[0].flags_t[1] = static_cast<int>(gaze::ops::kRowBeyond);
   refused(record, DropReason::GridMismatch,
           "geometry: expected a row of the cells' keys alone, whatever else it holds masked, got visible keys");
 
   for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     record = planted(6, 10, {1, 2});
-    record.map_tc[1][59] = value;
+    record.maps[0].map_tk[1][59] = value;
     refused(record, DropReason::NonFinite, "attention: expected a finite map");
   }
 
@@ -283,18 +287,18 @@ CATCH_TEST_CASE("compose: what must not be drawn is refused with its reason") {
   refused(record, DropReason::Labels, "labels: expected at most 2 (one per captured token), got 3.");
 
   record = planted(6, 10, {1, 2});
-  record.geometry.cols = 9;
+  record.maps[0].geometry().cols = 9;
   refused(record, DropReason::GridMismatch, "geometry: expected a map of 6 x 9 = 54 cells, got 60.");
   record = planted(6, 10, {1, 2});
-  record.geometry.leading = 1;
+  record.maps[0].geometry().leading = 1;
   refused(record, DropReason::GridMismatch, "geometry: expected at least 61 keys (1 leading + 6 x 10 cells), got 60.");
 
   record = planted(6, 10, {1, 2});
-  record.mass_t = record.mass_t.narrow(0, 0, 1);
+  record.maps[0].mass_t = record.maps[0].mass_t.narrow(0, 0, 1);
   refused(record, DropReason::ShapeMismatch, "record.mass_t: expected 2 values, one per token, got 1.");
 
   record = planted(6, 10, {1, 2});
-  record.picture = gaze::Picture();
+  picture_of(record) = gaze::Picture();
   refused(record, DropReason::DecodeFailed,
           "picture: expected a tensor, a path or the bytes of an image file, got nothing.");
 }
@@ -307,13 +311,13 @@ CATCH_TEST_CASE("compose: requests do not touch each other") {
   const Composition after = gaze::compose(one);
   CATCH_CHECK(at::equal(before.summary.rgb_hwc, after.summary.rgb_hwc));
   CATCH_CHECK(at::equal(before.shown_wc, after.shown_wc));
-  CATCH_CHECK(at::equal(one.picture.tensor, gaze::test::noise_picture(60, 100)));
+  CATCH_CHECK(at::equal(picture_of(one).tensor, gaze::test::noise_picture(60, 100)));
 }
 
 CATCH_TEST_CASE("compose: a record knows the bytes it holds") {
   AttentionRecord record = planted(6, 10, {1, 2}, 60, 100);
   const int64_t before = record.bytes();
   CATCH_CHECK(before >= 2 * 60 * 4 + 3 * 2 * 4 + 60 * 100 * 3);
-  record.picture.encoded = std::string(1000, 'x');
+  picture_of(record).encoded = std::string(1000, 'x');
   CATCH_CHECK(record.bytes() == before + 1000);
 }

@@ -18,7 +18,8 @@ using gaze::test::TempDir;
 /// As capture leaves a record: filled on the model's stream, with an event recorded there.
 AttentionRecord on(const AttentionRecord& record, at::Device device) {
   AttentionRecord there = record;
-  for (at::Tensor* tensor : {&there.map_tc, &there.mass_t, &there.visible_t, &there.flags_t})
+  for (at::Tensor* tensor :
+       {&there.maps[0].map_tk, &there.maps[0].mass_t, &there.maps[0].visible_t, &there.maps[0].flags_t})
     *tensor = tensor->to(device);
   if (device.is_cpu()) return there;
   there.ready = std::make_shared<c10::Event>(device.type());
@@ -52,8 +53,8 @@ CATCH_TEST_CASE("device: its bundle is the CPU's, and brings back finished frame
       record.labels = {" go", "ld", " dog", " flat"};
       AttentionRecord there = on(record, device);
       if (own_input) {
-        record.picture = gaze::Picture(at::rand({3, 480, 720}));
-        there.picture = gaze::Picture(record.picture.tensor.to(device));
+        picture_of(record) = gaze::Picture(at::rand({3, 480, 720}));
+        picture_of(there) = gaze::Picture(picture_of(record).tensor.to(device));
         there = on(there, device);
       }
       const std::string wanted = publish(dir / "cpu", record);
@@ -90,7 +91,7 @@ CATCH_TEST_CASE("device: keys become cells there as on the CPU, and nothing more
         geometry.thumbnail = {.rows = 2, .cols = 4, .leading = 1};
       }
       AttentionRecord record = gaze::test::planted(1, geometry.span(), {3, 17, 11}, 60, 100);
-      record.geometry = geometry;
+      record.maps[0].geometry() = geometry;
       record.keys = geometry.keys();
       const gaze::Composition wanted = gaze::compose(record);
       const gaze::ops::Ledger before = gaze::ops::ledger();

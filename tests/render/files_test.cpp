@@ -31,7 +31,7 @@ std::string publish(const BundleOptions& options) {
   std::string published;
   sink.on_published([&](const std::string&, const std::string& path) { published = path; });
   gaze::AttentionRecord record = gaze::test::planted(2, 3, {1});
-  record.picture = {};
+  picture_of(record) = {};
   sink.consume(record);
   return published;
 }
@@ -133,7 +133,7 @@ CATCH_TEST_CASE("files: a process sweeps once, and leaves what its own threads f
   const TempDir dir;
   BundleSink sink(maps_into(dir.path()));
   gaze::AttentionRecord record = gaze::test::planted(2, 3, {1});
-  record.picture = {};
+  picture_of(record) = {};
   StagedDirectory mine(dir.path(), false);
   mine.write("request.json", "{");
   sink.consume(record);
@@ -218,7 +218,7 @@ CATCH_TEST_CASE("output directory: a relative one stays where the process stood 
   std::string published;
   sink.on_published([&](const std::string&, const std::string& path) { published = path; });
   gaze::AttentionRecord record = gaze::test::planted(2, 3, {1});
-  record.picture = {};
+  picture_of(record) = {};
   fs::current_path(later.path());
   sink.consume(record);
   CATCH_CHECK(list(later.path()).empty());

@@ -197,16 +197,17 @@ CATCH_TEST_CASE("asynchronous device: a record is read after its model's stream 
   const at::Device device = fake::device();
   fake::run_all();
   gaze::AttentionRecord record;
+  record.maps.emplace_back();
   const at::Tensor map_tc = at::arange(12, at::kFloat).view({3, 4});
-  record.map_tc = fake::upload(map_tc);  // on the default stream, not done yet
-  record.mass_t = fake::upload(at::ones({3}));
+  record.maps[0].map_tk = fake::upload(map_tc);  // on the default stream, not done yet
+  record.maps[0].mass_t = fake::upload(at::ones({3}));
   record.ready = std::make_shared<c10::Event>(device.type());
   record.ready->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
   fake::log() = {};
   FrameRing ring(gaze::ops::route_to(device));
   {
     const gaze::SideStream side(ring.stream(), record);
-    CATCH_CHECK(at::equal(gaze::fetch(record.map_tc, ring.route(), Cargo::Map), map_tc));
+    CATCH_CHECK(at::equal(gaze::fetch(record.maps[0].map_tk, ring.route(), Cargo::Map), map_tc));
   }
   CATCH_CHECK(fake::log().synchronous == 0);
   CATCH_CHECK(c10::impl::VirtualGuardImpl(device.type()).getStream(device).id() == 0);
@@ -221,24 +222,31 @@ CATCH_TEST_CASE("asynchronous device: no tensor of a record is given back while 
     const gaze::SideStream side(ring.stream(), record);
     return fake::log().record_streams;
   };
-  at::Tensor gaze::AttentionRecord::*const own[] = {&gaze::AttentionRecord::map_tc, &gaze::AttentionRecord::mass_t,
-                                                    &gaze::AttentionRecord::visible_t, &gaze::AttentionRecord::flags_t};
+  using gaze::MediumMap;
+  at::Tensor MediumMap::*const own[] = {&MediumMap::map_tk, &MediumMap::mass_t, &MediumMap::visible_t,
+                                        &MediumMap::flags_t};
   gaze::AttentionRecord all;
+  all.maps = {{gaze::PictureMedium(), {}, {}, {}, {}}, {gaze::SoundMedium(), {}, {}, {}, {}}};
   const auto give = [&](at::Tensor& tensor) { tensor = fake::upload(at::ones({3})); };
-  for (const auto member : own) {
-    gaze::AttentionRecord record;
-    give(record.*member);
-    give(all.*member);
-    CATCH_CHECK(kept(record) == 1);
+  for (MediumMap& map : all.maps) {
+    for (const auto member : own) {
+      gaze::AttentionRecord record;
+      give(record.maps.emplace_back().*member);
+      give(map.*member);
+      CATCH_CHECK(kept(record) == 1);
+    }
   }
   gaze::AttentionRecord picture, sound;
-  for (at::Tensor* tensor : {&picture.picture.tensor, &all.picture.tensor, &sound.sound.samples, &all.sound.samples}) {
+  picture.maps.emplace_back().medium = gaze::PictureMedium();
+  sound.maps.emplace_back().medium = gaze::SoundMedium();
+  for (at::Tensor* tensor : {&picture_of(picture).tensor, &picture_of(all).tensor, &sound_of(sound).samples,
+                             &std::get<gaze::SoundMedium>(all.maps[1].medium).sound.samples}) {
     give(*tensor);
   }
   CATCH_CHECK(kept(picture) == 1);
   CATCH_CHECK(kept(sound) == 1);
   CATCH_CHECK(kept(all) == static_cast<int64_t>(all.tensors().size()));
-  CATCH_CHECK(all.bytes() == 6 * 3 * 4);
+  CATCH_CHECK(all.bytes() == 10 * 3 * 4);
   CATCH_CHECK(kept(gaze::AttentionRecord()) == 0);
 }
 

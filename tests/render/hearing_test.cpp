@@ -32,16 +32,18 @@ gaze::AttentionRecord heard(int64_t keys, const std::vector<int64_t>& hot, const
                             int64_t rate = 8000) {
   gaze::AttentionRecord record = planted(1, keys, hot);
   for (size_t t = 0; t < hot.size(); ++t) {
-    at::Tensor row_k = record.map_tc[static_cast<int64_t>(t)];
+    at::Tensor row_k = record.maps[0].map_tk[static_cast<int64_t>(t)];
     row_k.fill_(0.05 / static_cast<double>(keys));
     for (int64_t k = std::max<int64_t>(0, hot[t] - 4); k < std::min(keys, hot[t] + 5); ++k)
       row_k[k] += k == hot[t] ? 0.45 : 0.05625;
   }
-  record.mass_t = record.map_tc.sum(1);
-  record.picture = {};
-  record.geometry.time = gaze::Timeline{.seconds_per_key = kKey};
-  record.sound.samples = samples;
-  record.sound.sample_rate_hz = rate;
+  record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
+  gaze::SoundMedium medium;
+  medium.geometry = record.maps[0].geometry();
+  medium.geometry.time = gaze::Timeline{.seconds_per_key = kKey};
+  medium.sound.samples = samples;
+  medium.sound.sample_rate_hz = rate;
+  record.maps[0].medium = std::move(medium);
   for (size_t t = 0; t < hot.size(); ++t) record.labels.push_back("word" + std::to_string(t));
   return record;
 }
@@ -71,8 +73,8 @@ CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the w
 
 CATCH_TEST_CASE("hearing: keys begin at first_seconds, and the recording where the host says") {
   gaze::AttentionRecord record = heard(50, {10, 30}, tone(0.8));
-  record.geometry.time->first_seconds = -0.01;
-  record.sound.start_seconds = 60;
+  record.maps[0].geometry().time->first_seconds = -0.01;
+  sound_of(record).start_seconds = 60;
   const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.start_seconds == 60);
   CATCH_CHECK(hearing.words[0].hot_seconds == Approx(60 + 10 * kKey));
@@ -98,21 +100,21 @@ CATCH_TEST_CASE("hearing: zeros at the end of a model's input are padding, those
   CATCH_CHECK(gaze::time_words(record).seconds == Approx(1.0));
   CATCH_CHECK(gaze::time_words(record).words[1].silence);
   CATCH_CHECK_FALSE(gaze::time_words(record).words[0].silence);
-  record.sound.padded = true;
+  sound_of(record).padded = true;
   CATCH_CHECK(gaze::time_words(record).seconds == Approx(0.6).margin(0.001));
-  record.sound.samples = at::zeros({1, 8000});
+  sound_of(record).samples = at::zeros({1, 8000});
   CATCH_CHECK(gaze::time_words(record).seconds == Approx(1.0));  // nothing but zeros: all of it
   CATCH_CHECK(gaze::time_words(record).words[0].silence);
 }
 
 CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.505));
-  record.windows = {{0, 0}, {2, 0.5}};
+  windows_of(record) = {{0, 0}, {2, 0.5}};
   CATCH_CHECK(gaze::time_words(record).words[1].hot_seconds == Approx(30.5 * kKey));
   CATCH_CHECK(gaze::time_words(record).words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
   CATCH_CHECK(gaze::time_words(record).words[2].mass == Approx(0.95));
   // A quarter key later: three quarters of the weight stay.
-  record.windows[1].start_seconds = 0.505;
+  windows_of(record)[1].start_seconds = 0.505;
   const gaze::WordTiming between = gaze::time_words(record);
   CATCH_CHECK(between.words[2].hot_seconds == Approx(0.5 + 5.5 * kKey));
   CATCH_CHECK(between.words[2].mass == Approx(0.95));
@@ -125,8 +127,8 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
   const double starts[] = {0, 1, 1.7}, lengths[] = {1, 0.7, 0.8};
   const at::Tensor sound = at::cat({tone(1.2), tone(0.5, 8000, 1, 1e-4), tone(0.8)}, 1);
   gaze::AttentionRecord whole = heard(50, {8, 30, 44, 5, 22, 12, 31}, sound);
-  whole.map_tc[4].fill_(0.05 / 50).narrow(0, 36, 9).add_(0.1);  // its padding alone
-  whole.windows = {{0, 0}, {3, starts[1], lengths[1]}, {5, starts[2]}};
+  whole.maps[0].map_tk[4].fill_(0.05 / 50).narrow(0, 36, 9).add_(0.1);  // its padding alone
+  windows_of(whole) = {{0, 0}, {3, starts[1], lengths[1]}, {5, starts[2]}};
   const gaze::WordTiming hearing = gaze::time_words(whole);
   CATCH_CHECK(hearing.seconds == Approx(2.5));
   size_t w = 0;
@@ -135,7 +137,8 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
     const auto first = static_cast<int64_t>(std::lround(starts[part] * 8000));
     const auto count = static_cast<int64_t>(std::lround(lengths[part] * 8000));
     gaze::AttentionRecord alone = heard(50, hot[part], sound.narrow(1, first, count).contiguous());
-    alone.map_tc = whole.map_tc.narrow(0, static_cast<int64_t>(w), static_cast<int64_t>(hot[part].size())).clone();
+    alone.maps[0].map_tk =
+        whole.maps[0].map_tk.narrow(0, static_cast<int64_t>(w), static_cast<int64_t>(hot[part].size())).clone();
     const gaze::WordTiming by_itself = gaze::time_words(alone);
     summary_lift = std::max(summary_lift, by_itself.summary.max_lift);
     for (const gaze::TimedWord& word : by_itself.words) {
@@ -164,7 +167,7 @@ CATCH_TEST_CASE("hearing: one word does not make the mean of all pale") {
   std::vector<int64_t> hot;
   for (int64_t t = 0; t < 11; ++t) hot.push_back(10 * t + 5);
   gaze::AttentionRecord record = heard(110, hot, tone(2.2));
-  record.map_tc[7][75] = 0.9;
+  record.maps[0].map_tk[7][75] = 0.9;
   record.style.normalise.subtract_sinks = false;
   const gaze::WordTiming hearing = gaze::time_words(record);
   // Each cell's mean over 11 words, of which one is hot there.
@@ -177,7 +180,7 @@ CATCH_TEST_CASE("hearing: one word does not make the mean of all pale") {
 CATCH_TEST_CASE("hearing: a word of two parts lies in both, and is marked where it begins") {
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.5));
   record.labels = {" one", " two", "fold"};
-  record.windows = {{0, 0}, {2, 0.5}};
+  windows_of(record) = {{0, 0}, {2, 0.5}};
   const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_REQUIRE(hearing.words.size() == 2);
   CATCH_CHECK(hearing.words[1].start_seconds == Approx(26 * kKey).margin(2 * kKey));
@@ -188,19 +191,19 @@ CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refuse
   GAZE_REQUIRE_REFUSED(gaze::time_words(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
                        "sound: expected at most 1.00 s, which 50 keys of 0.02 s cover, got 1.50 s");
   gaze::AttentionRecord whole = heard(50, {10}, tone(0.6));
-  whole.geometry.time->whole = true;
+  whole.maps[0].geometry().time->whole = true;
   GAZE_REQUIRE_REFUSED(gaze::time_words(whole), DropReason::GridMismatch, "sound: expected about 1.00 s");
-  whole.sound.samples = tone(1.03);
+  sound_of(whole).samples = tone(1.03);
   CATCH_CHECK(gaze::time_words(whole).seconds == Approx(1.03));
   gaze::AttentionRecord late = heard(50, {10, 20}, tone(1));
-  late.windows = {{0, 0}, {1, 1.0}};
+  windows_of(late) = {{0, 0}, {1, 1.0}};
   GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a start of 0.00 s or later");
-  late.windows = {{0, 0.5}, {1, 0.2}};
+  windows_of(late) = {{0, 0.5}, {1, 0.2}};
   GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "got 0.20 s");
-  late.windows = {{0, 0}, {1, std::nan("")}};
+  windows_of(late) = {{0, 0}, {1, std::nan("")}};
   GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a start of");
   for (const double seconds : {0.0, -1.0, std::nan("")}) {
-    late.windows = {{0, 0}, {1, 0.2, seconds}};
+    windows_of(late) = {{0, 0}, {1, 0.2, seconds}};
     GAZE_REQUIRE_REFUSED(gaze::time_words(late), DropReason::GridMismatch, "window: expected a length above 0, got");
   }
 }
@@ -232,7 +235,7 @@ CATCH_TEST_CASE("hearing: broken and odd samples") {
 CATCH_TEST_CASE("hearing: an hour in windows") {
   const int64_t keys = 1500;
   gaze::AttentionRecord record = heard(keys, {100, 1400}, tone(3600, 1000), 1000);
-  record.windows = {{0, 0}, {1, 3570}};
+  windows_of(record) = {{0, 0}, {1, 3570}};
   const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.seconds == 3600);
   CATCH_CHECK(hearing.words[1].hot_seconds == Approx(3570 + 1400.5 * kKey));
@@ -240,21 +243,21 @@ CATCH_TEST_CASE("hearing: an hour in windows") {
 
 CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") {
   gaze::AttentionRecord record = heard(50, {10}, {});
-  record.sound = {};
+  sound_of(record) = {};
   const gaze::WordTiming hearing = gaze::time_words(record);
   CATCH_CHECK(hearing.seconds == Approx(1.0));
   CATCH_CHECK(hearing.words[0].hot_seconds == Approx(10.5 * kKey));
   CATCH_CHECK_FALSE(hearing.words[0].silence);
 
   record = heard(50, {10, 20, 30}, {});
-  record.sound = {};
-  record.geometry.time->whole = true;
-  record.windows = {{0, 0}, {1, 0.9}, {2, 7}};
+  sound_of(record) = {};
+  record.maps[0].geometry().time->whole = true;
+  windows_of(record) = {{0, 0}, {1, 0.9}, {2, 7}};
   const gaze::WordTiming windows = gaze::time_words(record);
   CATCH_CHECK(windows.seconds == Approx(8.0));
   CATCH_CHECK(windows.words[1].hot_seconds == Approx(0.9 + 20.5 * kKey));
   CATCH_CHECK(windows.words[2].hot_seconds == Approx(7 + 30.5 * kKey));
-  record.windows[2].start_seconds = std::numeric_limits<double>::infinity();
+  windows_of(record)[2].start_seconds = std::numeric_limits<double>::infinity();
   GAZE_REQUIRE_REFUSED(gaze::time_words(record), DropReason::GridMismatch, "window: expected a start");
 }
 

@@ -29,7 +29,7 @@ constexpr int64_t kWidth = 37, kHeight = 23;
 AttentionRecord planted_keys(const Geometry& geometry, const std::vector<int64_t>& hot, int64_t width = kWidth,
                              int64_t height = kHeight) {
   AttentionRecord record = gaze::test::planted(1, geometry.span(), hot, height, width);
-  record.geometry = geometry;
+  record.maps[0].geometry() = geometry;
   record.keys = geometry.first_key + geometry.keys();
   record.reduce.heads = gaze::ops::HeadReduce::Mean;
   return record;
@@ -93,14 +93,14 @@ CATCH_TEST_CASE("layout: keys that are no cell are not counted as attention on t
     CATCH_INFO(layout.name);
     AttentionRecord record = planted_keys(layout.geometry, all_keys(layout));
     // Half of the attention lies elsewhere.
-    record.map_tc = record.map_tc * 0.5;
-    record.mass_t = record.map_tc.sum(1);
+    record.maps[0].map_tk = record.maps[0].map_tk * 0.5;
+    record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
     const Composition composition = gaze::compose(record);
     for (size_t k = 0; k < layout.keys.size(); ++k) {
       double on_cells = 0;
       for (size_t other = 0; other < layout.keys.size(); ++other) {
         if (layout.keys[other] == kSpecial) continue;
-        on_cells += record.map_tc[static_cast<int64_t>(k)][static_cast<int64_t>(other)].item<double>();
+        on_cells += record.maps[0].map_tk[static_cast<int64_t>(k)][static_cast<int64_t>(other)].item<double>();
       }
       CATCH_CHECK(composition.words[k].mass == Approx(on_cells).margin(1e-6));
     }
@@ -117,7 +117,7 @@ CATCH_TEST_CASE("layout: where special keys make the mass an estimate, request.j
   CATCH_CHECK(request_json(record).at("mass") == json({{"of", "cells"}, {"exact", true}}));
   record.reduce.heads = gaze::ops::HeadReduce::Weighted;
   // Heads were weighed: the map sums to less than the mass, and its parts are scaled to it.
-  record.map_tc = record.map_tc * 0.5;
+  record.maps[0].map_tk = record.maps[0].map_tk * 0.5;
   const json root = request_json(record);
   CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", false}}));
   CATCH_CHECK(root.at("words").at(0).at("mass").get<double>() == Approx(0.9475 - 5 * 0.05 / 20));
@@ -137,12 +137,12 @@ CATCH_TEST_CASE("layout: a thumbnail's key is spread over the cells it covers, a
     const int64_t thumbnail_key = first ? 2 : 14 + 2;
     const int64_t cell_key = (first ? 9 : 0) + 7 + 1 + 5;  // the last cell of the second tile
     AttentionRecord record = planted_keys(geometry, {thumbnail_key, cell_key, thumbnail_key + 5});
-    record.map_tc.zero_();
-    record.map_tc[0][thumbnail_key] = 0.8;
-    record.map_tc[1][cell_key] = 0.8;
-    record.map_tc[2][thumbnail_key + 5] = 0.8;
-    record.mass_t = at::full({3}, 0.8, at::kFloat);
-    record.visible_t = at::full({3}, 100, at::kFloat);
+    record.maps[0].map_tk.zero_();
+    record.maps[0].map_tk[0][thumbnail_key] = 0.8;
+    record.maps[0].map_tk[1][cell_key] = 0.8;
+    record.maps[0].map_tk[2][thumbnail_key + 5] = 0.8;
+    record.maps[0].mass_t = at::full({3}, 0.8, at::kFloat);
+    record.maps[0].visible_t = at::full({3}, 100, at::kFloat);
     const Composition composition = gaze::compose(record);
     // Thumbnail row 0 is rows 0 .. 4/3 of the grid, its column 0 columns 0 .. 1.5.
     const double lift = 0.8 * 100 * 12 / 18;  // 12 cells show 18 keys
@@ -173,9 +173,9 @@ CATCH_TEST_CASE("layout: uniform attention is 1.0 everywhere, however many keys 
   geometry.row_end = 1;
   geometry.thumbnail = {.rows = 2, .cols = 3};
   AttentionRecord record = planted_keys(geometry, {0});
-  record.map_tc.fill_(1.0 / 200);
-  record.mass_t = record.map_tc.sum(1);
-  record.visible_t = at::full({1}, 200, at::kFloat);
+  record.maps[0].map_tk.fill_(1.0 / 200);
+  record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
+  record.maps[0].visible_t = at::full({1}, 200, at::kFloat);
   const Composition composition = gaze::compose(record);
   CATCH_CHECK(at::allclose(composition.lift_wc, at::ones({1, 12})));
   CATCH_CHECK(composition.words[0].mass == Approx((12 + 6) / 200.0));
@@ -189,13 +189,13 @@ CATCH_TEST_CASE("layout: a thumbnail beside a letterbox covers the picture, not 
   geometry.thumbnail = {.rows = 2, .cols = 2};
   geometry = gaze::resolve(geometry, {.picture_width = 40, .picture_height = 20});
   AttentionRecord record = planted_keys(geometry, {64}, 40, 20);
-  record.map_tc.zero_();
-  record.map_tc[0][64] = 0.8;
+  record.maps[0].map_tk.zero_();
+  record.maps[0].map_tk[0][64] = 0.8;
   const Composition composition = gaze::compose(record);
   const at::Tensor lift_yx = composition.lift_wc[0].view({8, 8});
   CATCH_CHECK(lift_yx.slice(0, 2, 4).slice(1, 0, 4).min().item<float>() > 0);
   CATCH_CHECK(lift_yx.slice(0, 2, 4).slice(1, 0, 4).sum().item<float>() == Approx(lift_yx.sum().item<float>()));
-  record.picture = gaze::Picture(gaze::test::noise_picture(20, 41));
+  picture_of(record) = gaze::Picture(gaze::test::noise_picture(20, 41));
   GAZE_REQUIRE_REFUSED(gaze::compose(record), DropReason::GridMismatch,
                        "geometry: expected the picture of 40 x 20 pixels its keys were counted for, got 41 x 20.");
   geometry.picture_width = geometry.picture_height = 0;
@@ -221,7 +221,7 @@ CATCH_TEST_CASE("layout: keys that do not fit are refused with what was expected
               "geometry: expected at least 40 keys (" + parts +
                   "), got 39. These would be the cells alone: set leading and trailing to 0, or select another site.");
   AttentionRecord record = planted_keys(geometry, {0});
-  record.map_tc = record.map_tc.narrow(1, 0, 38);
+  record.maps[0].map_tk = record.maps[0].map_tk.narrow(1, 0, 38);
   GAZE_REQUIRE_REFUSED(
       gaze::compose(record), DropReason::GridMismatch,
       "geometry: expected a map of 4 x 6 cells, with what stands between 39 keys, got 38. Correct rows and cols.");
@@ -386,7 +386,7 @@ CATCH_TEST_CASE("video: one frame's keys, or their sum over time, are drawn on t
   for (const size_t frame : {2, 3}) CATCH_CHECK(one.words[0].frame_mass[frame] == Approx((0.9 + 5 * rest) / 2));
 
   geometry.video->frame = -1;
-  record.geometry = geometry;
+  record.maps[0].geometry() = geometry;
   const Composition sum = gaze::compose(record);
   CATCH_CHECK(hot(sum.words[0], 5));
   CATCH_CHECK(hot(sum.words[1], 2));
@@ -409,9 +409,9 @@ CATCH_TEST_CASE("video: uniform attention is 1.0 on one frame and on the sum") {
   for (const int64_t frame : {-1, 0, 3}) {
     geometry.video->frame = frame;
     AttentionRecord record = planted_keys(geometry, {0});
-    record.map_tc.fill_(1.0 / 60);
-    record.mass_t = record.map_tc.sum(1);
-    record.visible_t = at::full({1}, 60, at::kFloat);
+    record.maps[0].map_tk.fill_(1.0 / 60);
+    record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
+    record.maps[0].visible_t = at::full({1}, 60, at::kFloat);
     CATCH_CHECK(at::allclose(gaze::compose(record).lift_wc, at::ones({1, 6})));
   }
 }

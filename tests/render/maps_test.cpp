@@ -135,12 +135,12 @@ CATCH_TEST_CASE("bundle: maps alone hold request.json and the raw numbers, and n
   const TempDir dir;
   AttentionRecord record = planted(6, 10, {3, 17});
   record.labels = {"red", "five"};
-  record.picture = gaze::Picture();
+  picture_of(record) = gaze::Picture();
   const std::string bundle = publish(maps_only(dir), record);
   CATCH_CHECK(gaze::test::list(bundle) == std::vector<std::string>{"maps.safetensors", "request.json"});
   const auto maps = parse_safetensors(gaze::test::read_bytes(bundle + "/maps.safetensors"));
-  CATCH_CHECK(maps.at("map_tc").bytes == raw(record.map_tc));
-  CATCH_CHECK(maps.at("mass_t").bytes == raw(record.mass_t));
+  CATCH_CHECK(maps.at("map_tc").bytes == raw(record.maps[0].map_tk));
+  CATCH_CHECK(maps.at("mass_t").bytes == raw(record.maps[0].mass_t));
   CATCH_CHECK(maps.at("lift_tc").shape == std::vector<int64_t>{2, 60});
   CATCH_CHECK(maps.at("shown_wc").shape == std::vector<int64_t>{2, 60});
   const json root = sidecar(bundle);
@@ -157,8 +157,8 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   record.prompt = "what is it?";
   record.labels = {" go", "ld", "<eos>"};
   record.token_ids = {7, 8, 2};
-  record.mass_t = at::tensor({0.5F, 0.7F, 0.1F});
-  record.flags_t[1] = static_cast<int>(gaze::ops::kRowFullyMasked);
+  record.maps[0].mass_t = at::tensor({0.5F, 0.7F, 0.1F});
+  record.maps[0].flags_t[1] = static_cast<int>(gaze::ops::kRowFullyMasked);
   record.sites = {{"decoder.layers.0.cross_attn", "softmax", 4, 3}};
   record.layers = "all 1 selected sites";
   record.model_path = "m.pt";
@@ -221,7 +221,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(word.at("flags") == json({"fully_masked"}));
   const auto x = word.at("hot_point").at(0).get<double>();
   const auto y = word.at("hot_point").at(1).get<double>();
-  const int64_t cell = gaze::cell_at(record.geometry, 100, 60, x, y);
+  const int64_t cell = gaze::cell_at(record.maps[0].geometry(), 100, 60, x, y);
   CATCH_CHECK((cell == 3 || cell == 17));
 
   CATCH_REQUIRE(root.at("tokens").size() == 3);
@@ -392,11 +392,11 @@ CATCH_TEST_CASE("maps: a composed record says through what, and its lift counts 
   AttentionRecord record = planted(6, 10, {25}, 60, 100);
   record.labels = {"gold"};
   record.keys = 12;  // the row of the selected sites: shorter than the picture's
-  record.visible_t.fill_(12);
-  record.through = gaze::ThroughUse{};
-  record.through->latents = 4;
-  record.through->keys = 61;
-  record.through->sites = {{"qformer.0", "softmax", 2, 1}, {"qformer.1", "sdpa", 2, 1}};
+  record.maps[0].visible_t.fill_(12);
+  record.maps[0].through = gaze::ThroughUse{};
+  record.maps[0].through->latents = 4;
+  record.maps[0].through->keys = 61;
+  record.maps[0].through->sites = {{"qformer.0", "softmax", 2, 1}, {"qformer.1", "sdpa", 2, 1}};
   const json root = sidecar(publish(maps_only(dir), record));
   CATCH_CHECK(root.at("error").is_null());
   const auto site = [](const char* name, const char* kind) {
@@ -411,7 +411,7 @@ CATCH_TEST_CASE("maps: a composed record says through what, and its lift counts 
   CATCH_CHECK(root.at("mass").at("exact") == true);
   // Uniform attention gives 4 of 12 keys' share to 60 cells.
   CATCH_CHECK(root.at("words").at(0).at("max_lift").get<double>() == Approx(0.9 * 12 / 4 * 60));
-  record.through->gaps = true;
+  record.maps[0].through->gaps = true;
   CATCH_CHECK(sidecar(publish(maps_only(dir), record)).at("mass").at("exact") == false);
 }
 

@@ -73,7 +73,7 @@ CATCH_TEST_CASE("presets: a key of an InternVL layout is hottest at its own pixe
   const Geometry geometry = parsed(R"({"preset": "internvl", "tiles": {"rows": 2, "cols": 3}})");
   // Cell (17, 33) is in tile (1, 2), the sixth, at (1, 1); thumbnail key 16 + 2 covers rows 2 .. 4, columns 6 .. 9.
   gaze::AttentionRecord record = gaze::test::planted(1, geometry.span(), {5 * 256 + 17, 6 * 256 + 18}, 64, 96);
-  record.geometry = geometry;
+  record.maps[0].geometry() = geometry;
   record.keys = geometry.keys();
   const gaze::Composition composition = gaze::compose(record);
   const gaze::test::Layout drawn{"", geometry, 32, 48, {}};

@@ -26,8 +26,10 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "support/media.hpp"
 #include "support/test.hpp"
 
 namespace gaze::test {
@@ -45,19 +47,21 @@ inline AttentionRecord planted(int64_t rows, int64_t cols, const std::vector<int
   record.request_id = "request 1";
   const auto tokens = static_cast<int64_t>(hot.size());
   const int64_t cells = rows * cols;
-  record.map_tc = at::empty({tokens, cells}, at::kFloat);
+  PictureMedium medium;
+  medium.geometry.rows = rows;
+  medium.geometry.cols = cols;
+  medium.picture = Picture(noise_picture(height, width));
+  record.maps.emplace_back().medium = std::move(medium);
+  record.maps[0].map_tk = at::empty({tokens, cells}, at::kFloat);
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t cell = hot[static_cast<size_t>(t)];
-    record.map_tc[t].fill_((cell < 0 ? 0.95 : 0.05) / static_cast<double>(cells));
-    if (cell >= 0) record.map_tc[t][cell] = 0.9;
+    record.maps[0].map_tk[t].fill_((cell < 0 ? 0.95 : 0.05) / static_cast<double>(cells));
+    if (cell >= 0) record.maps[0].map_tk[t][cell] = 0.9;
   }
-  record.mass_t = record.map_tc.sum(1);
-  record.visible_t = at::full({tokens}, static_cast<double>(cells), at::kFloat);
-  record.flags_t = at::zeros({tokens}, at::kInt);
+  record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
+  record.maps[0].visible_t = at::full({tokens}, static_cast<double>(cells), at::kFloat);
+  record.maps[0].flags_t = at::zeros({tokens}, at::kInt);
   record.keys = cells;
-  record.geometry.rows = rows;
-  record.geometry.cols = cols;
-  record.picture = Picture(noise_picture(height, width));
   record.style.normalise.subtract_sinks = false;
   return record;
 }

@@ -90,11 +90,11 @@ CATCH_TEST_CASE("sound bundle: request.json says when each word was heard") {
   const TempDir dir;
   AttentionRecord record = planted_sound(6, {0.51, 2.01}, 10, 2);
   record.labels = {" red", " five"};
-  record.sound.start_seconds = 100;
+  sound_of(record).start_seconds = 100;
   // As wide as a syllable, for alignment takes a single key for an outlier.
-  record.map_tc[1].narrow(0, 96, 9).fill_(0.1);
-  record.map_tc[1][100] = 0.11;
-  record.mass_t = record.map_tc.sum(1);
+  record.maps[0].map_tk[1].narrow(0, 96, 9).fill_(0.1);
+  record.maps[0].map_tk[1][100] = 0.11;
+  record.maps[0].mass_t = record.maps[0].map_tk.sum(1);
   const json root = sidecar(publish(into(dir), record));
   CATCH_CHECK(root.at("picture").is_null());
   const json& sound = root.at("sound");
@@ -171,8 +171,8 @@ CATCH_TEST_CASE("sound bundle: 65 s are three rows, of which the last ends with 
 CATCH_TEST_CASE("sound bundle: a word's page has the rows that its windows reach, as they are on a page of all rows") {
   const TempDir dir;
   AttentionRecord windowed = planted_sound(33, {3.01, 30.01, 0.51, 32.01});
-  windowed.sound.samples = gaze::test::tone(65);
-  windowed.windows = {{0, 0}, {2, 32.5}};
+  sound_of(windowed).samples = gaze::test::tone(65);
+  windows_of(windowed) = {{0, 0}, {2, 32.5}};
   windowed.labels = {" one", " two", " six", " ten"};
   // What is drawn then does not depend on what other words do, which is told window by window.
   windowed.style.normalise.subtract_sinks = false;
@@ -180,11 +180,11 @@ CATCH_TEST_CASE("sound bundle: a word's page has the rows that its windows reach
   AttentionRecord whole = planted_sound(65, {0, 0, 0, 0}, 65.5);
   whole.labels = windowed.labels;
   whole.style = windowed.style;
-  whole.map_tc.zero_();
-  whole.map_tc.narrow(0, 0, 2).narrow(1, 0, 1650).copy_(windowed.map_tc.narrow(0, 0, 2));
-  whole.map_tc.narrow(0, 2, 2).narrow(1, 1625, 1650).copy_(windowed.map_tc.narrow(0, 2, 2));
-  whole.mass_t = windowed.mass_t;
-  whole.visible_t = windowed.visible_t;
+  whole.maps[0].map_tk.zero_();
+  whole.maps[0].map_tk.narrow(0, 0, 2).narrow(1, 0, 1650).copy_(windowed.maps[0].map_tk.narrow(0, 0, 2));
+  whole.maps[0].map_tk.narrow(0, 2, 2).narrow(1, 1625, 1650).copy_(windowed.maps[0].map_tk.narrow(0, 2, 2));
+  whole.maps[0].mass_t = windowed.maps[0].mass_t;
+  whole.maps[0].visible_t = windowed.maps[0].visible_t;
   const std::string in_windows = publish(into(dir), windowed), at_once = publish(into(dir), whole);
   struct Case {
     std::string file;
@@ -210,7 +210,7 @@ CATCH_TEST_CASE("sound bundle: a window's word may begin before one of the windo
   const auto overlay_of = [&](const std::vector<double>& moments, const std::vector<std::string>& labels) {
     AttentionRecord record = planted_sound(6, moments);
     record.labels = labels;
-    record.windows = {{0, 0}, {2, 0.0}};
+    windows_of(record) = {{0, 0}, {2, 0.0}};
     return gaze::decode(publish(into(dir), record) + "/overlay.png");
   };
   const at::Tensor ordered = overlay_of(in_order, {" one", " six", " ten"});
@@ -243,13 +243,13 @@ CATCH_TEST_CASE("sound bundle: what cannot be drawn leaves its reason") {
     GAZE_REQUIRE_REFUSED(publish(into(dir), record), reason, text);
   };
   AttentionRecord broken = planted_sound(2, {0.5});
-  broken.sound.samples[0][12345] = std::numeric_limits<float>::quiet_NaN();
+  sound_of(broken).samples[0][12345] = std::numeric_limits<float>::quiet_NaN();
   refused(broken, DropReason::DecodeFailed, "expected finite samples");
   AttentionRecord silent = planted_sound(2, {0.5});
-  silent.sound = {};
+  sound_of(silent) = {};
   refused(silent, DropReason::DecodeFailed, "sound: expected samples or the path of a file");
   AttentionRecord short_keys = planted_sound(2, {0.5});
-  short_keys.sound.samples = gaze::test::tone(4);
+  sound_of(short_keys).samples = gaze::test::tone(4);
   refused(short_keys, DropReason::GridMismatch, "sound: expected at most 2.00 s");
   for (const std::string& bundle : gaze::test::list(dir / "out")) {
     CATCH_CHECK(gaze::test::list(dir / "out/" + bundle) == List{"request.json"});
@@ -266,7 +266,7 @@ CATCH_TEST_CASE("sound bundle: maps alone need no recording and draw nothing") {
   const std::string bundle = publish(options, record);
   CATCH_CHECK(gaze::test::list(bundle) == List{"maps.safetensors", "request.json", "words.json"});
   CATCH_CHECK(sidecar(bundle).at("words").at(0).at("file").is_null());
-  record.sound = {};
+  sound_of(record) = {};
   const json root = sidecar(publish(options, record));
   CATCH_CHECK(root.at("sound").at("channels").is_null());
   CATCH_CHECK(root.at("words").at(1).at("hot_seconds").get<double>() == Approx(2.01));

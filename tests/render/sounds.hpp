@@ -31,10 +31,12 @@ inline AttentionRecord planted_sound(double seconds, const std::vector<double>& 
   std::vector<int64_t> hot;
   for (const double at : hot_seconds) hot.push_back(at < 0 ? -1 : static_cast<int64_t>(at / kKeySeconds));
   AttentionRecord record = planted(1, keys, hot);
-  record.picture = {};
-  record.geometry.time = Timeline{.seconds_per_key = kKeySeconds};
-  record.sound.samples = tone(seconds, channels);
-  record.sound.sample_rate_hz = kRate;
+  SoundMedium medium;
+  medium.geometry = record.maps[0].geometry();
+  medium.geometry.time = Timeline{.seconds_per_key = kKeySeconds};
+  medium.sound.samples = tone(seconds, channels);
+  medium.sound.sample_rate_hz = kRate;
+  record.maps[0].medium = std::move(medium);
   return record;
 }
 

@@ -35,7 +35,7 @@ CATCH_TEST_CASE("threads: drawing a bundle begins none") {
     CATCH_INFO(extension);
     // A file of the same size, and one that is enlarged for the sheet.
     gaze::AttentionRecord from_file = large;
-    from_file.picture = gaze::Picture(published + "/overlay." + extension);
+    picture_of(from_file) = gaze::Picture(published + "/overlay." + extension);
     sink.consume(from_file);
     gaze::AttentionRecord small = gaze::test::planted(2, 3, {1}, 30, 40);
     sink.consume(small);

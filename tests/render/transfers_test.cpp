@@ -114,7 +114,7 @@ CATCH_TEST_CASE("transfers: maps alone are the map and three figures a token, an
   options.delivery = gaze::Delivery::Map;
   const AttentionRecord record = answer(480, 720);
   const Published apart = publish(options, record, true);
-  CATCH_CHECK(apart.back(Cargo::Map) == static_cast<int64_t>(record.map_tc.nbytes()));
+  CATCH_CHECK(apart.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
   CATCH_CHECK(apart.calls(Cargo::Map) == 1);
   CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * 3 * 5);
   CATCH_CHECK(apart.all_back() == apart.back(Cargo::Map) + apart.back(Cargo::Figures));
@@ -129,7 +129,7 @@ CATCH_TEST_CASE("transfers: maps beside frames add the map and three figures a t
   const Published frames = publish(options, record, true);
   options.maps = true;
   const Published both = publish(options, record, true);
-  CATCH_CHECK(both.back(Cargo::Map) == static_cast<int64_t>(record.map_tc.nbytes()));
+  CATCH_CHECK(both.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
   CATCH_CHECK(both.all_back() - frames.all_back() == both.back(Cargo::Map) + kFigure * 3 * 5);
   check_equal(publish(options, record, false).bundle, both.bundle);
 }
@@ -137,13 +137,13 @@ CATCH_TEST_CASE("transfers: maps beside frames add the map and three figures a t
 CATCH_TEST_CASE("transfers: a model's input brings three figures of its range along") {
   const TempDir dir;
   AttentionRecord record = answer(60, 100);
-  record.picture = gaze::Picture(at::rand({3, 60, 100}));
+  picture_of(record) = gaze::Picture(at::rand({3, 60, 100}));
   const Published apart = publish(into(dir), record, true);
   CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 2 + 5 * 4 + 3));
   CATCH_CHECK(apart.calls(Cargo::Figures) == 1);
   check_equal(publish(into(dir), record, false).bundle, apart.bundle);
 
-  record.picture = gaze::Picture(at::rand({3, 60, 100}) + 1);
+  picture_of(record) = gaze::Picture(at::rand({3, 60, 100}) + 1);
   const Published refused = publish(into(dir), record, true);
   const json root = json::parse(gaze::test::read_bytes(refused.bundle + "/request.json"));
   CATCH_CHECK(root.at("error").at("reason") == "decode_failed");
@@ -155,7 +155,7 @@ CATCH_TEST_CASE("transfers: a model's input brings three figures of its range al
 CATCH_TEST_CASE("transfers: what is refused brings back figures alone, and they are in its request.json") {
   const TempDir dir;
   AttentionRecord record = answer(60, 100);
-  record.flags_t[2] = static_cast<int>(gaze::ops::kRowSum);
+  record.maps[0].flags_t[2] = static_cast<int>(gaze::ops::kRowSum);
   const Published apart = publish(into(dir), record, true);
   CATCH_CHECK(apart.all_back() == apart.back(Cargo::Figures));
   CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 2 + 5 * 4) + kFigure * 3 * 5);
@@ -184,9 +184,9 @@ CATCH_TEST_CASE("transfers: a layout of tiles brings back the same bytes, and ta
   const TempDir dir;
   const AttentionRecord grid = answer(60, 100);
   AttentionRecord tiles = grid;
-  tiles.geometry.rows = 3;
-  tiles.geometry.cols = 5;
-  tiles.geometry.tiles = {.rows = 2, .cols = 2};
+  tiles.maps[0].geometry().rows = 3;
+  tiles.maps[0].geometry().cols = 5;
+  tiles.maps[0].geometry().tiles = {.rows = 2, .cols = 2};
   const Published plain = publish(into(dir), grid, true);
   const Published apart = publish(into(dir), tiles, true);
   CATCH_CHECK(apart.all_back() == plain.all_back());

@@ -11,7 +11,7 @@ void HeadCapture::add(int64_t site, const AttentionCall& call, const ops::Window
   const at::NoGradGuard no_grad;
   for (int64_t b = 0; b < call.batch(); ++b) {
     const at::Tensor span_hts =
-        call.weights(b, rows.first_query, rows.queries).detach().narrow(2, first_cell(), span());
+        call.weights(b, rows.first_query, rows.queries).detach().narrow(2, spans()[0].first_key, spans()[0].keys);
     kept.push_back({site, b, span_hts.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous()});
   }
 }

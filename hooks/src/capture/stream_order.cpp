@@ -41,9 +41,7 @@ void StreamOrder::follow(at::Device device, Held held) {
 }
 
 void prepare_to_read(const AttentionRecord& record) {
-  for (const at::Tensor* tensor : {&record.map_tc, &record.picture.tensor, &record.sound.samples}) {
-    if (tensor->defined()) ops::allow_calls_while_capturing(tensor->device());
-  }
+  for (const at::Tensor& tensor : record.tensors()) ops::allow_calls_while_capturing(tensor.device());
 }
 
 }  // namespace gaze

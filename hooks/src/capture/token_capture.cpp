@@ -13,15 +13,13 @@ namespace {
 
 [[noreturn]] void refuse_shape(const std::string& text) { throw Error(text, DropReason::ShapeMismatch); }
 
-int64_t first_cell_of(const RowPlace& place) {
-  if (place.latents) return place.latents->first_key();
-  return place.geometry ? place.geometry->first_cell() : 0;
+KeySpan span_of(const MediumPlace& place, int64_t keys) {
+  if (place.latents) return {place.latents->first_key(), place.latents->span()};
+  if (place.geometry) return {place.geometry->first_cell(), place.geometry->span()};
+  return {0, keys};
 }
 
-int64_t span_of(const RowPlace& place, int64_t keys) {
-  if (place.latents) return place.latents->span();
-  return place.geometry ? place.geometry->span() : keys;
-}
+const char* noun_of(const MediumPlace& place) { return place.geometry && place.geometry->time ? "sound" : "picture"; }
 
 }  // namespace
 
@@ -39,28 +37,28 @@ TokenCapture::TokenCapture(const CaptureRules& rules, bool rolls_out)
       sites_(rules.sites.size()),
       latent_maps_(rules.through_rollout, rules.budget_bytes) {}
 
-const char* TokenCapture::noun() const noexcept {
-  return !rows_.empty() && rows_.front().place.geometry && rows_.front().place.geometry->time ? "sound" : "picture";
-}
-
 void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
   rows_.clear();
   for (RowPlace& place : places) {
     Row row;
     row.place = std::move(place);
     row.encoded = static_cast<int64_t>(rows_.size());
+    row.sums.resize(row.place.media.size());
     rows_.push_back(std::move(row));
   }
   encoded_rows_ = static_cast<int64_t>(rows_.size());
-  first_cell_ = first_cell_of(rows_.front().place);
-  span_ = span_of(rows_.front().place, keys);
+  spans_.clear();
+  for (const MediumPlace& place : rows_.front().place.media) spans_.push_back(span_of(place, keys));
   for (const Row& row : rows_) {
-    const int64_t first = first_cell_of(row.place), span = span_of(row.place, keys);
-    if (first == first_cell_ && span == span_) continue;
-    refuse_shape("batch: expected the " + std::string(noun()) + "'s keys at one place in all rows, got " +
-                 std::to_string(span_) + " from " + std::to_string(first_cell_) + " and " + std::to_string(span) +
-                 " from " + std::to_string(first) + ". Put " + std::string(noun()) +
-                 "s of different sizes into batches of their own.");
+    for (size_t m = 0; m < spans_.size(); ++m) {
+      const KeySpan first = spans_[m], other = span_of(row.place.media[m], keys);
+      if (other.first_key == first.first_key && other.keys == first.keys) continue;
+      const std::string noun = noun_of(row.place.media[m]);
+      refuse_shape("batch: expected the " + noun + "'s keys at one place in all rows, got " +
+                   std::to_string(first.keys) + " from " + std::to_string(first.first_key) + " and " +
+                   std::to_string(other.keys) + " from " + std::to_string(other.first_key) + ". Put " + noun +
+                   "s of different sizes into batches of their own.");
+    }
   }
   keys_ = keys;
   placed_ = true;
@@ -84,10 +82,16 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   ++calls_;
 }
 
+int64_t TokenCapture::end_of_media() const noexcept {
+  int64_t end = 0;
+  for (const KeySpan& span : spans_) end = std::max(end, span.first_key + span.keys);
+  return end;
+}
+
 void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
-  if (call.batch() != static_cast<int64_t>(rows_.size()) || call.keys() < first_cell_ + span_) {
+  if (call.batch() != static_cast<int64_t>(rows_.size()) || call.keys() < end_of_media()) {
     refuse_shape(rules_.name(site) + ": expected batch " + std::to_string(rows_.size()) + " and at least " +
-                 std::to_string(first_cell_ + span_) + " keys as in the request's first call, got batch " +
+                 std::to_string(end_of_media()) + " keys as in the request's first call, got batch " +
                  std::to_string(call.batch()) + " and " + std::to_string(call.keys()) +
                  " keys. Use one request per batch.");
   }
@@ -100,17 +104,18 @@ void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
 
 ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   const int64_t keys = call.keys(), queries = call.queries();
-  if (const auto& geometry = rows_.front().place.geometry;
-      geometry && geometry->time && geometry->time->whole && keys > first_cell_ + span_ + geometry->trailing) {
-    grow(keys);
+  for (size_t m = 0; m < spans_.size(); ++m) {
+    const auto& geometry = rows_.front().place.media[m].geometry;
+    if (!geometry || !geometry->time || !geometry->time->whole) continue;
+    if (keys > spans_[m].first_key + spans_[m].keys + geometry->trailing) grow(m, keys);
   }
   check_shape(site, call);
   batched_ = batched_ || call.batch() > 1;
   SiteProgress& progress = sites_[static_cast<size_t>(site)];
   if (queries == 1 && progress.grew && keys == progress.keys) {
     refuse_shape(rules_.name(site) + ": expected keys that stay where they are, got a row that grew to " +
-                 std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " + noun() +
-                 "'s. Finish the request before the cache is full.");
+                 std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " +
+                 noun_of(rows_.front().place.media.front()) + "'s. Finish the request before the cache is full.");
   }
   progress.grew = progress.calls > 0 && keys == progress.keys + queries;
   progress.keys = keys;
@@ -119,7 +124,6 @@ ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   rows.first_query = queries - 1;
   if (queries > 1 && prompt > 0 && progress.calls == 0) rows.first_query = std::min(prompt, queries) - 1;
   rows.queries = queries - rows.first_query;
-  rows.first_key = first_cell_;
   rows.first_token = progress.tokens;
   const int64_t room = std::max<int64_t>(0, rules_.max_tokens - progress.tokens);
   progress.tokens_dropped += std::max<int64_t>(0, rows.queries - room);
@@ -133,7 +137,10 @@ void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::Windo
   for (size_t b = 0; b < rows_.size(); ++b) {
     ops::Window row = rows;
     row.batch = static_cast<int64_t>(b);
-    call.add(row, rules_.reduce, accumulator(rows_[b], call.device()));
+    for (size_t m = 0; m < spans_.size(); ++m) {
+      row.first_key = spans_[m].first_key;
+      call.add(row, rules_.reduce, accumulator(rows_[b], m, call.device()));
+    }
   }
 }
 
@@ -173,12 +180,14 @@ void TokenCapture::add_waiting() {
     const auto here = std::stable_partition(waiting_order_.begin(), waiting_order_.end(),
                                             [&](int64_t site) { return waiting(site).device() == device; });
     for (size_t b = 0; b < rows_.size(); ++b) {
-      std::vector<ops::AttendCall> calls;
-      for (auto site = waiting_order_.begin(); site != here; ++site) {
-        calls.push_back(
-            waiting(*site).call(static_cast<int64_t>(b), first_cell_, rules_.heads[static_cast<size_t>(*site)]));
+      for (size_t m = 0; m < spans_.size(); ++m) {
+        std::vector<ops::AttendCall> calls;
+        for (auto site = waiting_order_.begin(); site != here; ++site) {
+          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key,
+                                              rules_.heads[static_cast<size_t>(*site)]));
+        }
+        ops::attend_reduce(calls, rules_.reduce, accumulator(rows_[b], m, device));
       }
-      ops::attend_reduce(calls, rules_.reduce, accumulator(rows_[b], device));
     }
     for (auto site = waiting_order_.begin(); site != here; ++site) waiting(*site).clear();
     waiting_order_.erase(waiting_order_.begin(), here);
@@ -197,47 +206,51 @@ void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
 void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows) {
   ops::ReduceOptions heads = rules_.reduce;
   heads.layers = ops::LayerReduce::Mean;
-  for (size_t b = 0; b < rows_.size(); ++b) {
+  for (size_t i = 0; i < rows_.size() * spans_.size(); ++i) {
+    const size_t b = i / spans_.size(), m = i % spans_.size();
     const RolloutRows::Layer layer{.site = site,
                                    .queries = call.queries(),
                                    .keys = call.keys(),
-                                   .first_key = rows.first_key,
-                                   .medium = span_,
+                                   .first_key = spans_[m].first_key,
+                                   .medium = spans_[m].keys,
                                    .room = rules_.max_tokens,
                                    .first_query = rows.first_query,
                                    .first_token = rows.first_token,
                                    .tokens = rows.queries,
                                    .device = call.device()};
     // One accumulator, whichever device a layer lies on: a later layer's rows take the place of an earlier one's.
-    RowAccumulators& to = rows_[b].accumulators;
-    ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], call.device()) : to.front();
-    rollout_bytes_ += rows_[b].rollout.add(
+    RowAccumulators& to = rows_[b].sums[m].accumulators;
+    ops::Accumulator& sums = to.empty() ? accumulator(rows_[b], m, call.device()) : to.front();
+    rollout_bytes_ += rows_[b].sums[m].rollout.add(
         rules_.name(site), layer, rules_.budget_bytes - rollout_bytes_,
         [&](ops::Accumulator& all) { call.add_whole(static_cast<int64_t>(b), heads, all); }, sums);
   }
 }
 
-void TokenCapture::grow(int64_t keys) {
+void TokenCapture::grow(size_t medium, int64_t keys) {
   add_waiting();
+  KeySpan& span = spans_[medium];
   for (Row& row : rows_) {
-    Geometry& geometry = *row.place.geometry;
-    geometry.cols += keys - (first_cell_ + span_) - geometry.trailing;
-    widen(row.accumulators, geometry.span());
+    Geometry& geometry = *row.place.media[medium].geometry;
+    geometry.cols += keys - (span.first_key + span.keys) - geometry.trailing;
+    widen(row.sums[medium].accumulators, geometry.span());
   }
-  span_ = rows_.front().place.geometry->span();
+  span.keys = rows_.front().place.media[medium].geometry->span();
   keys_ = keys;
 }
 
-ops::Accumulator& TokenCapture::accumulator(Row& row, at::Device device) {
-  return accumulator_on(row.accumulators, rules_.max_tokens, span_, device);
+ops::Accumulator& TokenCapture::accumulator(Row& row, size_t medium, at::Device device) {
+  return accumulator_on(row.sums[medium].accumulators, rules_.max_tokens, spans_[medium].keys, device);
 }
 
 void TokenCapture::follow_streams(at::Device device) {
   const auto held = [&](StreamOrder::Tensor see) {
     for (const Row& row : rows_) {
-      each_tensor(row.accumulators, see);
-      row.rollout.each_tensor(see);
-      see(row.place.beyond);
+      for (const Sums& sums : row.sums) {
+        each_tensor(sums.accumulators, see);
+        sums.rollout.each_tensor(see);
+      }
+      for (const MediumPlace& place : row.place.media) see(place.beyond);
     }
     for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
     latent_maps_.each_tensor(see);
@@ -250,39 +263,53 @@ void TokenCapture::follow_streams(at::Device device) {
 void TokenCapture::reorder(const std::vector<int64_t>& from) {
   add_waiting();
   if (!placed_) return;
-  std::vector<RowAccumulators> accumulators;
-  for (Row& row : rows_) accumulators.push_back(std::move(row.accumulators));
-  accumulators = gather_rows(std::move(accumulators), from, tokens());
+  std::vector<std::vector<RowAccumulators>> gathered_mr;
+  for (size_t m = 0; m < spans_.size(); ++m) {
+    std::vector<RowAccumulators> accumulators;
+    for (Row& row : rows_) accumulators.push_back(std::move(row.sums[m].accumulators));
+    gathered_mr.push_back(gather_rows(std::move(accumulators), from, tokens()));
+  }
   std::vector<Row> rows;
   rollout_bytes_ = 0;
   for (size_t i = 0; i < from.size(); ++i) {
     const auto before = from.begin() + static_cast<std::ptrdiff_t>(i);
+    const bool again = std::find(from.begin(), before, from[i]) != before;
     rows.push_back(rows_[static_cast<size_t>(from[i])]);
-    rows.back().accumulators = std::move(accumulators[i]);
-    if (std::find(from.begin(), before, from[i]) != before) rows.back().rollout = rows.back().rollout.clone();
-    rollout_bytes_ += rows.back().rollout.bytes();
+    for (size_t m = 0; m < spans_.size(); ++m) {
+      Sums& sums = rows.back().sums[m];
+      sums.accumulators = std::move(gathered_mr[m][i]);
+      if (again) sums.rollout = sums.rollout.clone();
+      rollout_bytes_ += sums.rollout.bytes();
+    }
   }
   rows_ = std::move(rows);
 }
 
-RowAnswer TokenCapture::answer(size_t index) {
-  Row& row = rows_[index];
-  ops::Accumulator& sums = row.accumulators.front();
-  for (size_t i = 1; i < row.accumulators.size(); ++i) ops::merge(sums, row.accumulators[i], rules_.reduce);
+std::vector<RowAnswer> TokenCapture::answers(size_t row) {
+  std::vector<RowAnswer> answers;
+  for (size_t m = 0; m < spans_.size(); ++m) answers.push_back(answer(rows_[row], m));
+  return answers;
+}
+
+RowAnswer TokenCapture::answer(Row& row, size_t medium) {
+  RowAccumulators& accumulators = row.sums[medium].accumulators;
+  const MediumPlace& place = row.place.media[medium];
+  ops::Accumulator& sums = accumulators.front();
+  for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(sums, accumulators[i], rules_.reduce);
   ops::ReduceOptions reduce = rules_.reduce;
   if (rolls_out_) reduce.layers = ops::LayerReduce::Last;
   const ops::Reduced reduced = ops::finish(sums, tokens(), reduce);
   RowAnswer answer{reduced.map_tc, reduced.mass_t, reduced.visible_t, sums.flags_t.slice(0, 0, tokens())};
   const auto flag = [&](const at::Tensor& flags) { answer.flags_t = answer.flags_t.bitwise_or(flags); };
-  if (row.place.latents) {
+  if (place.latents) {
     const LatentMaps::Composed composed =
-        latent_maps_.compose(answer.map_tc, answer.mass_t, *row.place.latents, row.encoded, encoded_rows_);
-    answer.map_tc = composed.map_tk;
+        latent_maps_.compose(answer.map_tk, answer.mass_t, *place.latents, row.encoded, encoded_rows_);
+    answer.map_tk = composed.map_tk;
     answer.mass_t = composed.mass_t;
     flag(composed.flags);
   }
-  if (row.place.beyond.defined()) {
-    flag(row.place.beyond.to(answer.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
+  if (place.beyond.defined()) {
+    flag(place.beyond.to(answer.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
   }
   return answer;
 }

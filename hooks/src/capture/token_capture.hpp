@@ -17,12 +17,16 @@
 
 namespace gaze {
 
-/// Where the medium's keys lie in a batch row's weights.
-struct RowPlace {
+/// Where a medium's keys lie in a batch row's weights.
+struct MediumPlace {
   std::optional<Geometry> geometry;     ///< resolved; none: all keys count
   std::optional<LatentLayout> latents;  ///< with a profile's `through`
   at::Tensor beyond;                    ///< bool []: the row has other visible keys; undefined: it has none
-  int64_t prompt_tokens = 0;            ///< of the RequestSpec
+};
+
+struct RowPlace {
+  std::vector<MediumPlace> media;  ///< at least one
+  int64_t prompt_tokens = 0;       ///< of the RequestSpec
 };
 
 /// What one site did.
@@ -34,9 +38,9 @@ struct SiteProgress {
   DeferredQueries waiting;
 };
 
-/// What a batch row comes to. Tensors are on the device of the first layer.
+/// What a batch row comes to on one medium. Tensors are on the device of the first layer.
 struct RowAnswer {
-  at::Tensor map_tc, mass_t, visible_t, flags_t;  ///< as in AttentionRecord
+  at::Tensor map_tk, mass_t, visible_t, flags_t;  ///< as in MediumMap
 };
 
 class TokenCapture : public Capture {
@@ -57,7 +61,7 @@ class TokenCapture : public Capture {
     return !placed_ && !rules_.is_between(site) && call.batch() > 0 && call.queries() > 0;
   }
   /// Once, with one place for each row of the batch.
-  /// @throws gaze::Error (ShapeMismatch) where the medium's keys are not at one place in all rows
+  /// @throws gaze::Error (ShapeMismatch) where a medium's keys are not at one place in all rows
   void place(std::vector<RowPlace> rows, int64_t keys);
   [[nodiscard]] bool placed() const noexcept { return placed_; }
 
@@ -65,8 +69,9 @@ class TokenCapture : public Capture {
   void add_waiting();
   /// Row i goes on from what row from[i] was. What waits is added first. Precondition: every from[i] is a row.
   void reorder(const std::vector<int64_t>& from);
-  /// Divides the sums of a row; reads them for the last time. Precondition: some token was captured, nothing waits.
-  [[nodiscard]] RowAnswer answer(size_t row);
+  /// Divides the sums of a row, of each medium's; reads them for the last time. Precondition: some token was captured,
+  /// nothing waits.
+  [[nodiscard]] std::vector<RowAnswer> answers(size_t row);
   /// Frees everything but what says what was done.
   void release() noexcept;
 
@@ -86,15 +91,18 @@ class TokenCapture : public Capture {
   TokenCapture(const CaptureRules& rules, bool rolls_out);
   /// The wanted rows of a selected site's call, at least one.
   virtual void add(int64_t site, const AttentionCall& call, const ops::Window& rows);
-  [[nodiscard]] int64_t first_cell() const noexcept { return first_cell_; }
-  [[nodiscard]] int64_t span() const noexcept { return span_; }
+  /// The keys of each medium that are accumulated, the same in all rows.
+  [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
  private:
-  struct Row {
-    RowPlace place;
-    int64_t encoded = 0;  // the row of the first token's batch that its latents come from
+  struct Sums {
     RowAccumulators accumulators;
     RolloutRows rollout;
+  };
+  struct Row {
+    RowPlace place;
+    int64_t encoded = 0;     // the row of the first token's batch that its latents come from
+    std::vector<Sums> sums;  // of each medium
   };
   void add_between(int64_t site, const AttentionCall& call);
   void roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows);
@@ -104,12 +112,14 @@ class TokenCapture : public Capture {
   /// True when the call waits for the next pass over the keys.
   bool defer(int64_t site, const ops::Scores& scores, const ops::Window& rows);
   [[noreturn]] void refuse_written_over(int64_t site) const;
-  /// A sound that goes on while the model decodes: the span is all keys of the latest row.
-  void grow(int64_t keys);
-  ops::Accumulator& accumulator(Row& row, at::Device device);
+  /// A sound that goes on while the model decodes: its span is all keys of the latest row.
+  void grow(size_t medium, int64_t keys);
+  /// Keys that a row must have at least.
+  [[nodiscard]] int64_t end_of_media() const noexcept;
+  ops::Accumulator& accumulator(Row& row, size_t medium, at::Device device);
+  RowAnswer answer(Row& row, size_t medium);
   /// Before this thread's current streams, that of `device` among them, work on what is held.
   void follow_streams(at::Device device);
-  [[nodiscard]] const char* noun() const noexcept;
 
   const CaptureRules& rules_;
   const bool rolls_out_;
@@ -121,8 +131,7 @@ class TokenCapture : public Capture {
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;  // rows at the first token
   int64_t keys_ = 0;          // of the first call, or as they grew
-  int64_t first_cell_ = 0;
-  int64_t span_ = 0;  // keys from first_cell_ on that are accumulated
+  std::vector<KeySpan> spans_;
   int64_t calls_ = 0;
   bool placed_ = false;
   bool batched_ = false;  // some call had several batch rows

@@ -23,6 +23,11 @@ std::shared_ptr<c10::Event> event_on(at::Device device) {
   return event;
 }
 
+// What the current stream of `device` fills is not to be read before it has.
+static void note_ready(at::Device device, RequestRow& row) {
+  if (auto ready = event_on(device)) row.media_ready.push_back(std::move(ready));
+}
+
 std::string generated_id() {
   static std::atomic<uint64_t> count{0};
   return "call-" + std::to_string(count.fetch_add(1) + 1);
@@ -38,7 +43,7 @@ void MediaIntake::open(RequestSpec spec, std::vector<RequestRow>& rows) {
     const c10::InferenceMode normal(false);
     const at::NoGradGuard no_grad;
     *given = given->detach().clone();
-    row.media_ready = event_on(given->device());
+    note_ready(given->device(), row);
   }
 }
 
@@ -67,7 +72,7 @@ void MediaIntake::take_pictures(const at::Tensor& input, bool placed, std::vecto
     Picture& picture = row.spec.image;
     if (!picture.empty()) continue;
     picture.tensor = input[b].detach().clone();
-    row.media_ready = event_on(input.device());
+    note_ready(input.device(), row);
     picture.mean = recorder_.profile.image->mean;
     picture.std = recorder_.profile.image->std;
   }
@@ -85,7 +90,7 @@ void MediaIntake::take_sounds(const at::Tensor& input, bool placed, std::vector<
     row.spec.sound.samples = input[b].detach().clone();
     row.spec.sound.sample_rate_hz = recorder_.profile.sound->sample_rate_hz;
     row.spec.sound.padded = true;
-    row.media_ready = event_on(input.device());
+    note_ready(input.device(), row);
   }
 }
 
@@ -110,7 +115,7 @@ void MediaIntake::fit(int64_t batch, std::vector<RequestRow>& rows) const {
 void MediaIntake::sound(Sound recording, RequestRow& row) const {
   if (recording.samples.defined()) {
     refuse_while_capturing(recording.samples.device());
-    row.media_ready = event_on(recording.samples.device());
+    note_ready(recording.samples.device(), row);
   }
   row.spec.sound = std::move(recording);
 }

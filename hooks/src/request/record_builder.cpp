@@ -43,6 +43,19 @@ bool list_sites(const TokenCapture& capture, const Recorder& recorder, Attention
   return gathered;
 }
 
+/// Where each medium lies; before the first call, what was said of it.
+std::vector<MediumPlace> places_of(const RequestRow& row, size_t index, const TokenCapture& capture,
+                                   const Profile& profile) {
+  if (index < capture.rows()) return capture.place_of(index).media;
+  return {{row.spec.geometry ? row.spec.geometry : profile.geometry, {}, {}}};
+}
+
+void fill(PictureMedium& medium, RequestRow& row, const SharedFacts&) { medium.picture = std::move(row.spec.image); }
+void fill(SoundMedium& medium, RequestRow& row, const SharedFacts& facts) {
+  medium.sound = std::move(row.spec.sound);
+  medium.windows = facts.windows;
+}
+
 }  // namespace
 
 AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
@@ -52,11 +65,12 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   record.prompt = std::move(row.spec.prompt);
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
-  if (row.spec.geometry) record.geometry = *row.spec.geometry;
-  if (index < capture.rows() && capture.place_of(index).geometry) record.geometry = *capture.place_of(index).geometry;
-  record.picture = std::move(row.spec.image);
-  record.sound = std::move(row.spec.sound);
-  record.windows = facts.windows;
+  const std::vector<MediumPlace> places = places_of(row, index, capture, recorder.profile);
+  for (const MediumPlace& place : places) {
+    MediumMap& map = record.maps.emplace_back();
+    map.medium = medium_of(place.geometry.value_or(Geometry()));
+    std::visit([&](auto& medium) { fill(medium, row, facts); }, map.medium);
+  }
   record.keys = capture.keys();
   if (facts.method >= 0) record.method = recorder.instrumented.methods[static_cast<size_t>(facts.method)];
   const bool gathered = list_sites(capture, recorder, record);
@@ -76,17 +90,21 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   }
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
-  RowAnswer answer = capture.answer(index);
-  record.map_tc = std::move(answer.map_tc);
-  record.mass_t = std::move(answer.mass_t);
-  record.visible_t = std::move(answer.visible_t);
-  record.flags_t = std::move(answer.flags_t);
-  if (const auto& latents = capture.place_of(index).latents) record.through = through_use(*latents, capture, recorder);
-  if (gathered && capture.batched()) {
-    record.flags_t = record.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
+  std::vector<RowAnswer> answers = capture.answers(index);
+  for (size_t m = 0; m < answers.size(); ++m) {
+    MediumMap& map = record.maps[m];
+    map.map_tk = std::move(answers[m].map_tk);
+    map.mass_t = std::move(answers[m].mass_t);
+    map.visible_t = std::move(answers[m].visible_t);
+    map.flags_t = std::move(answers[m].flags_t);
+    if (gathered && capture.batched()) {
+      map.flags_t = map.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
+    }
+    if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);
   }
-  if (const at::Device device = record.map_tc.device(); !device.is_cpu()) {
-    if (row.media_ready) row.media_ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  if (const at::Device device = record.device(); !device.is_cpu()) {
+    for (const auto& ready : row.media_ready)
+      ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
     record.ready = event_on(device);
   }
   return record;

@@ -71,7 +71,6 @@ bool Recorder::sample() noexcept {
 
 AttentionRecord Recorder::blank_record() const {
   AttentionRecord record;
-  if (profile.geometry) record.geometry = *profile.geometry;
   record.style = options.style;
   if (options.colormap) record.style.colormap = *options.colormap;
   record.reduce = rules.reduce;

@@ -13,8 +13,9 @@ namespace gaze {
 
 struct RequestRow {
   RequestSpec spec;
-  PictureSize input;                        ///< of the model's own input, where the profile names it
-  std::shared_ptr<c10::Event> media_ready;  ///< of copies on a device: streams may differ between begin and finish
+  PictureSize input;  ///< of the model's own input, where the profile names it
+  /// Of copies on a device: streams may differ between begin and finish.
+  std::vector<std::shared_ptr<c10::Event>> media_ready;
   std::vector<std::string> labels;
   std::vector<int64_t> ids;
 };

@@ -23,13 +23,18 @@ class Layout {
   [[nodiscard]] RowPlace of(size_t index, const AttentionCall& call) const {
     RowPlace place;
     place.prompt_tokens = rows_[index].spec.prompt_tokens;
+    MediumPlace& first = place.media.emplace_back();
     if (profile_.through) {
-      place.latents = latents(index, call.keys());
-      place.geometry = place.latents->geometry;
-      return place;
+      first.latents = latents(index, call.keys());
+      first.geometry = first.latents->geometry;
+    } else {
+      first.geometry = resolved(stated(index), index, call.keys());
     }
-    place.geometry = resolved(index, call.keys());
-    look_beyond(index, call, place);
+    if (has_sound_beside()) {
+      place.media.push_back({resolved(profile_.sound->geometry, index, call.keys()), {}, {}});
+    } else if (!profile_.through) {
+      look_beyond(index, call, first);
+    }
     return place;
   }
 
@@ -51,8 +56,9 @@ class Layout {
     return {row.input.width, row.input.height, picture.width, picture.height};
   }
 
-  [[nodiscard]] std::optional<Geometry> resolved(size_t index, int64_t keys) const {
-    std::optional<Geometry> geometry = stated(index);
+  [[nodiscard]] bool has_sound_beside() const { return profile_.sound && profile_.sound->geometry; }
+
+  [[nodiscard]] std::optional<Geometry> resolved(std::optional<Geometry> geometry, size_t index, int64_t keys) const {
     if (!geometry) return std::nullopt;
     take_row(*geometry, keys);
     geometry = resolve(*geometry, sizes_of(index));
@@ -79,7 +85,7 @@ class Layout {
     return place_latents(*geometry, sizes_of(index), latent_maps_.units(static_cast<int64_t>(rows_.size())), keys);
   }
 
-  static void look_beyond(size_t index, const AttentionCall& call, RowPlace& place) {
+  static void look_beyond(size_t index, const AttentionCall& call, MediumPlace& place) {
     const std::optional<Geometry>& geometry = place.geometry;
     if (!geometry || geometry->first_key > 0 || !geometry->spans.empty() || geometry->keys() == call.keys()) return;
     const at::Tensor seen = call.sees_beyond(static_cast<int64_t>(index), geometry->keys());

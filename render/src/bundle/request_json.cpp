@@ -32,7 +32,7 @@ JsonText flag_names(int32_t flags) {
 }
 
 JsonText token_list(const AttentionRecord& record, const TokenFacts& facts) {
-  const int64_t captured = record.map_tc.defined() && record.map_tc.dim() > 0 ? record.map_tc.size(0) : 0;
+  const int64_t captured = record.maps.empty() ? 0 : record.maps.front().tokens();
   const int64_t tokens = std::max(captured, static_cast<int64_t>(record.labels.size()));
   const auto value = [](const std::vector<double>& values, size_t t) {
     return t < values.size() ? JsonText(values[t]) : JsonText(nullptr);
@@ -65,10 +65,10 @@ void add_times(const WordTimes& word, JsonText& facts) {
   facts["mass_on_padding"] = JsonText(word.mass_on_padding);
 }
 
-JsonText map_facts(const Written& written, bool sized) {
-  const WordFacts& word = written.facts;
+JsonText drawn_facts(const DrawnMap& drawn, bool sized) {
+  const WordFacts& word = drawn.facts;
   const bool hot = sized && std::isfinite(word.hot_x) && std::isfinite(word.hot_y);
-  JsonText facts = {{"file", written.file.empty() ? JsonText(nullptr) : JsonText(written.file)},
+  JsonText facts = {{"file", drawn.file.empty() ? JsonText(nullptr) : JsonText(drawn.file)},
                     {"mass", JsonText(word.mass)},
                     {"frame_mass", frame_mass_list(word)},
                     {"max_lift", JsonText(word.max_lift)},
@@ -77,31 +77,35 @@ JsonText map_facts(const Written& written, bool sized) {
                     {"range_max_lift", JsonText(word.range_max_lift)},
                     {"hot_point", hot ? JsonText::array_of(std::array{word.hot_x, word.hot_y}) : JsonText(nullptr)},
                     {"flags", flag_names(word.flags)}};
-  if (written.times) add_times(*written.times, facts);
+  if (drawn.times) add_times(*drawn.times, facts);
   return facts;
 }
 
-JsonText sound_facts(const RequestFacts& sidecar) {
-  if (!sidecar.sound) return nullptr;
-  const SoundFacts& sound = *sidecar.sound;
+JsonText picture_facts(const MapFacts& facts) {
+  if (!facts.picture) return nullptr;
+  return {{"width", facts.picture->width}, {"height", facts.picture->height}};
+}
+
+JsonText sound_facts(const MapFacts& facts, const MediumMap& map, const Style& style) {
+  if (!facts.sound) return nullptr;
+  const SoundFacts& sound = *facts.sound;
   const auto known = [](int64_t value) { return value > 0 ? JsonText(value) : JsonText(nullptr); };
-  const bool moved = sidecar.record.style.align_to_energy;
   return {{"seconds", JsonText(sound.seconds)},
           {"start_seconds", JsonText(sound.start_seconds)},
           {"sample_rate_hz", known(sound.sample_rate_hz)},
           {"channels", known(sound.channels)},
           {"seconds_per_key", JsonText(sound.seconds_per_key)},
           {"padding", JsonText(sound.padding)},
-          {"windows", std::max<size_t>(1, sidecar.record.windows.size())},
-          {"aligned", moved ? "attention, moved to the sound's energy" : "attention"}};
+          {"windows", std::max<size_t>(1, std::get<SoundMedium>(map.medium).windows.size())},
+          {"aligned", style.align_to_energy ? "attention, moved to the sound's energy" : "attention"}};
 }
 
-JsonText word_list(const RequestFacts& sidecar) {
+JsonText word_list(const MapFacts& facts) {
   JsonText list = JsonText::array();
-  for (const Written& written : sidecar.words) {
-    const Word& word = written.facts.word;
+  for (const DrawnMap& drawn : facts.words) {
+    const Word& word = drawn.facts.word;
     JsonText entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
-    entry.append(map_facts(written, sidecar.width > 0));
+    entry.append(drawn_facts(drawn, facts.picture.has_value()));
     list.push_back(std::move(entry));
   }
   return list;
@@ -126,12 +130,12 @@ JsonText site_list(const std::vector<SiteUse>& sites) {
   return list;
 }
 
-JsonText through_facts(const AttentionRecord& record) {
-  if (!record.through) return nullptr;
-  return {{"sites", site_list(record.through->sites)},
-          {"reduce", record.through->rollout ? "rollout" : "mean"},
-          {"latents", record.through->latents},
-          {"keys", record.through->keys}};
+JsonText through_facts(const std::optional<ThroughUse>& through) {
+  if (!through) return nullptr;
+  return {{"sites", site_list(through->sites)},
+          {"reduce", through->rollout ? "rollout" : "mean"},
+          {"latents", through->latents},
+          {"keys", through->keys}};
 }
 
 const char* kind_name(const Geometry& geometry) {
@@ -213,10 +217,58 @@ JsonText style_facts(const Style& style) {
       {"contour_share", JsonText(style.contour_share)},           {"align_to_energy", style.align_to_energy}};
 }
 
+// What is said of a map, beyond what all of a record's share.
+struct MapJson {
+  JsonText picture = nullptr, sound = nullptr, geometry, mass, through = nullptr, sinks, range = nullptr,
+           summary = nullptr, words = JsonText::array();
+};
+
+/// @param facts  null: it was not measured
+MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapFacts* facts) {
+  MapJson json;
+  json.geometry = geometry_facts(map.geometry());
+  json.through = through_facts(map.through);
+  json.mass = {{"of", facts != nullptr ? "cells" : "span"}, {"exact", facts == nullptr || facts->mass_is_exact}};
+  json.sinks = {{"requested", record.style.normalise.subtract_sinks},
+                {"subtracted", facts != nullptr && facts->sinks_subtracted}};
+  if (facts == nullptr) return json;
+  json.picture = picture_facts(*facts);
+  json.sound = sound_facts(*facts, map, record.style);
+  json.range = JsonText(facts->range_max_lift);
+  json.summary = drawn_facts(facts->summary, facts->picture.has_value());
+  json.words = word_list(*facts);
+  return json;
+}
+
+// The maps after the first, each with all that is its own.
+JsonText more_maps(const RequestFacts& facts) {
+  JsonText list = JsonText::array();
+  for (size_t i = 1; i < facts.record.maps.size(); ++i) {
+    const MediumMap& map = facts.record.maps[i];
+    const bool measured = i < facts.maps.size();
+    MapJson json = map_json(facts.record, map, measured ? &facts.maps[i] : nullptr);
+    JsonText entry = {{"medium", noun(map.medium)}};
+    entry["picture"] = std::move(json.picture);
+    entry["sound"] = std::move(json.sound);
+    entry["geometry"] = std::move(json.geometry);
+    entry["mass"] = std::move(json.mass);
+    entry["through"] = std::move(json.through);
+    entry["sinks"] = std::move(json.sinks);
+    entry["range_max_lift"] = std::move(json.range);
+    entry["summary"] = std::move(json.summary);
+    entry["words"] = std::move(json.words);
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
 }  // namespace
 
-std::string write_json(const RequestFacts& sidecar) {
-  const AttentionRecord& record = sidecar.record;
+std::string write_json(const RequestFacts& facts) {
+  const AttentionRecord& record = facts.record;
+  static const MediumMap none{};
+  const MediumMap& first = record.maps.empty() ? none : record.maps.front();
+  MapJson json = map_json(record, first, facts.maps.empty() ? nullptr : &facts.maps.front());
   JsonText root;
   root["gaze_request"] = 1;
   root["gaze_version"] = GAZE_VERSION;
@@ -224,37 +276,37 @@ std::string write_json(const RequestFacts& sidecar) {
   root["prompt"] = record.prompt;
   root["answer"] = answer_text(record);
   root["error"] = nullptr;
-  if (!sidecar.error_message.empty()) {
-    root["error"] = {{"reason", sidecar.error_reason}, {"message", sidecar.error_message}};
+  if (!facts.error_message.empty()) {
+    root["error"] = {{"reason", facts.error_reason}, {"message", facts.error_message}};
   }
   root["model"] = {{"path", record.model_path}, {"sha256", record.model_sha256}};
   root["method"] = record.method;
   root["profile"] = record.profile;
   root["torch_version"] = record.torch_version;
-  root["picture"] = nullptr;
-  if (sidecar.width > 0) root["picture"] = {{"width", sidecar.width}, {"height", sidecar.height}};
-  root["sound"] = sound_facts(sidecar);
-  root["geometry"] = geometry_facts(record.geometry);
+  root["picture"] = std::move(json.picture);
+  root["sound"] = std::move(json.sound);
+  root["geometry"] = std::move(json.geometry);
   root["keys"] = record.keys;
-  root["mass"] = {{"of", sidecar.measured ? "cells" : "span"}, {"exact", sidecar.mass_is_exact}};
+  root["mass"] = std::move(json.mass);
   root["sites"] = site_list(record.sites);
-  root["through"] = through_facts(record);
+  root["through"] = std::move(json.through);
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
-  root["sinks"] = {{"requested", record.style.normalise.subtract_sinks}, {"subtracted", sidecar.sinks_subtracted}};
-  root["range_max_lift"] = sidecar.measured ? JsonText(sidecar.range_max_lift) : JsonText(nullptr);
+  root["sinks"] = std::move(json.sinks);
+  root["range_max_lift"] = std::move(json.range);
   root["colormap"] = name(record.style.colormap);
   root["style"] = style_facts(record.style);
-  root["summary"] = sidecar.measured ? map_facts(sidecar.summary, sidecar.width > 0) : JsonText(nullptr);
-  root["words"] = word_list(sidecar);
-  root["tokens"] = token_list(record, sidecar.tokens);
+  root["summary"] = std::move(json.summary);
+  root["words"] = std::move(json.words);
+  if (record.maps.size() > 1) root["more_maps"] = more_maps(facts);
+  root["tokens"] = token_list(record, facts.tokens);
   root["tokens_dropped"] = record.tokens_dropped;
   root["drops"] = JsonText::object();
   for (const auto& [reason, count] : record.drops) root["drops"][reason] = count;
   root["timings_ms"] = JsonText::object();
   for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = JsonText(milliseconds);
-  root["timings_ms"]["render"] = JsonText(sidecar.render_ms);
-  root["files"] = JsonText::array_of(sidecar.files);
+  root["timings_ms"]["render"] = JsonText(facts.render_ms);
+  root["files"] = JsonText::array_of(facts.files);
   root["note"] = evidence_note(record);
   return root.dump(2) + "\n";
 }

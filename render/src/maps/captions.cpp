@@ -5,6 +5,12 @@
 #include <gaze/render/words.hpp>
 
 namespace gaze {
+namespace {
+
+const char* verb_of(const PictureMedium&) { return "looked"; }
+const char* verb_of(const SoundMedium&) { return "listened"; }
+
+}  // namespace
 
 std::string answer_text(const AttentionRecord& record) {
   std::string text;
@@ -13,11 +19,15 @@ std::string answer_text(const AttentionRecord& record) {
 }
 
 std::string evidence_note(const AttentionRecord& record) {
-  return std::string("Attention shows where the model ") + (record.geometry.time ? "listened" : "looked") +
-         ", which is evidence, not proof.";
+  std::string verbs;
+  for (const MediumMap& map : record.maps) {
+    const std::string verb = std::visit([](const auto& of) { return verb_of(of); }, map.medium);
+    if (verbs.find(verb) == std::string::npos) verbs += (verbs.empty() ? "" : " and ") + verb;
+  }
+  return "Attention shows where the model " + (verbs.empty() ? "looked" : verbs) + ", which is evidence, not proof.";
 }
 
-std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted) {
+std::string describe_choices(const AttentionRecord& record, const MediumMap& map, bool sinks_subtracted) {
   std::string text = "Layers: " + (record.layers.empty() ? std::string("all selected sites") : record.layers);
   const std::string reduce = name(record.reduce.layers);
   if (record.layers.find(reduce) == std::string::npos) text += " (" + reduce + ")";
@@ -27,10 +37,10 @@ std::string describe_choices(const AttentionRecord& record, bool sinks_subtracte
   size_t chosen = 0;
   for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
   if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
-  if (record.through) {
-    const size_t count = record.through->sites.size();
-    text += ". Composed through " + std::to_string(record.through->latents) + " latents (" +
-            (record.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
+  if (map.through) {
+    const size_t count = map.through->sites.size();
+    text += ". Composed through " + std::to_string(map.through->latents) + " latents (" +
+            (map.through->rollout ? "rollout" : "mean") + " of " + std::to_string(count) +
             (count == 1 ? " site)" : " sites)");
   }
   return text +

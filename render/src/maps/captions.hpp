@@ -13,10 +13,10 @@ namespace gaze {
 /// The words of the answer, joined by spaces.
 GAZE_FOR_PARTS std::string answer_text(const AttentionRecord& record);
 
-/// The sentence every bundle carries.
+/// The sentence every page of a map carries, and every bundle.
 GAZE_FOR_PARTS std::string evidence_note(const AttentionRecord& record);
 
 /// How heads, layers and sinks were treated, in one line for people.
-GAZE_FOR_PARTS std::string describe_choices(const AttentionRecord& record, bool sinks_subtracted);
+GAZE_FOR_PARTS std::string describe_choices(const AttentionRecord& record, const MediumMap& map, bool sinks_subtracted);
 
 }  // namespace gaze

@@ -45,16 +45,14 @@ at::Tensor spread_thumbnail(const at::Tensor& map_tk, const CellKeys& keys, cons
 
 }  // namespace
 
-CellMaps keys_to_cells(const AttentionRecord& record, const ops::Route& route) {
-  const CellKeys keys = cell_keys(record.geometry);
-  const at::Tensor map_tk = record.map_tc.to(at::kFloat);
-  const at::Tensor mass_t = record.mass_t.to(at::kFloat);
+CellMaps keys_to_cells(const MediumMap& map, const ops::ReduceOptions& reduce, const ops::Route& route) {
+  const CellKeys keys = cell_keys(map.geometry());
+  const at::Tensor map_tk = map.map_tk.to(at::kFloat);
+  const at::Tensor mass_t = map.mass_t.to(at::kFloat);
   // Where latents stand for the picture's keys, uniform attention gives each of its keys this many of theirs.
-  const double per_key =
-      record.through ? static_cast<double>(record.through->latents) / static_cast<double>(keys.span) : 1;
-  const bool plain_mean =
-      record.reduce.heads == ops::HeadReduce::Mean && record.reduce.layers == ops::LayerReduce::Mean;
-  const bool gaps = record.through && record.through->gaps;
+  const double per_key = map.through ? static_cast<double>(map.through->latents) / static_cast<double>(keys.span) : 1;
+  const bool plain_mean = reduce.heads == ops::HeadReduce::Mean && reduce.layers == ops::LayerReduce::Mean;
+  const bool gaps = map.through && map.through->gaps;
   if (keys.plain()) {
     return {map_tk, mass_t, {}, per_key, plain_mean || !gaps};
   }
@@ -71,7 +69,7 @@ CellMaps keys_to_cells(const AttentionRecord& record, const ops::Route& route) {
   const at::Tensor span_t = map_tk.sum(1);
   const at::Tensor per_share_t = at::where(span_t > 0, mass_t / span_t, at::zeros_like(span_t));
   folded.mass_t = whole ? mass_t : folded.map_tc.sum(1) * per_share_t;
-  folded.mass_is_exact = plain_mean || (whole && !record.geometry.video && !gaps);
+  folded.mass_is_exact = plain_mean || (whole && !map.geometry().video && !gaps);
   if (!keys.video_keys.empty()) {
     const at::Tensor frames_tfc = take(map_tk, keys.video_keys, route).view({tokens, -1, cells});
     folded.frame_mass_tf = frames_tfc.sum(2) * per_share_t.unsqueeze(1);

@@ -17,9 +17,10 @@ struct CellMaps {
   bool mass_is_exact = true;  ///< of the keys shown and of every frame; else the span's was divided as the map is
 };
 
-/// Enqueued on the record's device. A span that holds one key per cell, in the grid's order, comes back as it is;
+/// Enqueued on the map's device. A span that holds one key per cell, in the grid's order, comes back as it is;
 /// otherwise at most 8 bytes a key and 4 x (rows x thumbnail rows + cols x thumbnail cols) go up, as Cargo::Table.
-/// @param record  checked
-CellMaps keys_to_cells(const AttentionRecord& record, const ops::Route& route);
+/// @param map     checked
+/// @param reduce  what made it
+CellMaps keys_to_cells(const MediumMap& map, const ops::ReduceOptions& reduce, const ops::Route& route);
 
 }  // namespace gaze

@@ -24,12 +24,17 @@
 namespace gaze {
 namespace {
 
-void check_shapes(const AttentionRecord& record) {
+/// @param tokens  of the record's first map
+void check_shapes(const MediumMap& map, int64_t tokens) {
   const auto refuse = [](const std::string& text) { throw Error(text, DropReason::ShapeMismatch); };
-  if (record.map_tc.dim() != 2) {
-    refuse("record.map_tc: expected [tokens, keys], got " + std::to_string(record.map_tc.dim()) + " dimensions.");
+  if (!map.map_tk.defined() || map.map_tk.dim() != 2) {
+    refuse("record.map_tk: expected [tokens, keys], got " +
+           std::to_string(map.map_tk.defined() ? map.map_tk.dim() : 0) + " dimensions.");
   }
-  const int64_t tokens = record.map_tc.size(0);
+  if (map.tokens() != tokens) {
+    refuse("record.map_tk: expected the " + std::to_string(tokens) + " tokens of the record's first map, got " +
+           std::to_string(map.tokens()) + ".");
+  }
   const auto check_row = [&](const char* field, const at::Tensor& tensor) {
     if (tensor.defined() && tensor.dim() == 1 && tensor.size(0) == tokens) return;
     const std::string got = !tensor.defined()   ? "nothing"
@@ -38,9 +43,9 @@ void check_shapes(const AttentionRecord& record) {
     refuse(std::string("record.") + field + ": expected " + std::to_string(tokens) + " values, one per token, got " +
            got + ".");
   };
-  check_row("mass_t", record.mass_t);
-  check_row("visible_t", record.visible_t);
-  check_row("flags_t", record.flags_t);
+  check_row("mass_t", map.mass_t);
+  check_row("visible_t", map.visible_t);
+  check_row("flags_t", map.flags_t);
 }
 
 void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
@@ -68,34 +73,39 @@ void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
   }
 }
 
-void check_facts(const AttentionRecord& record) {
-  const int64_t tokens = record.map_tc.size(0);
+void check_facts(const AttentionRecord& record, const MediumMap& map) {
+  const int64_t tokens = map.tokens();
+  const Geometry& geometry = map.geometry();
   if (static_cast<int64_t>(record.labels.size()) > tokens) {
     throw Error("labels: expected at most " + std::to_string(tokens) + " (one per captured token), got " +
                     std::to_string(record.labels.size()) + ". Label only the tokens the model generated.",
                 DropReason::Labels);
   }
-  check(record.geometry);
-  if (record.map_tc.size(1) != record.geometry.span()) {
-    const bool cells_alone = record.geometry.span() == record.geometry.cells();
-    throw Error("geometry: expected a map of " + std::to_string(record.geometry.grid_rows()) + " x " +
-                    std::to_string(record.geometry.grid_cols()) +
-                    (cells_alone ? " = " : " cells, with what stands between ") +
-                    std::to_string(record.geometry.span()) + (cells_alone ? " cells, got " : " keys, got ") +
-                    std::to_string(record.map_tc.size(1)) + ". Correct rows and cols.",
+  check(geometry);
+  if (std::holds_alternative<SoundMedium>(map.medium) != geometry.time.has_value()) {
+    throw Error(std::string("geometry.time: expected it with a sound, and with nothing else, got a ") +
+                    noun(map.medium) + (geometry.time ? " with it." : " without."),
                 DropReason::GridMismatch);
   }
-  if (record.keys > 0 && !record.through) check_keys(record.geometry, record.keys, false);
+  if (map.map_tk.size(1) != geometry.span()) {
+    const bool cells_alone = geometry.span() == geometry.cells();
+    throw Error("geometry: expected a map of " + std::to_string(geometry.grid_rows()) + " x " +
+                    std::to_string(geometry.grid_cols()) + (cells_alone ? " = " : " cells, with what stands between ") +
+                    std::to_string(geometry.span()) + (cells_alone ? " cells, got " : " keys, got ") +
+                    std::to_string(map.map_tk.size(1)) + ". Correct rows and cols.",
+                DropReason::GridMismatch);
+  }
+  if (record.keys > 0 && !map.through) check_keys(geometry, record.keys, false);
 }
 
-at::Tensor finite(const AttentionRecord& record) {
-  return at::isfinite(record.map_tc).all().logical_and(at::isfinite(record.mass_t).all());
+at::Tensor finite(const MediumMap& map) {
+  return at::isfinite(map.map_tk).all().logical_and(at::isfinite(map.mass_t).all());
 }
 
-std::vector<Word> find_words(const AttentionRecord& record) {
+std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens) {
   if (!record.labels.empty()) return merge_words(record.labels);
   std::vector<Word> words;
-  for (int64_t t = 0; t < record.map_tc.size(0); ++t) words.push_back({.text = {}, .first = t, .count = 1});
+  for (int64_t t = 0; t < tokens; ++t) words.push_back({.text = {}, .first = t, .count = 1});
   return words;
 }
 
@@ -253,39 +263,40 @@ void summarise(size_t tokens, Analysis& analysis) {
 
 void check_record(const AttentionRecord& record, const ops::Route& route) {
   if (!record.error.empty()) throw Error(record.error, record.error_reason);
-  if (!record.map_tc.defined() || record.map_tc.size(0) == 0) {
+  if (record.maps.empty() || record.maps.front().tokens() == 0) {
     throw Error(
         "attention: expected at least 1 captured token, got 0. No selected site ran while the request was open: "
         "check the profile's sites against gaze sites.",
         DropReason::NoAttention);
   }
-  check_shapes(record);
-  try {
-    check_facts(record);
-  } catch (const Error&) {
-    // Broken weights are the graver fault, and cost a transfer to see.
-    Figures figures(fetch(pack({record.flags_t, finite(record)}), route, ops::Cargo::Figures));
-    std::vector<int32_t> flags_t;
-    take_tokens(figures, static_cast<size_t>(record.map_tc.size(0)), flags_t);
-    check_rows(flags_t, *figures.take(1) != 0);
-    throw;
+  for (const MediumMap& map : record.maps) {
+    check_shapes(map, record.maps.front().tokens());
+    try {
+      check_facts(record, map);
+    } catch (const Error&) {
+      // Broken weights are the graver fault, and cost a transfer to see.
+      Figures figures(fetch(pack({map.flags_t, finite(map)}), route, ops::Cargo::Figures));
+      std::vector<int32_t> flags_t;
+      take_tokens(figures, static_cast<size_t>(map.tokens()), flags_t);
+      check_rows(flags_t, *figures.take(1) != 0);
+      throw;
+    }
   }
 }
 
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Underlay* picture,
+Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout) {
-  check_record(record, route);
-  const int64_t tokens = record.labels.empty() ? record.map_tc.size(0) : static_cast<int64_t>(record.labels.size());
+  const int64_t tokens = record.labels.empty() ? map.tokens() : static_cast<int64_t>(record.labels.size());
   const ops::NormaliseOptions& options = record.style.normalise;
   Analysis analysis;
-  for (Word& word : find_words(record)) analysis.words.emplace_back().word = std::move(word);
+  for (Word& word : find_words(record, map.tokens())) analysis.words.emplace_back().word = std::move(word);
 
   // Enqueued on the device ...
-  const CellMaps folded = keys_to_cells(record, route);
+  const CellMaps folded = keys_to_cells(map, record.reduce, route);
   analysis.map_tc = folded.map_tc.narrow(0, 0, tokens).contiguous();
   analysis.mass_t = folded.mass_t.narrow(0, 0, tokens).contiguous();
   analysis.mass_is_exact = folded.mass_is_exact;
-  at::Tensor visible_t = record.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
+  at::Tensor visible_t = map.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
   // Uniform attention stays 1.0 where a cell shows more keys than one.
   if (folded.keys_per_cell != 1) visible_t = visible_t / folded.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
@@ -309,9 +320,8 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const U
   at::Tensor peak_l = analysis.shown_lc.amax({1});
   if (layout != nullptr && !analysis.words.empty()) lower_summary_range(analysis, peak_l);
   analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
-  std::vector<at::Tensor> parts = {folded.mass_t,  record.visible_t,     record.flags_t,
-                                   finite(record), normalised.range_max, peak_l,
-                                   raw.max_lift_l, raw.entropy_l,        raw.diffuse_l};
+  std::vector<at::Tensor> parts = {folded.mass_t, map.visible_t,  map.flags_t,   finite(map),  normalised.range_max,
+                                   peak_l,        raw.max_lift_l, raw.entropy_l, raw.diffuse_l};
   if (folded.frame_mass_tf.defined()) {
     parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
   }
@@ -323,7 +333,7 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const U
 
   // ... and back in one transfer.
   Figures figures(fetch(pack(parts), route, ops::Cargo::Figures));
-  const auto captured = static_cast<size_t>(record.map_tc.size(0));
+  const auto captured = static_cast<size_t>(map.tokens());
   take_tokens(figures, captured, analysis.tokens.mass);
   take_tokens(figures, captured, analysis.tokens.visible);
   take_tokens(figures, captured, analysis.tokens.flags);
@@ -334,7 +344,7 @@ Analysis analyse(const AttentionRecord& record, const ops::Route& route, const U
   describe_words(analysis.tokens, analysis.words);
   describe_maps(figures, peaks, options.per_map_min_max, analysis);
   summarise(static_cast<size_t>(tokens), analysis);
-  if (record.geometry.video) describe_frames(figures, *record.geometry.video, analysis);
+  if (const auto& video = map.geometry().video) describe_frames(figures, *video, analysis);
   if (picture != nullptr) {
     describe_hot(figures.take(maps), picture->placement, analysis);
     if (picture->range.defined()) check_range(figures.take(kRangeFigures));

@@ -48,14 +48,14 @@ struct Underlay {
 /// @throws gaze::Error with the record's own error, NoAttention, ShapeMismatch, Labels or GridMismatch
 void check_record(const AttentionRecord& record, const ops::Route& route);
 
-/// Computes on the record's device, whose figures come back in one transfer of
+/// Of one map of a record that was checked. Computes on the map's device, whose figures come back in one transfer of
 /// 8 (3 tokens + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and 8 (1 + words) for
 /// each key frame of a video.
 /// @param picture  null: no hottest pixels, which makes 4 (1 + words), and no contours
 /// @param layout  null: keys are cells. Else rows are normalised over their keys; the mean over words is, in each cell,
 ///                that over the words which reach it
-/// @throws gaze::Error as check_record, and NonFinite, RowSum or the picture's DecodeFailed
-Analysis analyse(const AttentionRecord& record, const ops::Route& route, const Underlay* picture,
+/// @throws gaze::Error with NonFinite, RowSum or the picture's DecodeFailed
+Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout = nullptr);
 
 GAZE_FOR_PARTS MapView word_view(const Analysis& analysis, size_t word);

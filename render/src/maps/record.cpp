@@ -1,18 +1,62 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/record.hpp>
 
-namespace gaze {
+#include <utility>
 
-std::array<const at::Tensor*, 6> AttentionRecord::tensors() const noexcept {
-  return {&map_tc, &mass_t, &visible_t, &flags_t, &picture.tensor, &sound.samples};
+namespace gaze {
+namespace {
+
+const at::Tensor& content(const PictureMedium& medium) { return medium.picture.tensor; }
+const at::Tensor& content(const SoundMedium& medium) { return medium.sound.samples; }
+
+size_t encoded_bytes(const PictureMedium& medium) { return medium.picture.encoded.size(); }
+size_t encoded_bytes(const SoundMedium&) { return 0; }
+
+const char* noun_of(const PictureMedium&) { return "picture"; }
+const char* noun_of(const SoundMedium&) { return "sound"; }
+
+}  // namespace
+
+Medium medium_of(Geometry geometry) {
+  if (geometry.time) return SoundMedium{std::move(geometry), {}, {}};
+  return PictureMedium{std::move(geometry), {}};
+}
+
+const char* noun(const Medium& medium) noexcept {
+  return std::visit([](const auto& of) { return noun_of(of); }, medium);
+}
+
+const Geometry& MediumMap::geometry() const {
+  return std::visit([](const auto& of) -> const Geometry& { return of.geometry; }, medium);
+}
+
+Geometry& MediumMap::geometry() {
+  return std::visit([](auto& of) -> Geometry& { return of.geometry; }, medium);
+}
+
+int64_t MediumMap::tokens() const { return map_tk.defined() && map_tk.dim() > 0 ? map_tk.size(0) : 0; }
+
+at::Device AttentionRecord::device() const {
+  return maps.empty() || !maps.front().map_tk.defined() ? at::Device(at::kCPU) : maps.front().map_tk.device();
+}
+
+std::vector<at::Tensor> AttentionRecord::tensors() const {
+  std::vector<at::Tensor> defined;
+  const auto see = [&](const at::Tensor& tensor) {
+    if (tensor.defined()) defined.push_back(tensor);
+  };
+  for (const MediumMap& map : maps) {
+    for (const at::Tensor* tensor : {&map.map_tk, &map.mass_t, &map.visible_t, &map.flags_t}) see(*tensor);
+    std::visit([&](const auto& of) { see(content(of)); }, map.medium);
+  }
+  return defined;
 }
 
 int64_t AttentionRecord::bytes() const {
   size_t total = 0;
-  for (const at::Tensor* tensor : tensors()) {
-    if (tensor->defined()) total += tensor->nbytes();
-  }
-  total += picture.encoded.size() + prompt.size() + request_id.size() + token_ids.size() * sizeof(int64_t);
+  for (const at::Tensor& tensor : tensors()) total += tensor.nbytes();
+  for (const MediumMap& map : maps) total += std::visit([](const auto& of) { return encoded_bytes(of); }, map.medium);
+  total += prompt.size() + request_id.size() + token_ids.size() * sizeof(int64_t);
   for (const std::string& label : labels) total += label.size();
   return static_cast<int64_t>(total);
 }

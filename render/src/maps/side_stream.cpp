@@ -10,15 +10,15 @@ SideStream::SideStream(const std::optional<c10::Stream>& stream, const Attention
   if (!stream) return;
   guard_.reset_stream(*stream);
   if (record.ready) record.ready->block(*stream);
-  for (const at::Tensor* tensor : record.tensors()) {
+  for (const at::Tensor& tensor : record.tensors()) {
     // They were allocated on the model's stream, whose next tensors would else take their place at once.
-    if (tensor->defined() && tensor->device() == stream->device()) tensor->record_stream(*stream);
+    if (tensor.device() == stream->device()) tensor.record_stream(*stream);
   }
 }
 
 void wait_on_stream(const AttentionRecord& record) {
-  if (!record.ready || !record.map_tc.defined() || record.map_tc.is_cpu()) return;
-  const at::Device device = record.map_tc.device();
+  const at::Device device = record.device();
+  if (!record.ready || device.is_cpu()) return;
   record.ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
 }
 

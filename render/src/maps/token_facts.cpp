@@ -14,15 +14,15 @@ at::Tensor pack(const std::vector<at::Tensor>& parts) {
   return at::cat(rows);
 }
 
-TokenFacts token_facts(const AttentionRecord& record, const ops::Route& route) {
+TokenFacts token_facts(const MediumMap& map, const ops::Route& route) {
   TokenFacts facts;
-  if (!record.map_tc.defined() || record.map_tc.dim() == 0) return facts;
-  const int64_t tokens = record.map_tc.size(0);
+  if (!map.map_tk.defined() || map.map_tk.dim() == 0) return facts;
+  const int64_t tokens = map.tokens();
   const auto fits = [tokens](const at::Tensor& row_t) {
     return row_t.defined() && row_t.dim() == 1 && row_t.size(0) == tokens;
   };
   std::vector<at::Tensor> parts;
-  for (const at::Tensor* row_t : {&record.mass_t, &record.visible_t, &record.flags_t}) {
+  for (const at::Tensor* row_t : {&map.mass_t, &map.visible_t, &map.flags_t}) {
     if (fits(*row_t)) parts.push_back(*row_t);
   }
   if (parts.empty()) return facts;
@@ -33,9 +33,9 @@ TokenFacts token_facts(const AttentionRecord& record, const ops::Route& route) {
     values.assign(next, next + tokens);
     next += tokens;
   };
-  take(record.mass_t, facts.mass);
-  take(record.visible_t, facts.visible);
-  take(record.flags_t, facts.flags);
+  take(map.mass_t, facts.mass);
+  take(map.visible_t, facts.visible);
+  take(map.flags_t, facts.flags);
   return facts;
 }
 

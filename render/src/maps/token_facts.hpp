@@ -9,7 +9,7 @@
 
 namespace gaze {
 
-/// One value per captured token each; empty when the record does not have them.
+/// One value per captured token each; empty when the map does not have them.
 struct TokenFacts {
   std::vector<double> mass, visible;
   std::vector<int32_t> flags;
@@ -18,7 +18,7 @@ struct TokenFacts {
 /// Tensors of any kind as one float64 row, for one transfer.
 at::Tensor pack(const std::vector<at::Tensor>& parts);
 
-/// Of a record that is not drawn; values of another number than the tokens are left out.
-TokenFacts token_facts(const AttentionRecord& record, const ops::Route& route);
+/// Of a map that is not drawn; values of another number than the tokens are left out.
+TokenFacts token_facts(const MediumMap& map, const ops::Route& route);
 
 }  // namespace gaze

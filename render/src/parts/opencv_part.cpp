@@ -48,14 +48,15 @@ std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageForm
   return drawing_part("pictures").encoder_of_alike(format);
 }
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
-                      FramePipeline& frames, PageMemory& pages) {
-  return drawing_part("contact sheet").draw_sheet(record, analysis, placed, frames, pages);
+at::Tensor draw_sheet(const AttentionRecord& record, const MediumMap& map, const Analysis& analysis,
+                      const PlacedPicture& placed, FramePipeline& frames, PageMemory& pages) {
+  return drawing_part("contact sheet").draw_sheet(record, map, analysis, placed, frames, pages);
 }
 
-void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
-                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive) {
-  drawing_part("plots of a sound").draw_sound(record, heard, names, frames, pages, receive);
+void draw_sound(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard,
+                const SoundPictures& names, FramePipeline& frames, PageMemory& pages,
+                const SoundPageReceiver& receive) {
+  drawing_part("plots of a sound").draw_sound(record, map, heard, names, frames, pages, receive);
 }
 
 }  // namespace gaze

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/overlay.hpp>
 
+#include <algorithm>
+
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
 #include "picture/placed_picture.hpp"
@@ -9,11 +11,18 @@ namespace gaze {
 
 Composition compose(const AttentionRecord& record) {
   wait_on_stream(record);
-  const ops::Route route = ops::route_to(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU));
+  const ops::Route route = ops::route_to(record.device());
   check_record(record, route);
-  const PlacedPicture placed = place_picture(record, route);
+  const auto map = std::find_if(record.maps.begin(), record.maps.end(), [](const MediumMap& each) {
+    return std::holds_alternative<PictureMedium>(each.medium);
+  });
+  if (map == record.maps.end()) {
+    throw Error("geometry: expected the cells of a picture, got a sound's. Call time_words().",
+                DropReason::GridMismatch);
+  }
+  const PlacedPicture placed = place_picture(record, *map, std::get<PictureMedium>(map->medium), route);
   const Underlay underlay = placed.underlay();
-  const Analysis analysis = analyse(record, route, &underlay);
+  const Analysis analysis = analyse(record, *map, route, &underlay);
   Composition composition;
   composition.base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
   const auto draw = [&](const WordFacts& facts, const MapView& map) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The picture of a record, and where the grid lies on it.
+// The picture of a map, and where the grid lies on it.
 #pragma once
 
 #include <gaze/ops/transfer.hpp>
@@ -12,14 +12,15 @@
 namespace gaze {
 
 struct PlacedPicture {
-  BasePicture base;  ///< on the record's device when the picture is a tensor there, else on the host
+  BasePicture base;  ///< on the map's device when the picture is a tensor there, else on the host
   Placement placement;
 
   [[nodiscard]] Underlay underlay() const { return {placement, base.range}; }
 };
 
-/// What is wrong with the record itself is said before what is wrong with its picture.
+/// What is wrong with the map itself is said before what is wrong with its picture.
 /// @throws gaze::Error (DecodeFailed, GridMismatch; those of analyse)
-PlacedPicture place_picture(const AttentionRecord& record, const ops::Route& route);
+PlacedPicture place_picture(const AttentionRecord& record, const MediumMap& map, const PictureMedium& medium,
+                            const ops::Route& route);
 
 }  // namespace gaze

@@ -12,7 +12,7 @@ namespace gaze {
 /// uint8 [height, width, 3] on the CPU. Its pictures are drawn on the device in their small size, after and beside the
 /// frames that are on their way, all of which have been handed out when this returns.
 /// @throws gaze::Error (RenderError) without the OpenCV part; what FramePipeline::add throws
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
-                      FramePipeline& frames, PageMemory& pages);
+at::Tensor draw_sheet(const AttentionRecord& record, const MediumMap& map, const Analysis& analysis,
+                      const PlacedPicture& placed, FramePipeline& frames, PageMemory& pages);
 
 }  // namespace gaze

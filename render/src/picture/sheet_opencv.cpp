@@ -30,12 +30,12 @@ struct Panel {
 };
 
 // Where a map lies on the picture in the size of a panel: it is drawn anew, so lines and colours stay crisp.
-Placement place_thumbnail(const AttentionRecord& record, const Placement& whole) {
+Placement place_thumbnail(const Geometry& geometry, const Placement& whole) {
   const auto width = static_cast<double>(whole.width);
   const auto height = static_cast<double>(whole.height);
   const double factor = std::min(kPanelWidth / width, kPanelMaxHeight / height);
   const auto side = [factor](double extent) { return std::max<int64_t>(1, std::llround(extent * factor)); };
-  return place_scaled(record.geometry, whole.width, whole.height, side(width), side(height));
+  return place_scaled(geometry, whole.width, whole.height, side(width), side(height));
 }
 
 std::vector<std::string> captions(const WordFacts& facts, bool own_range, bool exact_mass) {
@@ -79,13 +79,13 @@ void draw_panel(cv::Mat& sheet, const Panel& panel, const at::Tensor& rgb_hwc, i
   }
 }
 
-std::vector<std::string> notes_of(const AttentionRecord& record, const Analysis& analysis,
+std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap& map, const Analysis& analysis,
                                   const PlacedPicture& placed) {
   std::vector<std::string> notes;
   std::string sites;
   for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
   if (!sites.empty()) notes.push_back("Sites: " + sites + ".");
-  notes.push_back(describe_choices(record, analysis.sinks_subtracted));
+  notes.push_back(describe_choices(record, map, analysis.sinks_subtracted));
   std::string marks;
   if (record.style.contour) {
     marks = "Outlined: the cells that hold " + format("%.0f", 100 * record.style.contour_share) + "% of a map.";
@@ -127,9 +127,9 @@ void draw_pictures(const AttentionRecord& record, const Analysis& analysis, cons
 
 }  // namespace
 
-at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, const PlacedPicture& placed,
-                      FramePipeline& frames, PageMemory& pages) {
-  const Placement thumbnail = place_thumbnail(record, placed.placement);
+at::Tensor draw_sheet(const AttentionRecord& record, const MediumMap& map, const Analysis& analysis,
+                      const PlacedPicture& placed, FramePipeline& frames, PageMemory& pages) {
+  const Placement thumbnail = place_thumbnail(map.geometry(), placed.placement);
   const std::vector<Panel> panels = make_panels(record, analysis, placed.placement);
   const int count = static_cast<int>(panels.size());
   const int columns = count > 12 ? 5 : std::clamp(count, 2, 4);
@@ -138,7 +138,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const Analysis& analysis, c
   const int inner = columns * kPanelWidth + (columns - 1) * kGutter;
 
   const std::vector<Line> header = header_lines(record, inner);
-  const std::vector<Line> footer = footer_lines(notes_of(record, analysis, placed), evidence_note(record), inner);
+  const std::vector<Line> footer = footer_lines(notes_of(record, map, analysis, placed), evidence_note(record), inner);
   constexpr int kBarBlock = 108;
   const int panels_top = kMargin + height_of(header) + kBarBlock;
   const int footer_top = panels_top + rows * panel_height + 10;

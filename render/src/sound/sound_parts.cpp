@@ -18,10 +18,10 @@ int64_t cells_begun_before(double seconds, const Timeline& time) {
   return static_cast<int64_t>(std::ceil((seconds - time.first_seconds) / time.seconds_per_key - 1e-6));
 }
 
-void check_windows(const AttentionRecord& record, double seconds) {
-  for (size_t i = 0; i < record.windows.size(); ++i) {
-    const SoundWindow& window = record.windows[i];
-    const double least = i == 0 ? 0 : record.windows[i - 1].start_seconds;
+void check_windows(const SoundMedium& medium, double seconds) {
+  for (size_t i = 0; i < medium.windows.size(); ++i) {
+    const SoundWindow& window = medium.windows[i];
+    const double least = i == 0 ? 0 : medium.windows[i - 1].start_seconds;
     if (!(window.start_seconds >= least && window.start_seconds < seconds)) {
       refuse_windows("window: expected a start of " + seconds_text(least) + " or later, before the sound's end at " +
                      seconds_text(seconds) + ", got " + seconds_text(window.start_seconds) +
@@ -36,11 +36,11 @@ void check_windows(const AttentionRecord& record, double seconds) {
 }
 
 // Whether what the model heard can be this recording.
-void check_length(const AttentionRecord& record, double seconds) {
-  const Geometry& geometry = record.geometry;
+void check_length(const SoundMedium& medium, double seconds) {
+  const Geometry& geometry = medium.geometry;
   const Timeline& time = *geometry.time;
-  const double last_start = record.windows.empty() ? 0 : record.windows.back().start_seconds;
-  const double end = covered_seconds(record), covered = end - last_start;
+  const double last_start = medium.windows.empty() ? 0 : medium.windows.back().start_seconds;
+  const double end = covered_seconds(medium), covered = end - last_start;
   // A stem without padding drops a few keys at the end.
   const double slack = std::max(5 * time.seconds_per_key, 0.02 * covered);
   const std::string keys = std::to_string(geometry.cols) + " keys of " + seconds_text(time.seconds_per_key);
@@ -63,27 +63,27 @@ int64_t cells_of(double seconds, const Timeline& time) {
   return std::max<int64_t>(1, cells_begun_before(seconds, time));
 }
 
-double covered_seconds(const AttentionRecord& record) {
-  const Timeline& time = *record.geometry.time;
-  const double last_start = record.windows.empty() ? 0 : record.windows.back().start_seconds;
-  return last_start + time.first_seconds + static_cast<double>(record.geometry.cols) * time.seconds_per_key;
+double covered_seconds(const SoundMedium& medium) {
+  const Timeline& time = *medium.geometry.time;
+  const double last_start = medium.windows.empty() ? 0 : medium.windows.back().start_seconds;
+  return last_start + time.first_seconds + static_cast<double>(medium.geometry.cols) * time.seconds_per_key;
 }
 
-std::vector<SoundPart> divide(const AttentionRecord& record, double seconds) {
-  const int64_t tokens = record.map_tc.size(0);
-  check_windows(record, seconds);
-  if (!record.sound.empty()) check_length(record, seconds);
-  if (record.windows.empty()) return {{0, tokens, 0, cells_of(seconds, *record.geometry.time)}};
+std::vector<SoundPart> divide(const SoundMedium& medium, const at::Tensor& map_tk, double seconds) {
+  const int64_t tokens = map_tk.size(0);
+  check_windows(medium, seconds);
+  if (!medium.sound.empty()) check_length(medium, seconds);
+  if (medium.windows.empty()) return {{0, tokens, 0, cells_of(seconds, *medium.geometry.time)}};
   std::vector<SoundPart> parts;
-  for (size_t i = 0; i < record.windows.size(); ++i) {
-    const SoundWindow& window = record.windows[i];
+  for (size_t i = 0; i < medium.windows.size(); ++i) {
+    const SoundWindow& window = medium.windows[i];
     SoundPart part;
     part.first_token = i == 0 ? 0 : std::min(window.first_token, tokens);
-    part.end_token = i + 1 < record.windows.size() ? std::min(record.windows[i + 1].first_token, tokens) : tokens;
+    part.end_token = i + 1 < medium.windows.size() ? std::min(medium.windows[i + 1].first_token, tokens) : tokens;
     if (part.tokens() <= 0) continue;
     part.start_seconds = window.start_seconds;
     const double heard = std::min(window.seconds, seconds - window.start_seconds);
-    part.keys = std::clamp<int64_t>(cells_begun_before(heard, *record.geometry.time), 0, record.map_tc.size(1));
+    part.keys = std::clamp<int64_t>(cells_begun_before(heard, *medium.geometry.time), 0, map_tk.size(1));
     parts.push_back(part);
   }
   return parts;

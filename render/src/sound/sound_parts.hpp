@@ -3,7 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <gaze/render/record.hpp>
+#include <gaze/render/medium.hpp>
 
 #include <cstdint>
 #include <vector>
@@ -23,12 +23,12 @@ struct SoundPart {
 int64_t cells_of(double seconds, const Timeline& time);
 
 /// From the recording's start to where the last window's keys end.
-double covered_seconds(const AttentionRecord& record);
+double covered_seconds(const SoundMedium& medium);
 
-/// Every token of the record in one part; without windows there is one.
+/// Every token of the map in one part; without windows there is one.
 /// @param seconds  of the recording
 /// @throws gaze::Error (GridMismatch) where windows, keys and the recording contradict each other
-std::vector<SoundPart> divide(const AttentionRecord& record, double seconds);
+std::vector<SoundPart> divide(const SoundMedium& medium, const at::Tensor& map_tk, double seconds);
 
 /// [tokens, keys] -> [tokens, keys of the longest part]: 0 where they are padding.
 at::Tensor heard_keys(const at::Tensor& rows_tk, const std::vector<SoundPart>& parts);

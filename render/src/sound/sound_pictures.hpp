@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// All pictures of a record that is a sound.
+// All pictures of a map over a sound.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,7 @@ struct SoundPageReceiver {
 
 /// Plots are drawn and tinted on the device.
 /// @throws gaze::Error (RenderError) without the OpenCV part; DecodeFailed; what FramePipeline::add throws
-void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
-                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive);
+void draw_sound(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard,
+                const SoundPictures& names, FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive);
 
 }  // namespace gaze

@@ -15,8 +15,9 @@ SoundMapView layer_of(const SoundAnalysis& heard, size_t layer) {
 
 }  // namespace
 
-void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const SoundPictures& names,
-                FramePipeline& frames, PageMemory& pages, const SoundPageReceiver& receive) {
+void draw_sound(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard,
+                const SoundPictures& names, FramePipeline& frames, PageMemory& pages,
+                const SoundPageReceiver& receive) {
   const SoundPlots plots = make_sound_plots(heard.recording, frames.route());
   const SoundLayout& layout = plots.layout;
   SoundPanel panel(record, heard, plots, pages);
@@ -37,7 +38,7 @@ void draw_sound(const AttentionRecord& record, const SoundAnalysis& heard, const
         [&, w, rows](const at::Tensor& plot_hwc) { receive.word(names.words[w], panel.word_page(w, rows, plot_hwc)); });
   }
   frames.finish();
-  SoundSheet sheet(record, heard, layout, summary_hwc, pages);
+  SoundSheet sheet(record, map, heard, layout, summary_hwc, pages);
   for (size_t w = 0; w < sheet.strips(); ++w) {
     frames.add(
         SoundPlots::kStripHeight, layout.width,

@@ -26,12 +26,12 @@ constexpr int kStripCaptionHeight = 30, kStripPitch = kStripCaptionHeight + kStr
 constexpr int kScaleBlock = 92, kStripScaleWidth = 360;
 const text::Face kWord{10, 1.7, kInk}, kStripWarning{9, 1.4, cv::Scalar(176, 58, 32)};
 
-std::vector<std::string> notes_of(const AttentionRecord& record, const SoundAnalysis& heard) {
+std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard) {
   std::vector<std::string> notes;
   std::string sites;
   for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
   if (!sites.empty()) notes.push_back("Sites: " + sites + ".");
-  notes.push_back(describe_choices(record, heard.hearing.sinks_subtracted));
+  notes.push_back(describe_choices(record, map, heard.hearing.sinks_subtracted));
   notes.push_back(std::string("Times: from attention") +
                   (record.style.align_to_energy ? ", moved to where the sound itself rises and falls nearby" : "") +
                   ", one key is " + clock_text(heard.hearing.seconds_per_key, 3) +
@@ -44,12 +44,12 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const SoundAnal
 
 }  // namespace
 
-SoundSheet::SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard, const SoundLayout& layout,
-                       const at::Tensor& summary_page, PageMemory& pages)
+SoundSheet::SoundSheet(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard,
+                       const SoundLayout& layout, const at::Tensor& summary_page, PageMemory& pages)
     : heard_(heard), layout_(layout), strips_(std::min(heard.hearing.words.size(), kMostStrips)) {
   constexpr int kInner = kSoundPageWidth - 2 * kMargin;
   const std::vector<Line> header = header_lines(record, kInner);
-  const std::vector<Line> footer = footer_lines(notes_of(record, heard), evidence_note(record), kInner);
+  const std::vector<Line> footer = footer_lines(notes_of(record, map, heard), evidence_note(record), kInner);
   const int summary_top = kMargin + height_of(header) + (header.empty() ? 0 : 16);
   const int summary_end = summary_top + static_cast<int>(summary_page.size(0));
   const int scale_top = summary_end + 16;

@@ -14,7 +14,7 @@ namespace gaze {
 class SoundSheet {
  public:
   /// @param summary_page  of SoundPanel
-  SoundSheet(const AttentionRecord& record, const SoundAnalysis& heard, const SoundLayout& layout,
+  SoundSheet(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard, const SoundLayout& layout,
              const at::Tensor& summary_page, PageMemory& pages);
   /// Strips on the sheet: those of the first words.
   [[nodiscard]] size_t strips() const { return strips_; }

@@ -139,11 +139,11 @@ void mark_part(const SoundPart& part, const Style& style, float silence, SoundAn
   }
 }
 
-void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
+void mark_words(const Style& style, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
                 SoundAnalysis& heard) {
   WordTiming& hearing = heard.hearing;
   const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
-  for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, heard);
+  for (const SoundPart& part : heard.parts) mark_part(part, style, silence, heard);
   const auto seconds_at = [&](double cell) {
     return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
   };
@@ -162,44 +162,43 @@ void mark_words(const AttentionRecord& record, const std::vector<double>& paddin
 
 }  // namespace
 
-SoundAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route) {
-  check_record(record, route);
-  const Timeline& time = *record.geometry.time;
+SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map, const SoundMedium& medium,
+                            const ops::Route& route) {
+  const Timeline& time = *medium.geometry.time;
+  const Sound& sound = medium.sound;
   SoundAnalysis heard;
   heard.first_seconds = time.first_seconds;
   heard.seconds_per_key = time.seconds_per_key;
   WordTiming& hearing = heard.hearing;
-  hearing.start_seconds = record.sound.start_seconds;
+  hearing.start_seconds = sound.start_seconds;
   hearing.seconds_per_key = time.seconds_per_key;
-  if (!record.sound.empty()) {
-    heard.recording = decode(record.sound);
-    if (record.sound.padded)
+  if (!sound.empty()) {
+    heard.recording = decode(sound);
+    if (sound.padded)
       heard.recording = without_padding(std::move(heard.recording), ops::route_to(heard.recording.samples_ct.device()));
     hearing.seconds = heard.recording.seconds();
   } else {
-    hearing.seconds = covered_seconds(record);
+    hearing.seconds = covered_seconds(medium);
   }
-  heard.parts = divide(record, hearing.seconds);
+  heard.parts = divide(medium, map.map_tk, hearing.seconds);
   const int64_t cells = cells_of(hearing.seconds, time);
-  if (!record.sound.empty()) {
+  if (!sound.empty()) {
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
     heard.level_k = levels(heard.recording, time, cells, route);
   }
 
   // Normalised as the model had its keys, part by part alike; then laid out over the recording.
-  AttentionRecord cut = record;
-  cut.map_tc = heard_keys(record.map_tc, heard.parts).contiguous();
-  const at::Tensor whole_t = record.map_tc.sum(1);
-  const at::Tensor share_t = at::where(whole_t > 0, cut.map_tc.sum(1) / whole_t, at::zeros_like(whole_t));
-  cut.mass_t = record.mass_t * share_t;
-  cut.geometry.cols = cut.map_tc.size(1);
-  cut.geometry.time->whole = false;
-  cut.keys = 0;  // a stem may have dropped some
-  cut.picture = {};
+  MediumMap cut = map;
+  cut.map_tk = heard_keys(map.map_tk, heard.parts).contiguous();
+  const at::Tensor whole_t = map.map_tk.sum(1);
+  const at::Tensor share_t = at::where(whole_t > 0, cut.map_tk.sum(1) / whole_t, at::zeros_like(whole_t));
+  cut.mass_t = map.mass_t * share_t;
+  cut.geometry().cols = cut.map_tk.size(1);
+  cut.geometry().time->whole = false;
   const RowLayout layout{
       [&](const at::Tensor& rows_tk) { return lay_out(rows_tk, heard.parts, heard.seconds_per_key, cells); },
-      heard_keys(at::ones_like(record.map_tc), heard.parts)};
-  const Analysis analysis = analyse(cut, route, nullptr, &layout);
+      heard_keys(at::ones_like(map.map_tk), heard.parts)};
+  const Analysis analysis = analyse(record, cut, route, nullptr, &layout);
   heard.tokens = analysis.tokens;
   heard.value_lc = analysis.value_lc;
   heard.shown_lc = analysis.shown_lc;
@@ -216,21 +215,24 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& rou
   }
 
   const at::Tensor padding_t =
-      fetch((record.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
+      fetch((map.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
   const int64_t tokens = analysis.map_tc.size(0);
   const std::vector<double> padding(padding_t.const_data_ptr<double>(), padding_t.const_data_ptr<double>() + tokens);
-  mark_words(record, padding, hottest_cells(analysis.shown_lc, route), heard);
+  mark_words(record.style, padding, hottest_cells(analysis.shown_lc, route), heard);
   return heard;
 }
 
 WordTiming time_words(const AttentionRecord& record) {
   wait_on_stream(record);
-  if (!record.geometry.time && record.error.empty()) {
-    throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",
-                DropReason::GridMismatch);
+  const ops::Route route = ops::route_to(record.device());
+  check_record(record, route);
+  for (const MediumMap& map : record.maps) {
+    if (const auto* medium = std::get_if<SoundMedium>(&map.medium)) {
+      return analyse_sound(record, map, *medium, route).hearing;
+    }
   }
-  return analyse_sound(record, ops::route_to(record.map_tc.defined() ? record.map_tc.device() : at::Device(at::kCPU)))
-      .hearing;
+  throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",
+              DropReason::GridMismatch);
 }
 
 }  // namespace gaze

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The numbers of a record that is a sound: cut to the recording, normalised, aligned.
+// The numbers of a map over a sound: cut to the recording, normalised, aligned.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -34,9 +34,11 @@ struct SoundAnalysis {
   std::vector<float> level_k;     ///< root mean square of the sound under each cell
 };
 
-/// Computes on the record's device. The map comes back for alignment (Cargo::Map: 4 x tokens x keys of a part);
-/// as Cargo::Figures those of `analyse`, 4 x cells of levels, and 8 x (1 + words) of hottest cells.
-/// @throws gaze::Error as `check_record` and `analyse`, and DecodeFailed or GridMismatch of the sound
-SoundAnalysis analyse_sound(const AttentionRecord& record, const ops::Route& route);
+/// Of a map of a record that was checked. Computes on the map's device. The map comes back for alignment (Cargo::Map: 4
+/// x tokens x keys of a part); as Cargo::Figures those of `analyse`, 4 x cells of levels, and 8 x (1 + words) of
+/// hottest cells.
+/// @throws gaze::Error as `analyse`, and DecodeFailed or GridMismatch of the sound
+SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map, const SoundMedium& medium,
+                            const ops::Route& route);
 
 }  // namespace gaze

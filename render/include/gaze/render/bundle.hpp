@@ -2,34 +2,27 @@
 // The bundle a request leaves behind: pictures and request.json, published by one rename.
 #pragma once
 
-#include <gaze/render/formats.hpp>
+#include <gaze/render/artifacts.hpp>
 #include <gaze/render/sink.hpp>
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace gaze {
 
 class FrameRing;
 
-enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
-
-struct BundleOptions {
+struct BundleOptions : RenderOptions {
   std::string out_dir = "./overlays";  ///< a relative one is looked up once, where the process stands at first
   bool strict_out_dir = false;         ///< refuse one that is a link, another user's, or that others may write
-  ImageFormat format = ImageFormat::Png;
-  Delivery delivery = Delivery::Frame;
-  bool maps = false;                      ///< also write maps.safetensors next to frames
-  std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
 
-/// Writes `<out_dir>/<UTC time>-<random>/` with overlay.png, words/NN-word.png, sheet.png and request.json, of a sound
-/// words.json too, in a hidden temporary directory first, then renamed. Directory names are generated: the request's id
-/// and texts appear only inside JSON. When a record cannot be drawn, request.json holds the error, no picture is
-/// written, and the error is rethrown. With its first record a sink removes what killed processes of this user left in
-/// out_dir; a directory that a living process fills is locked, and stays.
+/// Writes `<out_dir>/<UTC time>-<random>/` with the artifacts of the record (overlay.png, words/NN-word.png, sheet.png
+/// and request.json, of a sound words.json too), in a hidden temporary directory first, then renamed. Directory names
+/// are generated: the request's id and texts appear only inside JSON. When a record cannot be drawn, request.json holds
+/// the error, no picture is written, and the error is rethrown. With its first record a sink removes what killed
+/// processes of this user left in out_dir; a directory that a living process fills is locked, and stays.
 class GAZE_API BundleSink : public Sink {
  public:
   /// Frames come back through `ring`; without one, through that which all models on the record's device share.

@@ -25,7 +25,8 @@ struct Composition {
   at::Tensor shown_wc;  ///< float32 [words, cells], after sink subtraction
 };
 
-/// Merges words, normalises over the request, resamples, colours and blends on the record's device.
+/// Of the record's first map of a picture: merges words, normalises over the request, resamples, colours and blends on
+/// its device.
 /// Refuses rather than draws: an error in the record, no tokens, non-finite rows, rows that do not sum to 1, more
 /// labels than tokens, a geometry that does not fit, a picture that cannot be decoded.
 /// @throws gaze::Error with the reason.

@@ -4,13 +4,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/reduce.hpp>
-#include <gaze/render/geometry.hpp>
-#include <gaze/render/picture.hpp>
+#include <gaze/render/medium.hpp>
 #include <gaze/render/style.hpp>
 
-#include <array>
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,22 +40,19 @@ struct ThroughUse {
   bool gaps = false;           ///< other keys stood among the latents: their mass was taken off as the map has it
 };
 
-/// A recording as the host has it; decoding happens on the worker.
-struct GAZE_API Sound {
-  at::Tensor samples = {};     ///< [samples] or [channels, samples]; floating -1..1 or 16-bit integers; any device
-  int64_t sample_rate_hz = 0;  ///< of the tensor
-  std::string path = {};       ///< an audio file instead
-  double start_seconds = 0;    ///< where it begins in a longer recording: times are told from that one's start
-  bool padded = false;         ///< the tensor is a model's input: zeros at its end are padding, not silence
+/// What a request's tokens attended to on one medium. Its tensors lie on the device of the model's first layer.
+struct GAZE_API MediumMap {
+  Medium medium;
+  at::Tensor map_tk;     ///< float32 [tokens, geometry().span()]; row t belongs to the step that predicted token t
+  at::Tensor mass_t;     ///< float32 [tokens]: share of attention on the span, mean over heads and layers
+  at::Tensor visible_t;  ///< float32 [tokens]
+  at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
+  std::optional<ThroughUse> through = {};
 
-  [[nodiscard]] bool empty() const { return !samples.defined() && path.empty(); }
-};
-
-/// From this token on, time 0 of the keys lies at `start_seconds` of the sound.
-struct SoundWindow {
-  int64_t first_token = 0;
-  double start_seconds = 0;
-  double seconds = std::numeric_limits<double>::infinity();  ///< of the sound, from there on; keys behind are padding
+  [[nodiscard]] const Geometry& geometry() const;
+  [[nodiscard]] Geometry& geometry();
+  /// Rows of map_tk; 0 without one.
+  [[nodiscard]] int64_t tokens() const;
 };
 
 struct AttentionRecord {
@@ -67,23 +61,17 @@ struct AttentionRecord {
   std::vector<std::string> labels;  ///< text of the captured tokens, in order; may be fewer than tokens
   std::vector<int64_t> token_ids;   ///< if the host gave them
 
-  at::Tensor map_tc;     ///< float32 [tokens, geometry.span()]; row t belongs to the step that predicted token t
-  at::Tensor mass_t;     ///< float32 [tokens]: share of attention on the span, mean over heads and layers
-  at::Tensor visible_t;  ///< float32 [tokens]
-  at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
-  int64_t keys = 0;      ///< keys per row at the first captured call
-  /// Recorded on the stream that filled the tensors (the picture's as well); whoever reads them on another stream waits
+  /// One for each medium that was looked at, over the same tokens; the first is the one that words are told by. Empty,
+  /// or without tensors, where capture could not finish.
+  std::vector<MediumMap> maps;
+  int64_t keys = 0;  ///< keys per row at the first captured call
+  /// Recorded on the stream that filled the tensors (the media's as well); whoever reads them on another stream waits
   /// for it there. Null when no stream works on them.
   std::shared_ptr<c10::Event> ready;
 
-  Geometry geometry;  ///< resolved
-  Picture picture;
-  Sound sound;                       ///< with geometry.time
-  std::vector<SoundWindow> windows;  ///< ascending; empty: one that begins with the sound
   Style style;
   ops::ReduceOptions reduce;
   std::vector<SiteUse> sites;
-  std::optional<ThroughUse> through;
   std::string layers;  ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
 
   std::string model_path, model_sha256, profile, method, torch_version;
@@ -93,8 +81,10 @@ struct AttentionRecord {
   std::string error;  ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
 
-  /// Every tensor the record holds, defined or not: what its memory is counted by, and kept by on other streams.
-  [[nodiscard]] GAZE_API std::array<const at::Tensor*, 6> tensors() const noexcept;
+  /// Where the maps are; the processor where there are none.
+  [[nodiscard]] GAZE_API at::Device device() const;
+  /// Every defined tensor the record holds: what its memory is counted by, and kept by on other streams.
+  [[nodiscard]] GAZE_API std::vector<at::Tensor> tensors() const;
   /// Host and device bytes the record holds; what the queue's budget counts.
   [[nodiscard]] GAZE_API int64_t bytes() const;
 };

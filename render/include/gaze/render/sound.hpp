@@ -26,16 +26,6 @@ struct Recording {
 /// @throws gaze::Error (DecodeFailed) naming expected, got, fix.
 GAZE_API Recording decode(const Sound& sound);
 
-/// When a word was heard.
-struct WordTimes {
-  double start_seconds = 0;    ///< from alignment, from the start of the whole recording; NaN for the summary
-  double end_seconds = 0;      ///< likewise; at least one key after the start
-  double confidence = 0;       ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
-  double hot_seconds = 0;      ///< middle of the hottest key of the shown map; NaN where nothing is shown
-  double mass_on_padding = 0;  ///< share on keys after the recording's end
-  bool silence = false;        ///< the recording is silent between start and end: the word may be invented
-};
-
 /// One word of an answer to a sound, or the summary of all; its mass is that on keys of the recording.
 struct TimedWord : WordFacts, WordTimes {};
 
@@ -50,7 +40,8 @@ struct WordTiming {
   bool sinks_subtracted = false;
 };
 
-/// As `compose` does for pictures: merges words, normalises over the request, aligns.
+/// Of the record's first map of a sound, as `compose` does for pictures: merges words, normalises over the request,
+/// aligns.
 /// @throws gaze::Error with the reason, as `compose`.
 GAZE_API WordTiming time_words(const AttentionRecord& record);
 

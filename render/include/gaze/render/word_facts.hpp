@@ -24,4 +24,14 @@ struct WordFacts {
   double hot_x = std::numeric_limits<double>::quiet_NaN(), hot_y = std::numeric_limits<double>::quiet_NaN();
 };
 
+/// When a word was heard.
+struct WordTimes {
+  double start_seconds = 0;    ///< from alignment, from the start of the whole recording; NaN for the summary
+  double end_seconds = 0;      ///< likewise; at least one key after the start
+  double confidence = 0;       ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
+  double hot_seconds = 0;      ///< middle of the hottest key of the shown map; NaN where nothing is shown
+  double mass_on_padding = 0;  ///< share on keys after the recording's end
+  bool silence = false;        ///< the recording is silent between start and end: the word may be invented
+};
+
 }  // namespace gaze

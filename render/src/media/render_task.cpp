@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bundle/bundle_files.hpp"
-
-#include <gaze/render/stop.hpp>
+#include "media/render_task.hpp"
 
 #include <cstdio>
 
@@ -21,20 +19,15 @@ std::string slug(const Word& word) {
 
 }  // namespace
 
-void BundleFiles::write(const std::string& file, std::string_view bytes) {
-  throw_if_stopping();
-  staged.write(file, bytes);
-  sidecar.files.push_back(file);
+std::string RenderTask::picture(const std::string& name) const {
+  const ImageFormat format = options.format;
+  return file(name + (format == ImageFormat::Jpeg ? ".jpg" : format == ImageFormat::Webp ? ".webp" : ".png"));
 }
 
-std::string picture_file(const std::string& name, ImageFormat format) {
-  return name + (format == ImageFormat::Jpeg ? ".jpg" : format == ImageFormat::Webp ? ".webp" : ".png");
-}
-
-std::string word_file(size_t index, const Word& word, ImageFormat format) {
+std::string RenderTask::word(size_t index, const Word& word) const {
   char number[24];
   std::snprintf(number, sizeof number, "%02zu", index + 1);
-  return picture_file(std::string("words/") + number + "-" + slug(word), format);
+  return picture(std::string("words/") + number + "-" + slug(word));
 }
 
 }  // namespace gaze

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// What the keys that a map is over stand for, and where they lie on it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <gaze/render/geometry.hpp>
+#include <gaze/render/picture.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace gaze {
+
+/// A recording as the host has it; decoding happens on the worker.
+struct GAZE_API Sound {
+  at::Tensor samples = {};     ///< [samples] or [channels, samples]; floating -1..1 or 16-bit integers; any device
+  int64_t sample_rate_hz = 0;  ///< of the tensor
+  std::string path = {};       ///< an audio file instead
+  double start_seconds = 0;    ///< where it begins in a longer recording: times are told from that one's start
+  bool padded = false;         ///< the tensor is a model's input: zeros at its end are padding, not silence
+
+  [[nodiscard]] bool empty() const { return !samples.defined() && path.empty(); }
+};
+
+/// From this token on, time 0 of the keys lies at `start_seconds` of the sound.
+struct SoundWindow {
+  int64_t first_token = 0;
+  double start_seconds = 0;
+  double seconds = std::numeric_limits<double>::infinity();  ///< of the sound, from there on; keys behind are padding
+};
+
+struct PictureMedium {
+  Geometry geometry;  ///< resolved; without `time`
+  Picture picture;
+};
+
+struct SoundMedium {
+  Geometry geometry;  ///< resolved; with `time`
+  Sound sound;
+  std::vector<SoundWindow> windows;  ///< ascending; empty: one that begins with the sound
+};
+
+/// A closed set: who adds an alternative is told by the compiler, at every std::visit, what it has to be taught.
+using Medium = std::variant<PictureMedium, SoundMedium>;
+
+/// The medium whose keys have this geometry, without its content.
+GAZE_API Medium medium_of(Geometry geometry);
+/// "picture", "sound".
+GAZE_API const char* noun(const Medium& medium) noexcept;
+
+}  // namespace gaze

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "sound/sound_renderer.hpp"
+
+#include <algorithm>
+
+#include "codecs/image_codec.hpp"
+#include "codecs/safetensors.hpp"
+#include "device/device_event.hpp"
+#include "device/frame_pipeline.hpp"
+#include "sound/sound_pictures.hpp"
+#include "sound/word_files.hpp"
+#include "sound/word_timing.hpp"
+
+namespace gaze {
+namespace {
+
+SoundPictures draw_pages(const SoundMedium& medium, const SoundAnalysis& heard, const RenderTask& task,
+                         Artifacts& artifacts) {
+  if (medium.sound.empty()) decode(medium.sound);  // says what is missing
+  SoundPictures names{task.picture("overlay"), task.picture("sheet"), {}};
+  for (size_t w = 0; w < heard.hearing.words.size(); ++w) {
+    names.words.push_back(task.word(w, heard.hearing.words[w].word));
+  }
+  FramePipeline frames(task.ring);
+  const auto encode_word = encoder_of_alike(task.options.format);
+  draw_sound(task.record, task.map, heard, names, frames, task.pages,
+             {[&](const std::string& name, const at::Tensor& rgb_hwc) {
+                artifacts.add(name, encode_image(rgb_hwc, task.options.format));
+              },
+              [&](const std::string& name, const at::Tensor& rgb_hwc) { artifacts.add(name, encode_word(rgb_hwc)); }});
+  return names;
+}
+
+void write_words(const WordTiming& hearing, const RenderTask& task, Artifacts& artifacts) {
+  artifacts.add(task.file("words.json"), words_json(hearing));
+  const std::vector<WordFile>& wanted = task.options.word_files;
+  const auto wants = [&](WordFile file) { return std::find(wanted.begin(), wanted.end(), file) != wanted.end(); };
+  if (wants(WordFile::Vtt)) artifacts.add(task.file("words.vtt"), words_vtt(hearing));
+  if (wants(WordFile::Srt)) artifacts.add(task.file("words.srt"), words_srt(hearing));
+  if (wants(WordFile::TextGrid)) artifacts.add(task.file("words.TextGrid"), words_textgrid(hearing));
+}
+
+void write_maps(const SoundAnalysis& heard, const RenderTask& task, Artifacts& artifacts) {
+  const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), task.route(), ops::Cargo::Map); };
+  const int64_t words = heard.shown_lc.size(0) - 1;
+  const at::Tensor map_tc = lay_out(heard.map_tk, heard.parts, heard.seconds_per_key, heard.shown_lc.size(1));
+  artifacts.add(task.file("maps.safetensors"),
+                serialise_safetensors({{"map_tc", map_tc},
+                                       {"lift_tc", here(heard.lift_tc)},
+                                       {"shown_wc", here(heard.shown_lc.narrow(0, 1, words))},
+                                       {"mass_t", here(heard.mass_t)}},
+                                      {{"gaze_maps", "1"}}));
+}
+
+MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, const SoundPictures& names) {
+  const WordTiming& hearing = heard.hearing;
+  MapFacts facts;
+  facts.tokens = heard.tokens;
+  facts.range_max_lift = hearing.range_max_lift;
+  facts.sinks_subtracted = hearing.sinks_subtracted;
+  // The mass of all keys is measured; what of it is the padding's is told by the map.
+  facts.mass_is_exact = hearing.summary.mass_on_padding == 0 ||
+                        (reduce.heads == ops::HeadReduce::Mean && reduce.layers == ops::LayerReduce::Mean);
+  SoundFacts& sound = facts.sound.emplace();
+  sound.seconds = hearing.seconds;
+  sound.start_seconds = hearing.start_seconds;
+  sound.seconds_per_key = hearing.seconds_per_key;
+  if (heard.recording.samples_ct.defined()) {
+    sound.sample_rate_hz = heard.recording.sample_rate_hz;
+    sound.channels = heard.recording.samples_ct.size(0);
+  }
+  sound.padding = hearing.summary.mass_on_padding;
+  facts.summary = {hearing.summary, names.summary, hearing.summary};
+  for (size_t w = 0; w < hearing.words.size(); ++w) {
+    facts.words.push_back({hearing.words[w], names.words[w], hearing.words[w]});
+  }
+  return facts;
+}
+
+}  // namespace
+
+MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts& artifacts) {
+  const SoundAnalysis heard = analyse_sound(task.record, task.map, medium, task.route());
+  SoundPictures names;
+  names.words.resize(heard.hearing.words.size());
+  const bool frames = task.options.delivery == Delivery::Frame;
+  if (frames) names = draw_pages(medium, heard, task, artifacts);
+  write_words(heard.hearing, task, artifacts);
+  if (!frames || task.options.maps) write_maps(heard, task, artifacts);
+  return facts_of(task.record.reduce, heard, names);
+}
+
+}  // namespace gaze
