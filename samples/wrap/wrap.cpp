@@ -17,7 +17,7 @@ void answer(const std::string& model_file, const std::string& photo_file) {
   const at::Tensor prompt = torch::tensor({{1, 3, 4, 5, 11}}, torch::kLong);  // <bos> describe the stickers :
   constexpr int64_t kEnd = 2;
 
-  // [readme]
+  // [page]
   auto model = torch::jit::load(model_file);
   auto gaze = gaze::attach(model);  // does nothing unless GAZE_CAPTURE=1
 
@@ -34,7 +34,7 @@ void answer(const std::string& model_file, const std::string& photo_file) {
   }
   request.tokens(answer);  // or request.label({"red", "seven", ...})
   request.finish();        // overlays/<time>-.../ appears; nobody waited for it
-  // [/readme]
+  // [/page]
 
   std::cout << "answer:";
   for (const int64_t token : answer) std::cout << ' ' << token;

@@ -175,17 +175,17 @@ def forward(self, image, q, k, v):
   // Wide, with the original picture; tall, with the model's own input for one.
   const gaze::AttentionRecord wide = run(24, 40, 9, 15, {.image = picture()});
   CATCH_REQUIRE(wide.error.empty());
-  CATCH_CHECK(wide.geometry.rows == 3);
-  CATCH_CHECK(wide.geometry.cols == 5);
+  CATCH_CHECK(wide.maps[0].geometry().rows == 3);
+  CATCH_CHECK(wide.maps[0].geometry().cols == 5);
   const gaze::Overlay on_picture = gaze::compose(wide).words.at(0);
-  const Layout drawn{"", wide.geometry, 3, 5, {}};
+  const Layout drawn{"", wide.maps[0].geometry(), 3, 5, {}};
   CATCH_CHECK(gaze::test::in_cell(drawn, 9, on_picture.hot_x, on_picture.hot_y, kWidth, kHeight));
   const gaze::AttentionRecord tall = run(56, 16, 3, 14, {});
   CATCH_REQUIRE(tall.error.empty());
-  CATCH_CHECK(tall.geometry.rows == 7);
-  CATCH_CHECK(tall.geometry.cols == 2);
+  CATCH_CHECK(tall.maps[0].geometry().rows == 7);
+  CATCH_CHECK(tall.maps[0].geometry().cols == 2);
   const gaze::Overlay on_input = gaze::compose(tall).words.at(0);
-  CATCH_CHECK(gaze::test::in_cell({"", tall.geometry, 7, 2, {}}, 3, on_input.hot_x, on_input.hot_y, 16, 56));
+  CATCH_CHECK(gaze::test::in_cell({"", tall.maps[0].geometry(), 7, 2, {}}, 3, on_input.hot_x, on_input.hot_y, 16, 56));
   CATCH_CHECK(run(24, 42, 9, 15, {})
                   .error.find("geometry.input_width: expected a multiple of 8 (patch 4 x merge 2), "
                               "got 42.") == 0);

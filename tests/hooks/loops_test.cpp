@@ -101,7 +101,7 @@ def generate(self, x, memory, beams, steps: int):
 
 CATCH_TEST_CASE("rows of a batch in such a loop are flagged, those of one row or of another loop are not") {
   const auto flagged = [](int64_t batch, const std::string& turn) {
-    const at::Tensor flags_t = captured(batch, turn).flags_t;
+    const at::Tensor flags_t = captured(batch, turn).maps[0].flags_t;
     CATCH_CHECK(flags_t.size(0) == 3);
     return flags_t.bitwise_and(static_cast<int64_t>(gaze::ops::kRowGathered)).ne(0).all().item<bool>();
   };

@@ -233,7 +233,7 @@ CATCH_TEST_CASE("weights, queries and keys that are negated lazily are captured 
     call(name, stack);
     request.finish();
     CATCH_REQUIRE(gaze.flush());
-    return sink->records().back().map_tc;
+    return sink->records().back().maps[0].map_tk;
   };
   const int64_t tap = id_of(softmax, "gaze::tap"), observe = id_of(sdpa, "gaze::observe");
   CATCH_CHECK(at::allclose(record_of(on_softmax, "gaze::tap", {negated(weights), -2, -1, 4, false, tap}),

@@ -307,7 +307,7 @@ std::string write_json(const RequestFacts& facts) {
   for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = JsonText(milliseconds);
   root["timings_ms"]["render"] = JsonText(facts.render_ms);
   root["files"] = JsonText::array_of(facts.files);
-  root["note"] = evidence_note(record);
+  root["note"] = evidence_note(record.maps);
   return root.dump(2) + "\n";
 }
 

@@ -18,9 +18,9 @@ std::string answer_text(const AttentionRecord& record) {
   return text;
 }
 
-std::string evidence_note(const AttentionRecord& record) {
+std::string evidence_note(c10::ArrayRef<MediumMap> maps) {
   std::string verbs;
-  for (const MediumMap& map : record.maps) {
+  for (const MediumMap& map : maps) {
     const std::string verb = std::visit([](const auto& of) { return verb_of(of); }, map.medium);
     if (verbs.find(verb) == std::string::npos) verbs += (verbs.empty() ? "" : " and ") + verb;
   }

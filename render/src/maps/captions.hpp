@@ -2,6 +2,7 @@
 // What is said to people about a record, whatever its medium.
 #pragma once
 
+#include <c10/util/ArrayRef.h>
 #include <gaze/render/record.hpp>
 
 #include <string>
@@ -13,8 +14,8 @@ namespace gaze {
 /// The words of the answer, joined by spaces.
 GAZE_FOR_PARTS std::string answer_text(const AttentionRecord& record);
 
-/// The sentence every page of a map carries, and every bundle.
-GAZE_FOR_PARTS std::string evidence_note(const AttentionRecord& record);
+/// The sentence that every page carries about its map, and every bundle about all of them.
+GAZE_FOR_PARTS std::string evidence_note(c10::ArrayRef<MediumMap> maps);
 
 /// How heads, layers and sinks were treated, in one line for people.
 GAZE_FOR_PARTS std::string describe_choices(const AttentionRecord& record, const MediumMap& map, bool sinks_subtracted);
