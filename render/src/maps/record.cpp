@@ -6,8 +6,8 @@
 namespace gaze {
 namespace {
 
-const at::Tensor& content(const PictureMedium& medium) { return medium.picture.tensor; }
-const at::Tensor& content(const SoundMedium& medium) { return medium.sound.samples; }
+at::Tensor content(const PictureMedium& medium) { return medium.picture.tensor; }
+at::Tensor content(const SoundMedium& medium) { return medium.sound.samples; }
 
 size_t encoded_bytes(const PictureMedium& medium) { return medium.picture.encoded.size(); }
 size_t encoded_bytes(const SoundMedium&) { return 0; }
