@@ -12,7 +12,18 @@
 
 namespace gaze::ops {
 
-/// A strided tensor on a device gaze has kernels for.
+/// Whether the memory of a tensor holds its values: it is not wrapped, fake, nested, quantized, without memory, or to
+/// be negated by who reads it. Its own dispatch decides that; kernels are called past it.
+inline bool is_plain(const at::Tensor& x) {
+  constexpr c10::DispatchKeySet kPlain =
+      c10::DispatchKeySet({c10::DispatchKey::Dense, c10::DispatchKey::ADInplaceOrView,
+                           c10::DispatchKey::AutogradFunctionality, c10::DispatchKey::AutogradOther}) |
+      c10::autocast_dispatch_keyset;
+  const uint64_t keys = x.key_set().raw_repr() & ~c10::full_backend_mask;
+  return (keys & ~kPlain.raw_repr()) == 0 && x.has_storage();
+}
+
+/// A tensor that the kernels of its device can read.
 inline void check_tensor(const char* op, const char* argument, const at::Tensor& x) {
   GAZE_CHECK(x.defined(), op, argument, "a tensor, got an undefined one");
   GAZE_CHECK(x.is_cpu() || x.is_cuda(), op, argument, "a cpu or cuda tensor, got ", x.device());
@@ -22,7 +33,12 @@ inline void check_tensor(const char* op, const char* argument, const at::Tensor&
                "a cpu tensor, because the CUDA part cannot be loaded, got ", x.device(), ": ", problem);
   }
   GAZE_CHECK(x.layout() == at::kStrided, op, argument, "a strided tensor, got layout ", x.layout());
+  GAZE_CHECK(is_plain(x), op, argument,
+             "a tensor whose memory holds its values (at::empty_like(x).copy_(x) is one), got ", x.key_set());
 }
+
+/// Precondition: `x` passed `check_tensor`.
+inline const KernelTable& kernels_for(const at::Tensor& x) { return x.is_cuda() ? cuda_part()->kernels : cpu_kernels; }
 
 inline void check_like(const char* op, const char* argument, const at::Tensor& x, at::ScalarType dtype,
                        at::Device device) {

@@ -8,9 +8,7 @@ namespace gaze::ops {
 const CudaPart* cuda_part(std::string* problem) {
   static const auto* const loaded = [] {
     // Leaked: used until the last thread ends.
-    auto* const part = new Part<CudaPart>(open_part<CudaPart>(reinterpret_cast<const void*>(&cuda_part)));
-    if (part->table != nullptr) part->table->register_ops();
-    return part;
+    return new Part<CudaPart>(open_part<CudaPart>(reinterpret_cast<const void*>(&cuda_part)));
   }();
   if (problem != nullptr) *problem = loaded->problem;
   return loaded->table;

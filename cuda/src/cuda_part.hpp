@@ -3,21 +3,18 @@
 // without.
 #pragma once
 
-#include <c10/core/Device.h>
 #include <gaze/ops/part.hpp>
 
 #include <string>
 
-#include "kernels.hpp"
+#include "kernel_table.hpp"
 
 namespace gaze::ops {
 
 /// What libgaze_cuda.so gives to the core.
 struct CudaPart : PartTag {
   static constexpr const char *kFile = "libgaze_cuda.so", *kSymbol = "gaze_cuda_table";
-  void (*register_ops)();
-  /// Up to kernels::cuda::kMostCalls calls that may share launches, on the current stream of `device`.
-  void (*attend_reduce_calls)(c10::DeviceIndex device, const kernels::AttendReduceParams* calls, int count);
+  KernelTable kernels;
   bool (*capturing)(c10::DeviceIndex device);
   void (*allow_calls_while_capturing)(c10::DeviceIndex device);
 };

@@ -113,15 +113,6 @@ struct NormaliseParams {
   float* range_max = nullptr;
 };
 
-struct ResampleParams {
-  const float* map_yx = nullptr;
-  std::int64_t rows = 0, cols = 0, stride_y = 0, stride_x = 0;
-  double scale_x = 1, offset_x = 0, scale_y = 1, offset_y = 0;
-  std::int64_t height = 0, width = 0;
-  bool exact = false;
-  float* out_yx = nullptr;
-};
-
 struct ColourParams {
   const float* value = nullptr;
   std::int64_t count = 0;
@@ -136,13 +127,6 @@ struct BlendParams {
   std::int64_t pixels = 0;
   float alpha_max = 0, alpha_start = 0;
   std::uint8_t* out_rgb = nullptr;
-};
-
-struct ContourParams {
-  std::uint8_t* rgb = nullptr;
-  const bool* inside_yx = nullptr;
-  std::int64_t height = 0, width = 0;
-  std::int64_t reach = 0;  ///< pixels on either side of the edge
 };
 
 constexpr int kLevels = 512;
@@ -226,12 +210,8 @@ void attend_reduce(const AttendReduceParams& params, void* workspace, const Para
 std::size_t normalise_workspace(const NormaliseParams& params);
 void normalise(const NormaliseParams& params, void* workspace);
 
-void resample(const ResampleParams& params);
 void colour(const ColourParams& params);
 void blend(const BlendParams& params);
-
-std::size_t contour_workspace(const ContourParams& params);
-void contour(const ContourParams& params, void* workspace);
 
 std::size_t overlay_workspace(const OverlayParams& params);
 /// Rows [first, end) of the picture, with the instructions of `isa`.
@@ -266,12 +246,8 @@ std::size_t attend_reduce_workspace(const AttendReduceParams* calls, int count);
 int attend_reduce(const AttendReduceParams* calls, int count, void* workspace, Stream stream);
 
 int normalise(const NormaliseParams& params, Stream stream);
-int resample(const ResampleParams& params, Stream stream);
 int colour(const ColourParams& params, Stream stream);
 int blend(const BlendParams& params, Stream stream);
-
-std::size_t contour_workspace(const ContourParams& params);
-int contour(const ContourParams& params, void* workspace, Stream stream);
 
 int overlay(const OverlayParams& params, Stream stream);
 

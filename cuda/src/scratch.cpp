@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "quiet.hpp"
+
 namespace gaze::ops {
 namespace {
 
@@ -81,6 +83,7 @@ Scratch::Scratch(c10::Stream stream, std::size_t bytes) : stream_(stream) {
   try {
     // Kept between calls: an inference tensor would not be written outside of inference mode.
     const c10::InferenceMode normal(false);
+    const Quiet quiet;
     memory_ = at::empty({static_cast<int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(stream.device()));
   } catch (...) {
     give_back(stream, {});

@@ -8,7 +8,8 @@
 #include <optional>
 
 #include "harness.hpp"
-#include "params.hpp"
+#include "overlay_params.hpp"
+#include "support/resampled.hpp"
 #ifdef GAZE_WITH_OPENCV
 #include "opencv_chain.hpp"
 #endif
@@ -50,10 +51,12 @@ ops::CellAffine place(const Frame& frame) {
   return {kGrid / static_cast<double>(frame.width), 0, kGrid / static_cast<double>(frame.height), 0};
 }
 
-/// Against the separate ops on the CPU, from which a channel may differ by 2.
+/// Against the resampled map, coloured and blended by the separate ops on the CPU, from which a channel may differ
+/// by 2.
 std::string compare(const Frame& frame, const Work& work) {
   const at::Tensor value_yx =
-      ops::resample(work.value_yx.cpu(), place(frame), frame.height, frame.width, ops::Interpolation::Bilinear);
+      gaze::test::resampled(work.value_yx, place(frame), frame.height, frame.width, ops::Interpolation::Bilinear)
+          .to(at::kFloat);
   const at::Tensor expected = ops::blend(work.rgb_hwc.cpu(), ops::colour(value_yx, ops::Colormap::Turbo), value_yx);
   const auto off = (expected.to(at::kInt) - work.out_hwc.cpu().to(at::kInt)).abs().max().item<int>();
   return off <= 2 ? "" : "a channel is off by " + std::to_string(off);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// normalise, resample, colour, blend and contour on raw memory: sizes and guard zones.
+// normalise, colour and blend on raw memory: sizes and guard zones.
 #include <algorithm>
-#include <cmath>
-#include <memory>
 #include <vector>
 
 #include "colormap_tables.hpp"
@@ -15,8 +13,6 @@ using namespace gaze::kernels;
 using namespace gaze::test;
 
 namespace {
-
-const std::vector<std::int64_t> kSizes = {1, 31, 32, 33, 255, 257};
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
@@ -57,37 +53,6 @@ CATCH_TEST_CASE("normalise keeps to its memory, also without tokens or cells") {
   }
 }
 
-CATCH_TEST_CASE("resample keeps to its memory and reads only the grid") {
-  Numbers numbers;
-  for (std::int64_t width : kSizes) {
-    for (std::int64_t height : {1, 33}) {
-      for (bool exact : {false, true}) {
-        for (std::int64_t cols : {1, 2, 7}) {
-          CATCH_CAPTURE(width, height, exact, cols);
-          const std::int64_t rows = 3;
-          const Input map(numbers.many(size(rows * cols), 1, 2));
-          ResampleParams p;
-          p.map_yx = map.data();
-          p.rows = rows;
-          p.cols = cols;
-          p.stride_y = cols;
-          p.stride_x = 1;
-          p.scale_x = static_cast<double>(cols) / static_cast<double>(width);
-          p.scale_y = static_cast<double>(rows) / static_cast<double>(height);
-          p.height = height;
-          p.width = width;
-          p.exact = exact;
-          Output<float> out(size(height * width), -1.0f);
-          p.out_yx = out.data();
-          cpu::resample(p);
-          CATCH_CHECK(out.intact());
-          for (float x : out.values()) CATCH_REQUIRE((x >= 1 && x <= 2));
-        }
-      }
-    }
-  }
-}
-
 CATCH_TEST_CASE("colour keeps to its memory and takes the nearest of 256 entries") {
   for (std::int64_t count : {0, 1, 31, 32, 33, 255, 257}) {
     std::vector<float> values;
@@ -117,28 +82,5 @@ CATCH_TEST_CASE("blend keeps to its memory") {
     cpu::blend({rgb.data(), colour.data(), value.data(), pixels, 1.0f, 0.1f, out.data()});
     CATCH_CHECK(out.intact());
     CATCH_CHECK(differs(out.values(), colour) == "");
-  }
-}
-
-CATCH_TEST_CASE("contour keeps to its memory, also when it reaches over the whole picture") {
-  for (std::int64_t width : kSizes) {
-    for (std::int64_t height : {0, 1, 33}) {
-      for (std::int64_t reach : {1, 2, 64}) {
-        CATCH_CAPTURE(width, height, reach);
-        const auto inside = std::make_unique<bool[]>(size(height * width + 1));
-        for (std::int64_t y = 0; y < height; ++y) inside[size(y * width)] = true;  // the first column
-        Output<std::uint8_t> rgb(size(3 * height * width), 100);
-        ContourParams p{rgb.data(), inside.get(), height, width, reach};
-        Output<double> workspace((cpu::contour_workspace(p) + 7) / 8);
-        cpu::contour(p, workspace.data());
-        std::vector<int> want;
-        for (std::int64_t i = 0; i < height * width; ++i) {
-          const std::int64_t x = i % width;
-          want.insert(want.end(), 3, width == 1 || x > reach ? 100 : x == 0 ? 255 : 32);
-        }
-        CATCH_CHECK(differs(rgb.values(), want) == "");
-        CATCH_CHECK((rgb.intact() && workspace.intact()));
-      }
-    }
   }
 }

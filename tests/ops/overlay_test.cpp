@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The overlay against the separate ops it stands for, and against OpenCV.
+// The overlay against float64, the colours and mixtures of the separate ops, and OpenCV.
 #include <ATen/Parallel.h>
-#include <gaze/ops/overlay.hpp>
 
 #include <algorithm>
 #include <cmath>
 
+#include "overlay.hpp"
+#include "support/resampled.hpp"
 #include "tensors.hpp"
 
 #ifdef GAZE_WITH_OPENCV
@@ -29,6 +30,33 @@ at::Tensor peaks(Random& random, int64_t rows, int64_t cols, at::Device device) 
   return tensor_of(values, {rows, cols}, at::kFloat, device);
 }
 
+/// Where the edges of a region of pixels are.
+class Edges {
+ public:
+  explicit Edges(const Array& region)
+      : rows_(region.sizes[0]), cols_(region.sizes[1]), above_(static_cast<size_t>((rows_ + 1) * (cols_ + 1))) {
+    for (int64_t y = 0; y < rows_; ++y) {
+      for (int64_t x = 0; x < cols_; ++x) {
+        above_[index(y + 1, x + 1)] = region(y, x) + count(y, x + 1) + count(y + 1, x) - count(y, x);
+      }
+    }
+  }
+  /// Whether pixels of both kinds lie at most `reach` away, in the picture.
+  [[nodiscard]] bool near(int64_t y, int64_t x, int64_t reach) const {
+    const int64_t top = std::max<int64_t>(0, y - reach), bottom = std::min(rows_, y + reach + 1);
+    const int64_t left = std::max<int64_t>(0, x - reach), right = std::min(cols_, x + reach + 1);
+    const double inside = count(bottom, right) - count(top, right) - count(bottom, left) + count(top, left);
+    return inside != 0 && inside != static_cast<double>((bottom - top) * (right - left));
+  }
+
+ private:
+  [[nodiscard]] size_t index(int64_t y, int64_t x) const { return static_cast<size_t>(y * (cols_ + 1) + x); }
+  [[nodiscard]] double count(int64_t y, int64_t x) const { return above_[index(y, x)]; }
+
+  int64_t rows_, cols_;
+  std::vector<double> above_;  ///< how many pixels above and left of a corner are inside
+};
+
 /// How far each channel of two pictures differs, worst and on average.
 struct Distance {
   double worst = 0, mean = 0;
@@ -42,7 +70,7 @@ struct Distance {
 
 }  // namespace
 
-CATCH_TEST_CASE("overlay is resample, colour, blend and contour within three levels of a channel") {
+CATCH_TEST_CASE("overlay is the resampled map, coloured and blended, within three levels of a channel") {
   struct Picture {
     int64_t height, width;
     CellAffine place;
@@ -62,7 +90,8 @@ CATCH_TEST_CASE("overlay is resample, colour, blend and contour within three lev
             Random random(40);
             const at::Tensor value = peaks(random, 6, 9, device);
             const at::Tensor rgb = random.tensor({picture.height, picture.width, 3}, at::kByte, 0, 255.99, device);
-            const at::Tensor shown = resample(value, picture.place, picture.height, picture.width, interpolation);
+            const at::Tensor shown =
+                resampled(value, picture.place, picture.height, picture.width, interpolation).to(device, at::kFloat);
             const at::Tensor want = blend(rgb, colour(shown, colormap), shown, blending);
             const at::Tensor got =
                 overlay(rgb, value, std::nullopt, picture.place, {interpolation, colormap, blending});
@@ -83,7 +112,7 @@ CATCH_TEST_CASE("overlay keeps the base of every pixel at or below the start, an
     const at::Tensor value = peaks(random, 5, 7, device);
     const at::Tensor rgb = random.tensor({61, 83, 3}, at::kByte, 0, 255.99, device);
     const CellAffine place{0.1, -0.6, 0.1, -0.3};
-    const std::vector<double> shown = values_of(resample(value, place, 61, 83, Interpolation::Bilinear));
+    const std::vector<double> shown = values_of(resampled(value, place, 61, 83, Interpolation::Bilinear));
     const std::vector<double> got = values_of(overlay(rgb, value, std::nullopt, place, {.blend = {1, 0.3}}));
     const std::vector<double> base = values_of(rgb);
     size_t kept = 0;
@@ -98,8 +127,13 @@ CATCH_TEST_CASE("overlay keeps the base of every pixel at or below the start, an
   }
 }
 
-CATCH_TEST_CASE("overlay draws the contour's edges where contour does, but for unseen pixels") {
+CATCH_TEST_CASE("overlay draws both edges of the region that its contour encloses, but for unseen pixels") {
   for (const at::Device device : devices()) {
+    const at::Tensor blank = at::full({6, 9}, 0.0, at::TensorOptions().device(device));
+    const at::Tensor gray = at::full({97, 131, 3}, 9, blank.options().dtype(at::kByte));
+    for (const at::Tensor& all : {blank.gt(0), blank.eq(0)}) {
+      CATCH_CHECK(values_of(overlay(gray, blank, all, whole(6, 9, 97, 131), {})) == values_of(gray));
+    }
     for (const CellAffine& place : {whole(6, 9, 97, 131), CellAffine{0.08, -0.7, 0.07, 0.3}}) {
       for (const int64_t reach : {1, 2, 9, 64}) {
         CATCH_CAPTURE(device.str(), place.offset_x, reach);
@@ -107,17 +141,20 @@ CATCH_TEST_CASE("overlay draws the contour's edges where contour does, but for u
         const at::Tensor value = peaks(random, 6, 9, device);
         const at::Tensor inside = top_mass(value.view({1, -1}), 0.4).view({6, 9});
         const at::Tensor rgb = random.tensor({97, 131, 3}, at::kByte, 60, 200, device);
-        at::Tensor want = overlay(rgb, value, std::nullopt, place, {});
-        const at::Tensor inside_pixels = resample(inside.to(at::kFloat), place, 97, 131, Interpolation::Exact).gt(0.5);
-        contour(want, inside_pixels, reach);
-        const at::Tensor got = overlay(rgb, value, inside, place, {.contour_pixels = reach});
-        const Array ours(got), theirs(want), base(rgb);
+        const Array region(resampled(inside, place, 97, 131, Interpolation::Exact));
+        const Edges edges(region);
+        const Array got(overlay(rgb, value, inside, place, {.contour_pixels = reach}));
+        const Array tinted(overlay(rgb, value, std::nullopt, place, {})), base(rgb);
         for (int64_t y = 0; y < 97; ++y) {
           for (int64_t x = 0; x < 131; ++x) {
             const double col = place.scale_x * (static_cast<double>(x) + 0.5) + place.offset_x;
             const double row = place.scale_y * (static_cast<double>(y) + 0.5) + place.offset_y;
             const bool seen = col >= 0 && col < 9 && row >= 0 && row < 6;
-            for (int64_t c = 0; c < 3; ++c) CATCH_REQUIRE(ours(y, x, c) == (seen ? theirs : base)(y, x, c));
+            const bool edge = edges.near(y, x, reach);
+            const double drawn = region(y, x) != 0 ? 255 : 32;
+            for (int64_t c = 0; c < 3; ++c) {
+              CATCH_REQUIRE(got(y, x, c) == (!seen ? base(y, x, c) : edge ? drawn : tinted(y, x, c)));
+            }
           }
         }
       }

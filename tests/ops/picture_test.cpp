@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// normalise, resample, colour, blend, top_mass and contour against float64.
+// normalise, colour, blend and top_mass against float64.
 #include <ATen/ops/full.h>
 #include <ATen/ops/quantile.h>
 #include <gaze/ops/blend.hpp>
 #include <gaze/ops/colour.hpp>
 #include <gaze/ops/normalise.hpp>
-#include <gaze/ops/resample.hpp>
 
 #include <algorithm>
 #include <array>
@@ -84,31 +83,6 @@ Normal reference(const Array& map, const std::vector<double>& visible, const Nor
     }
   }
   return out;
-}
-
-double resampled(const Array& map, const CellAffine& place, int64_t y, int64_t x, Interpolation interpolation) {
-  const double row = place.scale_y * (static_cast<double>(y) + 0.5) + place.offset_y;
-  const double column = place.scale_x * (static_cast<double>(x) + 0.5) + place.offset_x;
-  const double rows = static_cast<double>(map.sizes[0]), cols = static_cast<double>(map.sizes[1]);
-  if (row < 0 || row >= rows || column < 0 || column >= cols) return 0;
-  if (interpolation == Interpolation::Exact) {
-    return map(static_cast<int64_t>(std::floor(row)), static_cast<int64_t>(std::floor(column)));
-  }
-  double sum = 0;  // every cell's tent, with the borders held
-  const double r = std::clamp(row - 0.5, 0.0, rows - 1), c = std::clamp(column - 0.5, 0.0, cols - 1);
-  for (int64_t i = 0; i < map.sizes[0]; ++i) {
-    for (int64_t j = 0; j < map.sizes[1]; ++j) {
-      const double tent_y = std::max(0.0, 1 - std::abs(r - static_cast<double>(i)));
-      const double tent_x = std::max(0.0, 1 - std::abs(c - static_cast<double>(j)));
-      sum += tent_y * tent_x * map(i, j);
-    }
-  }
-  return sum;
-}
-
-CellAffine whole(int64_t rows, int64_t cols, int64_t height, int64_t width) {
-  return {static_cast<double>(cols) / static_cast<double>(width), 0,
-          static_cast<double>(rows) / static_cast<double>(height), 0};
 }
 
 }  // namespace
@@ -243,84 +217,6 @@ CATCH_TEST_CASE("normalise takes what is no number for 0") {
   }
 }
 
-CATCH_TEST_CASE("resample matches float64 for whole, cropped and letterboxed pictures") {
-  const std::vector<CellAffine> places = {whole(3, 5, 33, 47), {0.1, 0.7, 0.05, 0.4}, {0.2, -2.3, 0.11, -0.6},
-                                          {1, 0, 1, 0},        {-0.1, 4.9, 0.1, 0},   {1, 0.5, 1, 0.5},
-                                          {1, -0.5, 1, -0.5}};
-  for (const at::Device device : devices()) {
-    for (const Layout layout : kLayouts) {
-      for (const CellAffine& place : places) {
-        for (const auto interpolation : {Interpolation::Bilinear, Interpolation::Exact}) {
-          CATCH_CAPTURE(device.str(), name(layout), place.scale_x, place.offset_x, int(interpolation));
-          Random random(23);
-          const at::Tensor map = laid_out(random.tensor({3, 5}, at::kFloat, 0, 2, device), layout);
-          const Array values(map);
-          std::vector<double> want;
-          for (int64_t y = 0; y < 33; ++y) {
-            for (int64_t x = 0; x < 47; ++x) want.push_back(resampled(values, place, y, x, interpolation));
-          }
-          const at::Tensor got = resample(map, place, 33, 47, interpolation);
-          CATCH_CHECK(got.sizes() == at::IntArrayRef({33, 47}));
-          CATCH_CHECK(differs(values_of(got), want, kValues) == "");
-        }
-      }
-    }
-  }
-}
-
-CATCH_TEST_CASE("resample gives back the grid at one pixel per cell, and handles one cell and wide pictures") {
-  for (const at::Device device : devices()) {
-    Random random(24);
-    const at::Tensor map = random.tensor({4, 600}, at::kFloat, 0, 1, device);  // wider than one tile of columns
-    for (const auto interpolation : {Interpolation::Bilinear, Interpolation::Exact}) {
-      CATCH_CHECK(values_of(resample(map, {}, 4, 600, interpolation)) == values_of(map));
-      const at::Tensor single = at::full({1, 1}, 0.75, map.options());
-      CATCH_CHECK(values_of(resample(single, whole(1, 1, 3, 2), 3, 2, interpolation)) == std::vector<double>(6, 0.75));
-    }
-  }
-}
-
-CATCH_TEST_CASE("resample keeps rows and columns apart on grids that are not square") {
-  for (const at::Device device : devices()) {
-    at::Tensor map = at::full({2, 6}, 0.0, at::TensorOptions().device(device));
-    map.select(0, 1).select(0, 4).fill_(1.0);  // second row, fifth column
-    const Array wide(resample(map, whole(2, 6, 20, 60), 20, 60, Interpolation::Exact));
-    const Array tall(resample(map.t(), whole(6, 2, 60, 20), 60, 20, Interpolation::Exact));
-    for (int64_t y = 0; y < 20; ++y) {
-      for (int64_t x = 0; x < 60; ++x) {
-        const double want = y >= 10 && x >= 40 && x < 50 ? 1 : 0;
-        CATCH_REQUIRE(wide(y, x) == want);
-        CATCH_REQUIRE(tall(x, y) == want);
-      }
-    }
-  }
-}
-
-#ifdef GAZE_WITH_OPENCV
-CATCH_TEST_CASE("resample of a whole picture equals OpenCV's INTER_LINEAR") {
-  struct Sizes {
-    int rows, cols, height, width;
-  };
-  for (const at::Device device : devices()) {
-    for (const Sizes s : {Sizes{24, 24, 336, 336}, Sizes{3, 7, 100, 41}, Sizes{1, 5, 9, 64}, Sizes{16, 9, 31, 255}}) {
-      CATCH_CAPTURE(device.str(), s.rows, s.cols, s.height, s.width);
-      Random random(25);
-      const std::vector<double> values = random.many(s.rows * s.cols);
-      cv::Mat theirs, map(s.rows, s.cols, CV_32F);
-      for (int i = 0; i < s.rows * s.cols; ++i) {
-        map.at<float>(i / s.cols, i % s.cols) = static_cast<float>(values[static_cast<size_t>(i)]);
-      }
-      cv::resize(map, theirs, {s.width, s.height}, 0, 0, cv::INTER_LINEAR);
-      const std::vector<float> want(theirs.begin<float>(), theirs.end<float>());
-      const at::Tensor ours =
-          resample(tensor_of(values, {s.rows, s.cols}, at::kFloat, device), whole(s.rows, s.cols, s.height, s.width),
-                   s.height, s.width, Interpolation::Bilinear);
-      CATCH_CHECK(differs(values_of(ours), want, {2e-5, 0}) == "");  // OpenCV places its weights in float32
-    }
-  }
-}
-#endif
-
 CATCH_TEST_CASE("colour shows the published anchor colours") {
   using Rgb = std::array<int, 3>;
   struct Anchors {
@@ -450,43 +346,5 @@ CATCH_TEST_CASE("top_mass is the smallest set that holds the share, ties by inde
     CATCH_CHECK(values_of(top_mass(zeros)) == std::vector<double>(10));
     CATCH_CHECK(top_mass(zeros.narrow(0, 0, 0)).sizes() == at::IntArrayRef({0, 5}));
     CATCH_CHECK(top_mass(zeros.narrow(1, 0, 0)).sizes() == at::IntArrayRef({2, 0}));
-  }
-}
-
-CATCH_TEST_CASE("contour draws both edges of a region and leaves the rest") {
-  for (const at::Device device : devices()) {
-    for (const Layout layout : kLayouts) {
-      for (const int64_t reach : {1, 2, 3}) {
-        CATCH_CAPTURE(device.str(), name(layout), reach);
-        Random random(29);
-        std::vector<double> region(20 * 31);
-        for (size_t i = 0; i < region.size(); ++i) {
-          const size_t y = i / 31, x = i % 31;
-          region[i] = (y >= 5 && y < 14 && x < 12) || (y == 17 && x == 25);  // touches the border; one pixel
-        }
-        const at::Tensor inside = laid_out(tensor_of(region, {20, 31}, at::kBool, device), layout);
-        at::Tensor rgb = random.tensor({20, 31, 3}, at::kByte, 0, 255.99, device);
-        std::vector<double> want = values_of(rgb);
-        for (int64_t y = 0; y < 20; ++y) {
-          for (int64_t x = 0; x < 31; ++x) {
-            const auto at = [](int64_t row, int64_t column) { return static_cast<size_t>(row * 31 + column); };
-            bool edge = false;
-            for (int64_t i = std::max<int64_t>(0, y - reach); i <= std::min<int64_t>(19, y + reach); ++i) {
-              for (int64_t j = std::max<int64_t>(0, x - reach); j <= std::min<int64_t>(30, x + reach); ++j) {
-                edge |= region[at(i, j)] != region[at(y, x)];
-              }
-            }
-            for (size_t c = 0; edge && c < 3; ++c) want[3 * at(y, x) + c] = region[at(y, x)] != 0 ? 255 : 32;
-          }
-        }
-        contour(rgb, inside, reach);
-        CATCH_CHECK(differs(values_of(rgb), want) == "");
-      }
-    }
-    at::Tensor rgb = at::full({4, 4, 3}, 9, at::TensorOptions().dtype(at::kByte).device(device));
-    for (const bool all : {false, true}) {
-      contour(rgb, at::full({4, 4}, all, rgb.options().dtype(at::kBool)));
-      CATCH_CHECK(values_of(rgb) == std::vector<double>(48, 9));
-    }
   }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "records.hpp"
+#include "support/resampled.hpp"
 
 namespace {
 
@@ -79,9 +80,9 @@ CATCH_TEST_CASE("compose: the hottest pixel is that of the resampled map, by bru
       record.style.interpolation = interpolation;
       const Composition composition = gaze::compose(record);
       for (int64_t t = 0; t < kMaps; ++t) {
-        const at::Tensor value_yx = gaze::ops::resample(composition.shown_wc[t].view({c.rows, c.cols}),
-                                                        gaze::place(record.maps[0].geometry(), c.width, c.height),
-                                                        c.height, c.width, interpolation);
+        const at::Tensor value_yx = gaze::test::resampled(composition.shown_wc[t].view({c.rows, c.cols}),
+                                                          gaze::place(record.maps[0].geometry(), c.width, c.height),
+                                                          c.height, c.width, interpolation);
         const gaze::Overlay& overlay = composition.words[static_cast<size_t>(t)];
         const auto found =
             value_yx[static_cast<int64_t>(overlay.hot_y)][static_cast<int64_t>(overlay.hot_x)].item<double>();

@@ -30,12 +30,4 @@ GAZE_API at::Tensor blend(const at::Tensor& rgb_hwc, const at::Tensor& colour_hw
 /// @return bool [tokens, cells]
 GAZE_API at::Tensor top_mass(const at::Tensor& map_tc, double share = 0.5);
 
-/// Draws, in place, the outline of a region: white inside edge, dark outside edge, `width_pixels` each.
-/// The border of the picture is not an edge.
-/// @param rgb_hwc    uint8 [height, width, 3], contiguous
-/// @param inside_yx  bool [height, width]
-/// @param width_pixels  1..64
-/// @throws c10::Error naming the argument, expected and got.
-GAZE_API void contour(at::Tensor& rgb_hwc, const at::Tensor& inside_yx, int64_t width_pixels = 2);
-
 }  // namespace gaze::ops

@@ -15,11 +15,13 @@ struct OverlayOptions {
   Interpolation interpolation = Interpolation::Bilinear;
   Colormap colormap = Colormap::Turbo;
   BlendOptions blend = {};
-  int64_t contour_pixels = 2;  ///< on either side of an edge of `inside_yx`, 1..64
-  int64_t border_pixels = 0;   ///< width of the dashed border around what the model saw, where that is not all; 0: none
+  /// on either side of an edge of `inside_yx`, white inside and dark outside, 1..64; the picture's border is no edge
+  int64_t contour_pixels = 2;
+  int64_t border_pixels = 0;  ///< width of the dashed border around what the model saw, where that is not all; 0: none
 };
 
-/// resample, colour, blend, contour and border at once: one read of the picture, one write of the frame.
+/// The map at every pixel (`Interpolation`), coloured and blended, with contour and border: one read of the picture,
+/// one write of the frame.
 ///
 /// Colours and opacity come from a table of 512 levels of the value, so a channel may differ by 3 from the separate
 /// ops. Pixels outside the grid, and those whose value is at most blend.alpha_start, keep their base.
@@ -32,10 +34,5 @@ struct OverlayOptions {
 GAZE_API void overlay_out(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
                           const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
                           const OverlayOptions& options, at::Tensor& out_hwc);
-
-/// As `overlay_out` into a new tensor.
-GAZE_API at::Tensor overlay(const at::Tensor& rgb_hwc, const at::Tensor& value_yx,
-                            const std::optional<at::Tensor>& inside_yx, const CellAffine& place,
-                            const OverlayOptions& options);
 
 }  // namespace gaze::ops

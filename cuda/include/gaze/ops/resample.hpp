@@ -7,6 +7,9 @@
 
 namespace gaze::ops {
 
+/// What a pixel shows of the cells around it. Bilinear interpolates between cell centres and holds the outermost centre
+/// towards the border (half-pixel centres, as cv::resize INTER_LINEAR); Exact takes the cell the pixel's centre lies
+/// in.
 enum class Interpolation { Bilinear, Exact };
 
 /// Where a pixel lies on the grid, in cells: column = scale_x * (x + 0.5) + offset_x, row likewise.
@@ -15,16 +18,5 @@ struct CellAffine {
   double scale_x = 1, offset_x = 0;
   double scale_y = 1, offset_y = 0;
 };
-
-/// Values of a grid at every pixel of a picture.
-///
-/// @param map_yx  float32 [rows, cols], any strides
-/// Bilinear interpolates between cell centres and holds the outermost centre towards the border
-/// (half-pixel centres, as cv::resize INTER_LINEAR); Exact takes the cell the pixel's centre lies in.
-/// Pixels outside the grid are 0.
-/// @return float32 [height, width] on the same device, asynchronous on the current stream. Cost: one write per pixel.
-/// @throws c10::Error naming the argument, expected and got.
-GAZE_API at::Tensor resample(const at::Tensor& map_yx, const CellAffine& place, int64_t height, int64_t width,
-                             Interpolation interpolation);
 
 }  // namespace gaze::ops

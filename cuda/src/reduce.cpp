@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/InferenceMode.h>
+#include <gaze/ops/reduce.hpp>
+
+#include "check.hpp"
+#include "quiet.hpp"
+#include "reduction.hpp"
+
+namespace gaze::ops {
+namespace {
+
+/// Rounding in the weights' dtype, summed over a long row.
+float sum_tolerance(kernels::DType dtype) {
+  return dtype == kernels::DType::F32 ? 1e-3f : dtype == kernels::DType::F16 ? 5e-3f : 2e-2f;
+}
+
+kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
+                                    const Accumulator& accumulator) {
+  constexpr const char* op = "reduce";
+  check_tensor(op, "attn_bhqk", attn_bhqk);
+  GAZE_CHECK(attn_bhqk.dim() == 4 && attn_bhqk.size(1) >= 1, op, "attn_bhqk",
+             "[batch, heads, queries, keys] with at least one head, got ", attn_bhqk.sizes());
+  check_queries(op, window, attn_bhqk.size(0), attn_bhqk.size(2));
+  kernels::ReduceParams p;
+  p.dtype = weight_dtype(op, "attn_bhqk", attn_bhqk);
+  p.attn_hqk = element(attn_bhqk, window.batch * attn_bhqk.stride(0) + window.first_query * attn_bhqk.stride(2));
+  p.heads = attn_bhqk.size(1);
+  p.queries = window.queries;
+  p.keys = attn_bhqk.size(3);
+  p.stride_h = attn_bhqk.stride(1);
+  p.stride_q = attn_bhqk.stride(2);
+  p.stride_k = attn_bhqk.stride(3);
+  p.first_key = window.first_key;
+  p.sum_least = window.partial ? 0 : 1 - sum_tolerance(p.dtype);
+  p.sum_most = 1 + sum_tolerance(p.dtype);
+  p.all_heads = p.heads;
+  p.pick = pick(op, window, p.all_heads, 1);
+  if (p.pick.some) p.heads = static_cast<int64_t>(window.heads.size());
+  p.by = reduction(op, options, p.heads);
+  p.to = rows(op, accumulator, window, p.keys, attn_bhqk.device());
+  return p;
+}
+
+int64_t tokens_of(const char* op, const Accumulator& accumulator, int64_t tokens) {
+  check_tensor(op, "accumulator.map_tc", accumulator.map_tc);
+  check_tensor(op, "accumulator.weight_t", accumulator.weight_t);
+  check_tensor(op, "accumulator.mass_t", accumulator.mass_t);
+  check_tensor(op, "accumulator.visible_t", accumulator.visible_t);
+  check_tensor(op, "accumulator.rows_t", accumulator.rows_t);
+  GAZE_CHECK(tokens >= 0 && tokens <= accumulator.map_tc.size(0), op, "tokens", "0..", accumulator.map_tc.size(0),
+             ", got ", tokens);
+  return tokens;
+}
+
+}  // namespace
+
+Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
+  constexpr const char* op = "make_accumulator";
+  GAZE_CHECK(tokens >= 0, op, "tokens", "at least 0, got ", tokens);
+  GAZE_CHECK(cells >= 1, op, "cells", "at least 1, got ", cells);
+  // Ordinary tensors, so that the host may open a request in inference mode and answer it outside, or the reverse.
+  const c10::InferenceMode off(false);
+  const Quiet quiet;
+  const auto real = at::TensorOptions().dtype(at::kFloat).device(device);
+  const auto whole = real.dtype(at::kInt);
+  return {at::zeros({tokens, cells}, real), at::zeros({tokens}, real),  at::zeros({tokens}, real),
+          at::zeros({tokens}, real),        at::zeros({tokens}, whole), at::zeros({tokens}, whole),
+          at::zeros({tokens}, whole)};
+}
+
+void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options, Accumulator& to) {
+  const auto params = reduce_params(attn_bhqk, window, options, to);
+  kernels_for(attn_bhqk).reduce(params, attn_bhqk.get_device());
+}
+
+void merge(Accumulator& to, const Accumulator& from, const ReduceOptions& options) {
+  check_tensor("merge", "to.map_tc", to.map_tc);
+  check_tensor("merge", "from.map_tc", from.map_tc);
+  check_sizes("merge", "from.map_tc", from.map_tc, to.map_tc.sizes());
+  const Quiet quiet;
+  const at::Device device = to.map_tc.device();
+  const at::Tensor map_tc = from.map_tc.to(device), weight_t = from.weight_t.to(device);
+  switch (options.layers) {
+    case LayerReduce::Max:
+      to.map_tc.copy_(at::maximum(to.map_tc, map_tc));
+      to.weight_t.copy_(at::maximum(to.weight_t, weight_t));
+      break;
+    case LayerReduce::Last: {
+      // Only one layer is captured then: rows are of the one or of the other.
+      const at::Tensor filled_t = from.rows_t.to(device).gt(0);
+      to.map_tc.copy_(at::where(filled_t.unsqueeze(1), map_tc, to.map_tc));
+      to.weight_t.copy_(at::where(filled_t, weight_t, to.weight_t));
+      break;
+    }
+    default:
+      to.map_tc.add_(map_tc);
+      to.weight_t.add_(weight_t);
+  }
+  to.mass_t.add_(from.mass_t.to(device));
+  to.visible_t.add_(from.visible_t.to(device));
+  to.calls_t.add_(from.calls_t.to(device));
+  to.rows_t.add_(from.rows_t.to(device));
+  to.flags_t.bitwise_or_(from.flags_t.to(device));
+}
+
+Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options) {
+  tokens = tokens_of("finish", accumulator, tokens);
+  GAZE_CHECK(options.layers != LayerReduce::Rollout, "finish", "options.layers",
+             "a reduction that can be accumulated, got Rollout (see gaze::ops::rollout)");
+  const Quiet quiet;
+  const at::Tensor weight_t = accumulator.weight_t.narrow(0, 0, tokens);
+  const at::Tensor rows_t = accumulator.rows_t.narrow(0, 0, tokens);
+  const auto mean = [](const at::Tensor& sum, const at::Tensor& count) {
+    return at::where(count.gt(0), sum.div(count), at::zeros_like(sum));
+  };
+  return {mean(accumulator.map_tc.narrow(0, 0, tokens), weight_t.unsqueeze(1)),
+          mean(accumulator.mass_t.narrow(0, 0, tokens), rows_t),
+          mean(accumulator.visible_t.narrow(0, 0, tokens), rows_t)};
+}
+
+}  // namespace gaze::ops
