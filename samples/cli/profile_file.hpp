@@ -10,10 +10,10 @@
 
 namespace gaze::cli {
 
-/// The fields of docs/profiles.md that are not at their defaults.
+/// The object `geometry` of a profile.
 nlohmann::ordered_json to_json(const Geometry& geometry);
 
-/// Sites, `through`, image and geometry of `profile`. @throws Refusal when the file cannot be written.
+/// @throws Refusal when the file cannot be written.
 void write_profile(const std::string& path, const Profile& profile);
 
 /// The profile at `path` as it is, its selection of heads replaced: at `out`. @throws Refusal when it cannot be

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A profile is refused with a gaze::Error or can be used: resolved for any picture, placed, looked up in.
+// A profile is refused with a gaze::Error or can be used: resolved for any picture, placed, looked up in, and written
+// so that the same is read again.
 #include <gaze/render/bundle.hpp>
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/profile.hpp>
 
 #include <array>
 
+#include "../render/same_profile.hpp"
 #include "fuzz.hpp"
 
 namespace {
@@ -57,6 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     GAZE_HOLDS(std::strlen(error.what()) > 0 && std::strlen(error.what()) < 4096);
     return 0;
   }
+  const std::string written = gaze::profile_json(profile);
+  GAZE_HOLDS(gaze::test::same(gaze::parse_profile(written, "/nowhere"), profile));
   for (const std::string& pattern : profile.sites) gaze::glob_match(pattern, "decoder.layers.0.cross_attn");
   if (!profile.geometry) return 0;
   try {

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: MIT
-// docs/profile.schema.json says what the parser accepts, field by field, and the profiles that are shown pass both.
+// docs/profile.schema.json and the tables of docs/profiles.md say what the parser accepts, field by field, and the
+// profiles that are shown pass it.
 #include <gaze/render/presets.hpp>
 #include <gaze/render/profile.hpp>
 
 #include <cmath>
+#include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
+#include "random_profiles.hpp"
 #include "records.hpp"
 
 namespace {
 
 using nlohmann::json;
 
+const std::string kSchemaFile = std::string(GAZE_SOURCE_DIR) + "/docs/profile.schema.json";
+
 const json& schema() {
-  static const json parsed =
-      json::parse(gaze::test::read_bytes(std::string(GAZE_SOURCE_DIR) + "/docs/profile.schema.json"));
+  static const json parsed = json::parse(gaze::test::read_bytes(kSchemaFile));
   return parsed;
 }
 
@@ -173,6 +179,58 @@ void walk(const json& rule, const std::string& path, int64_t& objects, int64_t& 
   }
 }
 
+std::set<std::string> property_names(const json& object) {
+  std::set<std::string> names;
+  for (const auto& [name, unused] : object.at("properties").items()) names.insert(name);
+  return names;
+}
+
+/// Path of every field that has a row in the tables of docs/profiles.md -> the names that its type has.
+void add_documented(const json& rule, const std::string& path, std::map<std::string, std::set<std::string>>& rows) {
+  if (rule.contains("properties")) {
+    for (const auto& [name, inner] : rule.at("properties").items())
+      add_documented(inner, path.empty() ? name : path + "." + name, rows);
+    return;
+  }
+  for (const json& one : rule.value("oneOf", json::array())) {
+    if (!rule.contains("type")) add_documented(one, path, rows);
+  }
+  if (rule.contains("oneOf") && !rule.contains("type")) return;
+  std::set<std::string>& names = rows[path];
+  if (path == "geometry.preset") return;  // docs/geometry.md lists them
+  for (const json& name : rule.value("enum", json::array())) names.insert(name.get<std::string>());
+  if (rule.contains("items") && rule.at("items").contains("properties")) names = property_names(rule.at("items"));
+}
+
+/// The words between backticks.
+std::set<std::string> marked(const std::string& text) {
+  std::set<std::string> words;
+  for (size_t at = text.find('`'); at != std::string::npos; at = text.find('`', at)) {
+    const size_t end = text.find('`', at + 1);
+    words.insert(text.substr(at + 1, end - at - 1));
+    at = end + 1;
+  }
+  return words;
+}
+
+/// The tables of docs/profiles.md, as `add_documented`.
+std::map<std::string, std::set<std::string>> documented_rows() {
+  std::map<std::string, std::set<std::string>> rows;
+  std::istringstream page(gaze::test::read_bytes(std::string(GAZE_SOURCE_DIR) + "/docs/profiles.md"));
+  std::string within;
+  for (std::string line; std::getline(page, line);) {
+    if (line.rfind("| field of `geometry` |", 0) == 0) within = "geometry.";
+    if (line.rfind("| `", 0) != 0) continue;
+    const size_t type = line.find(" | ") + 3;
+    for (const std::string& name : marked(line.substr(0, type))) {
+      CATCH_INFO(line);
+      CATCH_CHECK(rows.count(within + name) == 0);
+      rows[within + name] = marked(line.substr(type, line.find(" | ", type) - type));
+    }
+  }
+  return rows;
+}
+
 /// Text between "```json" and "```" of a page.
 std::vector<std::string> json_blocks(const std::string& page) {
   const std::string text = gaze::test::read_bytes(std::string(GAZE_SOURCE_DIR) + "/docs/" + page);
@@ -186,6 +244,28 @@ std::vector<std::string> json_blocks(const std::string& page) {
 }
 
 }  // namespace
+
+CATCH_TEST_CASE("profile schema: the file is what the tables of fields say") {
+  const std::string wanted = gaze::profile_schema() + "\n";
+  if (std::getenv("GAZE_WRITE_SCHEMA") != nullptr) gaze::test::write_bytes(kSchemaFile, wanted);
+  CATCH_INFO("GAZE_WRITE_SCHEMA=1 build/test/tests/render/gaze_render_tests 'profile schema: the file*' writes it");
+  CATCH_CHECK((gaze::test::read_bytes(kSchemaFile) == wanted));
+}
+
+CATCH_TEST_CASE("profile schema: docs/profiles.md has a row for every field, and no other") {
+  std::map<std::string, std::set<std::string>> wanted;
+  add_documented(schema(), "", wanted);
+  CATCH_CHECK(documented_rows() == wanted);
+}
+
+CATCH_TEST_CASE("profile schema: what is written of random profiles passes it") {
+  gaze::test::RandomProfiles profiles(7);
+  for (int i = 0; i < 100; ++i) {
+    const std::string text = gaze::profile_json(profiles.next());
+    CATCH_INFO(text);
+    CATCH_CHECK(valid(json::parse(text), schema()));
+  }
+}
 
 CATCH_TEST_CASE("profile schema: it names the fields and the choices of the parser, no more and no fewer") {
   int64_t objects = 0;

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/utf8.hpp"
 
@@ -59,7 +59,7 @@ class Field {
   }
 
   /// Refuses fields that are not in the list.
-  void expect_object(std::initializer_list<const char*> allowed) const {
+  void expect_object(const std::vector<const char*>& allowed) const {
     std::string list;
     for (const char* name : allowed) list += (list.empty() ? "" : ", ") + std::string(name);
     if (!value_.is_object()) refuse("an object with " + list);
@@ -105,22 +105,9 @@ class Field {
     return value_.get<bool>();
   }
 
-  /// The entry of a table of names.
-  template <typename Parse>
-  [[nodiscard]] auto choice(const std::string& allowed, Parse parse) const {
-    if (value_.is_string()) {
-      if (auto found = parse(value_.get<std::string>())) return *found;
-    }
-    refuse("one of " + allowed);
-  }
-
  private:
   const nlohmann::json& value_;
   std::string source_, path_;
 };
-
-inline void set_whole(const Field& parent, const char* key, int64_t least, int64_t& out) {
-  if (parent.has(key)) out = parent.at(key).whole(least, kMaxCount);
-}
 
 }  // namespace gaze

@@ -5,42 +5,14 @@
 #include <charconv>
 #include <string_view>
 
+#include "profile/names.hpp"
+
 namespace gaze {
 namespace {
 
-template <typename Enum>
-struct Named {
-  const char* name;
-  Enum value;
-};
-
-constexpr Named<ops::HeadReduce> kHeads[] = {{"mean", ops::HeadReduce::Mean}, {"max", ops::HeadReduce::Max},
-                                             {"min", ops::HeadReduce::Min},   {"weighted", ops::HeadReduce::Weighted},
-                                             {"one", ops::HeadReduce::One},   {"topk", ops::HeadReduce::TopK}};
-constexpr Named<ops::LayerReduce> kLayers[] = {{"mean", ops::LayerReduce::Mean},
-                                               {"max", ops::LayerReduce::Max},
-                                               {"last", ops::LayerReduce::Last},
-                                               {"weighted", ops::LayerReduce::Weighted},
-                                               {"rollout", ops::LayerReduce::Rollout}};
 constexpr Named<ops::Colormap> kColormaps[] = {
     {"turbo", ops::Colormap::Turbo},     {"inferno", ops::Colormap::Inferno}, {"viridis", ops::Colormap::Viridis},
     {"cividis", ops::Colormap::Cividis}, {"gray", ops::Colormap::Gray},       {"diverging", ops::Colormap::Diverging}};
-
-template <typename Enum, size_t N>
-std::optional<Enum> find(const Named<Enum> (&table)[N], std::string_view text) {
-  for (const auto& entry : table) {
-    if (text == entry.name) return entry.value;
-  }
-  return std::nullopt;
-}
-
-template <typename Enum, size_t N>
-const char* find_name(const Named<Enum> (&table)[N], Enum value) noexcept {
-  for (const auto& entry : table) {
-    if (value == entry.value) return entry.name;
-  }
-  return "unknown";
-}
 
 std::optional<int64_t> parse_count(std::string_view text) {
   int64_t value = 0;
@@ -76,7 +48,7 @@ bool glob_match(const std::string& pattern, const std::string& name) {
 
 std::optional<HeadChoice> parse_heads(const std::string& text) {
   const size_t colon = text.find(':');
-  const std::optional<ops::HeadReduce> kind = find(kHeads, std::string_view(text).substr(0, colon));
+  const std::optional<ops::HeadReduce> kind = value_of(kHeadNames, std::string_view(text).substr(0, colon));
   if (!kind) return std::nullopt;
   HeadChoice choice;
   choice.kind = *kind;
@@ -101,7 +73,7 @@ std::optional<LayerChoice> parse_layers(const std::string& text) {
   std::string_view range = text;
   const size_t colon = text.find(':');
   const std::string_view head = std::string_view(text).substr(0, colon);
-  choice.kind = find(kLayers, head);
+  choice.kind = value_of(kLayerNames, head);
   if (choice.kind) {
     if (colon == std::string::npos) return choice;
     range = range.substr(colon + 1);
@@ -117,10 +89,10 @@ std::optional<LayerChoice> parse_layers(const std::string& text) {
   return choice;
 }
 
-std::optional<ops::Colormap> parse_colormap(const std::string& text) { return find(kColormaps, text); }
+std::optional<ops::Colormap> parse_colormap(const std::string& text) { return value_of(kColormaps, text); }
 
-const char* name(ops::HeadReduce kind) noexcept { return find_name(kHeads, kind); }
-const char* name(ops::LayerReduce kind) noexcept { return find_name(kLayers, kind); }
-const char* name(ops::Colormap colormap) noexcept { return find_name(kColormaps, colormap); }
+const char* name(ops::HeadReduce kind) noexcept { return name_of(kHeadNames, kind); }
+const char* name(ops::LayerReduce kind) noexcept { return name_of(kLayerNames, kind); }
+const char* name(ops::Colormap colormap) noexcept { return name_of(kColormaps, colormap); }
 
 }  // namespace gaze

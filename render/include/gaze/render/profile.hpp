@@ -64,7 +64,8 @@ struct Profile {
   std::optional<Geometry> geometry;
   bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
-  std::vector<std::string> vocabulary;    ///< text of token ids, read from the file the profile names
+  std::vector<std::string> vocabulary;    ///< text of token ids, read from `vocabulary_file`
+  std::string vocabulary_file;            ///< as the profile names it: relative to the profile's own directory
   int64_t eos = -1;
 };
 
@@ -75,6 +76,16 @@ GAZE_API Profile read_profile(const std::string& path);
 
 /// As `read_profile`, from text.
 GAZE_API Profile parse_profile(const std::string& json, const std::string& directory = ".");
+
+/// The text of a profile file, from which `parse_profile` reads the same profile again. Fields at their defaults are
+/// left out, and a preset is written as the fields it stands for. Not written, for no file can say it: what a geometry
+/// has from a request (`resolve`, `take_row`), and `spans` where no geometry is or it has spans of its own. A geometry
+/// without an input size takes the image's when it is read. Whether the profile can be used is checked there too.
+/// @throws gaze::Error when there are texts of tokens without `vocabulary_file`.
+GAZE_API std::string profile_json(const Profile& profile);
+
+/// The JSON Schema of profile files, for editors and validators (docs/profile.schema.json).
+GAZE_API std::string profile_schema();
 
 /// True when `name` matches the glob `pattern`.
 GAZE_API bool glob_match(const std::string& pattern, const std::string& name);
