@@ -9,26 +9,27 @@
 #include <vector>
 
 #include "capture/attention_call.hpp"
+#include "capture/site_list.hpp"
 
 namespace gaze {
 
 class TokenCapture;
 
-/// Which sites count, and how: the same for every request of an attach. Lists are by site.
+/// Which sites count, and how: the same for every request of an attach.
 struct CaptureRules {
-  std::vector<std::string> sites;           ///< names
-  std::vector<char> selected;               ///< its rows make the map
-  std::vector<char> between;                ///< stands between the picture and the selected ones
-  std::vector<std::vector<int64_t>> heads;  ///< of a selected site those that count, ascending; empty: all
+  explicit CaptureRules(size_t most_sites) : sites(most_sites) {}
+
+  SiteList sites;  ///< may grow while a request is open
   ops::ReduceOptions reduce;
   bool through_rollout = false;  ///< the product of the layers between, instead of their mean
   int64_t max_tokens = 0;
   int64_t deferred_tokens = 0;
   int64_t budget_bytes = 0;  ///< of what is kept beside the accumulators
 
-  [[nodiscard]] bool is_selected(int64_t site) const noexcept { return selected[static_cast<size_t>(site)] != 0; }
-  [[nodiscard]] bool is_between(int64_t site) const noexcept { return between[static_cast<size_t>(site)] != 0; }
-  [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[static_cast<size_t>(site)]; }
+  [[nodiscard]] bool is_selected(int64_t site) const noexcept { return sites[site].selected; }
+  [[nodiscard]] bool is_between(int64_t site) const noexcept { return sites[site].between; }
+  [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[site].site.name; }
+  [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept { return sites[site].heads; }
 };
 
 /// Of one request. Calls are given one at a time.

@@ -14,6 +14,7 @@ void ExactCapture::on_call(int64_t site, const AttentionCall& call) {
   ExactWeights weights;
   weights.site = rules_.name(site);
   weights.attn_bhqk = call.exact().to(at::kCPU, at::kFloat).contiguous();
+  if (static_cast<size_t>(site) >= calls_.size()) calls_.resize(static_cast<size_t>(site) + 1);
   weights.call = calls_[static_cast<size_t>(site)]++;
   kept.push_back(std::move(weights));
 }

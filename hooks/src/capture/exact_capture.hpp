@@ -12,7 +12,7 @@ namespace gaze {
 
 class ExactCapture final : public Capture {
  public:
-  explicit ExactCapture(const CaptureRules& rules) : rules_(rules), calls_(rules.sites.size()) {}
+  explicit ExactCapture(const CaptureRules& rules) : rules_(rules) {}
   [[nodiscard]] bool wants(int64_t /*site*/) const noexcept override { return true; }
   /// Copies batch x heads x queries x keys floats to the host, and waits for them.
   void on_call(int64_t site, const AttentionCall& call) override;
@@ -21,7 +21,7 @@ class ExactCapture final : public Capture {
 
  private:
   const CaptureRules& rules_;
-  std::vector<int64_t> calls_;  // by site
+  std::vector<int64_t> calls_;  // by site; of those that ran
 };
 
 }  // namespace gaze

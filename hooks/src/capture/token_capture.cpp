@@ -34,7 +34,7 @@ void refuse_while_capturing(at::Device device) {
 TokenCapture::TokenCapture(const CaptureRules& rules, bool rolls_out)
     : rules_(rules),
       rolls_out_(rolls_out),
-      sites_(rules.sites.size()),
+      sites_(static_cast<size_t>(rules.sites.size())),
       latent_maps_(rules.through_rollout, rules.budget_bytes) {}
 
 void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
@@ -69,6 +69,8 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   if (rules_.is_between(site)) return add_between(site, call);
   refuse_while_capturing(call.device());
   follow_streams(call.device());
+  // A site that was found since the request began.
+  if (static_cast<size_t>(site) >= sites_.size()) sites_.resize(static_cast<size_t>(rules_.sites.size()));
   const ops::Window rows = wanted_rows(site, call);
   if (rolls_out_) {
     roll_on(site, call, rows);
@@ -95,7 +97,7 @@ void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
                  std::to_string(call.batch()) + " and " + std::to_string(call.keys()) +
                  " keys. Use one request per batch.");
   }
-  const std::vector<int64_t>& chosen = rules_.heads[static_cast<size_t>(site)];
+  const std::vector<int64_t>& chosen = rules_.heads(site);
   if (!chosen.empty() && chosen.back() >= call.heads()) {
     refuse_shape("profile: heads.select: " + rules_.name(site) + ": expected heads of 0.." +
                  std::to_string(call.heads() - 1) + ", got " + std::to_string(chosen.back()) + ". Correct the list.");
@@ -128,7 +130,7 @@ ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   const int64_t room = std::max<int64_t>(0, rules_.max_tokens - progress.tokens);
   progress.tokens_dropped += std::max<int64_t>(0, rows.queries - room);
   rows.queries = std::min(rows.queries, room);
-  rows.heads = rules_.heads[static_cast<size_t>(site)];
+  rows.heads = rules_.heads(site);
   return rows;
 }
 
@@ -183,8 +185,7 @@ void TokenCapture::add_waiting() {
       for (size_t m = 0; m < spans_.size(); ++m) {
         std::vector<ops::AttendCall> calls;
         for (auto site = waiting_order_.begin(); site != here; ++site) {
-          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key,
-                                              rules_.heads[static_cast<size_t>(*site)]));
+          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key, rules_.heads(*site)));
         }
         ops::attend_reduce(calls, rules_.reduce, accumulator(rows_[b], m, device));
       }

@@ -211,9 +211,8 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
         for (const auto& [of, maps_of] : maps) {
           figures[of] = add_sample(heads[of], maps_of);
           if (std::isfinite(figures[of].share)) continue;
-          throw Error("find_heads: expected finite weights, got others at " +
-                      attached.recorder().instrumented.sites[static_cast<size_t>(of.first)].name + ", head " +
-                      std::to_string(of.second) + ", input " + std::to_string(n) + ".");
+          throw Error("find_heads: expected finite weights, got others at " + attached.recorder().sites[of.first].name +
+                      ", head " + std::to_string(of.second) + ", input " + std::to_string(n) + ".");
         }
       }
       result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -222,7 +221,7 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
     }
     for (const auto& [of, sums] : heads) {
       MeasuredHead& head = result.heads.emplace_back();
-      head.site = attached.recorder().instrumented.sites[static_cast<size_t>(of.first)].name;
+      head.site = attached.recorder().sites[of.first].name;
       head.head = of.second;
     }
   }

@@ -123,6 +123,34 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
   return calls.next.get();
 }
 
+/// The request that a call is for; null when it is not captured. Sizes of 0: not known.
+RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int64_t keys) noexcept {
+  AnswerCalls* calls = bound.calls.get();
+  if (calls == nullptr || calls->alone) return bound.captured;
+  const Site& called = bound.recorder->sites[site];
+  const bool wanted = bound.recorder->rules.is_selected(site);
+  BoundRequest* decided = &bound;
+  if (calls->undecided && (called.relation != "cross" || wanted)) {
+    try {
+      // Cross-attention has the same keys in every step, and as well in another answer.
+      const bool tells = called.relation != "cross";
+      decided = decide(shared_bound_to(&bound.recorder->instrumented),
+                       {site, called.relation == "self", tells ? queries : 0, tells ? keys : 0});
+      calls = decided->calls.get();
+    } catch (...) {  // counted where it happened
+      return nullptr;
+    }
+  }
+  if (wanted) calls->steps.has_rows();
+  calls->steps.saw(site, keys);
+  return decided->captured;
+}
+
+/// Of an axis counted from the end; 0: not known.
+int64_t size_of(const at::Tensor& tensor, int64_t axis) noexcept {
+  return is_plain(tensor) && tensor.dim() >= -axis ? tensor.sizes()[static_cast<size_t>(tensor.dim() + axis)] : 0;
+}
+
 }  // namespace
 
 void bind_newest(const std::shared_ptr<BoundRequest>& request) {
@@ -200,26 +228,20 @@ void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& inp
   if (bound.captured != nullptr) bound.captured->offer(argument, input);
 }
 
-RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int64_t keys) noexcept {
-  AnswerCalls* calls = bound.calls.get();
-  if (calls == nullptr || calls->alone) return bound.captured;
-  const Site& called = bound.recorder->instrumented.sites[static_cast<size_t>(site)];
-  const bool wanted = bound.recorder->rules.is_selected(site);
-  BoundRequest* decided = &bound;
-  if (calls->undecided && (called.relation != "cross" || wanted)) {
-    try {
-      // Cross-attention has the same keys in every step, and as well in another answer.
-      const bool tells = called.relation != "cross";
-      decided = decide(shared_bound_to(&bound.recorder->instrumented),
-                       {site, called.relation == "self", tells ? queries : 0, tells ? keys : 0});
-      calls = decided->calls.get();
-    } catch (...) {  // counted where it happened
-      return nullptr;
-    }
-  }
-  if (wanted) calls->steps.has_rows();
-  calls->steps.saw(site, keys);
-  return decided->captured;
+void push_call(BoundRequest& bound, int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept {
+  const int64_t queries = layout.query_axis == 0 ? 1 : size_of(weights, layout.query_axis);
+  if (RequestState* request = capturing(bound, site, queries, size_of(weights, layout.key_axis)))
+    request->push(site, weights, layout);
+}
+
+void push_call(BoundRequest& bound, int64_t site, const ops::Scores& scores) noexcept {
+  if (RequestState* request = capturing(bound, site, size_of(scores.q_bhqd, -2), size_of(scores.k_bhkd, -2)))
+    request->push(site, scores);
+}
+
+void push_call(BoundRequest& bound, int64_t site, const PackedAttention& packed) noexcept {
+  if (RequestState* request = capturing(bound, site, size_of(packed.q_input, -2), size_of(packed.k_input, -2)))
+    request->push(site, packed);
 }
 
 }  // namespace gaze

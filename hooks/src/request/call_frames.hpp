@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "capture/attention_call.hpp"
+#include "capture/packed_attention.hpp"
+
 namespace gaze {
 
 struct BoundRequest;
 struct Instrumented;
-struct RequestState;
 
 /// As bind; what gives way is discarded and counted.
 void bind_newest(const std::shared_ptr<BoundRequest>& request);
@@ -28,8 +30,10 @@ void abandon_call(const std::shared_ptr<BoundRequest>& entered) noexcept;
 /// An argument of the running method, handed to its request.
 void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& input) noexcept;
 
-/// The request that one attention call of the running method is for, which is found bound; null when it is not
-/// captured. Sizes of 0: not known.
-RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int64_t keys) noexcept;
+/// One attention call of the running method, handed to the request that it is for, where it is captured.
+/// @param site  of the request's model
+void push_call(BoundRequest& bound, int64_t site, const at::Tensor& weights, const WeightsLayout& layout) noexcept;
+void push_call(BoundRequest& bound, int64_t site, const ops::Scores& scores) noexcept;
+void push_call(BoundRequest& bound, int64_t site, const PackedAttention& packed) noexcept;
 
 }  // namespace gaze

@@ -23,7 +23,7 @@ ThroughUse through_use(const LatentLayout& latents, const TokenCapture& capture,
   use.keys = units.keys;
   use.gaps = latents.pieces.size() > 1;
   for (const auto& [index, uses] : capture.latent_maps().sites()) {
-    const Site& site = recorder.instrumented.sites[static_cast<size_t>(index)];
+    const Site& site = recorder.sites[index];
     use.sites.push_back({site.name, site.kind, uses.heads, uses.calls});
   }
   return use;
@@ -35,8 +35,9 @@ bool list_sites(const TokenCapture& capture, const Recorder& recorder, Attention
   for (size_t i = 0; i < capture.sites().size(); ++i) {
     const SiteProgress& progress = capture.sites()[i];
     if (progress.calls == 0) continue;
-    const Site& site = recorder.instrumented.sites[i];
-    record.sites.push_back({site.name, site.kind, progress.heads, progress.calls, recorder.rules.heads[i],
+    const auto index = static_cast<int64_t>(i);
+    const Site& site = recorder.sites[index];
+    record.sites.push_back({site.name, site.kind, progress.heads, progress.calls, recorder.rules.heads(index),
                             site.gate.has_value(), site.gate ? site.gate->value : std::nullopt});
     gathered = gathered || site.gathers_rows;
   }

@@ -37,16 +37,10 @@ std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::
 }  // namespace
 
 Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
-    : Recorder(select(given_profile, given_options, given_instrumented.sites), given_options, given_profile,
-               given_instrumented) {}
-
-Recorder::Recorder(Selection&& selection, Options& given_options, Profile& given_profile,
-                   Instrumented& given_instrumented)
     : options(std::move(given_options)),
       profile(std::move(given_profile)),
       instrumented(given_instrumented),
-      rules(std::move(selection.rules)),
-      layers_text(std::move(selection.layers_text)) {
+      sites(profile, options, instrumented.sites) {
   image_arguments_ = arguments_of(
       "image.argument.", profile.image ? profile.image->argument : std::map<std::string, int64_t>(), instrumented);
   sound_arguments_ = arguments_of(
@@ -74,7 +68,7 @@ AttentionRecord Recorder::blank_record() const {
   record.style = options.style;
   if (options.colormap) record.style.colormap = *options.colormap;
   record.reduce = rules.reduce;
-  record.layers = layers_text;
+  record.layers = sites.layers_text();
   record.model_path = options.model_path;
   record.profile = profile.name;
   return record;

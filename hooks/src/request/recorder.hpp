@@ -13,7 +13,7 @@
 #include "delivery/worker.hpp"
 #include "process/fork_gate.hpp"
 #include "request/held_answers.hpp"
-#include "request/selection.hpp"
+#include "request/site_table.hpp"
 
 namespace gaze {
 
@@ -54,16 +54,14 @@ class Recorder {
   Options options;
   Profile profile;
   Instrumented& instrumented;
-  const CaptureRules rules;
-  const std::string layers_text;
+  SiteTable sites;
+  const CaptureRules& rules = sites.rules();
   std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
 
  private:
-  Recorder(Selection&& selection, Options& options, Profile& profile, Instrumented& instrumented);
-
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
   const int generation_ = fork_generation();

@@ -9,11 +9,9 @@
 #include <mutex>
 
 #include "capture/key_observer.hpp"
-#include "capture/plain_tensor.hpp"
 #include "request/call_frames.hpp"
 #include "request/instrumented.hpp"
 #include "request/request_binding.hpp"
-#include "request/request_state.hpp"
 
 namespace gaze {
 namespace {
@@ -40,11 +38,6 @@ std::optional<at::Tensor> tensor_or_none(const c10::IValue& value) {
   return value.isTensor() ? std::optional<at::Tensor>(value.toTensor()) : std::nullopt;
 }
 
-/// Of an axis counted from the end; 0: not known.
-int64_t size_of(const at::Tensor& tensor, int64_t axis) {
-  return is_plain(tensor) && tensor.dim() >= -axis ? tensor.sizes()[static_cast<size_t>(tensor.dim() + axis)] : 0;
-}
-
 constexpr size_t kTap = 6;
 constexpr const char* kTapSchema =
     "gaze::tap(Tensor(a) weights, int query_axis, int key_axis, int heads, bool partial, int site) -> Tensor(a)";
@@ -56,9 +49,7 @@ void tap(const Stack& stack) {
   const at::Tensor& weights = peek(stack, 0, kTap).toTensor();
   const WeightsLayout layout{peek(stack, 1, kTap).toInt(), peek(stack, 2, kTap).toInt(), peek(stack, 3, kTap).toInt(),
                              peek(stack, 4, kTap).toBool()};
-  const int64_t queries = layout.query_axis == 0 ? 1 : size_of(weights, layout.query_axis);
-  if (RequestState* request = capturing(*bound, index_of(site), queries, size_of(weights, layout.key_axis)))
-    request->push(index_of(site), weights, layout);
+  push_call(*bound, index_of(site), weights, layout);
 }
 
 constexpr size_t kObserve = 7;
@@ -71,11 +62,9 @@ void observe(const Stack& stack) {
   if (bound == nullptr) return;
   const at::Tensor& q = peek(stack, 1, kObserve).toTensor();
   const at::Tensor& k = peek(stack, 2, kObserve).toTensor();
-  RequestState* request = capturing(*bound, index_of(site), size_of(q, -2), size_of(k, -2));
-  if (request == nullptr) return;
-  const std::optional<at::Tensor> mask = tensor_or_none(peek(stack, 3, kObserve));
-  request->push(index_of(site), ops::Scores{q, k, mask, peek(stack, 4, kObserve).toBool(),
-                                            peek(stack, 5, kObserve).toOptional<double>()});
+  push_call(*bound, index_of(site),
+            ops::Scores{q, k, tensor_or_none(peek(stack, 3, kObserve)), peek(stack, 4, kObserve).toBool(),
+                        peek(stack, 5, kObserve).toOptional<double>()});
 }
 
 constexpr size_t kObservePacked = 13;
@@ -90,10 +79,8 @@ void observe_packed(const Stack& stack) {
   if (bound == nullptr) return;
   const auto tensor = [&](size_t at) -> const at::Tensor& { return peek(stack, at, kObservePacked).toTensor(); };
   const auto optional = [&](size_t at) { return tensor_or_none(peek(stack, at, kObservePacked)); };
-  RequestState* request = capturing(*bound, index_of(site), size_of(tensor(1), -2), size_of(tensor(2), -2));
-  if (request == nullptr) return;
-  request->push(
-      index_of(site),
+  push_call(
+      *bound, index_of(site),
       PackedAttention{tensor(1), tensor(2), tensor(3), optional(4), peek(stack, 5, kObservePacked).toInt(), optional(6),
                       peek(stack, 7, kObservePacked).toOptional<int64_t>(), peek(stack, 8, kObservePacked).toBool(),
                       optional(9), optional(10), peek(stack, 11, kObservePacked).toDouble()});
