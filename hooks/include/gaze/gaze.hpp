@@ -21,8 +21,10 @@ struct IValue;
 
 namespace gaze {
 
+class FrontEnd;
 class Recorder;
 struct BoundRequest;
+struct ModelDescription;
 struct RequestState;
 
 /// An open request. Belongs to the thread that opened it; follows prim::fork. Movable, not copyable.
@@ -89,7 +91,9 @@ class GAZE_API Gaze {
   void shutdown(std::chrono::milliseconds timeout = std::chrono::seconds(5)) noexcept;
 
  private:
+  friend class FrontEnd;
   friend GAZE_API Gaze attach(torch::jit::Module&, Options, const std::vector<c10::IValue>*);
+  friend GAZE_API Gaze attach(const ModelDescription&, Options);
   explicit Gaze(std::shared_ptr<Recorder> recorder) noexcept;
   std::shared_ptr<Recorder> recorder_;
 };

@@ -71,7 +71,10 @@ void Counters::taps(int64_t calls, int64_t tokens_dropped) noexcept {
 
 Stats Counters::snapshot() const noexcept {
   const std::lock_guard<std::mutex> lock(fork_gate());
-  return stats_;
+  Stats stats = stats_;
+  stats.calls_dropped = calls_dropped_.load(std::memory_order_relaxed);
+  stats.sites_refused = sites_refused_.load(std::memory_order_relaxed);
+  return stats;
 }
 
 void Counters::remark(DropReason reason) noexcept {

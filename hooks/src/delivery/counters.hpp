@@ -46,6 +46,8 @@ class Counters {
   void dropped(DropReason reason, int64_t requests = 1) noexcept;  ///< sampled requests end unwritten
   void self_check_failed() noexcept;
   void taps(int64_t calls, int64_t tokens_dropped) noexcept;
+  void call_dropped() noexcept { calls_dropped_.fetch_add(1, std::memory_order_relaxed); }
+  void site_refused() noexcept { sites_refused_.fetch_add(1, std::memory_order_relaxed); }
   [[nodiscard]] Stats snapshot() const noexcept;
 
   /// Rings when a reason has drops that nobody took notice of yet.
@@ -58,6 +60,8 @@ class Counters {
  private:
   void remark(DropReason reason) noexcept;
   Stats stats_;
+  // Without the lock: every attention call of a process may come by.
+  std::atomic<int64_t> calls_dropped_{0}, sites_refused_{0};
   std::atomic<Reasons> unnoticed_{0};
   Bell bell_;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is known of a module whose graphs carry taps. Knows no TorchScript.
+// What a front end knows of a model. Knows no TorchScript.
 #pragma once
 
 #include <gaze/hooks/sites.hpp>
@@ -13,13 +13,15 @@ namespace gaze {
 
 class Recorder;
 
-/// A module type whose graphs carry taps. Lives for ever: the graphs may outlive every handle.
+/// A module type whose graphs carry taps, which lives for ever: the graphs may outlive every handle. Or a model that
+/// was described, and lives as long as its recorder.
 struct Instrumented {
-  int64_t number = 0;                ///< high bits of the ids in the graphs
-  std::vector<Site> sites;           ///< by site index
-  std::vector<std::string> methods;  ///< root methods by index
-  std::vector<int64_t> arguments;    ///< number of arguments by method, without self
-  std::vector<char> forks;           ///< by method: some of its work runs on other threads
+  int64_t number = 0;                                    ///< high bits of the ids in the graphs
+  std::vector<Site> sites;                               ///< by site index; those that attach was told of
+  std::vector<std::string> methods;                      ///< root methods by index
+  std::vector<int64_t> arguments;                        ///< number of arguments by method, without self
+  std::vector<std::vector<std::string>> argument_names;  ///< by method, of a model that was described
+  std::vector<char> forks;                               ///< by method: some of its work runs on other threads
 
   std::shared_ptr<Recorder> recorder();                   ///< the live capture, or null
   bool claim(const std::shared_ptr<Recorder>& recorder);  ///< false when another capture of this process is live

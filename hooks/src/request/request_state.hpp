@@ -32,6 +32,8 @@ struct RequestState : BoundRequest {
 
   /// The method that is running now.
   void run(int64_t method) noexcept { method_.store(method, std::memory_order_relaxed); }
+  /// -1: none ran yet.
+  [[nodiscard]] int64_t method() const noexcept { return method_.load(std::memory_order_relaxed); }
 
   /// Attention weights, or what they are recomputed from, of one call. Any failure ends the capture of this request
   /// only.

@@ -19,6 +19,8 @@ struct Stats {
   int64_t in_flight = 0;       ///< open, queued or being written
   int64_t taps = 0;            ///< attention calls reduced
   int64_t tokens_dropped = 0;  ///< beyond Options::max_tokens; their requests go on
+  int64_t calls_dropped = 0;   ///< pushed by a gaze::FrontEnd for no open request or call, or no site
+  int64_t sites_refused = 0;   ///< that a gaze::FrontEnd wanted to add
   std::array<int64_t, static_cast<size_t>(DropReason::kCount)> dropped{};  ///< requests, by reason
 
   [[nodiscard]] int64_t drops(DropReason reason) const { return dropped[static_cast<size_t>(reason)]; }
