@@ -116,7 +116,7 @@ CATCH_TEST_CASE("pushes for no site or outside of any request are dropped and co
   const auto records = attached.records();
   CATCH_REQUIRE(records.size() == 2);
   CATCH_CHECK(records[0].error.empty());
-  CATCH_CHECK(records[0].map_tc.size(0) == 1);
+  CATCH_CHECK(records[0].maps[0].map_tk.size(0) == 1);
   CATCH_CHECK(records[1].error_reason == gaze::DropReason::NoAttention);
   check_law(attached.gaze.stats());
 }
@@ -192,6 +192,7 @@ CATCH_TEST_CASE("tensors that are no attention end the request with a reason, an
   request.finish();
   CATCH_CHECK(attached.records()
                   .back()
+                  .maps[0]
                   .flags_t.bitwise_and(static_cast<int64_t>(gaze::ops::kRowNonFinite))
                   .gt(0)
                   .all()
@@ -337,7 +338,7 @@ CATCH_TEST_CASE("a call that throws ends its answer, and one inside another is p
   call = gaze::ModelCall();
   const auto records = attached.records();
   CATCH_REQUIRE(records.size() == 1);
-  CATCH_CHECK(records[0].map_tc.size(0) == 2);
+  CATCH_CHECK(records[0].maps[0].map_tk.size(0) == 2);
   check_law(attached.gaze.stats());
 }
 

@@ -117,11 +117,11 @@ torch::jit::Module module_of() {
 
 void check_same(const gaze::AttentionRecord& one, const gaze::AttentionRecord& other) {
   CATCH_CHECK(one.error == other.error);
-  CATCH_CHECK(hooks_test::same_bytes(one.map_tc, other.map_tc));
-  CATCH_CHECK(hooks_test::same_bytes(one.mass_t, other.mass_t));
-  CATCH_CHECK(hooks_test::same_bytes(one.visible_t, other.visible_t));
-  CATCH_CHECK(hooks_test::same_bytes(one.flags_t, other.flags_t));
-  CATCH_CHECK(hooks_test::same_bytes(one.picture.tensor, other.picture.tensor));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].map_tk, other.map_tc));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].mass_t, other.mass_t));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].visible_t, other.visible_t));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].flags_t, other.flags_t));
+  CATCH_CHECK(hooks_test::same_bytes(picture_of(one).tensor, other.picture.tensor));
   CATCH_CHECK(one.keys == other.keys);
   CATCH_CHECK(one.layers == other.layers);
   CATCH_CHECK(one.method == other.method);
@@ -159,13 +159,13 @@ CATCH_TEST_CASE("maps of another front end are right: weights and queries with k
         const gaze::AttentionRecord& record = records[0];
         CATCH_CHECK(record.error.empty());
         const at::Tensor expected = expected_map(weights, cross ? 1 : 0, 4, cross ? 0 : 1, cross ? 24 : 3);
-        CATCH_CHECK(worst(record.map_tc, expected) < 1e-5);
-        CATCH_CHECK(worst(record.mass_t, expected.sum(1)) < 1e-5);
+        CATCH_CHECK(worst(record.maps[0].map_tk, expected) < 1e-5);
+        CATCH_CHECK(worst(record.maps[0].mass_t, expected.sum(1)) < 1e-5);
         CATCH_REQUIRE(record.sites.size() == 2);
         CATCH_CHECK(record.sites[1].name == (cross ? "layers.1.cross_attn" : "layers.1.self_attn"));
         CATCH_CHECK(record.sites[1].calls == 5);
         CATCH_CHECK(record.layers == "mean of sites 0-1 of 2");
-        CATCH_CHECK(hooks_test::same_bytes(record.picture.tensor, seen[0]));
+        CATCH_CHECK(hooks_test::same_bytes(picture_of(record).tensor, seen[0]));
         CATCH_CHECK(attached.gaze.stats().taps == 10);
         CATCH_CHECK(attached.gaze.stats().calls_dropped == 0);
       }
@@ -224,9 +224,9 @@ CATCH_TEST_CASE("a model makes the same records as a module and through another 
     CATCH_CAPTURE(i);
     check_same(one[i], other[i]);
   }
-  CATCH_CHECK(one[0].map_tc.size(0) == 5);
-  CATCH_CHECK(one[1].map_tc.size(0) == 3);
-  CATCH_CHECK(one[2].map_tc.size(0) == 4);
+  CATCH_CHECK(one[0].maps[0].map_tk.size(0) == 5);
+  CATCH_CHECK(one[1].maps[0].map_tk.size(0) == 3);
+  CATCH_CHECK(one[2].maps[0].map_tk.size(0) == 4);
   const gaze::Stats stats = tapped.stats(), others = attached.gaze.stats();
   CATCH_CHECK(stats.begun == others.begun);
   CATCH_CHECK(stats.taps == others.taps);
@@ -331,7 +331,7 @@ CATCH_TEST_CASE("sites are added while requests of other threads are open, and e
     }
     CATCH_CHECK(own == kSites / 2);
     CATCH_CHECK(shared == kSites / 2);
-    CATCH_CHECK(worst(record.map_tc, at::full({1, 24}, 1.0 / 24, at::kDouble)) < 1e-6);
+    CATCH_CHECK(worst(record.maps[0].map_tk, at::full({1, 24}, 1.0 / 24, at::kDouble)) < 1e-6);
   }
   CATCH_CHECK(attached.gaze.stats().taps == kThreads * kRequests * kSites);
   CATCH_CHECK(attached.gaze.stats().sites_refused == 0);

@@ -64,7 +64,7 @@ std::vector<gaze::AttentionRecord> run(const Plan& plan, Media media, at::Device
   profile.image = gaze::ImageInput{.argument = {{"forward", 0}}, .mean = {}, .std = {}};
   profile.sound = gaze::SoundInput{{{"forward", 1}}, 100, {}};
   profile.geometry = media == Media::Sound ? sound : picture;
-  if (media == Media::Both) profile.sound->geometry = sound;
+  if (media == Media::Both) profile.sound->beside = sound;
   gaze::Gaze gaze = gaze::attach(module, options);
   gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>(kBatch));
   const at::Tensor image = made({kBatch, 3, 30, 40}, 5).sigmoid().to(device);
@@ -129,7 +129,7 @@ CATCH_TEST_CASE("media: a row too short for its second medium ends the capture w
     profile.geometry.emplace();
     profile.geometry->rows = 3;
     profile.geometry->cols = 4;
-    gaze::Geometry& sound = *profile.sound->geometry;
+    gaze::Geometry& sound = *profile.sound->beside;
     sound.rows = 1;
     sound.cols = kSoundKeys;
     sound.first_key = kCells;

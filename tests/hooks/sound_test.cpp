@@ -32,7 +32,7 @@ gaze::Options listening(const std::shared_ptr<MemorySink>& sink, int64_t keys) {
   gaze::Options options = hooks_test::options(sink, {"*"});
   gaze::Profile& profile = *options.profile_in_code;
   profile.heads = gaze::ops::HeadReduce::Mean;
-  profile.sound = gaze::SoundInput{{{"forward", 0}}, 100};
+  profile.sound = gaze::SoundInput{{{"forward", 0}}, 100, {}};
   gaze::Geometry geometry;
   geometry.rows = 1;
   geometry.cols = keys;

@@ -32,11 +32,16 @@ class RandomProfiles {
     add_heads(profile);
     const bool sound = within(0, 5) == 0;
     if (sound) {
-      profile.sound = SoundInput{argument(), within(1, 48000)};
+      profile.sound = SoundInput{argument(), within(1, 48000), {}};
     } else if (flip()) {
       profile.image = image();
     }
     if (sound || within(0, 9) > 0) add_geometry(sound, profile);
+    if (profile.geometry && !profile.geometry->time && within(0, 3) == 0) {
+      Geometry beside{.rows = 1, .cols = within(1, 99), .first_key = count()};
+      beside.time = Timeline{within(1, 100) * 0.01, flip() ? within(-5, 5) * 0.03 : 0};
+      profile.sound = SoundInput{argument(), within(1, 48000), beside};
+    }
     profile.verify = flip();
     if (flip()) profile.eos = within(0, 100);
     return profile;

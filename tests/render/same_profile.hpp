@@ -44,8 +44,8 @@ inline auto members(const ImageInput& image) {
   return std::tie(argument, mean, std, width, height);
 }
 inline auto members(const SoundInput& sound) {
-  const auto& [argument, sample_rate_hz] = sound;
-  return std::tie(argument, sample_rate_hz);
+  const auto& [argument, sample_rate_hz, beside] = sound;
+  return std::tie(argument, sample_rate_hz, beside);
 }
 inline auto members(const PlaceholderSpans& spans) {
   const auto& [placeholder, argument] = spans;

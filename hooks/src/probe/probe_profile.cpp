@@ -118,7 +118,7 @@ Profile proposed_profile(const ProbeResult& result) {
   if (result.medium == ProbeMedium::Picture)
     profile.image = ImageInput{{{result.method, result.argument}}, {}, {}, result.width, result.height};
   if (result.unit == "samples")
-    profile.sound = SoundInput{{{result.method, result.argument}}, std::llround(1 / result.seconds_per_step)};
+    profile.sound = SoundInput{{{result.method, result.argument}}, std::llround(1 / result.seconds_per_step), {}};
   profile.geometry = wanted;
   if (best->grows && wanted.spans.empty() &&
       wanted.first_key + wanted.keys() == static_cast<int64_t>(best->keys.size()))

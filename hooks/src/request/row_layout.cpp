@@ -31,7 +31,7 @@ class Layout {
       first.geometry = resolved(stated(index), index, call.keys());
     }
     if (has_sound_beside()) {
-      place.media.push_back({resolved(profile_.sound->geometry, index, call.keys()), {}, {}});
+      place.media.push_back({resolved(profile_.sound->beside, index, call.keys()), {}, {}});
     } else if (!profile_.through) {
       look_beyond(index, call, first);
     }
@@ -56,7 +56,7 @@ class Layout {
     return {row.input.width, row.input.height, picture.width, picture.height};
   }
 
-  [[nodiscard]] bool has_sound_beside() const { return profile_.sound && profile_.sound->geometry; }
+  [[nodiscard]] bool has_sound_beside() const { return profile_.sound && profile_.sound->beside; }
 
   [[nodiscard]] std::optional<Geometry> resolved(std::optional<Geometry> geometry, size_t index, int64_t keys) const {
     if (!geometry) return std::nullopt;

@@ -111,10 +111,23 @@ Rows image_fields(ImageInput& image) {
   };
 }
 
+// Of a geometry that has `time`.
+Rows beside_fields(Geometry& geometry) {
+  return {
+      {"first_key", whole(geometry.first_key, 0), "Where the sound's keys begin in a row of all keys.", kRequired},
+      {"keys", whole(geometry.cols, 1), "How many they are.", kRequired},
+      {"seconds_per_key", positive_number(geometry.time->seconds_per_key), "Seconds from one key to the next.",
+       kRequired},
+      {"first_seconds", number(geometry.time->first_seconds), "Seconds at which the first key begins."},
+  };
+}
+
 Rows sound_fields(SoundInput& sound) {
   return {{"argument", argument(sound.argument), "Method -> index of the samples among its arguments, without self.",
            kRequired},
-          {"sample_rate_hz", whole(sound.sample_rate_hz, 1), "Samples per second.", kRequired}};
+          {"sample_rate_hz", whole(sound.sample_rate_hz, 1), "Samples per second.", kRequired},
+          {"beside", part(sound.beside, beside_fields, check_beside, Geometry{.rows = 1, .time = Timeline()}),
+           "The sound's keys in rows that hold a picture's as well, which geometry is then for."}};
 }
 
 Rows tiles_fields(Tiles& tiles) {
@@ -309,8 +322,9 @@ Rows profile_fields(StatedProfile& profile) {
       {"image", part(profile.image, image_fields, check_image),
        "The picture among a model's own inputs, and how large those are."},
       {"sound", part(profile.sound, sound_fields),
-       "The recording among a model's own inputs, [batch, samples] or [batch, channels, samples]; with geometry.time, "
-       "without image."},
+       "The recording among a model's own inputs, [batch, samples] or [batch, channels, samples]; with geometry.time "
+       "and "
+       "without image, or beside a picture."},
       {"geometry", geometry_of(profile),
        "Which keys are the picture, and where each lies (docs/geometry.md). rows and cols are required unless patch or "
        "the preset says how they are computed."},

@@ -98,7 +98,20 @@ void check_image(const Field& field, ImageInput& image) {
                          std::to_string(image.std.size()));
 }
 
+void check_beside(const Field& field, Geometry& geometry) {
+  try {
+    check(geometry);
+  } catch (const Error& error) {
+    throw Error(field.source() + ": " + error.what());
+  }
+}
+
 void check_sound(const Field& root, const Profile& profile) {
+  if (profile.sound && profile.sound->beside) {
+    if (profile.geometry && !profile.geometry->time) return;
+    root.at("sound").at("beside").refuse("a picture's geometry that it stands beside",
+                                         profile.geometry ? "geometry.time" : "no geometry");
+  }
   if (!profile.sound || (!profile.image && profile.geometry && profile.geometry->time)) return;
   root.at("sound").refuse("geometry.time, and no image, beside sound", profile.image ? "image" : "no geometry.time");
 }

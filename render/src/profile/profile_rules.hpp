@@ -14,6 +14,7 @@ namespace gaze::fields {
 void check_selected(const Field& field, std::vector<SiteHeads>& selected);
 void check_heads(const Field& field, StatedProfile& profile);
 void check_image(const Field& field, ImageInput& image);
+void check_beside(const Field& field, Geometry& geometry);
 /// Of a whole profile.
 void check_sound(const Field& root, const Profile& profile);
 /// What may differ from request to request (the input's size beside patch, the numbers of tiles and of frames, the

@@ -26,8 +26,8 @@ struct ImageInput {
 struct SoundInput {
   std::map<std::string, int64_t> argument;  ///< method -> index of the samples among the call's arguments
   int64_t sample_rate_hz = 0;
-  /// Where its keys lie in the rows that hold a picture's as well, which the profile's own geometry is then for.
-  std::optional<Geometry> geometry = {};
+  /// With `time`: where its keys lie in rows that hold a picture's as well, whose geometry is then the profile's own.
+  std::optional<Geometry> beside = {};
 };
 
 /// The prompt's own token ids say where its pictures are: each run of one id is the keys of one picture.
