@@ -7,6 +7,7 @@
 #include "allocation_count.hpp"
 #include "hooks_test.hpp"
 
+using hooks_test::check_law;
 using hooks_test::load;
 using hooks_test::MemorySink;
 
@@ -39,11 +40,6 @@ const at::Tensor kNoKeys = at::zeros({1, 0, 8});
 void answer(torch::jit::Module& module, int64_t prompt, int64_t tokens) {
   at::Tensor past = step(module, prompt, kNoKeys);
   for (int64_t t = 0; t < tokens; ++t) past = step(module, 1, past);
-}
-
-void check_law(const gaze::Stats& stats) {
-  CATCH_CHECK(stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled));
-  CATCH_CHECK(stats.sampled == stats.written + stats.in_flight + stats.lost());
 }
 
 /// Tells when a record came.
@@ -128,7 +124,7 @@ CATCH_TEST_CASE("a request that is not sampled pays as one that is off") {
   const c10::InferenceMode inference;
   torch::jit::Module plain = load("sdpa");
   torch::jit::Module tapped = load("sdpa");
-  gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
+  gaze::Options options = hooks_test::options();
   options.sample_rate = 0;
   gaze::Gaze gaze = gaze::attach(tapped, options);
   const auto inputs = hooks_test::inputs(1, 1, 64);

@@ -67,17 +67,12 @@ std::vector<std::vector<Step>> search(torch::jit::Module& module, gaze::Request&
 std::vector<gaze::AttentionRecord> captured(int64_t deferred,
                                             const std::function<void(torch::jit::Module&, gaze::Request&)>& run) {
   torch::jit::Module module = two_attentions();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"*"});
+  gaze::Options options = hooks_test::options({"*"});
   options.deferred_tokens = deferred;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin({.id = "answer"});
-  run(module, request);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const gaze::Stats stats = gaze.stats();
+  const auto [records, stats] =
+      hooks_test::captured(module, options, [&](gaze::Request& request) { run(module, request); }, {{.id = "answer"}});
   CATCH_CHECK(stats.sampled == stats.written + stats.drops(gaze::DropReason::Superseded));
-  return sink->records();
+  return records;
 }
 
 }  // namespace
@@ -148,18 +143,17 @@ CATCH_TEST_CASE("device: labels, ids and specs go with their beams, and only the
 CATCH_TEST_CASE("device: rows that the batch does not have end the capture and say so") {
   for (const auto& wrong : {std::vector<int64_t>{0, 2}, std::vector<int64_t>{-1}, std::vector<int64_t>{}}) {
     torch::jit::Module module = two_attentions();
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink, {"*"}));
-    gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>(2));
     const at::Tensor x = at::ones({2, 2, 1, 8});
-    module.forward({x, x, x, x});
-    request.reorder(wrong);
-    module.forward({x, x, x, x});
-    request.finish();
-    CATCH_REQUIRE(gaze.flush());
-    CATCH_REQUIRE(sink->records().size() == 2);
+    const auto calls = [&](gaze::Request& request) {
+      module.forward({x, x, x, x});
+      request.reorder(wrong);
+      module.forward({x, x, x, x});
+    };
+    const auto records =
+        hooks_test::captured(module, hooks_test::options({"*"}), calls, std::vector<gaze::RequestSpec>(2)).records;
+    CATCH_REQUIRE(records.size() == 2);
     const std::string got = wrong.empty() ? "none" : std::to_string(wrong.back());
-    for (const auto& record : sink->records()) {
+    for (const auto& record : records) {
       CATCH_CHECK(record.error_reason == gaze::DropReason::ShapeMismatch);
       CATCH_CHECK(record.error == "reorder: expected rows of the batch, 0..1, at least one, got " + got +
                                       ". Name for each row the one it goes on from.");

@@ -53,19 +53,12 @@ at::Tensor expected(const Decode& decode, const std::function<at::Tensor(int64_t
 gaze::AttentionRecord captured(int64_t deferred, int64_t first_key,
                                const std::function<void(torch::jit::Module&)>& run) {
   torch::jit::Module module = attention();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"*"});
+  gaze::Options options = hooks_test::options({"*"});
   options.deferred_tokens = deferred;
   options.profile_in_code->heads = gaze::ops::HeadReduce::Mean;
   options.profile_in_code->geometry = gaze::test::grid_of(3, 5);
   options.profile_in_code->geometry->first_key = first_key;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin();
-  run(module);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  return sink->records()[0];
+  return hooks_test::captured(module, options, [&](gaze::Request&) { run(module); }).only();
 }
 
 /// `visible` of `size` keys, as [1, 1, 1, size].

@@ -26,17 +26,14 @@ void decode(torch::jit::Module& module, int64_t steps) {
 std::vector<gaze::AttentionRecord> capture(const std::string& sites, gaze::ops::LayerReduce layers, int64_t deferred,
                                            const std::function<void(torch::jit::Module&)>& run,
                                            torch::jit::Module module, size_t batch = 2) {
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {sites});
+  gaze::Options options = hooks_test::options({sites});
   options.layers = gaze::LayerChoice{.kind = layers};
   options.deferred_tokens = deferred;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>(batch));
-  run(module);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == batch);
-  return sink->records();
+  auto records = hooks_test::captured(
+                     module, options, [&](gaze::Request&) { run(module); }, std::vector<gaze::RequestSpec>(batch))
+                     .records;
+  CATCH_REQUIRE(records.size() == batch);
+  return records;
 }
 
 void check_same(const std::vector<gaze::AttentionRecord>& got, const std::vector<gaze::AttentionRecord>& want) {
@@ -136,7 +133,7 @@ CATCH_TEST_CASE("waiting tokens hold the latest keys and let go of them at the e
 CATCH_TEST_CASE("a number of deferred tokens outside its range is refused at set-up") {
   for (const int64_t wrong : {-1, 1, 33}) {
     torch::jit::Module module = attention_module();
-    gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
+    gaze::Options options = hooks_test::options();
     options.deferred_tokens = wrong;
     CATCH_CHECK_THROWS_WITH(gaze::attach(module, options),
                             Catch::Contains("options.deferred_tokens: expected 0 or 2 to 32, got"));

@@ -173,7 +173,7 @@ CATCH_TEST_CASE("gradients are the same with taps in place") {
   };
   torch::jit::Module plain = load("softmax");
   torch::jit::Module tapped = load("softmax");
-  gaze::Gaze gaze = gaze::attach(tapped, hooks_test::options(std::make_shared<MemorySink>()));
+  gaze::Gaze gaze = gaze::attach(tapped, hooks_test::options());
   const auto expected = gradients(plain);
   const auto captured = gradients(tapped);
   CATCH_REQUIRE(expected.size() == captured.size());
@@ -183,7 +183,7 @@ CATCH_TEST_CASE("gradients are the same with taps in place") {
 CATCH_TEST_CASE("attach checks itself on an example input") {
   const auto example = hooks_test::inputs(1, 2, 5);
   torch::jit::Module module = load("sdpa");
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()), &example);
+  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(), &example);
   CATCH_CHECK(gaze.enabled());
   CATCH_CHECK(gaze.stats().drops(gaze::DropReason::SelfCheck) == 0);
 }
@@ -192,7 +192,7 @@ CATCH_TEST_CASE("attach stays off when the example's outputs are not reproducibl
   torch::jit::Module module = load("functional");
   module.train();  // dropout: two calls differ
   const auto example = hooks_test::inputs(1, 8, 64);
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()), &example);
+  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(), &example);
   CATCH_CHECK_FALSE(gaze.enabled());
   CATCH_CHECK(gaze.stats().drops(gaze::DropReason::SelfCheck) == 1);
   gaze::Request request = gaze.begin();

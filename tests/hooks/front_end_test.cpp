@@ -121,7 +121,7 @@ void check_same(const gaze::AttentionRecord& one, const gaze::AttentionRecord& o
   CATCH_CHECK(hooks_test::same_bytes(one.maps[0].mass_t, other.mass_t));
   CATCH_CHECK(hooks_test::same_bytes(one.maps[0].visible_t, other.visible_t));
   CATCH_CHECK(hooks_test::same_bytes(one.maps[0].flags_t, other.flags_t));
-  CATCH_CHECK(hooks_test::same_bytes(picture_of(one).tensor, other.picture.tensor));
+  CATCH_CHECK(hooks_test::same_bytes(picture_of(one).tensor, picture_of(other).tensor));
   CATCH_CHECK(one.keys == other.keys);
   CATCH_CHECK(one.layers == other.layers);
   CATCH_CHECK(one.method == other.method);

@@ -7,8 +7,6 @@
 
 #include "hooks_test.hpp"
 
-using hooks_test::MemorySink;
-
 namespace {
 
 /// One attention whose output goes through `join`, which makes y of out and x.
@@ -81,13 +79,11 @@ CATCH_TEST_CASE("a record says the gate of every site") {
   for (const bool fixed : {true, false}) {
     torch::jit::Module module =
         gated(fixed ? "    y = x + out * torch.tanh(self.gate)\n" : "    y = x + out * torch.sigmoid(out)\n");
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-    module.forward({at::randn({1, 1, 8}), at::randn({1, 5, 8})});
-    CATCH_REQUIRE(gaze.flush());
-    CATCH_REQUIRE(sink->records().size() == 1);
-    CATCH_REQUIRE(sink->records()[0].sites.size() == 1);
-    const gaze::SiteUse site = sink->records()[0].sites[0];
+    const auto record = hooks_test::captured(module, hooks_test::options(), [&](gaze::Request&) {
+                          module.forward({at::randn({1, 1, 8}), at::randn({1, 5, 8})});
+                        }).only();
+    CATCH_REQUIRE(record.sites.size() == 1);
+    const gaze::SiteUse site = record.sites[0];
     CATCH_CHECK(site.gated);
     CATCH_CHECK(site.gate.has_value() == fixed);
     if (fixed) CATCH_CHECK(std::abs(*site.gate - std::tanh(0.5)) < 1e-7);

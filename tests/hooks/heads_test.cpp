@@ -271,7 +271,7 @@ CATCH_TEST_CASE("heads: what cannot be measured is refused") {
                    }),
                    Catch::Matchers::Contains("expected finite weights, got others at first, head 0, input 0"));
   {
-    gaze::Gaze live = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()));
+    gaze::Gaze live = gaze::attach(module, hooks_test::options());
     CATCH_CHECK_THAT(refusal([&] { gaze::find_heads(module, "generate", profile(), inputs); }),
                      Catch::Matchers::Contains("expected a module without a live capture"));
   }
@@ -279,7 +279,7 @@ CATCH_TEST_CASE("heads: what cannot be measured is refused") {
   gaze::Profile selecting = profile();
   selecting.selected_heads = {{"first", {3}}};
   CATCH_CHECK(gaze::find_heads(module, "generate", selecting, inputs).heads.size() == 12);
-  gaze::Gaze after = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()));
+  gaze::Gaze after = gaze::attach(module, hooks_test::options());
   CATCH_CHECK(after.enabled());
 }
 
@@ -288,18 +288,11 @@ namespace {
 /// One answer of a model of three layers under a profile that selects heads.
 gaze::AttentionRecord captured(torch::jit::Module& module, const std::vector<c10::IValue>& inputs,
                                gaze::ops::HeadReduce reduce, int64_t deferred) {
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"layers.*.cross_attn"});
+  gaze::Options options = hooks_test::options({"layers.*.cross_attn"});
   options.profile_in_code->heads = reduce;
   options.profile_in_code->selected_heads = {{"layers.2.cross_attn", {0}}, {"layers.0.cross_attn", {3, 1}}};
   options.deferred_tokens = deferred;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin();
-  module.get_method("generate")(inputs);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  return sink->records()[0];
+  return hooks_test::captured(module, options, [&](gaze::Request&) { module.get_method("generate")(inputs); }).only();
 }
 
 }  // namespace
@@ -312,7 +305,7 @@ CATCH_TEST_CASE("a profile that selects heads gives the mean of just their rows,
     at::Tensor mean = at::zeros({5, 9}, at::kDouble), weighted = at::zeros({5, 9}, at::kDouble);
     at::Tensor weights = at::zeros({5, 1}, at::kDouble);
     {
-      gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()));
+      gaze::Gaze gaze = gaze::attach(module, hooks_test::options());
       for (const auto& exact : gaze.capture_weights([&] { module.get_method("generate")(inputs); })) {
         const std::vector<int64_t> heads = exact.site == "layers.0.cross_attn"   ? std::vector<int64_t>{1, 3}
                                            : exact.site == "layers.2.cross_attn" ? std::vector<int64_t>{0}
@@ -347,7 +340,7 @@ CATCH_TEST_CASE("a profile that selects heads gives the mean of just their rows,
 CATCH_TEST_CASE("a selection of heads that does not fit the model is refused with its path") {
   const auto attached = [&](std::vector<gaze::SiteHeads> heads, const std::function<void(gaze::Options&)>& change) {
     torch::jit::Module module = hooks_test::load("softmax");
-    gaze::Options options = hooks_test::options(std::make_shared<MemorySink>(), {"layers.*.cross_attn"});
+    gaze::Options options = hooks_test::options({"layers.*.cross_attn"});
     options.profile_in_code->selected_heads = std::move(heads);
     change(options);
     return refusal([&] { gaze::attach(module, options); });
@@ -386,15 +379,13 @@ CATCH_TEST_CASE("a selected head beyond those of its site is refused, at attach 
 }
 
 CATCH_TEST_CASE("the last of the selected sites is the last layer") {
-  auto sink = std::make_shared<MemorySink>();
   torch::jit::Module module = hooks_test::load("softmax");
-  gaze::Options options = hooks_test::options(sink, {"layers.*.cross_attn"});
+  gaze::Options options = hooks_test::options({"layers.*.cross_attn"});
   options.profile_in_code->selected_heads = {{"layers.1.cross_attn", {2}}, {"layers.0.cross_attn", {1}}};
   options.layers = gaze::LayerChoice{gaze::ops::LayerReduce::Last, 0, -1};
-  gaze::Gaze gaze = gaze::attach(module, options);
-  module.forward(hooks_test::inputs(1, 1, 9));
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_REQUIRE(sink->records()[0].sites.size() == 1);
-  CATCH_CHECK(sink->records()[0].sites[0].name == "layers.1.cross_attn");
+  const auto record = hooks_test::captured(module, options, [&](gaze::Request&) {
+                        module.forward(hooks_test::inputs(1, 1, 9));
+                      }).only();
+  CATCH_REQUIRE(record.sites.size() == 1);
+  CATCH_CHECK(record.sites[0].name == "layers.1.cross_attn");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of hooks share: the models beside this file, a sink that keeps records, an eager reference.
+// What the tests of hooks share: the models beside this file, a sink that keeps records, one request from attach to its
+// records, an eager reference.
 #pragma once
 
 #include <torch/csrc/jit/serialization/import.h>
@@ -7,11 +8,13 @@
 #include <gaze/gaze.hpp>
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "support/media.hpp"
 #include "support/test.hpp"
 
 namespace hooks_test {
@@ -67,6 +70,7 @@ class Lines {
   std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();  // a log may outlive the test's own
 };
 
+/// Capture into this sink, at all sites unless some are named.
 inline gaze::Options options(const std::shared_ptr<gaze::Sink>& sink, const std::vector<std::string>& sites = {}) {
   gaze::Options made;
   made.capture = true;
@@ -79,6 +83,45 @@ inline gaze::Options options(const std::shared_ptr<gaze::Sink>& sink, const std:
     made.profile_in_code = profile;
   }
   return made;
+}
+inline gaze::Options options(const std::vector<std::string>& sites = {}) {
+  return options(std::make_shared<MemorySink>(), sites);
+}
+
+/// What a request left behind.
+struct Captured {
+  [[nodiscard]] const gaze::AttentionRecord& only() const {
+    CATCH_REQUIRE(records.size() == 1);
+    return records[0];
+  }
+  std::vector<gaze::AttentionRecord> records;
+  gaze::Stats stats;
+};
+
+/// Attaches to the module under these options, but for their sink, and runs the calls in one request.
+inline Captured captured(torch::jit::Module module, gaze::Options options,
+                         const std::function<void(gaze::Request&)>& calls,
+                         std::vector<gaze::RequestSpec> specs = std::vector<gaze::RequestSpec>(1)) {
+  const auto sink = std::make_shared<MemorySink>();
+  options.sink = sink;
+  gaze::Gaze gaze = gaze::attach(module, options);
+  gaze::Request request = gaze.begin(std::move(specs));
+  calls(request);
+  request.finish();
+  CATCH_REQUIRE(gaze.flush());
+  return {sink->records(), gaze.stats()};
+}
+
+/// That every request is accounted for.
+inline void check_law(const gaze::Stats& stats) {
+  CATCH_CHECK(stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled));
+  CATCH_CHECK(stats.sampled == stats.written + stats.in_flight + stats.lost());
+}
+
+/// The largest difference between two tensors of one shape, in float64 on the host.
+inline double worst(const at::Tensor& got, const at::Tensor& wanted) {
+  CATCH_REQUIRE(got.sizes() == wanted.sizes());
+  return (got.to(at::kCPU, at::kDouble) - wanted.to(at::kCPU, at::kDouble)).abs().max().item<double>();
 }
 
 /// x [batch, queries, 16] and memory [batch, keys, 16] of a seed.

@@ -10,7 +10,6 @@
 
 using gaze::test::kSpecial;
 using gaze::test::Layout;
-using hooks_test::MemorySink;
 
 namespace {
 
@@ -34,8 +33,8 @@ std::vector<c10::IValue> looking_at(int64_t hot, int64_t keys) {
   return {q, k, k};
 }
 
-gaze::Options options_for(const std::shared_ptr<MemorySink>& sink, const std::optional<gaze::Geometry>& geometry) {
-  gaze::Options options = hooks_test::options(sink, {"*"});
+gaze::Options options_for(const std::optional<gaze::Geometry>& geometry) {
+  gaze::Options options = hooks_test::options({"*"});
   options.profile_in_code->geometry = geometry;
   options.profile_in_code->heads = gaze::ops::HeadReduce::Mean;
   options.style.normalise.subtract_sinks = false;
@@ -50,14 +49,10 @@ at::Tensor picture(int64_t height = kHeight, int64_t width = kWidth) {
 gaze::AttentionRecord captured(const std::optional<gaze::Geometry>& geometry, int64_t keys,
                                const std::vector<int64_t>& hot, const gaze::RequestSpec& spec) {
   torch::jit::Module module = attention_over_keys();
-  const auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, options_for(sink, geometry));
-  gaze::Request request = gaze.begin(spec);
-  for (const int64_t key : hot) module.forward(looking_at(key, keys));
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  return sink->records()[0];
+  const auto calls = [&](gaze::Request&) {
+    for (const int64_t key : hot) module.forward(looking_at(key, keys));
+  };
+  return hooks_test::captured(module, options_for(geometry), calls, {spec}).only();
 }
 
 }  // namespace
@@ -158,10 +153,11 @@ def forward(self, image, q, k, v):
   gaze::Geometry geometry;
   geometry.patch = 4;
   geometry.merge = 2;
-  const auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = options_for(sink, geometry);
+  gaze::Options options = options_for(geometry);
   options.profile_in_code->image = gaze::ImageInput{};
   options.profile_in_code->image->argument["forward"] = 0;
+  const auto sink = std::make_shared<hooks_test::MemorySink>();
+  options.sink = sink;
   gaze::Gaze gaze = gaze::attach(module, options);
   const auto run = [&](int64_t height, int64_t width, int64_t hot, int64_t keys, const gaze::RequestSpec& spec) {
     std::vector<c10::IValue> inputs = looking_at(hot, keys);
@@ -194,20 +190,17 @@ def forward(self, image, q, k, v):
 
 CATCH_TEST_CASE("layouts: rows of a batch whose pictures' keys lie apart are refused") {
   torch::jit::Module module = attention_over_keys();
-  const auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, options_for(sink, std::nullopt));
   gaze::Geometry wide = gaze::test::grid_of(3, 5);
   gaze::Geometry small = gaze::test::grid_of(2, 5);
   wide.first_key = small.first_key = 1;
   std::vector<gaze::RequestSpec> specs = {{.id = "a", .geometry = wide}, {.id = "b", .geometry = small}};
-  gaze::Request request = gaze.begin(specs);
   std::vector<c10::IValue> inputs = looking_at(3, 16);
   for (c10::IValue& input : inputs) input = input.toTensor().repeat({2, 1, 1, 1});
-  module.forward(inputs);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 2);
-  CATCH_CHECK(sink->records()[0].error_reason == gaze::DropReason::ShapeMismatch);
-  CATCH_CHECK(sink->records()[1].error.find("batch: expected the picture's keys at one place in all rows, got 15 from "
-                                            "1 and 10 from 1.") == 0);
+  const auto records = hooks_test::captured(
+                           module, options_for(std::nullopt), [&](gaze::Request&) { module.forward(inputs); }, specs)
+                           .records;
+  CATCH_REQUIRE(records.size() == 2);
+  CATCH_CHECK(records[0].error_reason == gaze::DropReason::ShapeMismatch);
+  CATCH_CHECK(records[1].error.find("batch: expected the picture's keys at one place in all rows, got 15 from "
+                                    "1 and 10 from 1.") == 0);
 }

@@ -4,8 +4,6 @@
 
 #include "hooks_test.hpp"
 
-using hooks_test::MemorySink;
-
 namespace {
 
 /// A decode loop over one attention; `turn` is what happens at the end of a turn to x, the cache and the tokens.
@@ -42,16 +40,16 @@ const std::string kBeams = R"JIT(
 
 gaze::AttentionRecord captured(int64_t batch, const std::string& turn) {
   torch::jit::Module module = looped(turn);
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-  gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>(static_cast<size_t>(batch)));
-  module.get_method("generate")(
-      {at::randn({batch, 1, 8}), at::randn({batch, 4, 8}), at::arange(batch).flip(0), int64_t{3}});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == static_cast<size_t>(batch));
-  CATCH_REQUIRE(sink->records()[0].error == "");
-  return sink->records()[0];
+  const auto rows = static_cast<size_t>(batch);
+  const auto calls = [&](gaze::Request&) {
+    module.get_method("generate")(
+        {at::randn({batch, 1, 8}), at::randn({batch, 4, 8}), at::arange(batch).flip(0), int64_t{3}});
+  };
+  const auto records =
+      hooks_test::captured(module, hooks_test::options(), calls, std::vector<gaze::RequestSpec>(rows)).records;
+  CATCH_REQUIRE(records.size() == rows);
+  CATCH_REQUIRE(records[0].error == "");
+  return records[0];
 }
 
 }  // namespace

@@ -190,10 +190,10 @@ CATCH_TEST_CASE(
   // The host's own faults are still told to its face, whatever the environment says of other things.
   const Variable capture("GAZE_CAPTURE", "1"), layers("GAZE_LAYERS", "mean");
   torch::jit::Module module = hooks_test::load("softmax");
-  gaze::Options options = hooks_test::options(std::make_shared<hooks_test::MemorySink>(), {"decoder.*"});
+  gaze::Options options = hooks_test::options({"decoder.*"});
   options.read_environment = true;
   CATCH_CHECK_THROWS_AS(gaze::attach(module, options), gaze::Error);
-  options = hooks_test::options(std::make_shared<hooks_test::MemorySink>());
+  options = hooks_test::options();
   options.read_environment = true;
   options.heads = gaze::HeadChoice{gaze::ops::HeadReduce::One, 4, 0};
   CATCH_CHECK_THROWS_WITH(gaze::attach(module, options), Catch::Contains("heads: expected one of the 4 heads"));

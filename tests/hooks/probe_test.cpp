@@ -234,7 +234,7 @@ CATCH_TEST_CASE("a probe leaves the module as it was, and refuses one with taps"
   (void)gaze::probe(module, "forward", arguments, 0);
   CATCH_CHECK(module.get_method("forward").graph()->toString() == graph);
   CATCH_CHECK(hooks_test::same_bytes(module.forward(arguments).toTensor(), before));
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<hooks_test::MemorySink>()));
+  gaze::Gaze gaze = gaze::attach(module, hooks_test::options());
   CATCH_CHECK(gaze.capture_weights([&] { module.forward(arguments); }).size() == 1);
   CATCH_CHECK_THROWS_WITH(gaze::probe(module, "forward", arguments, 0),
                           Catch::Matchers::Contains("Probe before attach"));
@@ -637,7 +637,7 @@ CATCH_TEST_CASE("attach measures a geometry that its profile wants verified") {
   profile.verify = true;
   const auto attached = [&](const gaze::Profile& stated, const std::vector<c10::IValue>* example) {
     torch::jit::Module module = planted(kRows);
-    gaze::Options options = hooks_test::options(std::make_shared<hooks_test::MemorySink>());
+    gaze::Options options = hooks_test::options();
     options.profile_in_code = stated;
     return gaze::attach(module, options, example).enabled();
   };
@@ -661,7 +661,7 @@ namespace {
 
 bool verified(torch::jit::Module module, gaze::Profile profile, const std::vector<c10::IValue>& example) {
   profile.verify = true;
-  gaze::Options options = hooks_test::options(std::make_shared<hooks_test::MemorySink>());
+  gaze::Options options = hooks_test::options();
   options.profile_in_code = std::move(profile);
   return gaze::attach(module, options, &example).enabled();
 }

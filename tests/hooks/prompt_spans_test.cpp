@@ -74,17 +74,10 @@ gaze::Profile profile() {
 gaze::AttentionRecord captured(const std::function<void(torch::jit::Module&)>& run,
                                const gaze::RequestSpec& spec = {}) {
   torch::jit::Module module = decoder();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink);
+  gaze::Options options = hooks_test::options();
   options.profile_in_code = profile();
   options.style.normalise.subtract_sinks = false;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin(spec);
-  run(module);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  return sink->records()[0];
+  return hooks_test::captured(module, options, [&](gaze::Request&) { run(module); }, {spec}).only();
 }
 
 /// The answer "green, blue" after a prompt that ends in "red".
@@ -259,7 +252,7 @@ CATCH_TEST_CASE("prompt ids: calls without a request are read too, a batch's row
 
 CATCH_TEST_CASE("prompt ids: an argument the model does not have is refused at set-up") {
   torch::jit::Module module = decoder();
-  gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
+  gaze::Options options = hooks_test::options();
   options.profile_in_code = profile();
   options.profile_in_code->spans->argument = {{"prefill", 2}};
   CATCH_CHECK_THROWS_WITH(

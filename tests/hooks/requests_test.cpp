@@ -4,19 +4,10 @@
 
 #include "allocation_count.hpp"
 #include "hooks_test.hpp"
-#include "support/media.hpp"
 
+using hooks_test::check_law;
 using hooks_test::load;
 using hooks_test::MemorySink;
-
-namespace {
-
-void check_law(const gaze::Stats& stats) {
-  CATCH_CHECK(stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled));
-  CATCH_CHECK(stats.sampled == stats.written + stats.in_flight + stats.lost());
-}
-
-}  // namespace
 
 CATCH_TEST_CASE("a request dropped without finish is discarded and counted") {
   torch::jit::Module module = load("softmax");
@@ -77,16 +68,15 @@ CATCH_TEST_CASE("a call that throws leaves no request behind") {
 
 CATCH_TEST_CASE("a batch is one request per row") {
   torch::jit::Module module = load("sdpa");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink, {"layers.*.cross_attn"}));
   const auto inputs = hooks_test::inputs(3, 2, 7);
-  gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>{{.id = "a"}, {.id = "b"}, {.id = "c"}});
-  module.forward(inputs);
-  request.label({"one"}, 0);
-  request.label({"two"}, 2);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
+  const auto calls = [&](gaze::Request& request) {
+    module.forward(inputs);
+    request.label({"one"}, 0);
+    request.label({"two"}, 2);
+  };
+  const auto records = hooks_test::captured(module, hooks_test::options({"layers.*.cross_attn"}), calls,
+                                            {{.id = "a"}, {.id = "b"}, {.id = "c"}})
+                           .records;
   CATCH_REQUIRE(records.size() == 3);
   for (size_t row = 0; row < 3; ++row) {
     // The same row alone gives the same map.
@@ -105,16 +95,11 @@ CATCH_TEST_CASE("a batch is one request per row") {
 
 CATCH_TEST_CASE("a batch of another size than the specs ends the capture, not the call") {
   torch::jit::Module module = load("softmax");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-  gaze::Request request = gaze.begin({.id = "one"});
-  CATCH_CHECK(module.forward(hooks_test::inputs(2, 3, 6)).toTensor().size(0) == 2);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
-  CATCH_REQUIRE(records.size() == 1);
-  CATCH_CHECK(records[0].error.find("expected 1 rows, one per request spec, got a batch of 2") != std::string::npos);
-  CATCH_CHECK(records[0].error_reason == gaze::DropReason::ShapeMismatch);
+  const auto record = hooks_test::captured(module, hooks_test::options(), [&](gaze::Request&) {
+                        CATCH_CHECK(module.forward(hooks_test::inputs(2, 3, 6)).toTensor().size(0) == 2);
+                      }).only();
+  CATCH_CHECK(record.error.find("expected 1 rows, one per request spec, got a batch of 2") != std::string::npos);
+  CATCH_CHECK(record.error_reason == gaze::DropReason::ShapeMismatch);
 }
 
 CATCH_TEST_CASE("requests of eight threads on one module never mix, forks included") {
@@ -191,20 +176,15 @@ CATCH_TEST_CASE("a request finished on another thread is whole, and its own thre
 
 CATCH_TEST_CASE("host-driven steps append token rows, and rows beyond the limit are counted") {
   torch::jit::Module module = load("softmax");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"layers.*.cross_attn"});
+  gaze::Options options = hooks_test::options({"layers.*.cross_attn"});
   options.max_tokens = 5;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin();
-  module.forward(hooks_test::inputs(1, 4, 6));  // a prefill: its last row
-  for (uint64_t step = 0; step < 7; ++step) module.forward(hooks_test::inputs(1, 1, 6, step));
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
-  CATCH_REQUIRE(records.size() == 1);
-  CATCH_CHECK(records[0].maps[0].map_tk.size(0) == 5);
-  CATCH_CHECK(records[0].tokens_dropped == 3);  // whatever the number of sites
-  CATCH_CHECK(gaze.stats().tokens_dropped == 3);
+  const auto captured = hooks_test::captured(module, options, [&](gaze::Request&) {
+    module.forward(hooks_test::inputs(1, 4, 6));  // a prefill: its last row
+    for (uint64_t step = 0; step < 7; ++step) module.forward(hooks_test::inputs(1, 1, 6, step));
+  });
+  CATCH_CHECK(captured.only().maps[0].map_tk.size(0) == 5);
+  CATCH_CHECK(captured.only().tokens_dropped == 3);  // whatever the number of sites
+  CATCH_CHECK(captured.stats.tokens_dropped == 3);
 }
 
 CATCH_TEST_CASE("after the first token a tap allocates nothing") {
@@ -213,7 +193,7 @@ CATCH_TEST_CASE("after the first token a tap allocates nothing") {
     const c10::InferenceMode inference;
     torch::jit::Module plain = load(model);
     torch::jit::Module tapped = load(model);
-    gaze::Gaze gaze = gaze::attach(tapped, hooks_test::options(std::make_shared<MemorySink>()));
+    gaze::Gaze gaze = gaze::attach(tapped, hooks_test::options());
     const auto inputs = hooks_test::inputs(1, 1, 64);
     const auto count = [&](torch::jit::Module& module) {
       for (int warm = 0; warm < 4; ++warm) module.forward(inputs);
@@ -230,47 +210,34 @@ CATCH_TEST_CASE("after the first token a tap allocates nothing") {
 
 CATCH_TEST_CASE("no attention in a request is said so") {
   torch::jit::Module module = load("softmax");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-  gaze::Request request = gaze.begin({.id = "idle"});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK(sink->records()[0].error_reason == gaze::DropReason::NoAttention);
+  const auto record = hooks_test::captured(module, hooks_test::options(), [](gaze::Request&) {}).only();
+  CATCH_CHECK(record.error_reason == gaze::DropReason::NoAttention);
 }
 
 CATCH_TEST_CASE("weights with NaN are flagged and the answer is the model's own") {
   torch::jit::Module plain = load("nan");
   torch::jit::Module module = load("nan");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-  gaze::Request request = gaze.begin();
   const auto inputs = hooks_test::inputs(1, 3, 6);
-  CATCH_CHECK(hooks_test::same_bytes(module.forward(inputs).toTensor(), plain.forward(inputs).toTensor()));
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK((sink->records()[0].maps[0].flags_t[0].item<int>() & gaze::ops::kRowNonFinite) != 0);
-  CATCH_CHECK(at::isfinite(sink->records()[0].maps[0].map_tk).all().item<bool>());
+  const auto record =
+      hooks_test::captured(module, hooks_test::options(), [&](gaze::Request&) {
+        CATCH_CHECK(hooks_test::same_bytes(module.forward(inputs).toTensor(), plain.forward(inputs).toTensor()));
+      }).only();
+  CATCH_CHECK((record.maps[0].flags_t[0].item<int>() & gaze::ops::kRowNonFinite) != 0);
+  CATCH_CHECK(at::isfinite(record.maps[0].map_tk).all().item<bool>());
 }
 
 CATCH_TEST_CASE("weights whose rows a mask cuts short after the softmax are drawn, not refused") {
   torch::jit::Module module = load("inplace");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
-  gaze::Request request = gaze.begin();
-  module.forward(hooks_test::inputs(1, 3, 40));
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 1);
-  CATCH_CHECK(sink->records()[0].maps[0].flags_t[0].item<int>() == 0);
-  CATCH_CHECK(sink->records()[0].maps[0].map_tk.sum().item<double>() < 0.999);
+  const auto record = hooks_test::captured(module, hooks_test::options(), [&](gaze::Request&) {
+                        module.forward(hooks_test::inputs(1, 3, 40));
+                      }).only();
+  CATCH_CHECK(record.maps[0].flags_t[0].item<int>() == 0);
+  CATCH_CHECK(record.maps[0].map_tk.sum().item<double>() < 0.999);
 }
 
 CATCH_TEST_CASE("a sample rate captures about its share and counts the rest") {
   torch::jit::Module module = load("softmax");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink);
+  gaze::Options options = hooks_test::options();
   options.sample_rate = 0.25;
   gaze::Gaze gaze = gaze::attach(module, options);
   for (int i = 0; i < 400; ++i) gaze.begin().finish();
@@ -332,16 +299,13 @@ CATCH_TEST_CASE("a model running inside another one's request does not take its 
 
 CATCH_TEST_CASE("token ids become words of the vocabulary up to the end token") {
   torch::jit::Module module = load("softmax");
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"layers.*.cross_attn"});
+  gaze::Options options = hooks_test::options({"layers.*.cross_attn"});
   options.profile_in_code->vocabulary = {"<end>", "red", "seven"};
   options.profile_in_code->eos = 0;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin();
-  module.forward(hooks_test::inputs(1, 3, 6));
-  request.tokens({1, 2, 9, 0, 1});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_CHECK(sink->records()[0].labels == std::vector<std::string>{"red", "seven", "#9"});
-  CATCH_CHECK(sink->records()[0].token_ids == std::vector<int64_t>{1, 2, 9});
+  const auto record = hooks_test::captured(module, options, [&](gaze::Request& request) {
+                        module.forward(hooks_test::inputs(1, 3, 6));
+                        request.tokens({1, 2, 9, 0, 1});
+                      }).only();
+  CATCH_CHECK(record.labels == std::vector<std::string>{"red", "seven", "#9"});
+  CATCH_CHECK(record.token_ids == std::vector<int64_t>{1, 2, 9});
 }

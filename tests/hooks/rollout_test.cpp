@@ -3,7 +3,7 @@
 #include "hooks_test.hpp"
 #include "support/devices.hpp"
 
-using hooks_test::MemorySink;
+using hooks_test::worst;
 
 namespace {
 
@@ -52,8 +52,8 @@ at::Tensor rollout64(const at::Tensor& x_bts) {
   return (second + eye).matmul((one + other) / 2 + eye) / 4;
 }
 
-gaze::Options options_of(const std::shared_ptr<MemorySink>& sink, const std::string& geometry = R"(, "first_key": 2)") {
-  gaze::Options options = hooks_test::options(sink);
+gaze::Options rolled(const std::string& geometry = R"(, "first_key": 2)") {
+  gaze::Options options = hooks_test::options();
   options.profile_in_code = gaze::parse_profile(
       R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "layers": {"reduce": "rollout"}, "heads": {"reduce": "mean"},
           "geometry": {"rows": 2, "cols": 3)" +
@@ -72,23 +72,12 @@ std::vector<c10::IValue> no_caches(const at::Tensor& x) {
   return {none, none};
 }
 
-double worst(const at::Tensor& got, const at::Tensor& wanted) {
-  CATCH_REQUIRE(got.sizes() == wanted.sizes());
-  return got.to(at::kCPU, at::kDouble).sub(wanted).abs().max().item<double>();
-}
-
-std::string refused(const gaze::Options& options, const std::shared_ptr<MemorySink>& sink, gaze::DropReason reason,
+std::string refused(const gaze::Options& options, gaze::DropReason reason,
                     const std::function<void(torch::jit::Module&)>& call) {
   torch::jit::Module module = decoder();
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin();
-  call(module);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
-  CATCH_REQUIRE(records.size() == 1);
-  CATCH_CHECK(records[0].error_reason == reason);
-  return records[0].error;
+  const auto record = hooks_test::captured(module, options, [&](gaze::Request&) { call(module); }).only();
+  CATCH_CHECK(record.error_reason == reason);
+  return record.error;
 }
 
 }  // namespace
@@ -101,21 +90,18 @@ CATCH_TEST_CASE("device: rollout: prompt and steps have the rows of the whole pr
       for (const int64_t prompt_tokens : {0, 1}) {
         CATCH_CAPTURE(device.str(), deferred, prompt_tokens);
         torch::jit::Module module = decoder(device);
-        auto sink = std::make_shared<MemorySink>();
-        gaze::Options options = options_of(sink);
+        gaze::Options options = rolled();
         options.max_tokens = 16;
         options.deferred_tokens = deferred;
-        gaze::Gaze gaze = gaze::attach(module, options);
         std::vector<gaze::RequestSpec> specs(2);
         for (auto& spec : specs) spec.prompt_tokens = prompt_tokens;
-        gaze::Request request = gaze.begin(specs);
         const at::Tensor there = x.to(device);
-        auto caches = no_caches(there);
-        run(module, there, 0, kPrompt, caches);
-        for (int64_t s = 0; s < kSteps; ++s) run(module, there, kPrompt + s, kPrompt + s + 1, caches);
-        request.finish();
-        CATCH_REQUIRE(gaze.flush());
-        const auto records = sink->records();
+        const auto calls = [&](gaze::Request&) {
+          auto caches = no_caches(there);
+          run(module, there, 0, kPrompt, caches);
+          for (int64_t s = 0; s < kSteps; ++s) run(module, there, kPrompt + s, kPrompt + s + 1, caches);
+        };
+        const auto records = hooks_test::captured(module, options, calls, specs).records;
         CATCH_REQUIRE(records.size() == 2);
         const int64_t first_row = prompt_tokens == 1 ? 0 : kPrompt - 1;
         for (int64_t b = 0; b < 2; ++b) {
@@ -137,19 +123,16 @@ CATCH_TEST_CASE("device: rollout: beams go on from what their row held, and piec
   const at::Tensor one = noise({1, kPrompt + 2, kSize}, 4);
   const at::Tensor tails = noise({2, kSteps, kSize}, 5);
   torch::jit::Module module = decoder();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, options_of(sink));
-  gaze::Request request = gaze.begin();
-  auto caches = no_caches(one);
-  run(module, one, 0, 8, caches);
-  run(module, one, 8, kPrompt + 2, caches);
-  request.reorder({0, 0});
-  for (auto& cache : caches) cache = cache.toTensor().repeat({2, 1, 1});
-  for (int64_t s = 0; s < kSteps; ++s) run(module, tails, s, s + 1, caches);
-  request.reorder({1, 0});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
+  const auto calls = [&](gaze::Request& request) {
+    auto caches = no_caches(one);
+    run(module, one, 0, 8, caches);
+    run(module, one, 8, kPrompt + 2, caches);
+    request.reorder({0, 0});
+    for (auto& cache : caches) cache = cache.toTensor().repeat({2, 1, 1});
+    for (int64_t s = 0; s < kSteps; ++s) run(module, tails, s, s + 1, caches);
+    request.reorder({1, 0});
+  };
+  const auto records = hooks_test::captured(module, rolled(), calls).records;
   CATCH_REQUIRE(records.at(0).error == "");
   CATCH_REQUIRE(records.size() == 2);
   const at::Tensor whole = rollout64(at::cat({one.repeat({2, 1, 1}), tails}, 1));
@@ -164,37 +147,30 @@ CATCH_TEST_CASE("device: rollout: beams go on from what their row held, and piec
 CATCH_TEST_CASE("device: rollout: tokens beyond the limit are dropped, those before are kept") {
   const at::Tensor x = noise({1, kPrompt + 12, kSize}, 6);
   torch::jit::Module module = decoder();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Gaze gaze = gaze::attach(module, options_of(sink));
-  gaze::Request request = gaze.begin();
-  auto caches = no_caches(x);
-  run(module, x, 0, kPrompt, caches);
-  for (int64_t s = kPrompt; s < kPrompt + 12; ++s) run(module, x, s, s + 1, caches);
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  const auto records = sink->records();
-  CATCH_REQUIRE(records.size() == 1);
-  CATCH_REQUIRE(records[0].error == "");
-  CATCH_CHECK(worst(records[0].maps[0].map_tk, rollout64(x)[0].narrow(0, kPrompt - 1, 8).narrow(1, kFirst, kCells)) <
-              1e-6);
-  CATCH_CHECK(records[0].tokens_dropped == 5);
+  const auto calls = [&](gaze::Request&) {
+    auto caches = no_caches(x);
+    run(module, x, 0, kPrompt, caches);
+    for (int64_t s = kPrompt; s < kPrompt + 12; ++s) run(module, x, s, s + 1, caches);
+  };
+  const auto record = hooks_test::captured(module, rolled(), calls).only();
+  CATCH_REQUIRE(record.error == "");
+  CATCH_CHECK(worst(record.maps[0].map_tk, rollout64(x)[0].narrow(0, kPrompt - 1, 8).narrow(1, kFirst, kCells)) < 1e-6);
+  CATCH_CHECK(record.tokens_dropped == 5);
 }
 
 CATCH_TEST_CASE("device: rollout: what cannot be rolled out is refused with what was expected and found") {
   const at::Tensor x = noise({1, kPrompt + 1, kSize}, 7);
-  auto sink = std::make_shared<MemorySink>();
   CATCH_CHECK_THAT(
-      refused(options_of(sink), sink, gaze::DropReason::ShapeMismatch,
+      refused(rolled(), gaze::DropReason::ShapeMismatch,
               [&](torch::jit::Module& module) {
                 std::vector<c10::IValue> caches = {noise({1, kPrompt, kSize}, 8), noise({1, kPrompt, kSize}, 9)};
                 run(module, x, kPrompt, kPrompt + 1, caches);
               }),
       Catch::Matchers::Contains(": expected for a rollout the 1 queries of 1 keys, all positions from the "
                                 "first on, got 10 keys. Open the request before the prompt"));
-  sink = std::make_shared<MemorySink>();
-  gaze::Options small = options_of(sink);
+  gaze::Options small = rolled();
   small.queue_bytes = 900;
-  CATCH_CHECK_THAT(refused(small, sink, gaze::DropReason::HostBudget,
+  CATCH_CHECK_THAT(refused(small, gaze::DropReason::HostBudget,
                            [&](torch::jit::Module& module) {
                              auto caches = no_caches(x);
                              run(module, x, 0, kPrompt, caches);
@@ -202,7 +178,7 @@ CATCH_TEST_CASE("device: rollout: what cannot be rolled out is refused with what
                    Catch::Matchers::Contains(": expected a rollout within options.queue_bytes, of which 84 bytes are "
                                              "left, got 17 positions x 6 values more."));
   torch::jit::Module module = hooks_test::load("softmax");
-  gaze::Options cross = options_of(std::make_shared<MemorySink>());
+  gaze::Options cross = rolled();
   cross.profile_in_code->sites = {"layers.*.cross_attn"};
   CATCH_CHECK_THROWS_WITH(gaze::attach(module, cross),
                           "layers: expected self-attention for a rollout, got layers.0.cross_attn, which is "

@@ -8,8 +8,6 @@
 
 #include "hooks_test.hpp"
 
-using hooks_test::MemorySink;
-
 namespace {
 
 constexpr int64_t kHeads = 6, kGroups = 2, kSize = 4, kSites = 2;
@@ -81,27 +79,25 @@ constexpr std::array<int64_t, 2> kBest = {2, 0};
 
 std::vector<gaze::AttentionRecord> captured(const Answer& answer, gaze::ops::HeadReduce heads, int64_t deferred) {
   torch::jit::Module module = attention();
-  auto sink = std::make_shared<MemorySink>();
-  gaze::Options options = hooks_test::options(sink, {"first", "second"});
+  gaze::Options options = hooks_test::options({"first", "second"});
   options.profile_in_code->geometry = geometry();
   options.profile_in_code->heads = heads;
   options.deferred_tokens = deferred;
-  gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin({.image = at::full({64, 96, 3}, 9, at::kByte)});
-  at::Tensor cache = answer.prompt_k;
-  // The last rows of a prompt are all that a causal mask must be right for here.
-  module.forward({answer.prompt_q, cache, at::zeros({1, 1, 1, kPrompt})});
-  for (size_t step = 0; step < answer.q.size(); ++step) {
-    request.reorder(answer.from[step]);
-    const at::Tensor rows = at::tensor(answer.from[step], at::kLong);
-    cache = at::cat({cache.index_select(1, rows), answer.k[step]}, 3);
-    module.forward({answer.q[step], cache, c10::IValue()});
-  }
-  request.reorder({kBest.begin(), kBest.end()});
-  request.finish();
-  CATCH_REQUIRE(gaze.flush());
-  CATCH_REQUIRE(sink->records().size() == 2);
-  return sink->records();
+  const auto calls = [&](gaze::Request& request) {
+    at::Tensor cache = answer.prompt_k;
+    // The last rows of a prompt are all that a causal mask must be right for here.
+    module.forward({answer.prompt_q, cache, at::zeros({1, 1, 1, kPrompt})});
+    for (size_t step = 0; step < answer.q.size(); ++step) {
+      request.reorder(answer.from[step]);
+      const at::Tensor rows = at::tensor(answer.from[step], at::kLong);
+      cache = at::cat({cache.index_select(1, rows), answer.k[step]}, 3);
+      module.forward({answer.q[step], cache, c10::IValue()});
+    }
+    request.reorder({kBest.begin(), kBest.end()});
+  };
+  auto records = hooks_test::captured(module, options, calls, {{.image = at::full({64, 96, 3}, 9, at::kByte)}}).records;
+  CATCH_REQUIRE(records.size() == 2);
+  return records;
 }
 
 /// What a beam's rows are shown as, the long way. double [tokens, cells]

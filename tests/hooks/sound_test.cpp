@@ -6,7 +6,6 @@
 
 #include "hooks_test.hpp"
 #include "support/devices.hpp"
-#include "support/media.hpp"
 
 using hooks_test::MemorySink;
 
@@ -28,11 +27,11 @@ def forward(self, audio, q):
   return module;
 }
 
-gaze::Options listening(const std::shared_ptr<MemorySink>& sink, int64_t keys) {
+gaze::Options listening(int64_t keys, const std::shared_ptr<MemorySink>& sink = std::make_shared<MemorySink>()) {
   gaze::Options options = hooks_test::options(sink, {"*"});
   gaze::Profile& profile = *options.profile_in_code;
   profile.heads = gaze::ops::HeadReduce::Mean;
-  profile.sound = gaze::SoundInput{{{"forward", 0}}, 100, {}};
+  profile.sound = gaze::SoundInput{{{"forward", 0}}, 100};
   gaze::Geometry geometry;
   geometry.rows = 1;
   geometry.cols = keys;
@@ -52,7 +51,7 @@ CATCH_TEST_CASE("sound: without a request the recording is the model's own input
   for (const at::Device device : gaze::test::devices()) {
     torch::jit::Module module = listener();
     auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
+    gaze::Gaze gaze = gaze::attach(module, listening(10, sink));
     const at::Tensor audio = samples(device, 2, 40);
     module.forward({audio, samples(device, 2, 4).view({2, 1, 4})});
     CATCH_REQUIRE(gaze.flush());
@@ -71,21 +70,19 @@ CATCH_TEST_CASE("sound: without a request the recording is the model's own input
 CATCH_TEST_CASE("sound: the host's recording goes before the model's input, and is copied when the request begins") {
   for (const at::Device device : gaze::test::devices()) {
     torch::jit::Module module = listener();
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
     at::Tensor given = samples(device, 1, 80)[0];
     const at::Tensor before = given.clone();
     gaze::RequestSpec spec;
     spec.sound.samples = given;
     spec.sound.sample_rate_hz = 200;
-    gaze::Request request = gaze.begin(std::move(spec));
-    given.zero_();
-    module.forward({samples(device, 1, 40), samples(device, 1, 4).view({1, 1, 4})});
-    request.finish();
-    CATCH_REQUIRE(gaze.flush());
-    CATCH_CHECK(at::equal(sound_of(sink->records()[0]).samples, before));
-    CATCH_CHECK(sound_of(sink->records()[0]).sample_rate_hz == 200);
-    CATCH_CHECK_FALSE(sound_of(sink->records()[0]).padded);
+    const auto calls = [&](gaze::Request&) {
+      given.zero_();
+      module.forward({samples(device, 1, 40), samples(device, 1, 4).view({1, 1, 4})});
+    };
+    const auto record = hooks_test::captured(module, listening(10), calls, {spec}).only();
+    CATCH_CHECK(at::equal(sound_of(record).samples, before));
+    CATCH_CHECK(sound_of(record).sample_rate_hz == 200);
+    CATCH_CHECK_FALSE(sound_of(record).padded);
   }
 }
 
@@ -93,12 +90,9 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
   for (const at::Device device : gaze::test::devices()) {
     for (const int64_t deferred : {int64_t{0}, int64_t{8}}) {
       torch::jit::Module module = listener();
-      auto sink = std::make_shared<MemorySink>();
-      gaze::Options options = listening(sink, 10);
+      gaze::Options options = listening(10);
       options.deferred_tokens = deferred;
-      gaze::Gaze gaze = gaze::attach(module, options);
       const at::Tensor audio = samples(device, 1, 100);
-      gaze::Request request = gaze.begin();
       const auto hear_part = [&](int64_t first, int64_t tokens) {
         const at::Tensor keys = module.run_method("encode", audio.narrow(1, first, 40)).toTensor();
         for (int64_t t = 0; t < tokens; ++t) {
@@ -106,14 +100,14 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
                             keys);
         }
       };
-      hear_part(0, 2);
-      request.window(0.4);
-      request.window(0.6, 0.4);  // before any token: the later one counts
-      hear_part(60, 3);
-      request.sound({.samples = audio[0], .sample_rate_hz = 100});
-      request.finish();
-      CATCH_REQUIRE(gaze.flush());
-      const gaze::AttentionRecord record = sink->records()[0];
+      const auto calls = [&](gaze::Request& request) {
+        hear_part(0, 2);
+        request.window(0.4);
+        request.window(0.6, 0.4);  // before any token: the later one counts
+        hear_part(60, 3);
+        request.sound({.samples = audio[0], .sample_rate_hz = 100});
+      };
+      const auto record = hooks_test::captured(module, options, calls).only();
       CATCH_REQUIRE(record.error == "");
       CATCH_REQUIRE(windows_of(record).size() == 2);
       CATCH_CHECK(windows_of(record)[0].first_token == 0);
@@ -144,22 +138,19 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
 CATCH_TEST_CASE("sound: keys that grow while the model decodes are all heard") {
   for (const at::Device device : gaze::test::devices()) {
     torch::jit::Module module = listener();
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, listening(sink, 0));
     const at::Tensor audio = samples(device, 1, 80);
-    gaze::Request request = gaze.begin();
     std::vector<at::Tensor> want;
-    for (int64_t t = 0; t < 4; ++t) {
-      const at::Tensor keys = audio.narrow(1, 0, 20 * (t + 1)).view({1, -1, 4});
-      const at::Tensor q = samples(device, 1, 4, 20 + static_cast<uint64_t>(t)).view({1, 1, 4});
-      module.run_method("step", q, keys);
-      want.push_back(at::constant_pad_nd(q.to(at::kDouble).matmul(keys.to(at::kDouble).transpose(1, 2)).softmax(-1)[0],
-                                         {0, 20 - keys.size(1)}));
-    }
-    request.sound({.samples = audio[0], .sample_rate_hz = 100});
-    request.finish();
-    CATCH_REQUIRE(gaze.flush());
-    const gaze::AttentionRecord record = sink->records()[0];
+    const auto calls = [&](gaze::Request& request) {
+      for (int64_t t = 0; t < 4; ++t) {
+        const at::Tensor keys = audio.narrow(1, 0, 20 * (t + 1)).view({1, -1, 4});
+        const at::Tensor q = samples(device, 1, 4, 20 + static_cast<uint64_t>(t)).view({1, 1, 4});
+        module.run_method("step", q, keys);
+        want.push_back(at::constant_pad_nd(
+            q.to(at::kDouble).matmul(keys.to(at::kDouble).transpose(1, 2)).softmax(-1)[0], {0, 20 - keys.size(1)}));
+      }
+      request.sound({.samples = audio[0], .sample_rate_hz = 100});
+    };
+    const auto record = hooks_test::captured(module, listening(0), calls).only();
     CATCH_REQUIRE(record.error == "");
     CATCH_REQUIRE(record.maps[0].map_tk.size(1) == 20);
     CATCH_CHECK(at::allclose(record.maps[0].map_tk.to(at::kCPU), at::cat(want).to(at::kCPU, at::kFloat), 1e-4, 1e-6));
@@ -170,17 +161,13 @@ CATCH_TEST_CASE("sound: keys that grow while the model decodes are all heard") {
 CATCH_TEST_CASE("sound: a sound's file that cannot be read is an error of the bundle, not of the host") {
   for (const at::Device device : gaze::test::devices()) {
     torch::jit::Module module = listener();
-    auto sink = std::make_shared<MemorySink>();
-    gaze::Gaze gaze = gaze::attach(module, listening(sink, 10));
     gaze::RequestSpec spec;
     spec.sound.path = "/nowhere/a.wav";
-    gaze::Request request = gaze.begin(std::move(spec));
-    const at::Tensor audio = samples(device, 1, 40);
-    const at::Tensor answer = module.forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor();
-    request.finish();
-    CATCH_REQUIRE(gaze.flush());
-    CATCH_CHECK_THROWS_WITH(gaze::time_words(sink->records()[0]), Catch::Matchers::Contains("/nowhere/a.wav"));
-    CATCH_CHECK(
-        hooks_test::same_bytes(answer, listener().forward({audio, samples(device, 1, 4).view({1, 1, 4})}).toTensor()));
+    const at::Tensor audio = samples(device, 1, 40), q = samples(device, 1, 4).view({1, 1, 4});
+    at::Tensor answer;
+    const auto calls = [&](gaze::Request&) { answer = module.forward({audio, q}).toTensor(); };
+    const auto record = hooks_test::captured(module, listening(10), calls, {spec}).only();
+    CATCH_CHECK_THROWS_WITH(gaze::time_words(record), Catch::Matchers::Contains("/nowhere/a.wav"));
+    CATCH_CHECK(hooks_test::same_bytes(answer, listener().forward({audio, q}).toTensor()));
   }
 }

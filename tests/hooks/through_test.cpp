@@ -7,6 +7,7 @@
 #include "support/devices.hpp"
 
 using hooks_test::MemorySink;
+using hooks_test::worst;
 
 namespace {
 
@@ -186,11 +187,6 @@ void answer(Host& host, const at::Tensor& ids, const at::Tensor& image, const at
     const at::Tensor next = at::full({ids.size(0), 1}, id, at::TensorOptions(at::kLong).device(device));
     cache = host.call("step", {next, count, cache}).toTuple()->elements()[1];
   }
-}
-
-double worst(const at::Tensor& got, const at::Tensor& wanted) {
-  CATCH_REQUIRE(got.sizes() == wanted.sizes());
-  return got.to(at::kCPU, at::kDouble).sub(wanted).abs().max().item<double>();
 }
 
 at::Tensor photo() { return at::arange(23 * 37 * 3).remainder(251).to(at::kByte).view({23, 37, 3}); }
@@ -562,7 +558,7 @@ CATCH_TEST_CASE(
     "device: through latents: sites that are not there, or are captured themselves, are refused at set-up") {
   const auto attach = [](const std::string& text) {
     torch::jit::Module module = model(kSoftmax);
-    gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
+    gaze::Options options = hooks_test::options();
     options.profile_in_code = gaze::parse_profile(text);
     gaze::attach(module, options);
   };

@@ -126,7 +126,7 @@ CATCH_TEST_CASE("a request that outlives its handle ends harmlessly") {
   torch::jit::Module module = load("softmax");
   gaze::Request request;
   {
-    gaze::Gaze gaze = gaze::attach(module, hooks_test::options(std::make_shared<MemorySink>()));
+    gaze::Gaze gaze = gaze::attach(module, hooks_test::options());
     request = gaze.begin();
   }
   CATCH_CHECK_NOTHROW(module.forward(hooks_test::inputs(1, 2, 6)));
@@ -391,7 +391,7 @@ CATCH_TEST_CASE("a log that throws, calls the handle or causes lines itself does
       { const gaze::Request lost = handle->begin(); }
     }
     torch::jit::Module other = load("sdpa");
-    gaze::Options inner = hooks_test::options(std::make_shared<MemorySink>());
+    gaze::Options inner = hooks_test::options();
     inner.log = "debug";
     inner.on_log = [&](gaze::LogLevel, std::string_view) { lines += 1000; };
     (void)gaze::attach(other, inner);  // says that it is attached
