@@ -18,30 +18,30 @@ float sum_tolerance(kernels::DType dtype) {
   return dtype == kernels::DType::F32 ? 1e-3f : dtype == kernels::DType::F16 ? 5e-3f : 2e-2f;
 }
 
-kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
+kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options,
                                     const Accumulator& accumulator) {
   constexpr const char* op = "reduce";
   check_tensor(op, "attn_bhqk", attn_bhqk);
   GAZE_CHECK(attn_bhqk.dim() == 4 && attn_bhqk.size(1) >= 1, op, "attn_bhqk",
              "[batch, heads, queries, keys] with at least one head, got ", attn_bhqk.sizes());
-  check_queries(op, window, attn_bhqk.size(0), attn_bhqk.size(2));
+  check_queries(op, range, attn_bhqk.size(0), attn_bhqk.size(2));
   kernels::ReduceParams p;
   p.dtype = weight_dtype(op, "attn_bhqk", attn_bhqk);
-  p.attn_hqk = element(attn_bhqk, window.batch * attn_bhqk.stride(0) + window.first_query * attn_bhqk.stride(2));
+  p.attn_hqk = element(attn_bhqk, range.batch * attn_bhqk.stride(0) + range.first_query * attn_bhqk.stride(2));
   p.heads = attn_bhqk.size(1);
-  p.queries = window.queries;
+  p.queries = range.queries;
   p.keys = attn_bhqk.size(3);
   p.stride_h = attn_bhqk.stride(1);
   p.stride_q = attn_bhqk.stride(2);
   p.stride_k = attn_bhqk.stride(3);
-  p.first_key = window.first_key;
-  p.sum_least = window.partial ? 0 : 1 - sum_tolerance(p.dtype);
+  p.first_key = range.first_key;
+  p.sum_least = range.partial ? 0 : 1 - sum_tolerance(p.dtype);
   p.sum_most = 1 + sum_tolerance(p.dtype);
   p.all_heads = p.heads;
-  p.pick = pick(op, window, p.all_heads, 1);
-  if (p.pick.some) p.heads = static_cast<int64_t>(window.heads.size());
+  p.pick = pick(op, range, p.all_heads, 1);
+  if (p.pick.some) p.heads = static_cast<int64_t>(range.heads.size());
   p.by = reduction(op, options, p.heads);
-  p.to = rows(op, accumulator, window, p.keys, attn_bhqk.device());
+  p.to = rows(op, accumulator, range, p.keys, attn_bhqk.device());
   return p;
 }
 
@@ -72,8 +72,8 @@ Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
           at::zeros({tokens}, whole)};
 }
 
-void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options, Accumulator& to) {
-  const auto params = reduce_params(attn_bhqk, window, options, to);
+void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options, Accumulator& to) {
+  const auto params = reduce_params(attn_bhqk, range, options, to);
   kernels_for(attn_bhqk).reduce(params, attn_bhqk.get_device());
 }
 

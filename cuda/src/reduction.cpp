@@ -29,23 +29,22 @@ const void* element(const at::Tensor& x, int64_t index) {
   return static_cast<const char*>(x.const_data_ptr()) + index * static_cast<int64_t>(x.element_size());
 }
 
-void check_queries(const char* op, const Window& window, int64_t batches, int64_t queries) {
-  GAZE_CHECK(window.batch >= 0 && window.batch < batches, op, "window.batch", "0..", batches - 1, ", got ",
-             window.batch);
-  GAZE_CHECK(window.first_query >= 0 && window.queries >= 0 && window.first_query <= queries &&
-                 window.queries <= queries - window.first_query,
-             op, "window.queries", "rows within 0..", queries, ", got ", window.queries, " from ", window.first_query);
+void check_queries(const char* op, const RowRange& range, int64_t batches, int64_t queries) {
+  GAZE_CHECK(range.batch >= 0 && range.batch < batches, op, "range.batch", "0..", batches - 1, ", got ", range.batch);
+  GAZE_CHECK(range.first_query >= 0 && range.queries >= 0 && range.first_query <= queries &&
+                 range.queries <= queries - range.first_query,
+             op, "range.queries", "rows within 0..", queries, ", got ", range.queries, " from ", range.first_query);
 }
 
-kernels::HeadPick pick(const char* op, const Window& window, int64_t heads, int64_t group) {
+kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads, int64_t group) {
   kernels::HeadPick picked;
-  const auto count = static_cast<int64_t>(window.heads.size());
-  GAZE_CHECK(count <= kernels::kMostPicked, op, "window.heads", "at most ", kernels::kMostPicked, ", got ", count);
+  const auto count = static_cast<int64_t>(range.heads.size());
+  GAZE_CHECK(count <= kernels::kMostPicked, op, "range.heads", "at most ", kernels::kMostPicked, ", got ", count);
   int64_t least = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t head = window.heads[static_cast<size_t>(i)];
-    GAZE_CHECK(head >= least && head < std::min<int64_t>(heads, 256), op, "window.heads", "ascending heads in 0..",
-               std::min<int64_t>(heads, 256) - 1, ", got ", window.heads);
+    const int64_t head = range.heads[static_cast<size_t>(i)];
+    GAZE_CHECK(head >= least && head < std::min<int64_t>(heads, 256), op, "range.heads", "ascending heads in 0..",
+               std::min<int64_t>(heads, 256) - 1, ", got ", range.heads);
     picked.head[i] = static_cast<uint8_t>(head / group);
     least = head + 1;
   }
@@ -67,7 +66,7 @@ kernels::Reduction reduction(const char* op, const ReduceOptions& options, int64
           options.head, options.k};
 }
 
-kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, const Window& window, int64_t keys,
+kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, const RowRange& range, int64_t keys,
                               at::Device device) {
   const at::Tensor& map = accumulator.map_tc;
   check_like(op, "accumulator.map_tc", map, at::kFloat, device);
@@ -85,12 +84,12 @@ kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, co
   check_column("accumulator.calls_t", accumulator.calls_t, at::kInt);
   check_column("accumulator.flags_t", accumulator.flags_t, at::kInt);
   check_column("accumulator.rows_t", accumulator.rows_t, at::kInt);
-  GAZE_CHECK(window.first_key >= 0 && window.first_key <= keys && cells <= keys - window.first_key, op,
-             "window.first_key", cells, " cells within ", keys, " keys, got first key ", window.first_key);
-  GAZE_CHECK(window.first_token >= 0 && window.first_token <= tokens && window.queries <= tokens - window.first_token,
-             op, "window.first_token", "rows within an accumulator of ", tokens, " tokens, got ", window.queries,
-             " from ", window.first_token);
-  const int64_t t = window.first_token;
+  GAZE_CHECK(range.first_key >= 0 && range.first_key <= keys && cells <= keys - range.first_key, op, "range.first_key",
+             cells, " cells within ", keys, " keys, got first key ", range.first_key);
+  GAZE_CHECK(range.first_token >= 0 && range.first_token <= tokens && range.queries <= tokens - range.first_token, op,
+             "range.first_token", "rows within an accumulator of ", tokens, " tokens, got ", range.queries, " from ",
+             range.first_token);
+  const int64_t t = range.first_token;
   return {map.data_ptr<float>() + t * cells,           accumulator.weight_t.data_ptr<float>() + t,
           accumulator.mass_t.data_ptr<float>() + t,    accumulator.visible_t.data_ptr<float>() + t,
           accumulator.calls_t.data_ptr<int32_t>() + t, accumulator.flags_t.data_ptr<int32_t>() + t,

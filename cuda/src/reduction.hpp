@@ -13,17 +13,17 @@ kernels::DType weight_dtype(const char* op, const char* argument, const at::Tens
 /// Address of an element; the tensor's dtype decides the step.
 const void* element(const at::Tensor& x, int64_t index);
 
-/// That the window's batch row and queries are among so many.
-void check_queries(const char* op, const Window& window, int64_t batches, int64_t queries);
+/// That the range's batch row and queries are among so many.
+void check_queries(const char* op, const RowRange& range, int64_t batches, int64_t queries);
 
-/// What `window` chooses of `heads` heads, the head of K of each being that by `group`.
-kernels::HeadPick pick(const char* op, const Window& window, int64_t heads, int64_t group);
+/// What `range` chooses of `heads` heads, the head of K of each being that by `group`.
+kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads, int64_t group);
 
-/// @param heads  those that `window` chose
+/// @param heads  those that `range` chose
 kernels::Reduction reduction(const char* op, const ReduceOptions& options, int64_t heads);
 
-/// The rows of the accumulator that the window goes to.
-kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, const Window& window, int64_t keys,
+/// The rows of the accumulator that the range goes to.
+kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, const RowRange& range, int64_t keys,
                               at::Device device);
 
 }  // namespace gaze::ops

@@ -23,14 +23,7 @@ void check_ranges(const Options& options) {
 
 std::shared_ptr<Sink> sink_of(const Options& options) {
   if (options.sink) return options.sink;
-  BundleOptions bundle;
-  bundle.out_dir = options.out_dir;
-  bundle.strict_out_dir = options.strict_out_dir;
-  bundle.format = options.format;
-  bundle.delivery = options.delivery;
-  bundle.word_files = options.word_files;
-  bundle.maps = options.maps || options.delivery == Delivery::Map;
-  return std::make_shared<BundleSink>(bundle);
+  return std::make_shared<BundleSink>(bundle_options(options));
 }
 
 void tell(const Recorder& recorder, const std::string& model, const Log& log) {

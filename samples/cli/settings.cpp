@@ -8,21 +8,6 @@
 #include "console.hpp"
 
 namespace gaze::cli {
-namespace {
-
-BundleOptions bundle_options(const Options& options) {
-  BundleOptions bundle;
-  bundle.out_dir = options.out_dir;
-  bundle.strict_out_dir = options.strict_out_dir;
-  bundle.format = options.format;
-  bundle.delivery = options.delivery;
-  bundle.word_files = options.word_files;
-  bundle.maps = options.maps || options.delivery == Delivery::Map;
-  return bundle;
-}
-
-}  // namespace
-
 Options capture_options() {
   Options options;
   options.log = "error";     // what is dropped is told by the verb itself

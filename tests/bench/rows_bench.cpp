@@ -56,7 +56,7 @@ Subject reduce_subject(const Held& shape, ops::HeadReduce heads) {
   ops::ReduceOptions options;
   options.heads = heads;
   const auto fresh = [=] { return ops::make_accumulator(shape.queries, shape.keys, settings().device); };
-  const ops::Window window{0, 0, shape.queries, 0, 0};
+  const ops::RowRange range{0, 0, shape.queries, 0, 0};
   std::vector<at::Tensor> p, peer_p;
   for (size_t set = 0; set < buffer_sets(); ++set) {
     p.push_back(weights());
@@ -64,7 +64,7 @@ Subject reduce_subject(const Held& shape, ops::HeadReduce heads) {
   }
   Subject subject;
   subject.ours = {"gaze", [=, sums = fresh(), next = size_t{0}]() mutable {
-                    ops::reduce(p[next++ % p.size()], window, options, sums);
+                    ops::reduce(p[next++ % p.size()], range, options, sums);
                   }};
   subject.peers = {{"p.mean(1)", [=, out = at::Tensor(), next = size_t{0}]() mutable {
                       out = peer_p[next++ % peer_p.size()].mean(1);
@@ -72,7 +72,7 @@ Subject reduce_subject(const Held& shape, ops::HeadReduce heads) {
   subject.bytes = p[0].numel() * 2 + shape.queries * shape.keys * 8;  // the accumulator is read and written
   subject.check = [=] {
     ops::Accumulator sums = fresh();
-    ops::reduce(p[0], window, options, sums);
+    ops::reduce(p[0], range, options, sums);
     return compare(sums, options, reduced(p[0][0].to(at::kDouble), heads), 1e-4);
   };
   if (heads != ops::HeadReduce::Mean) return subject;
@@ -117,7 +117,7 @@ at::Tensor exact_weights(const Tensors& call, bool causal) {
 /// deferred mode. The model itself attends in each step.
 Subject row_subject(const Call& shape, at::ScalarType type, int64_t tokens) {
   const ops::ReduceOptions options;
-  const ops::Window window{0, 0, tokens};
+  const ops::RowRange range{0, 0, tokens};
   const auto fresh = [=] { return ops::make_accumulator(tokens, shape.keys, settings().device); };
   std::vector<Tensors> ours, peers;
   for (size_t set = 0; set < buffer_sets(); ++set) {
@@ -128,7 +128,7 @@ Subject row_subject(const Call& shape, at::ScalarType type, int64_t tokens) {
   subject.ours = {"gaze",
                   [=, sums = fresh(), next = size_t{0}]() mutable {
                     const Tensors& call = ours[next++ % ours.size()];
-                    ops::attend_reduce({call.q, call.k, std::nullopt}, window, options, sums);
+                    ops::attend_reduce({call.q, call.k, std::nullopt}, range, options, sums);
                   },
                   {},
                   {},
@@ -147,7 +147,7 @@ Subject row_subject(const Call& shape, at::ScalarType type, int64_t tokens) {
   subject.bytes = ours[0].k.numel() * ours[0].k.element_size() / tokens + shape.keys * 8;
   subject.check = [=] {
     ops::Accumulator sums = fresh();
-    ops::attend_reduce({ours[0].q, ours[0].k, std::nullopt}, window, options, sums);
+    ops::attend_reduce({ours[0].q, ours[0].k, std::nullopt}, range, options, sums);
     return compare(sums, options, reduced(exact_weights(ours[0], false), options.heads), 1e-4);
   };
   if (tokens == 1 && type == at::kFloat && settings().device.is_cpu() && at::get_num_threads() == 1)
@@ -158,7 +158,7 @@ Subject row_subject(const Call& shape, at::ScalarType type, int64_t tokens) {
 // --- a prefill: 60 rows of text over the 576 keys of a picture ---
 
 const Call kPrefill{"LLaVA-1.5-7B", 32, 32, 640, 128};
-const ops::Window kTextRows{0, 580, 60, 4, 0};
+const ops::RowRange kTextRows{0, 580, 60, 4, 0};
 constexpr int64_t kPictureKeys = 576;
 
 ops::Scores causal(const Tensors& call) {

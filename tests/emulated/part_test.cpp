@@ -38,13 +38,13 @@ struct Caller {
     sums = gaze::ops::make_accumulator(2, keys - 1, fake::device());
   }
   void call() {
-    const gaze::ops::Window window{0, 0, 2, 1, 0};
+    const gaze::ops::RowRange range{0, 0, 2, 1, 0};
     const gaze::ops::ReduceOptions by{.heads = gaze::ops::HeadReduce::Weighted};
     const gaze::ops::Scores scores{q_bhqd, k_bhkd, std::nullopt, false};
-    if (op == "reduce") gaze::ops::reduce(attn_bhqk, window, by, sums);
-    if (op == "attend_reduce") gaze::ops::attend_reduce(scores, window, by, sums);
+    if (op == "reduce") gaze::ops::reduce(attn_bhqk, range, by, sums);
+    if (op == "attend_reduce") gaze::ops::attend_reduce(scores, range, by, sums);
     if (op == "attend_reduce of several")
-      gaze::ops::attend_reduce(std::vector<gaze::ops::AttendCall>(3, {scores, window}), by, sums);
+      gaze::ops::attend_reduce(std::vector<gaze::ops::AttendCall>(3, {scores, range}), by, sums);
     if (op == "attend") out = gaze::ops::attend(scores, {0, 0, 2});
   }
   [[nodiscard]] at::Tensor result() const { return down(op == "attend" ? out : sums.map_tc); }

@@ -37,8 +37,8 @@ double added(const std::optional<Array>& mask, bool boolean, int64_t b, int64_t 
   return boolean ? (value != 0 ? 0 : -kInf) : value;
 }
 
-/// softmax(q k^T scale + mask) of the window, [heads, queries, keys].
-std::vector<double> reference(const Problem& problem, const Window& window) {
+/// softmax(q k^T scale + mask) of the range, [heads, queries, keys].
+std::vector<double> reference(const Problem& problem, const RowRange& range) {
   const Array q(problem.q), k(problem.k);
   const std::optional<Array> mask = problem.mask ? std::optional<Array>(*problem.mask) : std::nullopt;
   const bool boolean = problem.mask && problem.mask->scalar_type() == at::kBool;
@@ -46,15 +46,15 @@ std::vector<double> reference(const Problem& problem, const Window& window) {
   const double scale = problem.scale.value_or(1 / std::sqrt(static_cast<double>(size)));
   std::vector<double> out;
   for (int64_t h = 0; h < heads; ++h) {
-    for (int64_t i = window.first_query; i < window.first_query + window.queries; ++i) {
+    for (int64_t i = range.first_query; i < range.first_query + range.queries; ++i) {
       std::vector<double> row;
       double top = -kInf, total = 0;
       for (int64_t j = 0; j < keys; ++j) {
         double score = 0;
         for (int64_t d = 0; d < size; ++d) {
-          score += q(window.batch, h, i, d) * k(window.batch, h * kv_heads / heads, j, d);
+          score += q(range.batch, h, i, d) * k(range.batch, h * kv_heads / heads, j, d);
         }
-        score = score * scale + added(mask, boolean, window.batch, h, i, j);
+        score = score * scale + added(mask, boolean, range.batch, h, i, j);
         if (problem.causal && j > i) score = -kInf;
         row.push_back(score);
         top = std::max(top, score);
@@ -91,11 +91,11 @@ CATCH_TEST_CASE("attend matches float64 for every dtype, layout and number of he
             const Problem problem{laid_out(random.tensor({2, 6, 5, size}, dtype, -2, 2, device), layout),
                                   laid_out(random.tensor({2, kv_heads, 33, size}, dtype, -2, 2, device), layout),
                                   std::nullopt};
-            const Window window{1, 1, 3};
-            const at::Tensor got = attend(problem.scores(), window);
+            const RowRange range{1, 1, 3};
+            const at::Tensor got = attend(problem.scores(), range);
             CATCH_CHECK(got.scalar_type() == at::kFloat);
             CATCH_CHECK(got.sizes() == at::IntArrayRef({6, 3, 33}));
-            CATCH_CHECK(differs(values_of(got), reference(problem, window), kSoftmax) == "");
+            CATCH_CHECK(differs(values_of(got), reference(problem, range), kSoftmax) == "");
           }
         }
       }
@@ -117,9 +117,8 @@ CATCH_TEST_CASE("attend takes masks of every kind, shape and layout, with and wi
             const at::Tensor mask = laid_out(random_mask(random, shape, mask_dtype, device), layout);
             const Problem problem{random.tensor({2, 6, 5, 9}, at::kFloat, -1, 1, device),
                                   random.tensor({2, 2, 33, 9}, at::kFloat, -1, 1, device), mask, causal};
-            const Window window{1, 1, 4};
-            CATCH_CHECK(differs(values_of(attend(problem.scores(), window)), reference(problem, window), kSoftmax) ==
-                        "");
+            const RowRange range{1, 1, 4};
+            CATCH_CHECK(differs(values_of(attend(problem.scores(), range)), reference(problem, range), kSoftmax) == "");
           }
         }
       }
@@ -283,9 +282,9 @@ CATCH_TEST_CASE("attend_reduce equals reduce of attend for every way to reduce")
             Problem problem{random.tensor({2, 4, 5, 8}, at::kFloat, -2, 2, device),
                             random.tensor({2, 2, 33, 8}, at::kFloat, -2, 2, device), std::nullopt};
             if (masked) problem.mask = random_mask(random, {2, 4, 5, 33}, at::kBool, device);
-            const Window window{1, 1, 3, 6, 1};
-            attend_reduce(problem.scores(), window, by, got);
-            const at::Tensor weights = attend(problem.scores(), window);
+            const RowRange range{1, 1, 3, 6, 1};
+            attend_reduce(problem.scores(), range, by, got);
+            const at::Tensor weights = attend(problem.scores(), range);
             reduce(weights.unsqueeze(0), {0, 0, 3, 6, 1}, by, want);
           }
           CATCH_CHECK(differs(values_of(got.map_tc), values_of(want.map_tc), kSums) == "");
@@ -321,10 +320,10 @@ CATCH_TEST_CASE("attend_reduce of chosen heads equals reduce of those of attend,
                 problems.emplace_back(Problem{random.tensor({2, 6, 5, 8}, at::kFloat, -2, 2, device),
                                               random.tensor({2, 2, 33, 8}, at::kFloat, -2, 2, device), std::nullopt});
             if (masked) problem.mask = random_mask(random, {2, 6, 5, 33}, at::kBool, device);
-            const Window window{1, 1, 3, 6, 1, false, of_layer};
-            if (!together) attend_reduce(problem.scores(), window, by, got);
-            calls.push_back({problem.scores(), window});
-            const at::Tensor weights = attend(problem.scores(), window);
+            const RowRange range{1, 1, 3, 6, 1, false, of_layer};
+            if (!together) attend_reduce(problem.scores(), range, by, got);
+            calls.push_back({problem.scores(), range});
+            const at::Tensor weights = attend(problem.scores(), range);
             CATCH_REQUIRE(weights.size(0) == 6);
             reduce(weights.unsqueeze(0), {0, 0, 3, 6, 1, false, of_layer}, by, want);
           }
@@ -370,7 +369,7 @@ CATCH_TEST_CASE("visible keys are those that mask and causality let through") {
   }
 }
 
-CATCH_TEST_CASE("attend of an empty window or of no keys is empty") {
+CATCH_TEST_CASE("attend of an empty range or of no keys is empty") {
   for (const at::Device device : devices()) {
     Random random(16);
     const at::Tensor q = random.tensor({1, 2, 3, 4}, at::kFloat, -1, 1, device);
@@ -383,7 +382,7 @@ CATCH_TEST_CASE("attend of an empty window or of no keys is empty") {
   }
 }
 
-CATCH_TEST_CASE("attend reads no query, batch row or key outside of its window") {
+CATCH_TEST_CASE("attend reads no query, batch row or key outside of its range") {
   for (const at::Device device : devices()) {
     Random random(17);
     const at::Tensor q = random.tensor({2, 2, 3, 4}, at::kFloat, -1, 1, device);
@@ -391,9 +390,9 @@ CATCH_TEST_CASE("attend reads no query, batch row or key outside of its window")
     const at::Tensor bad_q = q.clone().fill_(std::nan("")), bad_k = k.clone().fill_(std::nan(""));
     bad_q.select(0, 1).select(1, 1).copy_(q.select(0, 1).select(1, 1));
     bad_k.select(0, 1).narrow(1, 0, 2).copy_(k.select(0, 1).narrow(1, 0, 2));  // causal: the second query sees two keys
-    const Window window{1, 1, 1};
-    CATCH_CHECK(values_of(attend({bad_q, bad_k, std::nullopt, true}, window)) ==
-                values_of(attend({q, k, std::nullopt, true}, window)));
+    const RowRange range{1, 1, 1};
+    CATCH_CHECK(values_of(attend({bad_q, bad_k, std::nullopt, true}, range)) ==
+                values_of(attend({q, k, std::nullopt, true}, range)));
   }
 }
 
@@ -401,12 +400,12 @@ CATCH_TEST_CASE("threads change no bit of attend_reduce and reduce, within torch
   Random random(19);
   const Problem problem{random.tensor({1, 20, 40, 64}, at::kFloat, -1, 1),
                         random.tensor({1, 20, 700, 64}, at::kFloat, -1, 1), std::nullopt};
-  const Window window{0, 0, 40, 100};
-  const at::Tensor weights = attend(problem.scores(), window).unsqueeze(0);
+  const RowRange range{0, 0, 40, 100};
+  const at::Tensor weights = attend(problem.scores(), range).unsqueeze(0);
   const auto results = [&] {
     Accumulator recomputed = make_accumulator(40, 600, at::kCPU), reduced = make_accumulator(40, 600, at::kCPU);
-    attend_reduce(problem.scores(), window, {}, recomputed);
-    reduce(weights, window, {}, reduced);
+    attend_reduce(problem.scores(), range, {}, recomputed);
+    reduce(weights, range, {}, reduced);
     std::vector<double> all = values_of(recomputed.map_tc);
     for (const at::Tensor& x : {recomputed.mass_t, reduced.map_tc, reduced.mass_t}) {
       for (double value : values_of(x)) all.push_back(value);

@@ -101,10 +101,10 @@ std::vector<double> everything(const Inputs& in, Accumulator& to) {
     const std::vector<double> values = values_of(x);
     out.insert(out.end(), values.begin(), values.end());
   };
-  const Window window{1, 1, 2, 4, 0};
-  reduce(in.attn, window, {}, to);
-  attend_reduce({in.q, in.k, std::nullopt, true}, window, {}, to);
-  keep(attend({in.q, in.k, std::nullopt}, window));
+  const RowRange range{1, 1, 2, 4, 0};
+  reduce(in.attn, range, {}, to);
+  attend_reduce({in.q, in.k, std::nullopt, true}, range, {}, to);
+  keep(attend({in.q, in.k, std::nullopt}, range));
   const Reduced done = finish(to, 2, {});
   keep(done.map_tc);
   keep(done.mass_t);
@@ -201,13 +201,13 @@ CATCH_TEST_CASE("reduce and attend_reduce allocate nothing after the first call 
         const at::Tensor attn = laid_out(in.attn, layout), q = laid_out(in.q, layout), k = laid_out(in.k, layout);
         const std::optional<at::Tensor> mask = laid_out(Random(31).tensor({3, 33}, dtype, -1, 1, device), layout);
         const Scores scores{q, k, mask, true};
-        const Window window{1, 0, 3, 4, 0};
+        const RowRange range{1, 0, 3, 4, 0};
         for (const auto heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Weighted, HeadReduce::TopK}) {
           Accumulator to = make_accumulator(3, 20, device);
           const ReduceOptions by{heads, 0, 2, LayerReduce::Mean};
           const auto step = [&] {
-            reduce(attn, window, by, to);
-            attend_reduce(scores, window, by, to);
+            reduce(attn, range, by, to);
+            attend_reduce(scores, range, by, to);
           };
           step();
           CATCH_CHECK(allocations_of(step) == 0);
@@ -290,31 +290,31 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
       {error_of([&] {
          reduce(attn, {2, 0, 1, 0, 0}, {}, to);
        }),
-       "gaze::reduce: window.batch: expected 0..1, got 2"},
+       "gaze::reduce: range.batch: expected 0..1, got 2"},
       {error_of([&] {
          reduce(attn, {-1, 0, 1, 0, 0}, {}, to);
        }),
-       "gaze::reduce: window.batch: expected 0..1, got -1"},
+       "gaze::reduce: range.batch: expected 0..1, got -1"},
       {error_of([&] {
          reduce(attn, {0, 2, 2, 0, 0}, {}, to);
        }),
-       "gaze::reduce: window.queries: expected rows within 0..3, got 2 from 2"},
+       "gaze::reduce: range.queries: expected rows within 0..3, got 2 from 2"},
       {error_of([&] {
          reduce(attn, {0, 1, std::numeric_limits<int64_t>::max(), 0, 0}, {}, to);
        }),
-       "gaze::reduce: window.queries: expected rows within 0..3, got 9223372036854775807 from 1"},
+       "gaze::reduce: range.queries: expected rows within 0..3, got 9223372036854775807 from 1"},
       {error_of([&] {
          reduce(attn, {0, 0, 1, 14, 0}, {}, to);
        }),
-       "gaze::reduce: window.first_key: expected 20 cells within 33 keys, got first key 14"},
+       "gaze::reduce: range.first_key: expected 20 cells within 33 keys, got first key 14"},
       {error_of([&] {
          reduce(attn, {0, 0, 1, -1, 0}, {}, to);
        }),
-       "gaze::reduce: window.first_key: expected 20 cells within 33 keys, got first key -1"},
+       "gaze::reduce: range.first_key: expected 20 cells within 33 keys, got first key -1"},
       {error_of([&] {
          reduce(attn, {0, 0, 2, 0, 1}, {}, to);
        }),
-       "gaze::reduce: window.first_token: expected rows within an accumulator of 2 tokens, got 2 from 1"},
+       "gaze::reduce: range.first_token: expected rows within an accumulator of 2 tokens, got 2 from 1"},
       {error_of([&] {
          reduce(attn, {}, {HeadReduce::One, 4, 1, LayerReduce::Mean}, to);
        }),
@@ -369,7 +369,7 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
       {error_of([&] {
          attend_reduce({q, k, none}, {0, 0, 3, 0, 0}, {}, to);
        }),
-       "gaze::attend_reduce: window.first_token: expected rows within an accumulator of 2 tokens, got 3 from 0"},
+       "gaze::attend_reduce: range.first_token: expected rows within an accumulator of 2 tokens, got 3 from 0"},
 
       {error_of([&] { make_accumulator(2, 0, at::kCPU); }),
        "gaze::make_accumulator: cells: expected at least 1, got 0"},

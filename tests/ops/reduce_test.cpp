@@ -122,11 +122,11 @@ CATCH_TEST_CASE("reduce matches float64 for every way to reduce, dtype and layou
           for (const LayerReduce by_layer : kLayers) {
             CATCH_CAPTURE(device.str(), c10::toString(dtype), name(layout), int(heads), int(by_layer));
             const ReduceOptions by{heads, 3, 2, by_layer};
-            const Window window{1, 2, 3, 11, 1};
+            const RowRange range{1, 2, 3, 11, 1};
             Accumulator to = make_accumulator(5, 33, device);
             Expected want(5, 33);
             for (const at::Tensor& attn : layers) {
-              reduce(attn, window, by, to);
+              reduce(attn, range, by, to);
               const Array values(attn);
               for (int64_t t = 0; t < 3; ++t) want.add(1 + t, row_of(values, 1, 2 + t), 11, by);
             }
@@ -209,10 +209,10 @@ CATCH_TEST_CASE("reduce refuses heads that are not there, out of order or too ma
   const auto error = [&](const std::vector<int64_t>& heads) {
     return error_of([&] { reduce(attn, {0, 0, 1, 0, 0, false, heads}, {}, to); });
   };
-  CATCH_CHECK(error({0, 3}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [0, 3]");
-  CATCH_CHECK(error({1, 1}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [1, 1]");
-  CATCH_CHECK(error({-1}) == "gaze::reduce: window.heads: expected ascending heads in 0..2, got [-1]");
-  CATCH_CHECK(error(std::vector<int64_t>(65)) == "gaze::reduce: window.heads: expected at most 64, got 65");
+  CATCH_CHECK(error({0, 3}) == "gaze::reduce: range.heads: expected ascending heads in 0..2, got [0, 3]");
+  CATCH_CHECK(error({1, 1}) == "gaze::reduce: range.heads: expected ascending heads in 0..2, got [1, 1]");
+  CATCH_CHECK(error({-1}) == "gaze::reduce: range.heads: expected ascending heads in 0..2, got [-1]");
+  CATCH_CHECK(error(std::vector<int64_t>(65)) == "gaze::reduce: range.heads: expected at most 64, got 65");
   CATCH_CHECK(values_of(to.calls_t) == std::vector<double>{0});
 }
 
@@ -237,7 +237,7 @@ CATCH_TEST_CASE("reduce takes windows at every border and of every size") {
   }
 }
 
-CATCH_TEST_CASE("reduce reads nothing outside of its window") {
+CATCH_TEST_CASE("reduce reads nothing outside of its range") {
   for (const at::Device device : devices()) {
     Random random(3);
     at::Tensor attn = random.weights({3, 2, 5, 17}, at::kFloat, 0, device);
@@ -352,10 +352,10 @@ CATCH_TEST_CASE("partial rows may sum to less than 1, not to more") {
     for (const auto& [weight, flag] : {std::pair<double, double>{0.25, 0}, {0.75, kRowSum}}) {
       CATCH_CAPTURE(device.str(), weight);
       const at::Tensor attn = tensor_of({0.5, weight, 0}, {1, 1, 1, 3}, at::kFloat, device);
-      Window window;
-      window.partial = true;
+      RowRange range;
+      range.partial = true;
       Accumulator to = make_accumulator(1, 3, device);
-      reduce(attn, window, {HeadReduce::Mean, 0, 1, LayerReduce::Mean}, to);
+      reduce(attn, range, {HeadReduce::Mean, 0, 1, LayerReduce::Mean}, to);
       CATCH_CHECK(values_of(to.flags_t) == std::vector<double>{flag});
       if (flag == 0) CATCH_CHECK(values_of(to.map_tc) == std::vector<double>{0.5, weight, 0});
     }

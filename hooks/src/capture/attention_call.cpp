@@ -17,8 +17,8 @@ WeightsCall::WeightsCall(at::Tensor attn_bhqk, bool partial)
       attn_bhqk_(std::move(attn_bhqk)),
       partial_(partial) {}
 
-void WeightsCall::add(const ops::Window& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
-  ops::Window wanted = rows;
+void WeightsCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
+  ops::RowRange wanted = rows;
   wanted.partial = partial_;
   ops::reduce(attn_bhqk_, wanted, by, to);
 }
@@ -38,7 +38,7 @@ ScoresCall::ScoresCall(ops::Scores scores)
                     scores.q_bhqd.device()),
       scores_(std::move(scores)) {}
 
-void ScoresCall::add(const ops::Window& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
+void ScoresCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
   ops::attend_reduce(scores_, rows, by, to);
 }
 

@@ -31,7 +31,7 @@ class AttentionCall {
   [[nodiscard]] at::Device device() const noexcept { return device_; }
 
   /// Adds the wanted rows to an accumulator on the call's device. Asynchronous on the current stream.
-  virtual void add(const ops::Window& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const = 0;
+  virtual void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const = 0;
   /// All queries of a batch row, over all keys, to an accumulator [queries, keys].
   void add_whole(int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) const {
     add({.batch = row, .queries = queries_}, by, to);
@@ -60,7 +60,7 @@ class WeightsCall final : public AttentionCall {
  public:
   /// @param attn_bhqk  as arrange() returns them
   WeightsCall(at::Tensor attn_bhqk, bool partial);
-  void add(const ops::Window& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
@@ -75,7 +75,7 @@ class ScoresCall final : public AttentionCall {
  public:
   /// @param scores  as flatten() returns them
   explicit ScoresCall(ops::Scores scores);
-  void add(const ops::Window& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;

@@ -6,7 +6,7 @@
 
 namespace gaze {
 
-void HeadCapture::add(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+void HeadCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   for (int64_t b = 0; b < call.batch(); ++b) {

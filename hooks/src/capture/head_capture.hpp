@@ -22,7 +22,7 @@ class HeadCapture final : public TokenCapture {
   std::vector<HeadRows> kept;  ///< in the order of the calls
 
  private:
-  void add(int64_t site, const AttentionCall& call, const ops::Window& rows) override;
+  void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) override;
 };
 
 }  // namespace gaze

@@ -71,7 +71,7 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   follow_streams(call.device());
   // A site that was found since the request began.
   if (static_cast<size_t>(site) >= sites_.size()) sites_.resize(static_cast<size_t>(rules_.sites.size()));
-  const ops::Window rows = wanted_rows(site, call);
+  const ops::RowRange rows = wanted_rows(site, call);
   if (rolls_out_) {
     roll_on(site, call, rows);
   } else if (rows.queries > 0) {
@@ -104,7 +104,7 @@ void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
   }
 }
 
-ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
+ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   const int64_t keys = call.keys(), queries = call.queries();
   for (size_t m = 0; m < spans_.size(); ++m) {
     const auto& geometry = rows_.front().place.media[m].geometry;
@@ -121,7 +121,7 @@ ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   }
   progress.grew = progress.calls > 0 && keys == progress.keys + queries;
   progress.keys = keys;
-  ops::Window rows;
+  ops::RowRange rows;
   const int64_t prompt = rows_.front().place.prompt_tokens;
   rows.first_query = queries - 1;
   if (queries > 1 && prompt > 0 && progress.calls == 0) rows.first_query = std::min(prompt, queries) - 1;
@@ -134,10 +134,10 @@ ops::Window TokenCapture::wanted_rows(int64_t site, const AttentionCall& call) {
   return rows;
 }
 
-void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
   for (size_t b = 0; b < rows_.size(); ++b) {
-    ops::Window row = rows;
+    ops::RowRange row = rows;
     row.batch = static_cast<int64_t>(b);
     for (size_t m = 0; m < spans_.size(); ++m) {
       row.first_key = spans_[m].first_key;
@@ -146,7 +146,7 @@ void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::Windo
   }
 }
 
-bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Window& rows) {
+bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows) {
   const int64_t room = rules_.deferred_tokens;
   if (room <= 1) return false;
   DeferredQueries& waiting = sites_[static_cast<size_t>(site)].waiting;
@@ -204,7 +204,7 @@ void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
                    [&](int64_t row, ops::Accumulator& to) { call.add_whole(row, LatentMaps::kReduce, to); });
 }
 
-void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows) {
+void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   ops::ReduceOptions heads = rules_.reduce;
   heads.layers = ops::LayerReduce::Mean;
   for (size_t i = 0; i < rows_.size() * spans_.size(); ++i) {

@@ -90,7 +90,7 @@ class TokenCapture : public Capture {
  protected:
   TokenCapture(const CaptureRules& rules, bool rolls_out);
   /// The wanted rows of a selected site's call, at least one.
-  virtual void add(int64_t site, const AttentionCall& call, const ops::Window& rows);
+  virtual void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// The keys of each medium that are accumulated, the same in all rows.
   [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
@@ -105,12 +105,12 @@ class TokenCapture : public Capture {
     std::vector<Sums> sums;  // of each medium
   };
   void add_between(int64_t site, const AttentionCall& call);
-  void roll_on(int64_t site, const AttentionCall& call, const ops::Window& rows);
+  void roll_on(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// Which rows are tokens, and the accumulator row of the first.
-  ops::Window wanted_rows(int64_t site, const AttentionCall& call);
+  ops::RowRange wanted_rows(int64_t site, const AttentionCall& call);
   void check_shape(int64_t site, const AttentionCall& call) const;
   /// True when the call waits for the next pass over the keys.
-  bool defer(int64_t site, const ops::Scores& scores, const ops::Window& rows);
+  bool defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows);
   [[noreturn]] void refuse_written_over(int64_t site) const;
   /// A sound that goes on while the model decodes: its span is all keys of the latest row.
   void grow(size_t medium, int64_t keys);

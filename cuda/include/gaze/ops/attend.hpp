@@ -25,25 +25,25 @@ struct Scores {
 
 /// Rows of softmax(q k^T * scale + mask), accumulated in float32; a fully masked row is all zero.
 ///
-/// Only the wanted rows are computed: memory is heads x queries x keys of the window.
-/// @return float32 [heads, window.queries, keys] on q's device; window.first_key, first_token and heads are ignored.
+/// Only the wanted rows are computed: memory is heads x queries x keys of the range.
+/// @return float32 [heads, range.queries, keys] on q's device; range.first_key, first_token and heads are ignored.
 /// @throws c10::Error naming the argument, expected and got.
-GAZE_API at::Tensor attend(const Scores& scores, const Window& window);
+GAZE_API at::Tensor attend(const Scores& scores, const RowRange& range);
 
 /// As `reduce(attend(...))` without holding more than one row of all heads.
 /// Same guarantees as `reduce`. A key counts as visible when the mask of some head and causality let it through; one
 /// that a float mask lowers to kAsGoodAsMasked or further counts as masked, unless the row has no other (models mask
 /// with the lowest finite number too).
-GAZE_API void attend_reduce(const Scores& scores, const Window& window, const ReduceOptions& options,
+GAZE_API void attend_reduce(const Scores& scores, const RowRange& range, const ReduceOptions& options,
                             Accumulator& accumulator);
 
 /// One of several calls that are reduced together.
 struct AttendCall {
   Scores scores;
-  Window window;
+  RowRange range;
 };
 
-/// As `attend_reduce` of each in turn. On CUDA, calls with equal windows (the layers of the same tokens, say) share
+/// As `attend_reduce` of each in turn. On CUDA, calls with equal ranges (the layers of the same tokens, say) share
 /// launches, up to 32 at a time; the results are the same.
 GAZE_API void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& accumulator);
 

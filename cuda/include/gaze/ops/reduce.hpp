@@ -27,7 +27,7 @@ struct ReduceOptions {
 };
 
 /// Which part of one attention call is wanted.
-struct Window {
+struct RowRange {
   int64_t batch = 0;        ///< batch row
   int64_t first_query = 0;  ///< first wanted query row
   int64_t queries = 1;      ///< number of wanted query rows
@@ -76,13 +76,13 @@ GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device 
 /// Adds the wanted rows of materialised attention weights to `accumulator`.
 ///
 /// @param attn_bhqk  float32/float16/bfloat16 [batch, heads, queries, keys], any strides, softmax over the last axis;
-///                   on the accumulator's device. Only the window is read, once.
+///                   on the accumulator's device. Only the range is read, once.
 /// A key whose weight is exactly 0 in all heads, chosen or not, counts as masked (not visible).
 /// The medium's keys are [first_key, first_key + cells). Entropy is that of the slice, renormalised.
 /// Asynchronous on the current CUDA stream; keeps no reference; thread-safe for distinct accumulators;
 /// does not allocate after the first call of its thread with that size.
-/// @throws c10::Error naming the argument, expected and got, when shapes, dtypes, devices or the window do not fit.
-GAZE_API void reduce(const at::Tensor& attn_bhqk, const Window& window, const ReduceOptions& options,
+/// @throws c10::Error naming the argument, expected and got, when shapes, dtypes, devices or the range do not fit.
+GAZE_API void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options,
                      Accumulator& accumulator);
 
 /// Adds what `from` holds to `to`: the layers of one model that lie on two devices. Afterwards `from` may be freed.

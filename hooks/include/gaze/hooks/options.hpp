@@ -51,4 +51,7 @@ struct GAZE_API Options {
 /// `capture` is false when one of them is in what limits.
 GAZE_API Options from_environment(Options options, std::vector<std::string>* warnings = nullptr);
 
+/// What the options say of bundles: for a sink of the host's own that writes them too.
+GAZE_API BundleOptions bundle_options(const Options& options);
+
 }  // namespace gaze
