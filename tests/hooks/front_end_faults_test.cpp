@@ -342,7 +342,7 @@ CATCH_TEST_CASE("a call that throws ends its answer, and one inside another is p
   check_law(attached.gaze.stats());
 }
 
-CATCH_TEST_CASE("after a request's first token another front end's push allocates nothing") {
+CATCH_TEST_CASE("tokens of another front end allocate alike after the first, and a new site once more") {
   const c10::InferenceMode inference;
   Attached attached;
   const int64_t weights_site = attached.front_end.add_site(site("weights")),
@@ -356,7 +356,6 @@ CATCH_TEST_CASE("after a request's first token another front end's push allocate
     call.leave();
   };
   for (int warm = 0; warm < 4; ++warm) step();
-  // No capture stands without an allocation for the views of a call; one more token takes as many as the last.
   const int64_t before = hooks_test::allocations_of(step);
   CATCH_CHECK(hooks_test::allocations_of(step) == before);
   // A site that is new is the one exception, and once.

@@ -117,10 +117,10 @@ torch::jit::Module module_of() {
 
 void check_same(const gaze::AttentionRecord& one, const gaze::AttentionRecord& other) {
   CATCH_CHECK(one.error == other.error);
-  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].map_tk, other.map_tc));
-  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].mass_t, other.mass_t));
-  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].visible_t, other.visible_t));
-  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].flags_t, other.flags_t));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].map_tk, other.maps[0].map_tk));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].mass_t, other.maps[0].mass_t));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].visible_t, other.maps[0].visible_t));
+  CATCH_CHECK(hooks_test::same_bytes(one.maps[0].flags_t, other.maps[0].flags_t));
   CATCH_CHECK(hooks_test::same_bytes(picture_of(one).tensor, picture_of(other).tensor));
   CATCH_CHECK(one.keys == other.keys);
   CATCH_CHECK(one.layers == other.layers);

@@ -272,6 +272,35 @@ CATCH_TEST_CASE("profile: spans may be found by the prompt's placeholder, of the
               "profile: geometry.first_key: expected no first_key beside spans, got 4.");
 }
 
+CATCH_TEST_CASE("profile: a sound's keys may lie beside a picture's") {
+  const auto with = [](const std::string& beside, const std::string& geometry) {
+    return R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "sound": {"argument": {"forward": 1}, "sample_rate_hz": 16000,
+              "beside": )" +
+           beside + "}" + geometry + "}";
+  };
+  const std::string picture = R"(, "geometry": {"rows": 3, "cols": 4})";
+  const gaze::Profile profile =
+      gaze::parse_profile(with(R"({"first_key": 12, "keys": 20, "seconds_per_key": 0.05})", picture));
+  CATCH_REQUIRE(profile.sound->beside);
+  CATCH_CHECK(profile.sound->beside->first_key == 12);
+  CATCH_CHECK(profile.sound->beside->span() == 20);
+  CATCH_CHECK(profile.sound->beside->time->seconds_per_key == 0.05);
+  const auto refused = [&](const std::string& beside, const std::string& geometry, const std::string& text) {
+    CATCH_CAPTURE(beside, geometry);
+    const auto refusal = gaze::test::refusal([&] { gaze::parse_profile(with(beside, geometry)); });
+    CATCH_REQUIRE(refusal);
+    CATCH_CHECK_THAT(refusal->text, Catch::Matchers::Contains(text));
+  };
+  const std::string whole = R"({"first_key": 12, "keys": 20, "seconds_per_key": 0.05})";
+  refused(whole, "", "sound.beside: expected a picture's geometry that it stands beside, got no geometry");
+  refused(whole, R"(, "geometry": {"time": {"seconds_per_key": 0.05}})", "that it stands beside, got geometry.time");
+  refused(R"({"first_key": 12, "keys": 20})", picture, "the field seconds_per_key");
+  refused(R"({"first_key": 12, "keys": 0, "seconds_per_key": 0.05})", picture, "sound.beside.keys");
+  refused(R"({"first_key": 12, "keys": 20, "seconds_per_key": 0})", picture, "seconds_per_key: expected");
+  refused(R"({"first_key": -1, "keys": 20, "seconds_per_key": 1})", picture, "sound.beside.first_key");
+  refused(R"({"first_key": 1, "keys": 2, "seconds_per_key": 1, "rows": 2})", picture, "sound.beside.rows");
+}
+
 CATCH_TEST_CASE("profile: a sound's keys and the wish to verify are read") {
   const gaze::Profile profile = gaze::parse_profile(
       R"({"gaze_profile": 1, "sites": {"match": ["a"]}, "verify": true,

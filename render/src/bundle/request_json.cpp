@@ -9,13 +9,10 @@
 
 #include "base/json_text.hpp"
 #include "maps/captions.hpp"
+#include "profile/names.hpp"
 
 namespace gaze {
 namespace {
-
-const char* fit_name(Fit fit) {
-  return fit == Fit::CentreCrop ? "centre_crop" : fit == Fit::Letterbox ? "letterbox" : "resize";
-}
 
 const char* interpolation_name(ops::Interpolation interpolation) {
   return interpolation == ops::Interpolation::Exact ? "exact" : "bilinear";
@@ -133,18 +130,9 @@ JsonText site_list(const std::vector<SiteUse>& sites) {
 JsonText through_facts(const std::optional<ThroughUse>& through) {
   if (!through) return nullptr;
   return {{"sites", site_list(through->sites)},
-          {"reduce", through->rollout ? "rollout" : "mean"},
+          {"reduce", name_of(kThroughNames, through->rollout)},
           {"latents", through->latents},
           {"keys", through->keys}};
-}
-
-const char* kind_name(const Geometry& geometry) {
-  if (geometry.time) return "time";
-  return geometry.video ? "video" : geometry.tiles ? "tiles" : "grid";
-}
-
-const char* order_name(CellOrder order) {
-  return order == CellOrder::Columns ? "columns" : order == CellOrder::Windows ? "windows" : "rows";
 }
 
 // What the geometry does not have is left out of its facts.
@@ -161,7 +149,7 @@ void add_parts(const Geometry& geometry, JsonText& facts) {
     const Thumbnail& thumbnail = *geometry.thumbnail;
     facts["thumbnail"] = {{"rows", thumbnail.rows},
                           {"cols", thumbnail.cols},
-                          {"at", thumbnail.first ? "first" : "last"},
+                          {"at", name_of(kThumbnailNames, thumbnail.first)},
                           {"leading", thumbnail.leading},
                           {"trailing", thumbnail.trailing}};
   }
@@ -185,19 +173,19 @@ void add_parts(const Geometry& geometry, JsonText& facts) {
 }
 
 JsonText geometry_facts(const Geometry& geometry) {
-  JsonText facts = {{"kind", kind_name(geometry)},
+  JsonText facts = {{"kind", name_of(kKindNames, kind_of(geometry))},
                     {"rows", geometry.rows},
                     {"cols", geometry.cols},
                     {"leading", geometry.leading},
                     {"trailing", geometry.trailing},
                     {"first_key", geometry.first_key},
-                    {"fit", fit_name(geometry.fit)},
+                    {"fit", name_of(kFitNames, geometry.fit)},
                     {"input_width", geometry.input_width},
                     {"input_height", geometry.input_height},
                     {"resize_shorter", geometry.resize_shorter},
                     {"patch", geometry.patch},
                     {"merge", geometry.merge},
-                    {"order", order_name(geometry.order)},
+                    {"order", name_of(kOrderNames, geometry.order)},
                     {"window_rows", geometry.window_rows},
                     {"window_cols", geometry.window_cols},
                     {"row_end", geometry.row_end},
