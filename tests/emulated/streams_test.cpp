@@ -89,7 +89,7 @@ const std::vector<Plan> kPlans = {
     {"moves at every token", {0, 1, 0, 1}, 1, 0}, {"the middle call elsewhere", {1, 1, 1, 1}, 0, 1},
 };
 
-enum class Middle { Nothing, Reorder, RowRange };
+enum class Middle { Nothing, Reorder, Window };
 
 /// One request of two rows. Without `streams` on the processor.
 std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, Middle middle,
@@ -136,7 +136,7 @@ std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, 
     if (token == kTokens / 2 - 1) {
       on(plan.between, [&] {
         if (middle == Middle::Reorder) request->reorder({1, 1});
-        if (middle == Middle::RowRange) request->range(0.5);
+        if (middle == Middle::Window) request->window(0.5);
       });
     }
   }
@@ -179,7 +179,7 @@ void check_same(const std::vector<gaze::AttentionRecord>& got, const std::vector
 
 CATCH_TEST_CASE("streams: a request's maps are the processor's, on whichever streams it is called and finished") {
   for (const Form& form : kForms) {
-    for (const Middle middle : {Middle::Nothing, Middle::Reorder, Middle::RowRange}) {
+    for (const Middle middle : {Middle::Nothing, Middle::Reorder, Middle::Window}) {
       const auto wanted = captured(form, kPlans[0], middle, {});
       for (const Plan& plan : kPlans) {
         for (const size_t slow : {0, 1}) {

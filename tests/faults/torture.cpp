@@ -18,7 +18,6 @@
 #include "host.hpp"
 #ifdef GAZE_FAULT_SHIM
 #include "shim.hpp"
-#include "support/media.hpp"
 #endif
 
 namespace gaze::test {
@@ -75,7 +74,8 @@ class MarkSink final : public Sink {
     const int64_t mark = std::atoll(record.request_id.c_str() + 1);
     const std::string text = std::to_string(mark);
     expect(record.prompt == "p" + text, record.request_id + " has the prompt " + record.prompt);
-    expect(has_mark(picture_of(record).tensor, mark), record.request_id + " has another request's picture");
+    expect(has_mark(std::get<gaze::PictureMedium>(record.maps[0].medium).picture.tensor, mark),
+           record.request_id + " has another request's picture");
     for (const std::string& label : record.labels)
       expect(label == "w" + text, record.request_id + " has the label " + label);
     if (!maps_are_marked_) return;
