@@ -77,7 +77,8 @@ Run run(Attached& attached, const torch::jit::Module& module, const std::string&
   state->discard();
   auto& capture = static_cast<HeadCapture&>(state->capture());
   Run made{std::move(capture.kept), {}};
-  for (size_t row = 0; row < capture.rows(); ++row) made.geometries.push_back(capture.place_of(row).media.front().geometry);
+  for (size_t row = 0; row < capture.rows(); ++row)
+    made.geometries.push_back(capture.place_of(row).media.front().geometry);
   if (const std::string error = state->error(); !error.empty()) throw Error("find_heads: " + error);
   if (made.rows.empty()) {
     throw Error("find_heads: expected " + method +
