@@ -93,7 +93,8 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   expect_each("--image", arguments.images);
   expect_each("--audio", arguments.audio);
   const bool sound = profile.geometry && profile.geometry->time;
-  if (sound ? !arguments.images.empty() : !arguments.audio.empty())
+  const bool both = profile.sound && profile.sound->beside;
+  if (!both && (sound ? !arguments.images.empty() : !arguments.audio.empty()))
     throw Refusal(std::string(sound ? "--image" : "--audio") + ": expected a profile whose keys are those of a " +
                   (sound ? "picture" : "sound") + ", got one of a " + (sound ? "sound" : "picture") + ". Give " +
                   (sound ? "--audio" : "--image") + " instead.");

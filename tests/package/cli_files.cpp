@@ -108,6 +108,16 @@ void write_tiny_model() {
       return torch.matmul(torch.softmax(torch.matmul(x, x.transpose(1, 2)), dim=-1), x)
   )");
   save("sound_inputs.pt", tuple({at::linspace(-1, 1, 610).unsqueeze(0)}));
+  // One row of keys: 12 of a picture, then 20 of a sound.
+  save_module("omni", R"(
+    def forward(self, image, wave):
+      seen = torch.nn.functional.adaptive_avg_pool2d(image, [3, 4]).flatten(2).transpose(1, 2)
+      heard = wave.unfold(1, 50, 50)[:, :, :48].reshape(1, 20, 3, 16).abs().mean(-1)
+      keys = torch.cat([seen, heard], 1)
+      return torch.matmul(torch.softmax(torch.matmul(keys[:, 5:6] * 8, keys.transpose(1, 2)), dim=-1), keys)
+  )");
+  const at::Tensor wave = (at::arange(1000, at::kFloat) * 0.5).sin() * at::linspace(0, 1, 1000);
+  save("omni_inputs.pt", tuple({at::linspace(0, 1, 3 * 24 * 32).reshape({1, 3, 24, 32}), wave.unsqueeze(0)}));
   save("tiny_nan.pt", tuple({q * std::numeric_limits<double>::quiet_NaN(), k, k}));
 }
 

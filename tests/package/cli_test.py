@@ -783,6 +783,28 @@ def speech_overlays_of_a_model_of_ones_own():
 
 
 @case
+def a_picture_and_a_sound_of_one_model_are_both_drawn():
+    site = json.loads(done_by("sites", FILES / "omni.pt", "--json"))["sites"][0]["name"]
+    profile = {"gaze_profile": 1, "sites": {"match": [site]}, "image": {"argument": {"forward": 0}}, "geometry": {"rows": 3, "cols": 4},
+               "sound": {"argument": {"forward": 1}, "sample_rate_hz": 1000, "beside": {"first_key": 12, "keys": 20, "seconds_per_key": 0.05}}}
+    Path("omni.json").write_text(json.dumps(profile))
+    run = ("run", FILES / "omni.pt", "--inputs", FILES / "omni_inputs.pt", "--profile", "omni.json")
+    done_by(*run, "--out", "own")
+    refused(*run, "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", "long", says=("sound", "1 s"))
+    done_by(*run, "--image", photo(), "--out", "given")
+    for out in ("own", "given"):
+        bundle, = bundles(out)
+        for name in ("overlay.png", "sheet.png", "sound-2/overlay.png", "sound-2/sheet.png", "sound-2/words.json"):
+            expect((bundle / name).exists(), out, name)
+        request = request_of(bundle)
+        more, = request["more_maps"]
+        expect(more["medium"] == "sound" and abs(more["sound"]["seconds"] - 1) < 1e-6, more["sound"])
+        # What the row gave to both is all that it had.
+        expect(abs(request["summary"]["mass"] + more["summary"]["mass"] - 1) < 1e-5, request["summary"], more["summary"])
+    expect(request_of(bundles("given")[0])["picture"]["width"] > 32, "the photograph")
+
+
+@case
 def speech_probe_finds_the_seconds_per_key_and_the_padding():
     model = SOURCE / "samples/models/speech/speech.pt"
     padding = {"speech_inputs.pt": 300, "speech_padded_inputs.pt": 300, "speech_long.pt": 0, "speech_hum.pt": 162, "speech_music.pt": 199,
