@@ -790,7 +790,7 @@ def a_picture_and_a_sound_of_one_model_are_both_drawn():
     Path("omni.json").write_text(json.dumps(profile))
     run = ("run", FILES / "omni.pt", "--inputs", FILES / "omni_inputs.pt", "--profile", "omni.json")
     done_by(*run, "--out", "own")
-    refused(*run, "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", "long", says=("sound", "1 s"))
+    refused(*run, "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", "long", says=("sound", "1.00 s"))
     done_by(*run, "--image", photo(), "--out", "given")
     for out in ("own", "given"):
         bundle, = bundles(out)
