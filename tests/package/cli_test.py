@@ -783,7 +783,7 @@ def speech_overlays_of_a_model_of_ones_own():
 
 
 @case
-def a_picture_and_a_sound_of_one_model_are_both_drawn():
+def overlays_of_a_picture_and_a_sound_of_one_model():
     site = json.loads(done_by("sites", FILES / "omni.pt", "--json"))["sites"][0]["name"]
     profile = {"gaze_profile": 1, "sites": {"match": [site]}, "image": {"argument": {"forward": 0}}, "geometry": {"rows": 3, "cols": 4},
                "sound": {"argument": {"forward": 1}, "sample_rate_hz": 1000, "beside": {"first_key": 12, "keys": 20, "seconds_per_key": 0.05}}}
