@@ -209,13 +209,15 @@ CATCH_TEST_CASE("a front end outlives shutdown, its handle, and a fork, and push
     Attached attached;
     left = attached.front_end;
     const int64_t known = left.add_site(site("a"));
+    // Made here: threads of OpenMP that the parent had are not there in a child, which would wait for them.
+    const at::Tensor weights = some_weights(), shown = picture();
     const pid_t child = fork();
     if (child == 0) {
       alarm(20);
-      left.push(known, some_weights());
+      left.push(known, weights);
       const bool refused = left.add_site(site("b")) == FrontEnd::kNoSite;
       gaze::ModelCall call = left.enter();
-      call.offer("picture", picture());
+      call.offer("picture", shown);
       call.leave();
       _exit(refused && !attached.gaze.enabled() ? 0 : 1);
     }
