@@ -206,6 +206,22 @@ CATCH_TEST_CASE("a probe refuses what is random") {
                           Catch::Matchers::Contains("random crops"));
 }
 
+CATCH_TEST_CASE("a probe takes what rounding does to keys for no change") {
+  const auto noisy = [](const char* noise) {
+    return planted(kRows + "    x = x * (1.0 + (torch.rand_like(x) - 0.5) * " + noise + ")\n");
+  };
+  const gaze::ProbeResult still = gaze::probe(planted(kRows), "forward", inputs(40, 56), 0);
+  for (int run = 0; run < 3; ++run) {
+    const gaze::ProbeResult result = gaze::probe(noisy("1e-6"), "forward", inputs(40, 56), 0);
+    CATCH_REQUIRE(result.sites.at(0).geometry);
+    CATCH_CHECK(result.sites[0].geometry->rows == still.sites.at(0).geometry->rows);
+    CATCH_CHECK(result.sites[0].geometry->cols == still.sites[0].geometry->cols);
+    CATCH_CHECK(result.sites[0].verdict == still.sites[0].verdict);
+  }
+  CATCH_CHECK_THROWS_WITH(gaze::probe(noisy("1e-3"), "forward", inputs(40, 56), 0),
+                          Catch::Matchers::Contains("expected the same keys from two runs"));
+}
+
 CATCH_TEST_CASE("a probe verifies a profile and says what differs") {
   const torch::jit::Module module = planted(kRows);
   const gaze::ProbeResult result = gaze::probe(module, "forward", inputs(40, 56), 0);

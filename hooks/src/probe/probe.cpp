@@ -43,6 +43,8 @@ void place_watch(const FoundSite& site, int64_t watch, int64_t index) {
   site.keys->replaceAllUsesAfterNodeWith(tap, tap->output());
 }
 
+constexpr double kRounding = 4e-6;  // of a key's length: 32 units in the last place of float32
+
 /// What one site's keys did.
 struct Watched {
   int64_t calls = 0;     // in the present run
@@ -156,12 +158,15 @@ class WatchedMethod {
     const int64_t pairs = k_gkm.size(1) - std::abs(further_);
     if (pairs <= 0) return;
     const at::Tensor base_gpm = state.base_gkm.narrow(1, std::max<int64_t>(0, -further_), pairs);
-    // NaN that stays NaN is no change.
-    state.energy_gk = (k_gkm.narrow(1, std::max<int64_t>(0, further_), pairs) - base_gpm)
-                          .square()
-                          .nan_to_num(0)
-                          .sum({2}, false, at::kDouble)
-                          .cpu();
+    // NaN that stays NaN is no change, nor is what rounding does: torch's threads may add in another order in every
+    // run.
+    const at::Tensor energy_gk = (k_gkm.narrow(1, std::max<int64_t>(0, further_), pairs) - base_gpm)
+                                     .square()
+                                     .nan_to_num(0)
+                                     .sum({2}, false, at::kDouble)
+                                     .cpu();
+    const at::Tensor square_gk = state.square_gk.narrow(1, std::max<int64_t>(0, -further_), pairs);
+    state.energy_gk = energy_gk.masked_fill(energy_gk.le(square_gk * (kRounding * kRounding)), 0);
   }
 
   torch::jit::Stack stack_;
