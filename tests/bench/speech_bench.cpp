@@ -133,21 +133,26 @@ Subject bundle_subject(int64_t words) {
   auto record = std::make_shared<gaze::AttentionRecord>();
   const Attention attention(words, kKeys, 20);
   record->request_id = "bench";
-  record->map_tc = attention.map_tk / attention.map_tk.sum(1, true);
-  record->mass_t = at::ones({words});
-  record->visible_t = at::full({words}, static_cast<double>(kKeys));
-  record->flags_t = at::zeros({words}, at::kInt);
+  gaze::MediumMap& map = record->maps.emplace_back();
+  map.map_tk = attention.map_tk / attention.map_tk.sum(1, true);
+  map.mass_t = at::ones({words});
+  map.visible_t = at::full({words}, static_cast<double>(kKeys));
+  map.flags_t = at::zeros({words}, at::kInt);
   record->keys = kKeys;
   for (int64_t w = 0; w < words; ++w) record->labels.push_back("word" + std::to_string(w));
-  record->geometry.rows = 1;
-  record->geometry.cols = kKeys;
-  record->geometry.time = gaze::Timeline{.seconds_per_key = 0.02};
+  gaze::SoundMedium medium;
+  medium.geometry.rows = 1;
+  medium.geometry.cols = kKeys;
+  medium.geometry.time = gaze::Timeline{.seconds_per_key = 0.02};
   const at::Tensor time_s = at::arange(kSeconds * kRate, at::kFloat) / kRate;
-  record->sound.samples = at::sin(time_s * 2764.6) * at::sin(time_s * 3) * 0.4 + at::randn_like(time_s) * 0.01;
-  record->sound.sample_rate_hz = kRate;
+  medium.sound.samples = at::sin(time_s * 2764.6) * at::sin(time_s * 3) * 0.4 + at::randn_like(time_s) * 0.01;
+  medium.sound.sample_rate_hz = kRate;
+  map.medium = std::move(medium);
 
   const auto folder = std::make_shared<Folder>();
-  const auto sink = std::make_shared<gaze::BundleSink>(gaze::BundleOptions{.out_dir = folder->path});
+  gaze::BundleOptions options;
+  options.out_dir = folder->path;
+  const auto sink = std::make_shared<gaze::BundleSink>(options);
   Subject subject;
   subject.ours = {"bundle", [=] { sink->consume(*record); }};
   if (words == 8) {
