@@ -2,6 +2,7 @@
 #include "capture/token_capture.hpp"
 
 #include <gaze/ops/device.hpp>
+#include <gaze/render/medium.hpp>
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
@@ -19,7 +20,7 @@ KeySpan span_of(const MediumPlace& place, int64_t keys) {
   return {0, keys};
 }
 
-const char* noun_of(const MediumPlace& place) { return place.geometry && place.geometry->time ? "sound" : "picture"; }
+const char* noun_of(const MediumPlace& place) { return noun(medium_of(place.geometry.value_or(Geometry()))); }
 
 }  // namespace
 

@@ -23,10 +23,14 @@ std::shared_ptr<c10::Event> event_on(at::Device device) {
   return event;
 }
 
+namespace {
+
 // What the current stream of `device` fills is not to be read before it has.
-static void note_ready(at::Device device, RequestRow& row) {
+void note_ready(at::Device device, RequestRow& row) {
   if (auto ready = event_on(device)) row.media_ready.push_back(std::move(ready));
 }
+
+}  // namespace
 
 std::string generated_id() {
   static std::atomic<uint64_t> count{0};
