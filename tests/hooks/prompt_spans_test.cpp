@@ -206,7 +206,7 @@ CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, a
   const gaze::AttentionRecord record = captured(twice_with(there));
   CATCH_REQUIRE(record.error == "");
   CATCH_CHECK(record.maps[0].geometry().first_key == 2);
-  CATCH_CHECK(record.maps[0].map_tk.size(0) == 2);
+  CATCH_CHECK(record.maps[0].map_tk.size(0) == 1);  // the second call is another piece of the prompt
   CATCH_CHECK(at::equal(record.maps[0].map_tk, expected.maps[0].map_tk));
   CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(1, 20 * 8));
   CATCH_CHECK(gaze::test::fake::log().synchronous == waits + 1);

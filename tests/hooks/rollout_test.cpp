@@ -139,7 +139,7 @@ CATCH_TEST_CASE("device: rollout: beams go on from what their row held, and piec
   for (int64_t b = 0; b < 2; ++b) {
     const gaze::AttentionRecord& record = records[static_cast<size_t>(1 - b)];
     CATCH_REQUIRE(record.error == "");
-    const at::Tensor rows = at::cat({whole[b].slice(0, 7, 8), whole[b].slice(0, kPrompt + 1)});
+    const at::Tensor rows = whole[b].slice(0, kPrompt + 1);
     CATCH_CHECK(worst(record.maps[0].map_tk, rows.narrow(1, kFirst, kCells)) < 1e-6);
   }
 }

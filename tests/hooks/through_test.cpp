@@ -370,7 +370,9 @@ CATCH_TEST_CASE("device: through latents: of two pictures the chosen one, encode
 CATCH_TEST_CASE("device: through latents: a decoder over latents alone, and features that every step computes anew") {
   const at::Tensor latents = noise({4, kSize}, 9);
   const at::Tensor image = images(1);
-  Host host(model(kSoftmax), profile(R"({"rows": 3, "cols": 5})"));
+  gaze::Profile last = profile(R"({"rows": 3, "cols": 5})");
+  last.rows.of = gaze::TokenRows::Of::Last;
+  Host host(model(kSoftmax), last);
   const auto records = captured(host, [&](gaze::Request&) {
     const at::Tensor found = host.call("encode", {image, latents, 0}).toTensor();
     // Keys [latents]: the ids are placeholders, the last of which attends to nothing but all.

@@ -175,7 +175,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
       "gaze_request", "gaze_version",   "request_id", "prompt",   "answer",  "error",   "model",  "method",
       "profile",      "torch_version",  "picture",    "geometry", "keys",    "sites",   "layers", "heads",
       "sinks",        "range_max_lift", "colormap",   "style",    "summary", "words",   "tokens", "tokens_dropped",
-      "drops",        "timings_ms",     "files",      "note",     "mass",    "through", "sound"};
+      "drops",        "timings_ms",     "files",      "note",     "mass",    "through", "sound",  "rows"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);
@@ -198,6 +198,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
                                               {"chosen_heads", nullptr},
                                               {"gate", nullptr}}));
   CATCH_CHECK(root.at("through").is_null());
+  CATCH_CHECK(root.at("rows").is_null());  // nothing is known of them
   CATCH_CHECK(root.at("mass") == json({{"of", "cells"}, {"exact", true}}));
   CATCH_CHECK(root.at("layers") == json({{"chosen", "all 1 selected sites"}, {"reduce", "mean"}}));
   CATCH_CHECK(root.at("heads") == json({{"reduce", "weighted"}, {"head", 0}, {"k", 3}}));

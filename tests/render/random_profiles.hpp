@@ -30,6 +30,7 @@ class RandomProfiles {
     if (flip()) profile.first_layer = within(0, 5);
     if (flip()) profile.last_layer = profile.first_layer + within(0, 5);
     add_heads(profile);
+    add_rows(profile);
     const bool sound = within(0, 5) == 0;
     if (sound) {
       profile.sound = SoundInput{argument(), within(1, 48000), {}};
@@ -76,6 +77,18 @@ class RandomProfiles {
     return argument;
   }
   float positive() { return std::ldexp(static_cast<float>(within(1, 1 << 24)), static_cast<int>(within(-149, 100))); }
+
+  void add_rows(Profile& profile) {
+    using Of = TokenRows::Of;
+    profile.rows.of = one_of({Of::Found, Of::Last, Of::First, Of::All, Of::Range});
+    if (profile.rows.of == Of::Range) {
+      profile.rows.first = within(0, 40);
+      profile.rows.last = profile.rows.first + within(0, 3);
+    }
+    profile.rows.calls_per_token = within(1, 3);
+    profile.rows.passes = within(1, 4);
+    profile.rows.pass = profile.rows.passes - 1;
+  }
 
   void add_heads(Profile& profile) {
     using ops::HeadReduce;

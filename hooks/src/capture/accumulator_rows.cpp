@@ -55,6 +55,16 @@ void widen(RowAccumulators& row, int64_t cells) {
   }
 }
 
+void forget_tokens(RowAccumulators& row, int64_t first) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  for (ops::Accumulator& each : row) {
+    const int64_t tokens = each.map_tc.size(0);
+    if (first >= tokens) continue;
+    for (const auto field : kFields) (each.*field).narrow(0, first, tokens - first).zero_();
+  }
+}
+
 std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,
                                          int64_t tokens) {
   const c10::InferenceMode normal(false);

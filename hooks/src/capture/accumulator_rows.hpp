@@ -22,6 +22,9 @@ void each_tensor(const RowAccumulators& row, c10::function_ref<void(const at::Te
 /// stream. @throws c10::OutOfMemoryError
 void widen(RowAccumulators& row, int64_t cells);
 
+/// As if nothing had been added to the tokens from `first` on. Asynchronous on each device's current stream.
+void forget_tokens(RowAccumulators& row, int64_t first);
+
 /// Row i of the result holds what row from[i] of `rows` does; `rows` is not to be read afterwards. The first row that
 /// names another one takes its memory over, each further one gets a copy of the first `tokens` tokens, in the memory
 /// of a row that nobody names while there is one, else in its own. Asynchronous on each device's current stream.

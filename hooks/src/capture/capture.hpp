@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gaze/ops/reduce.hpp>
+#include <gaze/render/token_rows.hpp>
 
 #include <cstdint>
 #include <string>
@@ -21,6 +22,7 @@ struct CaptureRules {
 
   SiteList sites;  ///< may grow while a request is open
   ops::ReduceOptions reduce;
+  TokenRows rows;
   bool through_rollout = false;  ///< the product of the layers between, instead of their mean
   int64_t max_tokens = 0;
   int64_t deferred_tokens = 0;

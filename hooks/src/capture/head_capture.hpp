@@ -11,7 +11,8 @@ namespace gaze {
 /// Rows of one call of a selected site, of every head by itself.
 struct HeadRows {
   int64_t site = 0;
-  int64_t batch = 0;   ///< batch row
+  int64_t batch = 0;  ///< batch row
+  int64_t first_token = 0;
   at::Tensor map_hts;  ///< float32 [heads, tokens, span] on the CPU: weights of the medium's keys
 };
 
@@ -23,6 +24,7 @@ class HeadCapture final : public TokenCapture {
 
  private:
   void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) override;
+  void forget(int64_t site, int64_t first_token) override;
 };
 
 }  // namespace gaze

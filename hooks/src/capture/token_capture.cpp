@@ -79,7 +79,6 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
     add(site, call, rows);
   }
   SiteProgress& progress = sites_[static_cast<size_t>(site)];
-  progress.tokens += rows.queries;
   progress.heads = call.heads();
   ++progress.calls;
   ++calls_;
@@ -115,25 +114,46 @@ ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call)
   check_shape(site, call);
   batched_ = batched_ || call.batch() > 1;
   SiteProgress& progress = sites_[static_cast<size_t>(site)];
-  if (queries == 1 && progress.grew && keys == progress.keys) {
+  const CallRows tokens = progress.rows.next(rules_.name(site), queries, keys, row_facts(site));
+  if (progress.rows.stopped_growing()) {
     refuse_shape(rules_.name(site) + ": expected keys that stay where they are, got a row that grew to " +
                  std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " +
-                 noun_of(rows_.front().place.media.front()) + "'s. Finish the request before the cache is full.");
+                 noun_of(rows_.front().place.media.front()) +
+                 "'s. Finish the request before the cache is full; where several passes or calls make one token, say "
+                 "so in the profile's rows.");
   }
-  progress.grew = progress.calls > 0 && keys == progress.keys + queries;
-  progress.keys = keys;
+  if (tokens.takes_back) take_back(site, tokens.first_token);
   ops::RowRange rows;
-  const int64_t prompt = rows_.front().place.prompt_tokens;
-  rows.first_query = queries - 1;
-  if (queries > 1 && prompt > 0 && progress.calls == 0) rows.first_query = std::min(prompt, queries) - 1;
-  rows.queries = queries - rows.first_query;
-  rows.first_token = progress.tokens;
-  const int64_t room = std::max<int64_t>(0, rules_.max_tokens - progress.tokens);
-  progress.tokens_dropped += std::max<int64_t>(0, rows.queries - room);
-  rows.queries = std::min(rows.queries, room);
+  rows.first_query = tokens.first_query;
+  rows.first_token = tokens.first_token;
+  rows.queries = std::clamp<int64_t>(rules_.max_tokens - tokens.first_token, 0, tokens.queries);
   rows.heads = rules_.heads(site);
+  progress.tokens = std::min(rules_.max_tokens, progress.rows.rows());
+  progress.tokens_dropped = progress.rows.rows() - progress.tokens;
   return rows;
 }
+
+RowFacts TokenCapture::row_facts(int64_t site) const {
+  const RowPlace& place = rows_.front().place;
+  RowFacts facts{rules_.rows, place.prompt_tokens, rules_.sites[site].site.relation == "self"};
+  const MediumPlace& only = place.media.front();
+  if (place.media.size() == 1 && !only.latents && only.geometry && !(only.geometry->time && only.geometry->time->whole))
+    facts.picture = &*only.geometry;
+  return facts;
+}
+
+void TokenCapture::take_back(int64_t site, int64_t first_token) {
+  forget(site, first_token);
+  SiteProgress& progress = sites_[static_cast<size_t>(site)];
+  if (++progress.taken_back <= taken_back_) return;  // another site did
+  taken_back_ = progress.taken_back;
+  add_waiting();
+  for (Row& row : rows_) {
+    for (Sums& sums : row.sums) forget_tokens(sums.accumulators, first_token);
+  }
+}
+
+void TokenCapture::forget(int64_t /*site*/, int64_t /*first_token*/) {}
 
 void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
@@ -149,7 +169,7 @@ void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRa
 
 bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows) {
   const int64_t room = rules_.deferred_tokens;
-  if (room <= 1) return false;
+  if (room <= 1 || rules_.rows.calls_per_token > 1 || rules_.rows.passes > 1) return false;
   DeferredQueries& waiting = sites_[static_cast<size_t>(site)].waiting;
   if (waiting.written_over(scores)) refuse_written_over(site);
   // A full site is the first to come round again: the others are full as well, and share its pass.
@@ -264,6 +284,7 @@ void TokenCapture::follow_streams(at::Device device) {
 
 void TokenCapture::reorder(const std::vector<int64_t>& from) {
   add_waiting();
+  regrouped_ = true;
   if (!placed_) return;
   std::vector<std::vector<RowAccumulators>> gathered_mr;
   for (size_t m = 0; m < spans_.size(); ++m) {
@@ -325,6 +346,14 @@ int64_t TokenCapture::tokens() const noexcept {
   int64_t most = 0;
   for (const SiteProgress& progress : sites_) most = std::max(most, progress.tokens);
   return most;
+}
+
+RowUse TokenCapture::row_use() const {
+  const auto less = [](const SiteProgress& a, const SiteProgress& b) { return a.rows.rows() < b.rows.rows(); };
+  const auto most = std::max_element(sites_.begin(), sites_.end(), less);
+  RowUse use = most == sites_.end() ? RowUse{.rules = rules_.rows} : most->rows.use(rules_.rows);
+  use.regrouped = regrouped_;
+  return use;
 }
 
 int64_t TokenCapture::tokens_dropped() const noexcept {

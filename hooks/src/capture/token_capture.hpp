@@ -13,6 +13,7 @@
 #include "capture/deferred_queries.hpp"
 #include "capture/latent_maps.hpp"
 #include "capture/rollout_rows.hpp"
+#include "capture/site_rows.hpp"
 #include "capture/stream_order.hpp"
 
 namespace gaze {
@@ -32,9 +33,9 @@ struct RowPlace {
 /// What one site did.
 struct SiteProgress {
   int64_t calls = 0, tokens = 0, heads = 0;
-  int64_t keys = 0;   ///< of the latest call
-  bool grew = false;  ///< by one for each of its queries, as a cache does
   int64_t tokens_dropped = 0;
+  int64_t taken_back = 0;  ///< how often earlier tokens turned out to be none
+  SiteRows rows;
   DeferredQueries waiting;
 };
 
@@ -84,6 +85,7 @@ class TokenCapture : public Capture {
   [[nodiscard]] int64_t calls() const noexcept { return calls_; }
   [[nodiscard]] int64_t tokens() const noexcept;          ///< of the site that saw most
   [[nodiscard]] int64_t tokens_dropped() const noexcept;  ///< likewise
+  [[nodiscard]] RowUse row_use() const;                   ///< likewise
   [[nodiscard]] int64_t keys() const noexcept { return keys_; }
   [[nodiscard]] bool batched() const noexcept { return batched_; }
 
@@ -91,6 +93,8 @@ class TokenCapture : public Capture {
   TokenCapture(const CaptureRules& rules, bool rolls_out);
   /// The wanted rows of a selected site's call, at least one.
   virtual void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
+  /// What `add` was given of a site's tokens from this one on counts no more.
+  virtual void forget(int64_t site, int64_t first_token);
   /// The keys of each medium that are accumulated, the same in all rows.
   [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
@@ -109,6 +113,9 @@ class TokenCapture : public Capture {
   /// Which rows are tokens, and the accumulator row of the first.
   ops::RowRange wanted_rows(int64_t site, const AttentionCall& call);
   void check_shape(int64_t site, const AttentionCall& call) const;
+  [[nodiscard]] RowFacts row_facts(int64_t site) const;
+  /// Once for the sites that call for it one after another.
+  void take_back(int64_t site, int64_t first_token);
   /// True when the call waits for the next pass over the keys.
   bool defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows);
   [[noreturn]] void refuse_written_over(int64_t site) const;
@@ -130,11 +137,13 @@ class TokenCapture : public Capture {
   StreamOrder streams_;
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;  // rows at the first token
+  int64_t taken_back_ = 0;    // of all sites, which take back the same tokens one after another
   int64_t keys_ = 0;          // of the first call, or as they grew
   std::vector<KeySpan> spans_;
   int64_t calls_ = 0;
   bool placed_ = false;
-  bool batched_ = false;  // some call had several batch rows
+  bool batched_ = false;    // some call had several batch rows
+  bool regrouped_ = false;  // by reorder
 };
 
 /// @throws gaze::Error (StreamCapturing) when the current stream of `device` records a CUDA graph: what is launched

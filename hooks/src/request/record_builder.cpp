@@ -76,6 +76,9 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   if (facts.method >= 0) record.method = recorder.instrumented.methods[static_cast<size_t>(facts.method)];
   const bool gathered = list_sites(capture, recorder, record);
   record.tokens_dropped = capture.tokens_dropped();
+  record.rows = capture.row_use();
+  record.rows->named = row.named;
+  record.rows->named_by_batch = facts.named_by_batch;
   record.timings_ms["begin_to_finish"] = facts.open_ms;
   if (facts.error) {
     record.error = facts.error->text;

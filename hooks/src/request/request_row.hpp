@@ -18,6 +18,7 @@ struct RequestRow {
   std::vector<std::shared_ptr<c10::Event>> media_ready;
   std::vector<std::string> labels;
   std::vector<int64_t> ids;
+  int64_t named = 0;  ///< labels or ids that the host gave, those from the answer's end on included
 };
 
 }  // namespace gaze

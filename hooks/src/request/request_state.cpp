@@ -158,7 +158,9 @@ std::string RequestState::error() const {
 void RequestState::label(std::vector<std::string> tokens, size_t row) noexcept {
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (row < rows_.size()) rows_[row].labels = std::move(tokens);
+    if (row >= rows_.size()) return;
+    rows_[row].named = static_cast<int64_t>(tokens.size());
+    rows_[row].labels = std::move(tokens);
   } catch (...) {
     fail_plainly(DropReason::HostBudget, "label: not enough memory");
   }
@@ -177,6 +179,7 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
       const bool known = id >= 0 && id < static_cast<int64_t>(vocabulary.size());
       labels.push_back(known ? vocabulary[static_cast<size_t>(id)] : "#" + std::to_string(id));
     }
+    rows_[row].named = static_cast<int64_t>(ids.size());
     rows_[row].ids = std::move(kept);
     rows_[row].labels = std::move(labels);
   } catch (...) {
@@ -268,11 +271,14 @@ void RequestState::finish() noexcept {
 }
 
 void RequestState::send(TokenCapture& capture) noexcept {
+  int64_t named_by_batch = 0;
+  for (const RequestRow& row : rows_) named_by_batch = std::max(named_by_batch, row.named);
   for (size_t index = 0; index < rows_.size(); ++index) {
     try {
       SharedFacts facts;
       facts.method = method_.load(std::memory_order_relaxed);
       facts.windows = windows_;
+      facts.named_by_batch = named_by_batch;
       facts.open_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
       if (failed()) facts.error = {error(), error_reason_};
       recorder->worker->push(build_record(rows_[index], index, capture, facts, *recorder));

@@ -28,10 +28,10 @@ class Layout {
       first.latents = latents(index, call.keys());
       first.geometry = first.latents->geometry;
     } else {
-      first.geometry = resolved(stated(index), index, call.keys());
+      first.geometry = resolved(stated(index), index, call);
     }
     if (has_sound_beside()) {
-      place.media.push_back({resolved(profile_.sound->beside, index, call.keys()), {}, {}});
+      place.media.push_back({resolved(profile_.sound->beside, index, call), {}, {}});
     } else if (!profile_.through) {
       look_beyond(index, call, first);
     }
@@ -58,13 +58,27 @@ class Layout {
 
   [[nodiscard]] bool has_sound_beside() const { return profile_.sound && profile_.sound->beside; }
 
-  [[nodiscard]] std::optional<Geometry> resolved(std::optional<Geometry> geometry, size_t index, int64_t keys) const {
+  [[nodiscard]] std::optional<Geometry> resolved(std::optional<Geometry> geometry, size_t index,
+                                                 const AttentionCall& call) const {
     if (!geometry) return std::nullopt;
+    const int64_t keys = call.keys();
     take_row(*geometry, keys);
     geometry = resolve(*geometry, sizes_of(index));
+    refuse_query_side(*geometry, call);
     const bool alone = geometry->first_key == 0 && geometry->spans.empty();
     check_keys(*geometry, keys, alone && keys < geometry->keys());
     return geometry;
+  }
+
+  /// Text-to-image models ask the other way round: each cell attends to the prompt's words.
+  static void refuse_query_side(const Geometry& geometry, const AttentionCall& call) {
+    const int64_t queries = call.queries();
+    if (call.keys() >= geometry.keys() || (queries != geometry.keys() && queries != geometry.cells())) return;
+    throw Error("geometry: expected " + std::to_string(geometry.keys()) + " keys, the picture's, got " +
+                    std::to_string(call.keys()) + " keys and " + std::to_string(queries) +
+                    " queries: the picture is on the query side of this attention, which is not supported. Select "
+                    "sites whose keys are the picture's.",
+                DropReason::GridMismatch);
   }
 
   [[nodiscard]] LatentLayout latents(size_t index, int64_t keys) const {

@@ -59,6 +59,7 @@ SiteTable::SiteTable(const Profile& profile, const Options& options, const std::
   for (const Site& site : told) sites.push_back(&site);
   Selection selection = select(profile, options, sites, told_);
   rules_.reduce = selection.reduce;
+  rules_.rows = profile.rows;
   rules_.through_rollout = profile.through && profile.through->rollout;
   rules_.max_tokens = options.max_tokens;
   rules_.deferred_tokens = options.deferred_tokens;

@@ -9,6 +9,7 @@
 
 #include "base/json_text.hpp"
 #include "maps/captions.hpp"
+#include "maps/row_notes.hpp"
 #include "profile/names.hpp"
 
 namespace gaze {
@@ -133,6 +134,17 @@ JsonText through_facts(const std::optional<ThroughUse>& through) {
           {"reduce", name_of(kThroughNames, through->rollout)},
           {"latents", through->latents},
           {"keys", through->keys}};
+}
+
+JsonText row_facts(const AttentionRecord& record) {
+  if (!record.rows) return nullptr;
+  const RowUse& rows = *record.rows;
+  const std::string note = row_note(record);
+  return {{"of_call", name(rows.rules)}, {"calls_per_token", rows.rules.calls_per_token},
+          {"passes", rows.rules.passes}, {"pass", rows.rules.pass},
+          {"calls", rows.calls},         {"of_first_call", rows.queries},
+          {"prompt_calls", rows.pieces}, {"tokens", rows.tokens},
+          {"labels", rows.named},        {"note", note.empty() ? JsonText(nullptr) : JsonText(note)}};
 }
 
 // What the geometry does not have is left out of its facts.
@@ -278,6 +290,7 @@ std::string write_json(const RequestFacts& facts) {
   root["mass"] = std::move(json.mass);
   root["sites"] = site_list(record.sites);
   root["through"] = std::move(json.through);
+  root["rows"] = row_facts(record);
   root["layers"] = {{"chosen", record.layers}, {"reduce", name(record.reduce.layers)}};
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
   root["sinks"] = std::move(json.sinks);

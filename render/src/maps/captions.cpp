@@ -4,6 +4,8 @@
 #include <gaze/render/profile.hpp>
 #include <gaze/render/words.hpp>
 
+#include "maps/row_notes.hpp"
+
 namespace gaze {
 namespace {
 
@@ -37,6 +39,7 @@ std::string describe_choices(const AttentionRecord& record, const MediumMap& map
   size_t chosen = 0;
   for (const SiteUse& site : record.sites) chosen += site.chosen_heads.size();
   if (chosen > 0) text += " of " + std::to_string(chosen) + " chosen";
+  if (const std::string rows = row_note(record); !rows.empty()) text += ". " + rows.substr(0, rows.size() - 1);
   if (map.through) {
     const size_t count = map.through->sites.size();
     text += ". Composed through " + std::to_string(map.through->latents) + " latents (" +

@@ -20,6 +20,7 @@
 #include "device/device_event.hpp"
 #include "maps/hottest.hpp"
 #include "maps/keys_to_cells.hpp"
+#include "maps/row_notes.hpp"
 
 namespace gaze {
 namespace {
@@ -74,13 +75,8 @@ void check_rows(const std::vector<int32_t>& flags_t, bool finite) {
 }
 
 void check_facts(const AttentionRecord& record, const MediumMap& map) {
-  const int64_t tokens = map.tokens();
   const Geometry& geometry = map.geometry();
-  if (static_cast<int64_t>(record.labels.size()) > tokens) {
-    throw Error("labels: expected at most " + std::to_string(tokens) + " (one per captured token), got " +
-                    std::to_string(record.labels.size()) + ". Label only the tokens the model generated.",
-                DropReason::Labels);
-  }
+  check_labels(record);
   check(geometry);
   if (std::holds_alternative<SoundMedium>(map.medium) != geometry.time.has_value()) {
     throw Error(std::string("geometry.time: expected it with a sound, and with nothing else, got a ") +
@@ -103,7 +99,11 @@ at::Tensor finite(const MediumMap& map) {
 }
 
 std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens) {
-  if (!record.labels.empty()) return merge_words(record.labels);
+  if (!record.labels.empty()) {
+    // Those of tokens beyond the limit have no row.
+    const auto kept = std::min(record.labels.size(), static_cast<size_t>(tokens));
+    return merge_words({record.labels.begin(), record.labels.begin() + static_cast<std::ptrdiff_t>(kept)});
+  }
   std::vector<Word> words;
   for (int64_t t = 0; t < tokens; ++t) words.push_back({.text = {}, .first = t, .count = 1});
   return words;
@@ -286,7 +286,8 @@ void check_record(const AttentionRecord& record, const ops::Route& route) {
 
 Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout) {
-  const int64_t tokens = record.labels.empty() ? map.tokens() : static_cast<int64_t>(record.labels.size());
+  const auto labels = static_cast<int64_t>(record.labels.size());
+  const int64_t tokens = labels == 0 ? map.tokens() : std::min(labels, map.tokens());
   const ops::NormaliseOptions& options = record.style.normalise;
   Analysis analysis;
   for (Word& word : find_words(record, map.tokens())) analysis.words.emplace_back().word = std::move(word);

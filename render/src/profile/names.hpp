@@ -4,6 +4,7 @@
 
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
+#include <gaze/render/token_rows.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -47,6 +48,8 @@ inline constexpr Named<Fit> kFitNames[] = {
     {"resize", Fit::Resize}, {"centre_crop", Fit::CentreCrop}, {"letterbox", Fit::Letterbox}};
 inline constexpr Named<CellOrder> kOrderNames[] = {
     {"rows", CellOrder::Rows}, {"columns", CellOrder::Columns}, {"windows", CellOrder::Windows}};
+inline constexpr Named<TokenRows::Of> kTokenRowNames[] = {
+    {"last", TokenRows::Of::Last}, {"first", TokenRows::Of::First}, {"all", TokenRows::Of::All}};
 /// Whether a thumbnail's keys are the first.
 inline constexpr Named<bool> kThumbnailNames[] = {{"first", true}, {"last", false}};
 

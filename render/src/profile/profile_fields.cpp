@@ -19,6 +19,7 @@ constexpr Rule of_kind(GeometryKind kind) { return {.kinds = bit(kind)}; }
 constexpr Rule kNotOfTime = {.kinds = ~bit(GeometryKind::Time)};
 constexpr Rule with(const char* other) { return {.with = other}; }
 
+constexpr int64_t kMostTurns = 256;
 constexpr const char* kGlobs = "Globs of whole site names; * stands for any characters, dots too.";
 
 // [first, last]
@@ -81,6 +82,55 @@ Rows layer_fields(StatedProfile& profile) {
   return {{"reduce", choice(profile.layers, kLayerNames), "Unset: the library's default."},
           {"range", layer_range(profile),
            "[first, last] of the matched sites in order, inclusive; last = -1: to the end."}};
+}
+
+template <typename Value, size_t N>
+std::string listed_names(const Named<Value> (&names)[N]) {
+  std::string text;
+  for (const auto& each : names) text += (text.empty() ? "" : ", ") + std::string(each.name);
+  return text;
+}
+
+// A name, or [first, last].
+Binding rows_of_call(TokenRows& rows) {
+  const auto read = [&rows](const Field& field) {
+    if (field.value().is_string()) {
+      if (const auto of = value_of(kTokenRowNames, field.value().get<std::string>())) {
+        rows.of = *of;
+        return;
+      }
+    } else if (field.value().is_array() && field.size() == 2) {
+      rows.of = TokenRows::Of::Range;
+      rows.first = field.at(size_t{0}).whole(0, kMaxCount);
+      rows.last = field.at(1).whole(rows.first, kMaxCount);
+      return;
+    }
+    const std::string names = "one of " + listed_names(kTokenRowNames);
+    field.refuse(field.value().is_string() ? names : "[first, last] from 0, or " + names);
+  };
+  const auto write = [&rows] {
+    if (rows.of == TokenRows::Of::Found) return OrderedJson();
+    if (rows.of == TokenRows::Of::Range) return OrderedJson::array({rows.first, rows.last});
+    return OrderedJson(name_of(kTokenRowNames, rows.of));
+  };
+  const auto schema = [] {
+    OrderedJson names = OrderedJson::array();
+    for (const auto& each : kTokenRowNames) names.push_back(each.name);
+    const OrderedJson index = {{"type", "integer"}, {"minimum", 0}, {"maximum", kMaxCount}};
+    const OrderedJson range = {{"type", "array"}, {"minItems", 2}, {"maxItems", 2}, {"items", index}};
+    return OrderedJson{{"oneOf", {OrderedJson{{"enum", names}}, range}}};
+  };
+  return {read, write, schema};
+}
+
+Rows row_fields(TokenRows& rows) {
+  return {{"of_call", rows_of_call(rows),
+           "Which rows of every call are tokens: last, first (a class token's), all, or [first, last]. Unset: found."},
+          {"calls_per_token", whole(rows.calls_per_token, 1, kMostTurns),
+           "Calls of one site that belong to one token, each a layer of it: of a block that runs several times."},
+          {"passes", whole(rows.passes, 1, kMostTurns),
+           "Passes that take turns for every token, as with a picture and without one."},
+          {"pass", whole(rows.pass, 0, kMostTurns - 1), "Which of them is kept, from 0."}};
 }
 
 Rows selected_fields(SiteHeads& selected) {
@@ -319,6 +369,7 @@ Rows profile_fields(StatedProfile& profile) {
        "latents are."},
       {"layers", group(profile, layer_fields), "How the sites of one step become one row."},
       {"heads", group(profile, head_fields, check_heads), "How the heads of one call become one row."},
+      {"rows", group(profile.rows, row_fields, check_rows), "Which rows of the sites' calls are the answer's tokens."},
       {"image", part(profile.image, image_fields, check_image),
        "The picture among a model's own inputs, and how large those are."},
       {"sound", part(profile.sound, sound_fields),

@@ -92,6 +92,11 @@ void check_heads(const Field& field, StatedProfile& profile) {
   if (field.has("select")) field.at("reduce").refuse("mean, max, min, weighted or topk beside select");
 }
 
+void check_rows(const Field& field, TokenRows& rows) {
+  if (rows.pass >= rows.passes)
+    field.at("pass").refuse("a pass below passes (" + std::to_string(rows.passes) + ")", std::to_string(rows.pass));
+}
+
 void check_image(const Field& field, ImageInput& image) {
   if (image.mean.size() == image.std.size()) return;
   field.at("std").refuse("as many values as mean (" + std::to_string(image.mean.size()) + ")",

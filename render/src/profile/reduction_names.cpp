@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The names people type for reductions and colours.
 #include <gaze/render/profile.hpp>
+#include <gaze/render/token_rows.hpp>
 
 #include <charconv>
 #include <string_view>
@@ -94,5 +95,28 @@ std::optional<ops::Colormap> parse_colormap(const std::string& text) { return va
 const char* name(ops::HeadReduce kind) noexcept { return name_of(kHeadNames, kind); }
 const char* name(ops::LayerReduce kind) noexcept { return name_of(kLayerNames, kind); }
 const char* name(ops::Colormap colormap) noexcept { return name_of(kColormaps, colormap); }
+
+std::optional<TokenRows> parse_token_rows(const std::string& text) {
+  TokenRows rows;
+  if (const auto of = value_of(kTokenRowNames, text)) {
+    rows.of = *of;
+    return rows;
+  }
+  const size_t dash = text.find('-');
+  const std::optional<int64_t> first = parse_count(std::string_view(text).substr(0, dash));
+  const std::optional<int64_t> last =
+      dash == std::string::npos ? first : parse_count(std::string_view(text).substr(dash + 1));
+  if (!first || !last || *last < *first) return std::nullopt;
+  rows.of = TokenRows::Of::Range;
+  rows.first = *first;
+  rows.last = *last;
+  return rows;
+}
+
+std::string name(const TokenRows& rows) {
+  if (rows.of == TokenRows::Of::Found) return "found";
+  if (rows.of != TokenRows::Of::Range) return name_of(kTokenRowNames, rows.of);
+  return std::to_string(rows.first) + "-" + std::to_string(rows.last);
+}
 
 }  // namespace gaze

@@ -5,6 +5,7 @@
 #include <gaze/ops/colour.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
+#include <gaze/render/token_rows.hpp>
 
 #include <map>
 #include <optional>
@@ -59,6 +60,7 @@ struct Profile {
   std::optional<ops::LayerReduce> layers;
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
+  TokenRows rows;                  ///< which rows of the sites' calls are tokens
   std::optional<ImageInput> image;
   std::optional<SoundInput> sound;
   std::optional<Geometry> geometry;

@@ -6,6 +6,7 @@
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/medium.hpp>
 #include <gaze/render/style.hpp>
+#include <gaze/render/token_rows.hpp>
 
 #include <cstdint>
 #include <map>
@@ -58,7 +59,7 @@ struct GAZE_API MediumMap {
 struct AttentionRecord {
   std::string request_id;           ///< the host's; never used as a file name
   std::string prompt;               ///< text, if the host gave it
-  std::vector<std::string> labels;  ///< text of the captured tokens, in order; may be fewer than tokens
+  std::vector<std::string> labels;  ///< text of the captured tokens, in order; those of dropped tokens are left out
   std::vector<int64_t> token_ids;   ///< if the host gave them
 
   /// One for each medium that was looked at, over the same tokens; the first is the one that words are told by. Empty,
@@ -78,6 +79,7 @@ struct AttentionRecord {
   std::map<std::string, double> timings_ms;  ///< name -> milliseconds
   std::map<std::string, int64_t> drops;      ///< reason -> count since attach, non-zero ones
   int64_t tokens_dropped = 0;                ///< rows beyond the token limit
+  std::optional<RowUse> rows = {};           ///< unset: nothing is known of them, and labels are not compared with them
   std::string error;  ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
 

@@ -23,7 +23,7 @@ enum class DropReason {
   ShapeMismatch,      ///< batch, heads or keys changed within a request
   NonFinite,          ///< NaN or infinity in the weights
   RowSum,             ///< rows do not sum to 1
-  Labels,             ///< more labels than captured tokens
+  Labels,             ///< another number of labels than of tokens' rows, or no row that is a token
   DecodeFailed,       ///< the base picture could not be decoded or has another size than stated
   RenderError,        ///< composing failed
   OutDir,             ///< the output directory cannot be made or written
