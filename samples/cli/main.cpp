@@ -66,6 +66,54 @@ std::function<int()> add_sites(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? gaze::cli::sites(*arguments) : -1; };
 }
 
+/// Which rows of the attention calls are the answer's tokens.
+void add_rows(CLI::App& verb, gaze::cli::RunArguments& arguments) {
+  verb.add_option("--rows", arguments.rows,
+                  "Which rows of every attention call are tokens: last, first (a class token's), all (learned\n"
+                  "queries), or A-B, counted from 0. Default: the profile's, else found: the prompt's last row, then\n"
+                  "the last of every call")
+      ->type_name("WHICH")
+      ->check([](const std::string& text) {
+        return gaze::parse_token_rows(text) ? std::string() : "expected last, first, all or A-B, got " + text;
+      });
+  verb.add_option("--calls-per-token", arguments.calls_per_token,
+                  "Calls of one site that make one token: of a block that runs several times")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256));
+  verb.add_option("--passes", arguments.passes,
+                  "Passes that take turns for every token, as with a picture and without one; N:K keeps pass K, from 0")
+      ->type_name("N[:K]");
+  verb.add_option("--prompt-tokens", arguments.prompt_tokens,
+                  "The first call holds a prompt of N tokens and the answer behind it (teacher forcing)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000'000));
+}
+
+/// A host's loop instead of one method.
+void add_loop(CLI::App& verb, gaze::cli::LoopSettings& loop) {
+  CLI::Option* generate =
+      verb.add_option(
+              "--generate", loop.methods,
+              "Decode greedily, as a host would: ENCODE,DECODE, of which --inputs holds the arguments of the\n"
+              "first, or one method that takes all. DECODE takes tokens [batch, n], what was encoded and, where\n"
+              "it has one, a cache (then only new tokens), and returns logits, or logits and the cache. Prints\n"
+              "the answer")
+          ->type_name("METHODS")
+          ->excludes("--method");
+  verb.add_option("--bos", loop.bos, "Ids that decoding begins with, with commas (default: those among the inputs)")
+      ->type_name("IDS")
+      ->delimiter(',')
+      ->needs(generate);
+  verb.add_option("--eos", loop.eos, "Id that ends an answer (default: the profile's)")
+      ->type_name("ID")
+      ->needs(generate);
+  verb.add_option("--max", loop.most, "Tokens of an answer at most")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str()
+      ->needs(generate);
+}
+
 std::function<int()> add_run(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::RunArguments>();
   CLI::App* verb =
@@ -107,6 +155,8 @@ std::function<int()> add_run(CLI::App& app) {
           "--labels", arguments->labels,
           "The answer's tokens, one text per line (default: the profile's vocabulary, when the method returns ids)")
       ->type_name("FILE");
+  add_rows(*verb, *arguments);
+  add_loop(*verb, arguments->loop);
   verb->add_option("--out", arguments->out_dir, "Folder for the overlays (default: GAZE_OUT_DIR, else ./overlays)")
       ->type_name("DIR");
   verb->add_option(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/safetensors.hpp>
+#include <gaze/render/words.hpp>
 
 #include <cstdio>
 #include <fstream>
@@ -103,6 +104,7 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
                   std::to_string(rows) + " rows. Save one row with torch.save.");
   std::vector<RequestSpec> specs(rows);
   for (size_t row = 0; row < rows; ++row) {
+    specs[row].prompt_tokens = arguments.prompt_tokens;
     specs[row].id = rows == 1 ? arguments.method : arguments.method + "-" + std::to_string(row);
     if (!arguments.images.empty()) specs[row].image = arguments.images[row];
     if (!arguments.audio.empty()) specs[row].sound.path = arguments.audio[row];
@@ -130,9 +132,48 @@ void write_overlays(Gaze& gaze, Call& call, const Profile& profile, const RunArg
     std::printf("overlays  %s\n", printable(outcome.path).c_str());
 }
 
+/// The flags win over the profile.
+void choose_rows(const RunArguments& arguments, TokenRows& rows) {
+  if (!arguments.rows.empty()) {
+    const TokenRows chosen = *parse_token_rows(arguments.rows);
+    rows.of = chosen.of;
+    rows.first = chosen.first;
+    rows.last = chosen.last;
+  }
+  if (arguments.calls_per_token > 0) rows.calls_per_token = arguments.calls_per_token;
+  if (arguments.passes.empty()) return;
+  long long passes = 0, pass = 0;
+  char rest = 0;
+  const int read = std::sscanf(arguments.passes.c_str(), "%lld:%lld%c", &passes, &pass, &rest);
+  const bool alone = arguments.passes.find(':') == std::string::npos;
+  if (read != (alone ? 1 : 2) || passes < 1 || passes > 256 || pass < 0 || pass >= passes) {
+    throw Refusal("--passes: expected N or N:K with 0 <= K < N <= 256, got " + arguments.passes +
+                  ". --passes 2:0 keeps the first of two.");
+  }
+  rows.passes = passes;
+  rows.pass = pass;
+}
+
+void print_answers(const at::Tensor& ids_bt, const Profile& profile) {
+  const auto size = static_cast<int64_t>(profile.vocabulary.size());
+  for (int64_t row = 0; row < ids_bt.size(0); ++row) {
+    const int64_t* ids = ids_bt.const_data_ptr<int64_t>() + row * ids_bt.size(1);
+    std::vector<std::string> texts;
+    for (int64_t t = 0; t < ids_bt.size(1) && ids[t] != profile.eos; ++t) {
+      texts.push_back(ids[t] < size ? profile.vocabulary[static_cast<size_t>(ids[t])] : "#" + std::to_string(ids[t]));
+    }
+    std::string answer;
+    for (const Word& word : merge_words(texts)) answer += (answer.empty() ? "" : " ") + word.text;
+    std::printf("answer    %s\n", printable(answer).c_str());
+  }
+}
+
 }  // namespace
 
-int run(const RunArguments& arguments) {
+int run(const RunArguments& given) {
+  RunArguments arguments = given;
+  const bool loops = !arguments.loop.methods.empty();
+  if (loops) arguments.method = arguments.loop.first_method();
   Options options = capture_options();
   if (!arguments.profile.empty()) options.profile = arguments.profile;
   if (options.profile.empty()) options.profile = profile_beside(arguments.model);
@@ -152,6 +193,12 @@ int run(const RunArguments& arguments) {
   Call call(model, arguments.method, arguments.inputs, device);
   Profile profile;
   if (overlays) profile = read_profile(options.profile);
+  choose_rows(arguments, profile.rows);
+  if (loops) {
+    LoopSettings loop = arguments.loop;
+    if (loop.eos < 0) loop.eos = profile.eos;
+    call.drive(std::move(loop));
+  }
   options.profile_in_code = profile;
   const auto bundles = std::make_shared<Bundles>(options);
   options.sink = bundles;
@@ -160,6 +207,7 @@ int run(const RunArguments& arguments) {
   if (!arguments.weights.empty()) write_weights(gaze, call, arguments, same_without_capture);
   if (overlays) write_overlays(gaze, call, profile, arguments, *bundles);
   std::printf("returned  %s\n", call.summary().c_str());
+  if (loops) print_answers(call.token_ids(), profile);
   return 0;
 }
 

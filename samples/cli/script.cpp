@@ -192,6 +192,7 @@ struct Call::Impl {
   torch::jit::Module module;
   std::string method;
   std::vector<IValue> arguments;
+  std::optional<Loop> loop;
   IValue result;
   std::vector<at::Tensor> remembered;
   [[nodiscard]] std::vector<at::Tensor> tensors_of_result() const {
@@ -264,12 +265,24 @@ Call::Call(Model& model, const std::string& method, const std::string& inputs_fi
 }
 Call::~Call() = default;
 
+void Call::drive(LoopSettings settings) { impl_->loop.emplace(impl_->module, std::move(settings)); }
+
 void Call::run() {
   const at::NoGradGuard no_grad;
   try {
+    if (impl_->loop) {
+      impl_->result = impl_->loop->run(impl_->arguments);
+      return;
+    }
     // Looked up every time: attaching to a module that ran gives it other functions.
     impl_->result = impl_->module.get_method(impl_->method)(impl_->arguments);
+  } catch (const Refusal&) {
+    throw;
   } catch (const std::exception& error) {
+    if (impl_->loop) {
+      throw Refusal("--generate: expected the model to run in this loop, got an error from it: " + brief(error) +
+                    " Check the sizes in the file given with --inputs, and whether the methods are those of one loop.");
+    }
     std::string got;
     for (const IValue& argument : impl_->arguments) got += (got.empty() ? "" : ", ") + describe(argument);
     throw Refusal(impl_->method + ": expected the model to accept these inputs (" + got +

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "loop.hpp"
+
 namespace torch::jit {
 struct Module;
 }
@@ -49,6 +51,10 @@ class Call {
   ~Call();
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
+
+  /// From now on `run` drives a host's loop, whose first method is this one.
+  /// @throws Refusal when the model cannot be driven so.
+  void drive(LoopSettings settings);
 
   /// Runs the method, without gradients.
   /// @throws Refusal when the model itself throws.

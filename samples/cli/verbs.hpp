@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "loop.hpp"
+
 namespace gaze::cli {
 
 struct DemoArguments {
@@ -34,6 +36,11 @@ struct RunArguments {
   std::string word_files;
   bool align_to_energy = false;
   std::string profile, labels, out_dir, weights;
+  std::string rows;             ///< which rows of a call are tokens; empty: the profile's
+  int64_t calls_per_token = 0;  ///< 0: the profile's
+  std::string passes;           ///< "2" or "2:1", passes and the one that is kept; empty: the profile's
+  int64_t prompt_tokens = 0;    ///< of the RequestSpec
+  LoopSettings loop;
   std::string device = "cpu";
 };
 int run(const RunArguments& arguments);

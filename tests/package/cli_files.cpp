@@ -7,6 +7,7 @@
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/flip.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/sin.h>
@@ -73,6 +74,7 @@ void write_stickers_inputs(const at::Tensor& image_bchw) {
   save("generate.pt", tuple({image_bchw, prompt_bt, max_new}));
   save("generate_named.pt", named({{"max_new", max_new}, {"image", image_bchw}, {"prompt", prompt_bt}}));
   save("encode.pt", image_bchw);
+  save("encode_two.pt", at::cat({image_bchw, image_bchw.flip({3})}));
   c10::impl::GenericList nothing(c10::AnyType::get());
   save("decode_step.pt", tuple({prompt_bt, at::full({1, 60, 128}, 0.1), nothing}));
   save("batch.pt",
@@ -97,6 +99,7 @@ void write_tiny_model() {
   const at::Tensor q = at::linspace(-1, 1, 4).reshape({1, 1, 1, 4});
   const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
   save("tiny_inputs.pt", tuple({q, k, k}));
+  save("tiny_rows.pt", tuple({at::linspace(-1, 1, 16).reshape({1, 1, 4, 4}), k, k}));
   save_module("no_kernel", R"(
     def forward(self, q, k, v):
       out = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1), v)

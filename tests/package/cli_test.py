@@ -82,6 +82,10 @@ def sdpa() -> Path:
     return STICKERS / "stickers_sdpa.pt"
 
 
+def sticker_words() -> list[str]:
+    return json.loads((STICKERS / "vocab.json").read_text())["words"]
+
+
 def photo() -> Path:
     return SOURCE / "samples/data/demo/cup.jpg"
 
@@ -390,6 +394,51 @@ def overlay_with_words_from_the_vocabulary():
     expect(len(words) == len(request["answer"].split()), words, request["answer"])
     for picture in ("overlay.png", "sheet.png", *(f"words/{name}" for name in words)):
         expect((bundle / picture).read_bytes().startswith(b"\x89PNG\r\n"), picture)
+
+
+@case
+def a_hosts_loop_answers_as_the_model_does():
+    done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--out", "own")
+    prompt = ",".join(str(sticker_words().index(word)) for word in "<bos> describe the stickers :".split())
+    cached = done_by("run", sdpa(), "--generate", "encode,decode_step", "--bos", prompt, "--max", "11", "--inputs", FILES / "encode.pt", "--out", "cached")
+    anew = done_by("run", sdpa(), "--generate", "forward", "--max", "11", "--inputs", FILES / "forward.pt", "--out", "anew")
+    (own,) = (request_of(bundle) for bundle in bundles("own"))
+    expect(len(own["words"]) > 1, own["words"])
+    for told, folder in ((cached, "cached"), (anew, "anew")):
+        (request,) = (request_of(bundle) for bundle in bundles(folder))
+        expect(f"answer    {own['answer']}\n" in told, told)
+        expect(request["answer"] == own["answer"] and request["error"] is None, request["answer"])
+        for word, wanted in zip(request["words"], own["words"], strict=True):
+            expect(word["hot_point"] == wanted["hot_point"] and abs(word["max_lift"] - wanted["max_lift"]) < 1e-3, folder, word, wanted)
+    batch = done_by("run", sdpa(), "--generate", "encode,decode_step", "--bos", prompt, "--max", "11", "--inputs", FILES / "encode_two.pt", "--out", "two")
+    expect(batch.count("answer    ") == 2 and len(bundles("two")) == 2, batch)
+
+
+@case
+def a_hosts_loop_that_cannot_be_driven():
+    loop = ("run", sdpa(), "--inputs", FILES / "encode.pt", "--generate")
+    refused(*loop, "encode,decode_stp", "--bos", "1", says=("--generate", "decode_stp", "gaze sites"))
+    refused(*loop, "encode,decode_step", says=("--bos",))
+    refused(*loop, "encode,encode", "--bos", "1", says=("--generate", "error from it"))
+    expect(gaze("run", sdpa(), "--inputs", FILES / "encode.pt", "--bos", "1").returncode == 2)
+    expect(gaze(*loop, "encode,decode_step", "--method", "encode").returncode == 2)
+
+
+@case
+def rows_are_chosen_by_flags():
+    words = ("run", FILES / "tiny.pt", "--inputs", FILES / "tiny_rows.pt", "--profile", tiny_profile(), "--image", photo())
+    for flags, tokens in (((), 1), (("--rows", "all"), 4), (("--rows", "first"), 1), (("--rows", "1-2"), 2), (("--prompt-tokens", "2"), 3)):
+        folder = "-".join(("out", *flags))
+        done_by(*words, "--out", folder, *flags)
+        (request,) = (request_of(bundle) for bundle in bundles(folder))
+        expect(len(request["tokens"]) == tokens and request["rows"]["tokens"] == tokens, flags, request["rows"])
+    refused(*words, "--out", "refused", "--rows", "2-9", says=("rows.of_call", "got one of 4"))
+    refused(*words, "--out", "refused", "--passes", "2:2", says=("--passes", "2:2"))
+    expect(gaze(*words, "--rows", "some").returncode == 2)
+    Path("labels").write_text("a\nb\nc\nd\n")
+    refused(*words, "--out", "refused", "--labels", "labels", says=("expected at most 1", "--rows all"))
+    done_by(*words, "--out", "named", "--labels", "labels", "--rows", "all")
+    expect([word["text"] for word in request_of(bundles("named")[0])["words"]] == ["a", "b", "c", "d"])
 
 
 @case
