@@ -17,7 +17,7 @@ import types
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = {  # most bytes of an input
-    "profile": 4096, "environment": 512, "image_header": 8192, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048}
+    "profile": 4096, "environment": 512, "image_header": 8192, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
 
 
 def pickled_tensors():
@@ -77,6 +77,16 @@ def seeds(target):
         yield "a\u2028b\x1b[31m \ud7ff \U0001f600 ".encode() + b"\xed\xa0\x80\xff"
     elif target == "words":
         yield b"\x04\x00" + b"\0" * 24 + b"\xe2\x96\x81to\0ken\0 <x> -->\0##s\0" + b"\x00\x00\x80\x3f" * 24
+    elif target == "vocabulary":
+        answer = b"\x0c\x00" + bytes(range(12))
+        yield b"\0" + answer + b'["<s>", "\xc4\xa0caf", "\xc3\x83\xc2\xa9", "\xe2\x96\x81ok", "##s", "a</w>", "b@@", "<0xC3>"]'
+        yield b"\0" + answer + b'{"a": 0, "b": 2}'
+        yield (b"\0" + answer + b'{"added_tokens": [{"id": 3, "content": "<s>", "special": true}], "decoder": {"type": "Sequence", "decoders": [{"type": '
+               b'"Replace", "pattern": {"String": "_"}, "content": " "}]}, "model": {"type": "BPE", "unk_token": "u", "vocab": {"_a": 0, "b": 1}, "merges": []}}')
+        yield b"\0" + answer + b'{"decoder": {"type": "ByteLevel"}, "model": {"type": "Unigram", "unk_id": 0, "vocab": [["u", 0.5], ["x", -1]]}}'
+        yield b"\1" + answer + b"[PAD]\nre\n##d\n\n"
+        yield b"\2" + answer + b"\x0a\x0c\x0a\x05<unk>\x15\0\0\0\0\x18\x02\x0a\x0b\x0a\x04\xe2\x96\x81a\x15\0\0\0\0"
+        yield b"\3" + answer + b"Y2Fm 0\nww== 1\nqQ== 2\n"
     elif target == "inputs":
         yield from pickled_tensors()
     else:

@@ -5,6 +5,7 @@
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -61,9 +62,9 @@ inline auto members(const Through& through) {
 }
 inline auto members(const Profile& profile) {
   const auto& [name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, rows, image,
-               sound, geometry, verify, spans, vocabulary, vocabulary_file, eos] = profile;
+               sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
   return std::tie(name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, rows,
-                  image, sound, geometry, verify, spans, vocabulary, vocabulary_file, eos);
+                  image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos);
 }
 
 template <typename Value>
@@ -72,6 +73,11 @@ bool same(const Value& a, const Value& b);
 template <typename Value>
 bool same(const std::optional<Value>& a, const std::optional<Value>& b) {
   return a.has_value() == b.has_value() && (!a || same(*a, *b));
+}
+
+template <typename Value>
+bool same(const std::shared_ptr<const Value>& a, const std::shared_ptr<const Value>& b) {
+  return a == b || (a && b && same(*a, *b));
 }
 
 template <typename Value>

@@ -38,7 +38,8 @@ class GAZE_API Request {
 
   /// Text of the captured tokens, in order; may be fewer than were captured, not more.
   void label(std::vector<std::string> tokens, size_t row = 0) noexcept;
-  /// Ids of the captured tokens; their text comes from the profile's vocabulary, ending at its end token.
+  /// Ids of the captured tokens, without the prompt's: as many as were captured, or fewer. Their text comes from the
+  /// profile's vocabulary, ending at its end token.
   void tokens(const std::vector<int64_t>& ids, size_t row = 0) noexcept;
   /// The batch's rows were gathered anew, as a beam search does after a step: row i goes on from what row rows[i] was,
   /// its spec, labels and captured tokens included. Rows may be named twice or left out, and the batch may grow or

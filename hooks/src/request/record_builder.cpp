@@ -66,6 +66,7 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   record.prompt = std::move(row.spec.prompt);
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
+  record.spelling = std::move(row.spelling);
   const std::vector<MediumPlace> places = places_of(row, index, capture, recorder.profile);
   for (const MediumPlace& place : places) {
     MediumMap& map = record.maps.emplace_back();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gaze/hooks/request.hpp>
+#include <gaze/render/token_spelling.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,7 @@ struct RequestRow {
   std::vector<std::string> labels;
   std::vector<int64_t> ids;
   int64_t named = 0;  ///< labels or ids that the host gave, those from the answer's end on included
+  std::shared_ptr<const TokenSpelling> spelling;  ///< of labels that are the vocabulary's
 };
 
 }  // namespace gaze

@@ -161,6 +161,7 @@ void RequestState::label(std::vector<std::string> tokens, size_t row) noexcept {
     if (row >= rows_.size()) return;
     rows_[row].named = static_cast<int64_t>(tokens.size());
     rows_[row].labels = std::move(tokens);
+    rows_[row].spelling = nullptr;
   } catch (...) {
     fail_plainly(DropReason::HostBudget, "label: not enough memory");
   }
@@ -182,6 +183,7 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
     rows_[row].named = static_cast<int64_t>(ids.size());
     rows_[row].ids = std::move(kept);
     rows_[row].labels = std::move(labels);
+    rows_[row].spelling = recorder->profile.spelling;
   } catch (...) {
     fail_plainly(DropReason::HostBudget, "tokens: not enough memory");
   }

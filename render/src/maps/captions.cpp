@@ -16,7 +16,8 @@ const char* verb_of(const SoundMedium&) { return "listened"; }
 
 std::string answer_text(const AttentionRecord& record) {
   std::string text;
-  for (const Word& word : merge_words(record.labels)) text += (text.empty() ? "" : " ") + word.text;
+  for (const Word& word : merge_words(record.labels, record.spelling.get()))
+    text += (text.empty() || word.joined ? "" : " ") + word.text;
   return text;
 }
 

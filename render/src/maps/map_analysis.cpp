@@ -102,7 +102,8 @@ std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens) {
   if (!record.labels.empty()) {
     // Those of tokens beyond the limit have no row.
     const auto kept = std::min(record.labels.size(), static_cast<size_t>(tokens));
-    return merge_words({record.labels.begin(), record.labels.begin() + static_cast<std::ptrdiff_t>(kept)});
+    return merge_words({record.labels.begin(), record.labels.begin() + static_cast<std::ptrdiff_t>(kept)},
+                       record.spelling.get());
   }
   std::vector<Word> words;
   for (int64_t t = 0; t < tokens; ++t) words.push_back({.text = {}, .first = t, .count = 1});

@@ -5,15 +5,12 @@
 
 #include <set>
 
-#include "base/files.hpp"
 #include "base/utf8.hpp"
-#include "profile/profile_field.hpp"
 
 namespace gaze {
 namespace {
 
 constexpr int kMostDepth = 32;
-constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
 
 }  // namespace
 
@@ -46,20 +43,6 @@ json parse_document(const std::string& text, const std::string& source) {
   if (!duplicate.empty())
     throw Error(source + ": " + excerpt(duplicate, 60) + ": expected each field once, got it twice.");
   return document;
-}
-
-std::vector<std::string> read_vocabulary(const std::string& path) {
-  const std::string source = "vocabulary '" + excerpt(path, 1000) + "'";
-  const json document = parse_document(files::read(path, "vocabulary", kMaxVocabularyBytes), source);
-  const char* key = !document.is_object() ? nullptr : document.contains("tokens") ? "tokens" : "words";
-  const bool wrapped = key != nullptr && document.contains(key);
-  const Field list(wrapped ? document.at(key) : document, source, wrapped ? key : "the file");
-  if (!list.value().is_array() || list.size() == 0) {
-    list.refuse("a list of strings, or an object whose field tokens or words is one");
-  }
-  std::vector<std::string> words;
-  for (size_t i = 0; i < list.size(); ++i) words.push_back(list.at(i).text());
-  return words;
 }
 
 }  // namespace gaze

@@ -5,6 +5,7 @@
 
 #include "profile/profile_document.hpp"
 #include "profile/profile_rules.hpp"
+#include "tokens/vocabulary.hpp"
 
 namespace gaze::fields {
 namespace {
@@ -41,11 +42,13 @@ Binding layer_range(Profile& profile) {
 
 // The file's name; its texts are read with it.
 Binding vocabulary(StatedProfile& profile) {
-  Binding binding = named_text(profile.vocabulary_file, "the name of a JSON file");
+  Binding binding = named_text(profile.vocabulary_file, "the name of a file");
   binding.read = [&profile, read_name = binding.read](const Field& field) {
     read_name(field);
     const std::string& file = profile.vocabulary_file;
-    profile.vocabulary = read_vocabulary(file.front() == '/' ? file : profile.directory + "/" + file);
+    Vocabulary read = read_vocabulary(file.front() == '/' ? file : profile.directory + "/" + file);
+    profile.vocabulary = std::move(read.texts);
+    profile.spelling = std::make_shared<const TokenSpelling>(std::move(read.spelling));
   };
   return binding;
 }
@@ -227,7 +230,8 @@ Rows time_fields(StatedGeometry& geometry) {
 
 Rows token_fields(StatedProfile& profile) {
   return {{"vocabulary", vocabulary(profile),
-           "JSON file, relative to the profile: a list of texts, or an object with such a list as tokens or words."},
+           "File, relative to the profile: tokenizer.json, vocab.json, vocab.txt, a SentencePiece .model, tiktoken's "
+           "ranks, or a JSON list of texts (docs/tokenizers.md)."},
           {"eos", token_id(profile), "Id that ends an answer; -1: none."}};
 }
 

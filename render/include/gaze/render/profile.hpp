@@ -6,8 +6,10 @@
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/token_rows.hpp>
+#include <gaze/render/token_spelling.hpp>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,7 +69,9 @@ struct Profile {
   bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another
   std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
   std::vector<std::string> vocabulary;    ///< text of token ids, read from `vocabulary_file`
-  std::string vocabulary_file;            ///< as the profile names it: relative to the profile's own directory
+  /// How the vocabulary's texts are written; null: told by an answer's labels.
+  std::shared_ptr<const TokenSpelling> spelling;
+  std::string vocabulary_file;  ///< as the profile names it: relative to the profile's own directory
   int64_t eos = -1;
 };
 

@@ -7,6 +7,7 @@
 #include <gaze/render/medium.hpp>
 #include <gaze/render/style.hpp>
 #include <gaze/render/token_rows.hpp>
+#include <gaze/render/token_spelling.hpp>
 
 #include <cstdint>
 #include <map>
@@ -61,6 +62,8 @@ struct AttentionRecord {
   std::string prompt;               ///< text, if the host gave it
   std::vector<std::string> labels;  ///< text of the captured tokens, in order; those of dropped tokens are left out
   std::vector<int64_t> token_ids;   ///< if the host gave them
+  /// How the labels are written; null: told by the labels themselves.
+  std::shared_ptr<const TokenSpelling> spelling;
 
   /// One for each medium that was looked at, over the same tokens; the first is the one that words are told by. Empty,
   /// or without tensors, where capture could not finish.

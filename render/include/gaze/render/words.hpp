@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gaze/ops/api.hpp>
+#include <gaze/render/token_spelling.hpp>
 
 #include <cstdint>
 #include <string>
@@ -12,13 +13,16 @@ namespace gaze {
 
 struct Word {
   std::string text;
-  int64_t first = 0;  ///< first token
-  int64_t count = 0;  ///< number of tokens
+  int64_t first = 0;    ///< first token
+  int64_t count = 0;    ///< number of tokens
+  bool joined = false;  ///< the text has no space between it and the word before it
 };
 
-/// Merges sub-word tokens. A token that starts with a space, U+2581 or U+0120 begins a word; one that starts with "##"
-/// continues; when no token carries such a mark every token is a word. Special tokens in <angle brackets> and empty
-/// ones form no word. The marks are removed from the text.
-GAZE_API std::vector<Word> merge_words(const std::vector<std::string>& labels);
+/// Merges tokens into words. A token that is no text (special) forms none; every other one belongs to one word, in
+/// order, unless all text beside it, up to special tokens, is white space. Marks of a tokenizer, and white space at
+/// both ends, are taken off the text; what stands for bytes becomes bytes, which need not be UTF-8. No word begins
+/// inside a character. In scripts that set no spaces between words each token begins one (docs/tokenizers.md).
+/// @param spelling  how the labels are written; null: told by the labels themselves
+GAZE_API std::vector<Word> merge_words(const std::vector<std::string>& labels, const TokenSpelling* spelling = nullptr);
 
 }  // namespace gaze

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// What must be known of characters to find words.
+#pragma once
+
+#include <cstdint>
+
+namespace gaze {
+
+/// Unicode's White_Space.
+bool white(uint32_t code) noexcept;
+
+/// What a reader sees as part of the character before it: combining marks, joiners, variation selectors, skin tones.
+bool extends(uint32_t code) noexcept;
+
+/// How the script of a character sets words apart.
+enum class Spacing {
+  Spaces,      ///< by spaces, as most do
+  Ideographs,  ///< not at all: Han, kana, and their punctuation
+  Syllables    ///< not at all, and letters make syllables: Thai, Lao, Khmer, Myanmar, ...
+};
+Spacing spacing(uint32_t code) noexcept;
+
+}  // namespace gaze
