@@ -2,6 +2,7 @@
 #include <gaze/render/safetensors.hpp>
 #include <gaze/render/words.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -11,6 +12,7 @@
 #include "samples.hpp"
 #include "script.hpp"
 #include "settings.hpp"
+#include "tokens.hpp"
 #include "verbs.hpp"
 
 namespace gaze::cli {
@@ -112,19 +114,64 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   return specs;
 }
 
-void write_overlays(Gaze& gaze, Call& call, const Profile& profile, const RunArguments& arguments,
+/// Gives the words of an answer their names before it is drawn, for how many tokens were captured is known only then.
+class NamedBundles final : public Sink {
+ public:
+  NamedBundles(std::shared_ptr<Bundles> bundles, const Profile& profile)
+      : bundles_(std::move(bundles)), profile_(profile) {}
+
+  /// Before the requests finish.
+  void name(const std::string& request, std::vector<int64_t> ids) { ids_[request] = std::move(ids); }
+
+  void consume(const AttentionRecord& record) override {
+    const auto found = ids_.find(record.request_id);
+    const int64_t captured = record.maps.empty() ? 0 : record.maps[0].tokens() + record.tokens_dropped;
+    if (found == ids_.end() || captured == 0) return bundles_->consume(record);
+    std::vector<int64_t>& ids = found->second;
+    // What was captured is the answer, and the answer comes last.
+    const int64_t prompt = std::max<int64_t>(static_cast<int64_t>(ids.size()) - captured, 0);
+    ids.erase(ids.begin(), ids.begin() + prompt);
+    if (prompt > 0) {
+      std::printf("words     the last %zu of the ids that %s returned: %lld before them count as the prompt\n",
+                  ids.size(), printable(record.request_id).c_str(), static_cast<long long>(prompt));
+    }
+    AttentionRecord named = record;
+    named.labels = texts_of(row_of(ids)[0], profile_);
+    ids.resize(named.labels.size());
+    named.token_ids = ids;
+    named.spelling = profile_.spelling;
+    bundles_->consume(named);
+  }
+
+ private:
+  std::shared_ptr<Bundles> bundles_;
+  Profile profile_;
+  std::map<std::string, std::vector<int64_t>> ids_;
+};
+
+void name_words(const Call& call, const std::vector<RequestSpec>& specs, NamedBundles& bundles) {
+  std::vector<std::vector<int64_t>> ids = call.token_ids();
+  if (ids.size() != specs.size()) {
+    std::printf(
+        "words     have no names: the vocabulary needs token ids for %zu rows, got %zu in what was returned. Give "
+        "--labels FILE, or return ids [batch, tokens].\n",
+        specs.size(), ids.size());
+    return;
+  }
+  for (size_t row = 0; row < specs.size(); ++row) bundles.name(specs[row].id, std::move(ids[row]));
+}
+
+void write_overlays(Gaze& gaze, Call& call, const Profile& profile, const RunArguments& arguments, NamedBundles& named,
                     const Bundles& bundles) {
   std::vector<std::string> labels;
   if (!arguments.labels.empty()) labels = read_lines(arguments.labels);
-  Request request = gaze.begin(requests_for(call, profile, arguments));
+  const std::vector<RequestSpec> specs = requests_for(call, profile, arguments);
+  Request request = gaze.begin(specs);
   call.run();
   if (!labels.empty()) {
     request.label(std::move(labels));
-  } else if (const at::Tensor ids_bt = call.token_ids(); ids_bt.defined() && !profile.vocabulary.empty()) {
-    for (int64_t row = 0; row < ids_bt.size(0); ++row) {
-      const int64_t* ids = ids_bt.const_data_ptr<int64_t>() + row * ids_bt.size(1);
-      request.tokens({ids, ids + ids_bt.size(1)}, static_cast<size_t>(row));
-    }
+  } else if (!profile.vocabulary.empty()) {
+    name_words(call, specs, named);
   }
   request.finish();
   wait_for_bundles(gaze, bundles);
@@ -201,11 +248,12 @@ int run(const RunArguments& given) {
   }
   options.profile_in_code = profile;
   const auto bundles = std::make_shared<Bundles>(options);
-  options.sink = bundles;
+  const auto named = std::make_shared<NamedBundles>(bundles, profile);
+  options.sink = named;
   const bool same_without_capture = arguments.weights.empty() || run_without_capture(call);
   Gaze gaze = attach(model.module(), options);
   if (!arguments.weights.empty()) write_weights(gaze, call, arguments, same_without_capture);
-  if (overlays) write_overlays(gaze, call, profile, arguments, *bundles);
+  if (overlays) write_overlays(gaze, call, profile, arguments, *named, *bundles);
   std::printf("returned  %s\n", call.summary().c_str());
   if (loops) print_answers(call.token_ids(), profile);
   return 0;

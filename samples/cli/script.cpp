@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 
@@ -115,6 +116,61 @@ IValue coerce(const IValue& value, const c10::TypePtr& type, const at::Device de
     default:
       return value;
   }
+}
+
+using IdRows = std::vector<std::vector<int64_t>>;
+
+IdRows ids_in(const at::Tensor& tensor) {
+  const bool plain = tensor.defined() && tensor.layout() == at::kStrided && !tensor.is_nested();
+  if (!plain || !at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false) || tensor.dim() < 1 ||
+      tensor.dim() > 2)
+    return {};
+  const at::Tensor ids_bt = (tensor.dim() == 1 ? tensor.unsqueeze(0) : tensor).cpu().to(at::kLong).contiguous();
+  IdRows rows;
+  for (int64_t row = 0; row < ids_bt.size(0); ++row) {
+    const int64_t* ids = ids_bt.const_data_ptr<int64_t>() + row * ids_bt.size(1);
+    rows.emplace_back(ids, ids + ids_bt.size(1));
+  }
+  return rows;
+}
+
+IdRows ids_in(const IValue& value);
+
+// Of one row as numbers, of a row in each element, or of a row as one tensor for each token.
+IdRows ids_in_list(c10::ArrayRef<IValue> list) {
+  IdRows rows;
+  std::vector<int64_t> single;
+  for (const IValue& element : list) {
+    const bool one =
+        element.isInt() || (element.isTensor() && element.toTensor().defined() && element.toTensor().numel() == 1 &&
+                            at::isIntegralType(element.toTensor().scalar_type(), false));
+    if (one) single.push_back(element.isInt() ? element.toInt() : element.toTensor().item<int64_t>());
+    IdRows inner = element.isInt() ? IdRows() : ids_in(element);
+    if (inner.size() != 1) inner.clear();
+    std::move(inner.begin(), inner.end(), std::back_inserter(rows));
+  }
+  if (!list.empty() && single.size() == list.size()) return {std::move(single)};
+  return rows.size() == list.size() ? rows : IdRows();
+}
+
+IdRows ids_in(const IValue& value) {
+  if (value.isTensor()) return ids_in(value.toTensor());
+  if (value.isList()) return ids_in_list(value.toListRef());
+  if (value.isTuple()) {
+    for (const IValue& element : value.toTupleRef().elements()) {
+      if (IdRows rows = ids_in(element); !rows.empty()) return rows;
+    }
+  } else if (value.isGenericDict()) {
+    const auto dict = value.toGenericDict();
+    for (const auto& entry : dict) {
+      if (entry.key().isString() && entry.key().toStringRef() == "sequences") return ids_in(entry.value());
+    }
+    for (const auto& entry : dict) {
+      if (!entry.value().isGenericDict()) continue;
+      if (IdRows rows = ids_in(entry.value()); !rows.empty()) return rows;
+    }
+  }
+  return {};
 }
 
 std::string signature(const torch::jit::Method& method) {
@@ -312,11 +368,7 @@ at::Tensor Call::tensor_argument(int64_t index) const {
   return argument.isTensor() ? argument.toTensor() : at::Tensor();
 }
 
-at::Tensor Call::token_ids() const {
-  if (!impl_->result.isTensor()) return {};
-  const at::Tensor& ids = impl_->result.toTensor();
-  return ids.defined() && ids.dim() == 2 && ids.scalar_type() == at::kLong ? ids.cpu().contiguous() : at::Tensor();
-}
+std::vector<std::vector<int64_t>> Call::token_ids() const { return ids_in(impl_->result); }
 
 std::string Call::summary() const { return describe(impl_->result); }
 

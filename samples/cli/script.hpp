@@ -67,8 +67,10 @@ class Call {
   [[nodiscard]] const std::vector<c10::IValue>& arguments() const;
   /// Argument `index` (without self) when it is a tensor, else undefined.
   [[nodiscard]] at::Tensor tensor_argument(int64_t index) const;
-  /// The last result when it is an int64 tensor [rows, n], else undefined.
-  [[nodiscard]] at::Tensor token_ids() const;
+  /// The token ids in the last result, by rows of the batch: a tensor of whole numbers [rows, n] or [n], a list of
+  /// numbers, of rows, or of a tensor for each token, the first of these in a tuple, or what a dict calls "sequences".
+  /// Empty: there are none.
+  [[nodiscard]] std::vector<std::vector<int64_t>> token_ids() const;
   /// The last result in a few words: "Tensor int64 [1, 7]".
   [[nodiscard]] std::string summary() const;
 

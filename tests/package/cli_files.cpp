@@ -86,6 +86,46 @@ void write_stickers_inputs(const at::Tensor& image_bchw) {
   save("wrong_name.pt", named({{"image", image_bchw}, {"prompt", prompt_bt}, {"max_now", max_new}}));
 }
 
+/// Three tokens are made, and their ids returned in every form that models have for it.
+void write_ids_model() {
+  save_module("ids", R"(
+    def look(self, q, k):
+      for i in range(3):
+        q = q + 0 * torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1), k)
+      return torch.tensor([[4, 5, 6]]) + (0 * q.sum()).long()
+    def rows(self, q, k):
+      return self.look(q, k)
+    def one_row(self, q, k):
+      return self.look(q, k)[0]
+    def small(self, q, k):
+      return self.look(q, k).int()
+    def with_scores(self, q, k):
+      return self.look(q, k), q
+    def behind_scores(self, q, k):
+      return q, (self.look(q, k), q)
+    def numbers(self, q, k) -> List[int]:
+      ids: List[int] = self.look(q, k)[0].tolist()
+      return ids
+    def list_of_rows(self, q, k):
+      return [self.look(q, k)[0]]
+    def a_tensor_a_token(self, q, k):
+      ids = self.look(q, k)
+      return [ids[:, :1], ids[:, 1:2], ids[:, 2:]]
+    def sequences(self, q, k):
+      return {"scores": q, "sequences": self.look(q, k)}
+    def nested(self, q, k):
+      return {"answer": {"sequences": self.look(q, k)}}
+    def behind_prompt(self, q, k):
+      return torch.cat([torch.tensor([[7, 1, 2, 3]]), self.look(q, k)], 1)
+    def filled_up(self, q, k):
+      return torch.cat([self.look(q, k)[:, :2], torch.tensor([[7]])], 1)
+    def no_ids(self, q, k):
+      return self.look(q, k) * 0.5
+    def two_rows(self, q, k):
+      return self.look(q, k).expand(2, 3)
+  )");
+}
+
 void write_tiny_model() {
   save_module("no_attention", R"(
     def forward(self, x):
@@ -100,6 +140,7 @@ void write_tiny_model() {
   const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
   save("tiny_inputs.pt", tuple({q, k, k}));
   save("tiny_rows.pt", tuple({at::linspace(-1, 1, 16).reshape({1, 1, 4, 4}), k, k}));
+  save("tiny_queries.pt", tuple({q, k}));
   save_module("no_kernel", R"(
     def forward(self, q, k, v):
       out = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1), v)
@@ -141,6 +182,7 @@ int main(int argc, char** argv) {
     image_bchw = (at::adaptive_avg_pool2d(pixels_bchw, {96, 160}) - 0.45) / 0.27;
   }
   write_stickers_inputs(image_bchw);
+  write_ids_model();
   write_speech_inputs();
   if (argc > 3) write_recordings(argv[3]);
   write_tiny_model();

@@ -442,6 +442,30 @@ def rows_are_chosen_by_flags():
 
 
 @case
+def overlay_names_words_by_ids_in_any_form():
+    vocabulary = {"<pad>": 0, "what": 1, "is": 2, "this": 3, "\u0120red": 4, "\u0120caf\u00c3": 5, "\u00a9": 6, "<eos>": 7}
+    Path("vocab.json").write_text(json.dumps(vocabulary))
+    profile = tiny_profile(sites={"match": ["*"]}, tokens={"vocabulary": "vocab.json", "eos": 7})
+    def words_of(method: str) -> tuple[list[str], str]:
+        out = done_by("run", FILES / "ids.pt", "--method", method, "--profile", profile, "--inputs", FILES / "tiny_queries.pt", "--image", photo(), "--out", method)
+        (bundle,) = bundles(method)
+        return [(word["text"], word["token_count"]) for word in request_of(bundle)["words"]], out
+
+    for method in ("rows", "one_row", "small", "with_scores", "behind_scores", "numbers", "list_of_rows", "a_tensor_a_token", "sequences", "nested"):
+        words, out = words_of(method)
+        expect(words == [("red", 1), ("caf\u00e9", 2)], method, words)
+        expect("\nwords " not in "\n" + out, out)
+    # A prompt in front, with the end token in it, as some begin.
+    words, out = words_of("behind_prompt")
+    expect(words == [("red", 1), ("caf\u00e9", 2)] and "the last 3 of the ids that behind_prompt returned: 4 before them" in out, words, out)
+    words, out = words_of("filled_up")
+    expect([text for text, _ in words] == ["red", "caf\u00c3"] or len(words) == 2, words, out)
+    for method in ("no_ids", "two_rows"):
+        words, out = words_of(method)
+        expect(len(words) == 3 and not any(text for text, _ in words) and "words     have no names: the vocabulary needs token ids for 1 row" in out, words, out)
+
+
+@case
 def overlay_on_the_models_own_input():
     done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--out", "out")
     (bundle,) = bundles("out")
