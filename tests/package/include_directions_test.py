@@ -24,10 +24,11 @@ FOLDERS = {
     "render": {
         "base": set(),
         "geometry": {"base"},
-        "profile": {"base", "geometry"},
+        "tokens": {"base"},
+        "profile": {"base", "geometry", "tokens"},
         "device": {"base"},
         "codecs": {"base", "device"},
-        "maps": {"base", "geometry", "profile", "device", "codecs"},
+        "maps": {"base", "geometry", "profile", "tokens", "device", "codecs"},
         "page": {"base", "maps"},
         "media": {"base", "device", "codecs", "maps", "page"},
         "picture": {"geometry", "device", "codecs", "maps", "page", "media"},
