@@ -120,8 +120,8 @@ CATCH_TEST_CASE("picture: a PNG with any byte changed is refused") {
 
 CATCH_TEST_CASE("picture: what is no picture is refused with what it is") {
   require_refused(Picture::from_bytes("<html></html>"),
-                  "expected a JPEG, PNG or WebP image, got 13 bytes of something else.");
-  require_refused(Picture::from_bytes("GIF89a......................."), "something else");
+                  "expected a JPEG, PNG or WebP image, got 13 bytes of a page of HTML or XML.");
+  require_refused(Picture::from_bytes("GIF89a......................."), "got 29 bytes of a GIF.");
   require_refused("/nowhere/p.png",
                   "picture '/nowhere/p.png': expected a readable file, got: No such file or directory");
   require_refused("/tmp", "got: something that is not a regular file");

@@ -81,21 +81,25 @@ JsonText drawn_facts(const DrawnMap& drawn, bool sized) {
 
 JsonText picture_facts(const MapFacts& facts) {
   if (!facts.picture) return nullptr;
-  return {{"width", facts.picture->width}, {"height", facts.picture->height}};
+  JsonText json = {{"width", facts.picture->width}, {"height", facts.picture->height}};
+  if (!facts.picture->note.empty()) json["note"] = facts.picture->note;
+  return json;
 }
 
 JsonText sound_facts(const MapFacts& facts, const MediumMap& map, const Style& style) {
   if (!facts.sound) return nullptr;
   const SoundFacts& sound = *facts.sound;
   const auto known = [](int64_t value) { return value > 0 ? JsonText(value) : JsonText(nullptr); };
-  return {{"seconds", JsonText(sound.seconds)},
-          {"start_seconds", JsonText(sound.start_seconds)},
-          {"sample_rate_hz", known(sound.sample_rate_hz)},
-          {"channels", known(sound.channels)},
-          {"seconds_per_key", JsonText(sound.seconds_per_key)},
-          {"padding", JsonText(sound.padding)},
-          {"windows", std::max<size_t>(1, std::get<SoundMedium>(map.medium).windows.size())},
-          {"aligned", style.align_to_energy ? "attention, moved to the sound's energy" : "attention"}};
+  JsonText json = {{"seconds", JsonText(sound.seconds)},
+                   {"start_seconds", JsonText(sound.start_seconds)},
+                   {"sample_rate_hz", known(sound.sample_rate_hz)},
+                   {"channels", known(sound.channels)},
+                   {"seconds_per_key", JsonText(sound.seconds_per_key)},
+                   {"padding", JsonText(sound.padding)},
+                   {"windows", std::max<size_t>(1, std::get<SoundMedium>(map.medium).windows.size())},
+                   {"aligned", style.align_to_energy ? "attention, moved to the sound's energy" : "attention"}};
+  if (!sound.note.empty()) json["note"] = sound.note;
+  return json;
 }
 
 JsonText word_list(const MapFacts& facts) {

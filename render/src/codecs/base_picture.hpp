@@ -5,12 +5,15 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/render/picture.hpp>
 
+#include <string>
+
 namespace gaze {
 
 struct BasePicture {
   at::Tensor rgb_hwc;  ///< uint8 [height, width, 3], contiguous: on the tensor's device, or the host for a file
   at::Tensor range;    ///< float64 [3] beside it: 1 when all values were finite, the least, the greatest one; undefined
                        ///< when there is nothing to check
+  std::string note = {};  ///< of a file: what of it is shown, where that is not all of it
 };
 constexpr int64_t kRangeFigures = 3;
 

@@ -10,9 +10,15 @@
 
 namespace gaze {
 
-/// uint8 [height, width, 3] RGB. `what` begins the error text.
+struct DecodedImage {
+  at::Tensor rgb_hwc;  ///< uint8 [height, width, 3]
+  std::string note;    ///< what its reader should know: "the first of 3 frames"; empty: nothing
+};
+
+/// `what` begins the error text. Besides the pixels it takes 5 bytes a pixel (WebP), 6 (progressive JPEG) or a few
+/// rows.
 /// @throws gaze::Error (DecodeFailed)
-at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what);
+DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what);
 
 /// @param rgb_hwc uint8 [height, width, 3] on the CPU, contiguous
 /// @throws gaze::Error (RenderError)

@@ -8,6 +8,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <utility>
 
+#include "codecs/file_kinds.hpp"
 #include "codecs/image_codec.hpp"
 #include "codecs/image_header.hpp"
 #include "codecs/jpeg_reader.hpp"
@@ -39,22 +40,49 @@ std::string read_webp(const std::string& bytes, at::Tensor& rgb_hwc) {
   return {};
 }
 
-std::string read_pixels(const std::string& bytes, const std::string& format, at::Tensor& rgb_hwc) {
+// libwebp's plain decoder takes no animation: the frame becomes a file of its own.
+std::string still_of(const WebpFrame& frame) {
+  std::string length;
+  for (int shift = 0; shift < 32; shift += 8) length += static_cast<char>((frame.chunk.size() + 4) >> shift);
+  std::string still = "RIFF" + length + "WEBP";
+  still += frame.chunk;
+  if (still.size() % 2 == 1) still += '\0';
+  return still;
+}
+
+// What the frame leaves free of its canvas is transparent, and so black without it.
+std::string read_animation(const WebpFrame& frame, at::Tensor& rgb_hwc) {
+  at::Tensor frame_hwc = at::empty({frame.height, frame.width, 3}, at::kByte);
+  std::string problem = read_webp(still_of(frame), frame_hwc);
+  if (!problem.empty()) return problem;
+  rgb_hwc.zero_();
+  rgb_hwc.narrow(0, frame.top, frame.height).narrow(1, frame.left, frame.width).copy_(frame_hwc);
+  return {};
+}
+
+std::string read_pixels(const std::string& bytes, const ImageHeader& header, at::Tensor& rgb_hwc) {
+  const std::string format = header.format;
   const int64_t height = rgb_hwc.size(0), width = rgb_hwc.size(1);
   if (format == "JPEG") return read_jpeg(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
   if (format == "PNG") return read_png(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
-  return with_memory_errors([&] { return read_webp(bytes, rgb_hwc); });
+  return with_memory_errors(
+      [&] { return header.first_frame ? read_animation(*header.first_frame, rgb_hwc) : read_webp(bytes, rgb_hwc); });
+}
+
+std::string note_on(const ImageHeader& header) {
+  return header.frames > 1 ? "the first of " + std::to_string(header.frames) + " frames of the file" : std::string();
 }
 
 }  // namespace
 
-at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
   if (bytes.empty()) refuse("expected a JPEG, PNG or WebP image, got 0 bytes. Give the whole file.");
   const std::optional<ImageHeader> header = read_image_header(bytes);
   if (!header || header->width < 1 || header->height < 1) {
-    refuse("expected a JPEG, PNG or WebP image, got " + std::to_string(bytes.size()) +
-           " bytes of something else. Convert it, or give the picture as a tensor.");
+    const FileKind kind = kind_of_file(bytes);
+    refuse("expected a JPEG, PNG or WebP image, got " + std::to_string(bytes.size()) + " bytes of " + kind.name + ". " +
+           kind.fix);
   }
   if (header->width > kMostPixels / header->height) {
     refuse("expected at most " + std::to_string(kMostPixels) + " pixels, got " + std::to_string(header->width) + " x " +
@@ -67,10 +95,10 @@ at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::st
            ". Save the picture anew.");
   }
   at::Tensor rgb_hwc = at::empty({header->height, header->width, 3}, at::kByte);
-  const std::string problem = read_pixels(bytes, format, rgb_hwc);
+  const std::string problem = read_pixels(bytes, *header, rgb_hwc);
   if (!problem.empty())
     refuse("expected a whole " + format + " image, got a damaged one: " + problem + ". Copy it again.");
-  return apply_exif ? upright(rgb_hwc, header->orientation) : rgb_hwc;
+  return {apply_exif ? upright(rgb_hwc, header->orientation) : rgb_hwc, note_on(*header)};
 }
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {

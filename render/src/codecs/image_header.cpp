@@ -31,6 +31,9 @@ std::optional<ImageHeader> read_png(std::string_view bytes) {
     const uint64_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) break;
     if (crc32(bytes.substr(at + 4, length + 4)) != big_endian(bytes, at + 8 + length, 4)) break;
+    // One frame or more; what is read is the picture for readers that know of none.
+    if (bytes.substr(at + 4, 4) == "acTL" && length == 8)
+      header.frames = std::max<int64_t>(1, static_cast<int64_t>(big_endian(bytes, at + 8, 4)));
     if (bytes.substr(at + 4, 4) == "eXIf") header.orientation = exif_orientation(bytes.substr(at + 8, length));
     if (bytes.substr(at + 4, 4) == "IEND") {
       header.complete = true;
@@ -84,23 +87,88 @@ std::optional<ImageHeader> read_jpeg(std::string_view bytes) {
   return header;
 }
 
+// A chunk that its file holds whole.
+struct RiffChunk {
+  std::string_view name, whole, content;
+};
+
+/// Takes the first chunk off; nullopt when there is none or it is cut.
+std::optional<RiffChunk> take_chunk(std::string_view& bytes) {
+  constexpr size_t kHead = 8;
+  if (bytes.size() < kHead) return std::nullopt;
+  const uint64_t length = little_endian(bytes, 4, 4);
+  if (length > bytes.size() - kHead) return std::nullopt;
+  const RiffChunk chunk{bytes.substr(0, 4), bytes.substr(0, kHead + length), bytes.substr(kHead, length)};
+  bytes.remove_prefix(std::min<uint64_t>(bytes.size(), kHead + length + length % 2));
+  return chunk;
+}
+
+/// The sides that pixels state themselves; false when the chunk holds none.
+bool read_webp_sides(const RiffChunk& pixels, int64_t& width, int64_t& height) {
+  if (pixels.name == "VP8L" && pixels.content.size() >= 5) {
+    const uint64_t bits = little_endian(pixels.content, 1, 4);
+    width = static_cast<int64_t>(bits & 0x3FFF) + 1;
+    height = static_cast<int64_t>(bits >> 14 & 0x3FFF) + 1;
+    return true;
+  }
+  if (pixels.name != "VP8 " || pixels.content.size() < 10) return false;
+  width = static_cast<int64_t>(little_endian(pixels.content, 6, 2) & 0x3FFF);
+  height = static_cast<int64_t>(little_endian(pixels.content, 8, 2) & 0x3FFF);
+  return true;
+}
+
+/// nullopt when the frame does not lie on the canvas, or holds no pixels of its size.
+std::optional<WebpFrame> read_webp_frame(std::string_view content, const ImageHeader& canvas) {
+  constexpr size_t kHead = 16;
+  if (content.size() < kHead) return std::nullopt;
+  const auto three = [&](size_t at) { return static_cast<int64_t>(little_endian(content, at, 3)); };
+  WebpFrame frame{2 * three(0), 2 * three(3), three(6) + 1, three(9) + 1, {}};
+  if (frame.left + frame.width > canvas.width || frame.top + frame.height > canvas.height) return std::nullopt;
+  std::string_view rest = content.substr(kHead);
+  while (const auto chunk = take_chunk(rest)) {
+    int64_t width = 0, height = 0;
+    if (!read_webp_sides(*chunk, width, height)) continue;  // its alpha, which nobody sees
+    if (width != frame.width || height != frame.height) return std::nullopt;
+    frame.chunk = chunk->whole;
+    return frame;
+  }
+  return std::nullopt;
+}
+
+// The chunks behind "VP8X".
+void read_webp_parts(std::string_view rest, unsigned flags, ImageHeader& header) {
+  constexpr unsigned kAnimated = 0x02, kExif = 0x08;
+  int64_t frames = 0;
+  bool turned = false;
+  while (const auto chunk = take_chunk(rest)) {
+    if ((flags & kExif) != 0 && chunk->name == "EXIF" && !turned) {
+      std::string_view exif = chunk->content;
+      if (exif.starts_with("Exif\0\0"sv)) exif.remove_prefix(6);  // as in a JPEG; some writers leave it there
+      header.orientation = exif_orientation(exif);
+      turned = true;
+    }
+    if ((flags & kAnimated) == 0 || chunk->name != "ANMF") continue;
+    if (++frames == 1) header.first_frame = read_webp_frame(chunk->content, header);
+  }
+  if ((flags & kAnimated) == 0) return;
+  header.frames = frames;
+  header.complete = header.complete && header.first_frame.has_value();
+}
+
 std::optional<ImageHeader> read_webp(std::string_view bytes) {
   if (bytes.size() < 30) return std::nullopt;
-  ImageHeader header{"WebP", 0, 0, little_endian(bytes, 4, 4) + 8 <= bytes.size()};
-  const std::string_view chunk = bytes.substr(12, 4);
-  if (chunk == "VP8X") {
+  const uint64_t stated = little_endian(bytes, 4, 4) + 8;
+  ImageHeader header{"WebP", 0, 0, stated <= bytes.size()};
+  std::string_view rest = bytes.substr(12, std::max<uint64_t>(stated, 12) - 12);
+  const std::string_view name = bytes.substr(12, 4);
+  if (name == "VP8X") {
     header.width = static_cast<int64_t>(little_endian(bytes, 24, 3)) + 1;
     header.height = static_cast<int64_t>(little_endian(bytes, 27, 3)) + 1;
-  } else if (chunk == "VP8L") {
-    const uint64_t bits = little_endian(bytes, 21, 4);
-    header.width = static_cast<int64_t>(bits & 0x3FFF) + 1;
-    header.height = static_cast<int64_t>(bits >> 14 & 0x3FFF) + 1;
-  } else if (chunk == "VP8 ") {
-    header.width = static_cast<int64_t>(little_endian(bytes, 26, 2) & 0x3FFF);
-    header.height = static_cast<int64_t>(little_endian(bytes, 28, 2) & 0x3FFF);
-  } else {
-    return std::nullopt;
+    if (take_chunk(rest)) read_webp_parts(rest, static_cast<unsigned char>(bytes[20]), header);
+    return header;
   }
+  // What is cut says its sides all the same.
+  if (!read_webp_sides({name, {}, bytes.substr(20)}, header.width, header.height)) return std::nullopt;
   return header;
 }
 

@@ -9,7 +9,7 @@
 namespace gaze {
 
 int exif_orientation(std::string_view tiff) {
-  constexpr uint64_t kOrientation = 0x0112, kShort = 3;
+  constexpr uint64_t kOrientation = 0x0112, kByte = 1, kShort = 3, kLong = 4;
   constexpr size_t kEntry = 12;
   const bool little = tiff.starts_with("II");
   if (tiff.size() < 8 || (!little && !tiff.starts_with("MM"))) return 1;
@@ -26,8 +26,10 @@ int exif_orientation(std::string_view tiff) {
   for (uint64_t i = 0; i < entries; ++i) {
     const size_t at = directory + 2 + i * kEntry;
     if (at + kEntry > tiff.size()) return 1;
-    if (number(at, 2) != kOrientation || number(at + 2, 2) != kShort) continue;
-    const uint64_t orientation = number(at + 8, 2);
+    if (number(at, 2) != kOrientation) continue;
+    const uint64_t type = number(at + 2, 2);
+    if (type != kByte && type != kShort && type != kLong) continue;
+    const uint64_t orientation = number(at + 8, type == kByte ? 1 : type == kShort ? 2 : 4);
     return orientation >= 1 && orientation <= 8 ? static_cast<int>(orientation) : 1;
   }
   return 1;

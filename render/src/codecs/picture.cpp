@@ -100,12 +100,17 @@ BasePicture decode_tensor(const Picture& picture) {
   return {hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous(), range};
 }
 
+BasePicture decode_bytes(const std::string& bytes, bool apply_exif, const std::string& what) {
+  DecodedImage image = decode_image(bytes, apply_exif, what);
+  return {std::move(image.rgb_hwc), {}, std::move(image.note)};
+}
+
 BasePicture decode_any(const Picture& picture) {
   if (picture.tensor.defined()) return decode_tensor(picture);
-  if (!picture.encoded.empty()) return {decode_image(picture.encoded, picture.apply_exif, "picture"), {}};
+  if (!picture.encoded.empty()) return decode_bytes(picture.encoded, picture.apply_exif, "picture");
   if (!picture.path.empty()) {
     const std::string bytes = files::read(picture.path, "picture", kMaxPictureBytes);
-    return {decode_image(bytes, picture.apply_exif, "picture '" + picture.path + "'"), {}};
+    return decode_bytes(bytes, picture.apply_exif, "picture '" + picture.path + "'");
   }
   refuse_picture(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
 }

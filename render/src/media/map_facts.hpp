@@ -22,12 +22,14 @@ struct DrawnMap {
 
 struct PictureFacts {
   int64_t width = 0, height = 0;  ///< of the original picture
+  std::string note;               ///< what of its file is shown, where that is not all of it
 };
 
 struct SoundFacts {
   double seconds = 0, start_seconds = 0, seconds_per_key = 0;
   int64_t sample_rate_hz = 0, channels = 0;  ///< 0 when there was no recording
   double padding = 0;                        ///< mean share of attention on keys after its end
+  std::string note;                          ///< what its file says of itself that is not so
 };
 
 struct MapFacts {

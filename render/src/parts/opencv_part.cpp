@@ -35,7 +35,7 @@ void open_opencv_part() noexcept {
   }
 }
 
-at::Tensor decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
   return opencv_part(what, "give the picture as a tensor", DropReason::DecodeFailed)
       .decode_image(bytes, apply_exif, what);
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/isfinite.h>
 #include <sndfile.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <vector>
 
+#include "sound/audio_header.hpp"
 #include "sound/sndfile_part.hpp"
 
 namespace gaze {
@@ -15,10 +19,12 @@ namespace {
 
 constexpr int64_t kMaxSamples = int64_t{1} << 29;  // 2 GiB of float32
 constexpr int kMaxChannels = 64;
+constexpr sf_count_t kUnknownFrames = SF_COUNT_MAX;
 
 // libsndfile on memory: the file was opened once, by rules of our own.
 struct Memory {
   std::string_view bytes;
+  const std::vector<SoundExtent::Patch>* patches;
   sf_count_t at = 0;
 };
 
@@ -34,7 +40,14 @@ sf_count_t memory_seek(sf_count_t offset, int whence, void* user) {
 sf_count_t memory_read(void* out, sf_count_t count, void* user) {
   auto* memory = static_cast<Memory*>(user);
   count = std::clamp<sf_count_t>(count, 0, memory_length(user) - memory->at);
-  std::memcpy(out, memory->bytes.data() + memory->at, static_cast<size_t>(count));
+  const auto begin = static_cast<size_t>(memory->at), size = static_cast<size_t>(count);
+  std::memcpy(out, memory->bytes.data() + begin, size);
+  for (const SoundExtent::Patch& patch : *memory->patches) {
+    for (size_t i = 0; i < patch.bytes.size(); ++i) {
+      const size_t at = patch.at + i;
+      if (at >= begin && at - begin < size) static_cast<char*>(out)[at - begin] = patch.bytes[i];
+    }
+  }
   memory->at += count;
   return count;
 }
@@ -42,50 +55,83 @@ sf_count_t memory_read(void* out, sf_count_t count, void* user) {
 sf_count_t memory_write(const void* /*bytes*/, sf_count_t /*count*/, void* /*user*/) { return 0; }
 sf_count_t memory_tell(void* user) { return static_cast<Memory*>(user)->at; }
 
-uint32_t little_endian(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return value;
-}
-
-// libsndfile shortens a WAV whose data chunk says more than the file holds, and only logs it.
-bool wav_is_cut(std::string_view bytes) {
-  if (bytes.size() < 12 || bytes.substr(0, 4) != "RIFF" || bytes.substr(8, 4) != "WAVE") return false;
-  for (size_t at = 12; at + 8 <= bytes.size();) {
-    const size_t length = little_endian(bytes, at + 4);
-    // Writers that stream leave all ones where the length was not known.
-    if (bytes.substr(at, 4) == "data") return length != 0xFFFFFFFF && length > bytes.size() - at - 8;
-    at += 8 + length + length % 2;
+/// Samples as they come, one block at a time: those of a channel beside each other, within -1..1.
+/// @param fixed  the file says how many there are; otherwise there is room for more and more
+class Samples {
+ public:
+  Samples(int64_t channels, int64_t frames, bool fixed)
+      : samples_ct_(at::empty({channels, fixed ? frames : kBlock}, at::kFloat)), fixed_(fixed) {}
+  /// False when one is not finite.
+  bool add(const float* block_tc, int64_t count) {
+    while (!fixed_ && taken_ + count > samples_ct_.size(1))
+      samples_ct_ = at::constant_pad_nd(samples_ct_, {0, samples_ct_.size(1)});
+    const int64_t channels = samples_ct_.size(0);
+    for (int64_t c = 0; c < channels; ++c) {
+      float* const to = samples_ct_.mutable_data_ptr<float>() + c * samples_ct_.size(1) + taken_;
+      for (int64_t t = 0; t < count; ++t) {
+        const float value = block_tc[t * channels + c];
+        if (!std::isfinite(value)) return false;
+        to[t] = std::clamp(value, -1.0F, 1.0F);
+      }
+    }
+    taken_ += count;
+    return true;
   }
-  return true;  // no data chunk
+  [[nodiscard]] int64_t taken() const { return taken_; }
+  [[nodiscard]] at::Tensor samples_ct() const { return samples_ct_.narrow(1, 0, taken_).contiguous(); }
+  static constexpr int64_t kBlock = 16384;
+
+ private:
+  at::Tensor samples_ct_;
+  bool fixed_;
+  int64_t taken_ = 0;
+};
+
+std::string cut_text(const SoundExtent& extent) {
+  const bool samples = extent.block_bytes > 0;
+  const auto block = static_cast<uint64_t>(samples ? extent.block_bytes : 1);
+  return "expected a whole file, got a truncated one: its header says " + std::to_string(extent.stated_bytes / block) +
+         (samples ? " samples" : " bytes of sound") + " while " + std::to_string(extent.following_bytes / block) +
+         " follow. Copy it again.";
 }
 
 }  // namespace
 
 Audio decode_audio(const std::string& bytes, const std::string& what) {
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
+  const std::optional<SoundExtent> found = read_sound_extent(bytes);
+  if (!found && states_extent(bytes))
+    refuse("expected a whole file, got a truncated one, which ends before its samples begin. Copy it again.");
+  const SoundExtent extent = found.value_or(SoundExtent());
+  if (extent.cut()) refuse(cut_text(extent));
   SF_VIRTUAL_IO io{memory_length, memory_seek, memory_read, memory_write, memory_tell};
-  Memory memory{bytes};
+  Memory memory{bytes, &extent.patches};
   SF_INFO info{};
   const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> file(sf_open_virtual(&io, SFM_READ, &info, &memory), sf_close);
   if (!file) refuse(std::string("expected a WAV, FLAC, OGG or MP3 file, got: ") + sf_strerror(nullptr));
-  if (wav_is_cut(bytes)) refuse("expected a whole file, got a truncated one. Copy it again.");
   if (info.channels < 1 || info.channels > kMaxChannels || info.samplerate < 1) {
     refuse("expected 1.." + std::to_string(kMaxChannels) + " channels at 1 Hz or more, got " +
            std::to_string(info.channels) + " at " + std::to_string(info.samplerate) + " Hz.");
   }
-  if (info.frames < 1 || info.frames > kMaxSamples / info.channels) {
-    refuse("expected 1.." + std::to_string(kMaxSamples / info.channels) + " samples per channel, got " +
-           std::to_string(info.frames) + ".");
+  // A FLAC from a pipe states no length either.
+  const bool fixed = info.frames != kUnknownFrames;
+  const int64_t most = kMaxSamples / info.channels;
+  if (fixed && (info.frames < 1 || info.frames > most))
+    refuse("expected 1.." + std::to_string(most) + " samples per channel, got " + std::to_string(info.frames) + ".");
+  std::vector<float> block_tc(static_cast<size_t>(Samples::kBlock * info.channels));
+  Samples samples(info.channels, info.frames, fixed);
+  while (const sf_count_t got = sf_readf_float(file.get(), block_tc.data(), Samples::kBlock)) {
+    if (samples.taken() + got > (fixed ? info.frames : most))
+      refuse("expected at most " + std::to_string(most) + " samples per channel, got more. Cut the file.");
+    if (!samples.add(block_tc.data(), got)) refuse("expected finite samples, got NaN or infinity.");
   }
-  const at::Tensor samples_tc = at::empty({info.frames, info.channels}, at::kFloat);
-  const sf_count_t got = sf_readf_float(file.get(), samples_tc.mutable_data_ptr<float>(), info.frames);
-  if (got != info.frames) {
-    refuse("expected " + std::to_string(info.frames) + " samples per channel, got " + std::to_string(got) +
+  if (fixed && samples.taken() != info.frames) {
+    refuse("expected " + std::to_string(info.frames) + " samples per channel, got " + std::to_string(samples.taken()) +
            ": the file is truncated or damaged. Copy it again.");
   }
-  if (!at::isfinite(samples_tc).all().item<bool>()) refuse("expected finite samples, got NaN or infinity.");
-  return {samples_tc.t().clamp(-1, 1).contiguous(), info.samplerate};
+  if (samples.taken() == 0) refuse("expected 1.." + std::to_string(most) + " samples per channel, got 0.");
+  const bool said = extent.known && fixed;
+  return {samples.samples_ct(), info.samplerate, said ? "" : "its header states no length: read to its end"};
 }
 
 }  // namespace gaze

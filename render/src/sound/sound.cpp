@@ -21,7 +21,7 @@ Recording decode(const Sound& sound) {
     refuse_sound("expected start_seconds of 0 or more, got " + std::to_string(sound.start_seconds) + ".");
   if (!sound.samples.defined()) {
     Audio audio = read_audio(sound.path);
-    return {std::move(audio.samples_ct), audio.sample_rate_hz, sound.start_seconds};
+    return {std::move(audio.samples_ct), audio.sample_rate_hz, sound.start_seconds, std::move(audio.note)};
   }
   if (sound.sample_rate_hz < 1) {
     refuse_sound("expected the sample rate of the samples, got " + std::to_string(sound.sample_rate_hz) +
@@ -42,7 +42,7 @@ Recording decode(const Sound& sound) {
     refuse_sound(std::string("expected floating or 16-bit samples, got ") + c10::toString(samples_ct.scalar_type()) +
                  ". Convert them to -1..1.");
   }
-  return {samples_ct.contiguous(), sound.sample_rate_hz, sound.start_seconds};
+  return {samples_ct.contiguous(), sound.sample_rate_hz, sound.start_seconds, {}};
 }
 
 }  // namespace gaze

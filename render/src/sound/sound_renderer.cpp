@@ -68,6 +68,7 @@ MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, 
   if (heard.recording.samples_ct.defined()) {
     sound.sample_rate_hz = heard.recording.sample_rate_hz;
     sound.channels = heard.recording.samples_ct.size(0);
+    sound.note = heard.recording.note;
   }
   sound.padding = hearing.summary.mass_on_padding;
   facts.summary = {hearing.summary, names.summary, hearing.summary};

@@ -6,6 +6,7 @@
 #include <gaze/render/record.hpp>
 #include <gaze/render/word_facts.hpp>
 
+#include <string>
 #include <vector>
 
 namespace gaze {
@@ -15,6 +16,7 @@ struct Recording {
   at::Tensor samples_ct;  ///< float32 [channels, samples], contiguous, where the tensor was; a file's on the CPU
   int64_t sample_rate_hz = 0;
   double start_seconds = 0;
+  std::string note = {};  ///< of a file that states no length: what was done about it
 
   [[nodiscard]] double seconds() const {
     return static_cast<double>(samples_ct.size(1)) / static_cast<double>(sample_rate_hz);
