@@ -3,6 +3,7 @@
 #include <gaze/hooks/probe.hpp>
 
 #include "hooks_test.hpp"
+#include "probe/probe_input.hpp"
 
 namespace {
 
@@ -594,6 +595,52 @@ CATCH_TEST_CASE("a probe finds the cells that a list of patches was merged to") 
   CATCH_REQUIRE(own.geometry);
   CATCH_CHECK(own.geometry->rows == 5);
   CATCH_CHECK(own.geometry->cols == 7);
+}
+
+CATCH_TEST_CASE("a probe changes bytes as it changes floating point, within 0 and 255") {
+  const std::string body =
+      "    x = torch.conv2d(x.float() / 255, self.patch, None, [8, 8]).flatten(2).transpose(1, 2)\n";
+  const at::Tensor noisy = noise({1, 3, 40, 56}).mul(60).add(128).clamp(0, 255).to(at::kByte);
+  const at::Tensor paper = at::where(noise({1, 3, 40, 56}).gt(1.5), 0, 255).to(at::kByte);  // black on white
+  for (const at::Tensor& picture :
+       {noisy, paper, at::zeros_like(noisy), at::full_like(noisy, 255), at::full_like(noisy, 7)}) {
+    CATCH_CAPTURE(picture.to(at::kFloat).mean().item<float>());
+    const at::Tensor before = picture.clone();
+    const gaze::ProbedSite site = probed(body, picture, of(gaze::ProbeMedium::Picture));
+    CATCH_CAPTURE(site.verdict);
+    CATCH_REQUIRE(site.geometry);
+    CATCH_CHECK(site.geometry->rows == 5);
+    CATCH_CHECK(site.geometry->cols == 7);
+    CATCH_CHECK(site.verdict.find("5 x 7 cells of 8 x 8 pixels") == 0);
+    CATCH_CHECK(at::equal(picture, before));
+  }
+  const std::string frames =
+      "    x = torch.conv2d(x.flatten(0, 1).float() / 255, self.patch, None, [8, 8]).flatten(2).transpose(1, 2)\n"
+      "    x = x.reshape([1, 2 * 35, x.size(2)])\n";
+  const gaze::ProbedSite video = probed(frames, at::stack({noisy, paper}, 1), of(gaze::ProbeMedium::Video));
+  CATCH_CAPTURE(video.verdict);
+  CATCH_REQUIRE(video.geometry);
+  CATCH_CHECK(video.geometry->video->frames == 2);
+  // As far as floating point does it: one standard deviation.
+  gaze::ProbeOptions options;
+  const gaze::ProbeInput input(noisy, 0, options);
+  const at::Tensor change = (input.perturbed(input.columns, 3).to(at::kFloat) - noisy.to(at::kFloat)).abs();
+  const double deviation = noisy.to(at::kDouble).std().item<double>();
+  const at::Tensor inside = input.columns.strip_of.eq(3).expand_as(noisy);
+  CATCH_CHECK(change.masked_select(inside.logical_not()).max().item<float>() == 0);
+  CATCH_CHECK(change.masked_select(inside).eq(std::round(deviation)).all().item<bool>());
+}
+
+CATCH_TEST_CASE("a probe says of other types what to do") {
+  using Catch::Matchers::Contains;
+  const at::Tensor picture = noise({1, 3, 40, 56});
+  for (const at::ScalarType type : {at::kLong, at::kInt, at::kShort, at::kChar, at::kBool}) {
+    CATCH_CHECK_THROWS_WITH(probed("    x = x.float()\n", picture.to(type), of(gaze::ProbeMedium::Picture)),
+                            Contains("floating point or uint8 [batch, channels") && Contains(c10::toString(type)) &&
+                                Contains("wrap the model"));
+  }
+  CATCH_CHECK_THROWS_WITH(probed("    x = x.float()\n", picture.gt(0).to(at::kByte), of(gaze::ProbeMedium::Picture)),
+                          Contains("uint8 values in 0..255") && Contains("by 255"));
 }
 
 CATCH_TEST_CASE("a probe finds windows and how far they are shifted") {

@@ -9,6 +9,7 @@
 #include <ATen/ops/where.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace gaze {
 namespace {
@@ -66,11 +67,12 @@ int64_t equal_at_end(const at::Tensor& input, int64_t time) {
 
 const char* shape_of(ProbeMedium medium) {
   if (medium == ProbeMedium::Pictures)
-    return "pictures of one prompt, floating point [pictures, channels, height, width] or [1, pictures, channels, "
+    return "pictures of one prompt, floating point or uint8 [pictures, channels, height, width] or [1, pictures, "
+           "channels, "
            "height, width]";
-  if (medium == ProbeMedium::Tiles) return "tiles, floating point [batch, tiles, channels, height, width]";
-  if (medium == ProbeMedium::Video) return "a video, floating point [batch, frames, channels, height, width]";
-  return "a picture, floating point [batch, channels, height, width]";
+  if (medium == ProbeMedium::Tiles) return "tiles, floating point or uint8 [batch, tiles, channels, height, width]";
+  if (medium == ProbeMedium::Video) return "a video, floating point or uint8 [batch, frames, channels, height, width]";
+  return "a picture, floating point or uint8 [batch, channels, height, width]";
 }
 
 }  // namespace
@@ -102,7 +104,7 @@ void ProbeInput::read_patches(int64_t argument, const ProbeOptions& options) {
   const ProbePatches& grid = options.patches;
   const bool numbered = grid.rows == 0;
   if (base.dim() < 2 || base.dim() > 3 || base.size(-1) < (numbered ? 3 : 1))
-    refuse(argument, "a list of patches, floating point [patches, values] or [batch, patches, values]", base,
+    refuse(argument, "a list of patches, floating point or uint8 [patches, values] or [batch, patches, values]", base,
            "A picture is another medium.");
   batch = base.dim() == 3 ? base.size(0) : 1;
   unit = "patches";
@@ -165,17 +167,27 @@ void ProbeInput::read_sound(int64_t argument, const ProbeOptions& options) {
 }
 
 ProbeInput::ProbeInput(const c10::IValue& value, int64_t argument, const ProbeOptions& options) {
-  if (!value.isTensor() || !value.toTensor().defined() || !value.toTensor().is_floating_point() ||
-      value.toTensor().numel() == 0)
+  if (!value.isTensor() || !value.toTensor().defined() || value.toTensor().numel() == 0)
     refuse(argument, shape_of(options.medium), value, "Count the method's arguments from 0, without self.");
   base = value.toTensor();
+  const bool bytes = base.scalar_type() == at::kByte;
+  if (!bytes && !base.is_floating_point()) {
+    refuse(argument, shape_of(options.medium), value,
+           "Count the method's arguments from 0, without self. If it is that argument, wrap the model in one whose "
+           "method takes floating point or uint8 and converts it.");
+  }
   const double spread = base.to(at::kDouble).std().item<double>();
   const double largest = base.abs().max().item<double>();
-  const double deviation = spread > 1e-6 * largest ? spread : 1.0;  // of a picture of one colour
+  if (bytes && largest == 1) {
+    refuse(argument, "uint8 values in 0..255", value,
+           "None of them is above 1: multiply a picture in 0..1 by 255 before it becomes uint8, or give it as floating "
+           "point.");
+  }
+  double change = options.strength * (spread > 1e-6 * largest ? spread : 1.0);  // 1: of a picture of one colour
+  if (bytes) change = std::clamp(std::round(change), 1.0, 255.0);
   auto generator = at::detail::createCPUGenerator(options.seed);
-  noise_ = (at::randint(0, 2, base.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul(2).sub(1))
-               .mul(options.strength * deviation)
-               .to(base.options());
+  noise_ = at::randint(0, 2, base.sizes(), generator, at::TensorOptions().dtype(at::kFloat)).mul(2).sub(1).mul(change);
+  noise_ = noise_.to(base.options().dtype(bytes ? at::kFloat : base.scalar_type()));
   if (options.medium == ProbeMedium::Sound) {
     read_sound(argument, options);
   } else if (options.medium == ProbeMedium::Patches) {
@@ -186,7 +198,12 @@ ProbeInput::ProbeInput(const c10::IValue& value, int64_t argument, const ProbeOp
 }
 
 at::Tensor ProbeInput::perturbed(const InputAxis& axis, int64_t strip) const {
-  return at::where(axis.strip_of.eq(strip), base + noise_, base);
+  const at::Tensor here = axis.strip_of.eq(strip);
+  if (base.scalar_type() != at::kByte) return at::where(here, base + noise_, base);
+  // What would leave 0..255 goes the other way, so that white paper changes as well.
+  const at::Tensor up = base + noise_;
+  const at::Tensor changed = at::where(up.lt(0).logical_or(up.gt(255)), base - noise_, up);
+  return at::where(here, changed.clamp(0, 255).to(at::kByte), base);
 }
 
 at::Tensor ProbeInput::moved(int64_t steps) const { return base.roll({steps}, {time_}); }
