@@ -193,3 +193,22 @@ CATCH_TEST_CASE("bundle: a text of any length looks as its beginning, and costs 
     CATCH_CHECK(pictures(text) == pictures(short_texts[i].second));
   }
 }
+
+CATCH_TEST_CASE("bundle: where nobody said what the keys stand for there is none, only the reason with its remedy") {
+  const TempDir dir;
+  for (const gaze::Delivery delivery : {gaze::Delivery::Frame, gaze::Delivery::Map}) {
+    BundleOptions options = into(dir);
+    options.delivery = delivery;
+    AttentionRecord record = planted(3, 4, {1, 5});
+    std::get<gaze::PictureMedium>(record.maps[0].medium).geometry = gaze::Geometry();
+    GAZE_REQUIRE_REFUSED(publish(options, record), DropReason::GridMismatch, "`gaze probe MODEL.pt --inputs");
+    CATCH_CHECK_FALSE(std::filesystem::exists(dir / "out"));
+  }
+  // What failed for another reason says so.
+  AttentionRecord record = planted(3, 4, {1, 5});
+  std::get<gaze::PictureMedium>(record.maps[0].medium).geometry = gaze::Geometry();
+  record.error = "capture: expected a call, got none.";
+  record.error_reason = DropReason::NoAttention;
+  GAZE_REQUIRE_REFUSED(publish(into(dir), record), DropReason::NoAttention, "expected a call");
+  CATCH_CHECK(gaze::test::list(dir / "out").size() == 1);
+}

@@ -20,6 +20,19 @@ bool leaves_nothing(DropReason reason) {
          reason == DropReason::IoError;
 }
 
+// Nobody said what the keys stand for, so every request would be refused alike: what says so once in the log is not
+// repeated in a bundle for each.
+void expect_geometry(const AttentionRecord& record) {
+  if (!record.error.empty() || record.maps.empty()) return;
+  const Geometry& geometry = record.maps.front().geometry();
+  if (geometry.rows != 0 || geometry.cols != 0 || geometry.patch != 0 || geometry.time || geometry.thumbnail) return;
+  throw Error(
+      "geometry: expected what the keys stand for, got none from the profile or the request: nothing is drawn. Measure "
+      "it: `gaze probe MODEL.pt --inputs inputs.pt --image-arg 0 --out profile.json`, and set "
+      "GAZE_PROFILE=profile.json.",
+      DropReason::GridMismatch);
+}
+
 // Files of one request on their way to disk.
 class StagedArtifacts : public Artifacts {
  public:
@@ -77,6 +90,7 @@ void BundleSink::on_published(std::function<void(const std::string&, const std::
 
 void BundleSink::consume(const AttentionRecord& record) {
   const BundleOptions& options = impl_->options;
+  expect_geometry(record);
   std::call_once(impl_->swept, [&] { files::remove_leftovers(options.out_dir, options.strict_out_dir); });
   const std::shared_ptr<FrameRing> ring = with_reason([&] { return impl_->ring_for(record); });
   std::string path;
