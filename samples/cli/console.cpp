@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace gaze::cli {
 namespace {
@@ -53,27 +55,103 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
-Progress::Progress(std::string what, int64_t total)
-    : what_(std::move(what)),
-      total_(total),
+namespace {
+
+// Behind the Python-style traceback, where lines of the model's source are indented, stands the error's own first line.
+// The last line is not always part of it: an operator without a kernel goes on with a list of all backends.
+std::string behind_traceback(const std::string& text) {
+  const size_t traceback = text.rfind("Traceback of TorchScript");
+  if (traceback == std::string::npos) return text;
+  size_t line = text.find('\n', traceback);
+  while (line != std::string::npos && line + 1 < text.size()) {
+    const size_t end = text.find('\n', line + 1);
+    const std::string first_word = text.substr(line + 1, text.find_first_of(" \n", line + 1) - line - 1);
+    if (first_word.size() > 1 && first_word.back() == ':') return text.substr(line + 1);
+    line = end;
+  }
+  return text.substr(text.rfind('\n') + 1);
+}
+
+/// What stands from the mark on is for those who work on LibTorch.
+void cut_at(std::string& text, std::string_view mark) { text.resize(std::min(text.size(), text.find(mark))); }
+
+/// What an assertion of LibTorch's own says stands behind its place in the source.
+std::string behind_assertion(const std::string& text) {
+  constexpr std::string_view kAssert = "INTERNAL ASSERT FAILED", kPlea = "please report a bug to PyTorch.";
+  if (text.find(kAssert) == std::string::npos) return text;
+  const size_t plea = text.find(kPlea);
+  std::string said = plea == std::string::npos ? std::string() : text.substr(plea + kPlea.size());
+  said.erase(0, std::min(said.size(), said.find_first_not_of(" \n")));
+  return said.empty() ? "LibTorch met what it does not expect" : said;
+}
+
+}  // namespace
+
+std::string brief(std::string text) {
+  cut_at(text, "\nException raised from");
+  text = behind_assertion(behind_traceback(text));
+  for (const std::string_view mark :
+       {" This could be because", " is only available for these backends", " This is an internal miniz error",
+        "\nCPU: registered at", "The above operation failed in interpreter"})
+    cut_at(text, mark);
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  text.erase(0, std::min(text.size(), text.find_first_not_of(' ')));
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  if (text.size() > 300) text = text.substr(0, 297) + "...";
+  if (!text.empty() && text.back() != '.') text += '.';
+  return text;
+}
+
+std::string nearest(std::string_view typed, const std::vector<std::string>& names) {
+  std::string best;
+  size_t least = typed.size() / 2 + 1;  // more changes than that are another word
+  for (const std::string& name : names) {
+    std::vector<size_t> row(name.size() + 1);  // changes from the letters so far to each beginning of the name
+    for (size_t i = 0; i < row.size(); ++i) row[i] = i;
+    for (size_t t = 0; t < typed.size(); ++t) {
+      size_t corner = std::exchange(row[0], t + 1);
+      for (size_t i = 1; i < row.size(); ++i) {
+        const size_t changed = corner + (typed[t] == name[i - 1] ? 0 : 1);
+        corner = std::exchange(row[i], std::min({changed, row[i] + 1, row[i - 1] + 1}));
+      }
+    }
+    if (row.back() < least) {
+      least = row.back();
+      best = name;
+    }
+  }
+  return best;
+}
+
+namespace {
+constexpr std::chrono::seconds kTerminalAfter{1}, kLinesAfter{10};
+}  // namespace
+
+Progress::Progress(std::string verb, std::string units)
+    : verb_(std::move(verb)),
+      units_(std::move(units)),
       terminal_(isatty(STDERR_FILENO) == 1),
       begun_(std::chrono::steady_clock::now()),
-      last_(begun_) {}
+      next_(begun_ + (terminal_ ? kTerminalAfter : kLinesAfter)) {}
 
 Progress::~Progress() {
   if (shown_) std::fputs("\r\x1b[K", stderr);
 }
 
-void Progress::show(int64_t done) {
+void Progress::show(int64_t done, int64_t total) {
   using std::chrono::duration;
   const auto now = std::chrono::steady_clock::now();
-  if (!terminal_ || now - begun_ < std::chrono::seconds(1) || now - last_ < std::chrono::milliseconds(200)) return;
-  last_ = now;
-  shown_ = true;
-  const double left_s =
-      duration<double>(now - begun_).count() / static_cast<double>(done) * static_cast<double>(total_ - done);
-  std::fprintf(stderr, "\r\x1b[K%s %lld of %lld, about %.0f s left", what_.c_str(), static_cast<long long>(done),
-               static_cast<long long>(total_), left_s);
+  if (now < next_ || done < 1 || done >= total) return;
+  const double spent_s = duration<double>(now - begun_).count();
+  const double left_s = spent_s / static_cast<double>(done) * static_cast<double>(total - done);
+  next_ = terminal_ ? now + std::chrono::milliseconds(200) : now + (now - begun_);
+  shown_ = terminal_;
+  std::fprintf(stderr, "%s%s  %lld of %lld %s, about %.0f s left%s", terminal_ ? "\r\x1b[K" : "gaze: ", verb_.c_str(),
+               static_cast<long long>(done), static_cast<long long>(total), units_.c_str(), left_s,
+               terminal_ ? "" : "\n");
+  std::fflush(stderr);
 }
 
 }  // namespace gaze::cli

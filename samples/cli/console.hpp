@@ -20,24 +20,33 @@ class Refusal : public std::runtime_error {
 /// `text` with control characters and broken UTF-8 replaced, so that a file cannot steer the reader's terminal.
 std::string printable(std::string_view text);
 
+/// What an error of LibTorch says to the person who runs the program: one line, no C++ frames, no lists of backends, no
+/// plea to report a bug. Ends with a full stop.
+std::string brief(std::string text);
+
+/// The one of `names` that `typed` was probably meant to be; empty: none is near.
+std::string nearest(std::string_view typed, const std::vector<std::string>& names);
+
 /// With a blank between two.
 std::string join(const std::vector<std::string>& words);
 
-/// One line on stderr that counts; only on a terminal, and only when the work is long.
+/// "probe  37 of 120 runs, about 40 s left" on stderr: one line that is written over, on a terminal, when the work
+/// takes longer than a second; elsewhere a line after 10 s, and then ever more rarely.
 class Progress {
  public:
-  Progress(std::string what, int64_t total);
+  /// @param verb  of the program
+  /// @param units what is counted
+  Progress(std::string verb, std::string units);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  void show(int64_t done);
+  void show(int64_t done, int64_t total);
 
  private:
-  std::string what_;
-  int64_t total_;
+  std::string verb_, units_;
   bool terminal_;
   bool shown_ = false;
-  std::chrono::steady_clock::time_point begun_, last_;
+  std::chrono::steady_clock::time_point begun_, next_;
 };
 
 }  // namespace gaze::cli

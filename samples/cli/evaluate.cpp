@@ -229,7 +229,7 @@ int evaluate(const EvaluateArguments& arguments) {
   Reader raw(stickers, device, mean);
 
   Figures figures;
-  Progress progress("scene", arguments.scenes);
+  Progress progress("evaluate", "scenes");
   std::vector<Task> describe, which;  // prompts of one batch have one length
   for (int64_t i = 0; i < arguments.scenes; ++i) {
     std::vector<Task>& batch = i % 2 == 0 ? describe : which;
@@ -238,7 +238,7 @@ int evaluate(const EvaluateArguments& arguments) {
       run_batch(batch, stickers, as_shipped, raw, figures);
       batch.clear();
     }
-    progress.show(i + 1);
+    progress.show(i + 1, arguments.scenes);
   }
   for (const std::vector<Task>* rest : {&describe, &which}) {
     if (!rest->empty()) run_batch(*rest, stickers, as_shipped, raw, figures);

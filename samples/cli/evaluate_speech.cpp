@@ -152,7 +152,7 @@ int evaluate_speech(const EvaluateArguments& arguments) {
   Writer raw(speech, device, mean);
 
   SpeechFigures figures;
-  Progress progress("recording", arguments.scenes);
+  Progress progress("evaluate", "recordings");
   for (int64_t i = 0; i < arguments.scenes; ++i) {
     const scenes::Recording recording = composer.compose(arguments.seed + static_cast<uint64_t>(i));
     const at::Tensor samples_s = at::tensor(at::ArrayRef<float>(recording.samples));
@@ -175,7 +175,7 @@ int evaluate_speech(const EvaluateArguments& arguments) {
       figures.start_ms.push_back(1e3 * std::abs(word.start_seconds - truth.start_seconds));
       figures.end_ms.push_back(1e3 * std::abs(word.end_seconds - truth.end_seconds));
     }
-    progress.show(i + 1);
+    progress.show(i + 1, arguments.scenes);
   }
 
   const auto share = [](int64_t part, int64_t all) {

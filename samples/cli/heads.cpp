@@ -82,8 +82,8 @@ int heads(const HeadsArguments& arguments) {
   }
   HeadsOptions options;
   options.top = arguments.top;
-  auto progress = std::make_unique<Progress>("input", static_cast<int64_t>(inputs.size()));
-  options.progress = [&](int64_t done, int64_t, double) { progress->show(done); };
+  auto progress = std::make_unique<Progress>("heads", "inputs");
+  options.progress = [&](int64_t done, int64_t all, double) { progress->show(done, all); };
   HeadsResult result;
   try {
     result = find_heads(model.module(), arguments.method, profile, inputs, options);

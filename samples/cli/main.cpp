@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "console.hpp"
+#include "script.hpp"
 #include "verbs.hpp"
 
 namespace {
@@ -25,6 +26,23 @@ void add_device(CLI::App& verb, std::string& device) {
   verb.add_option("--device", device, "Where the model runs: cpu, cuda or cuda:N")
       ->type_name("D")
       ->capture_default_str();
+}
+
+/// Loaded when the verb begins, before its model.
+using OpLibraries = std::shared_ptr<std::vector<std::string>>;
+
+OpLibraries add_op_libraries(CLI::App& verb) {
+  auto libraries = std::make_shared<std::vector<std::string>>();
+  verb.add_option("--op-library", *libraries,
+                  "A shared library that registers operators the model calls (torchvision's, your own); repeatable")
+      ->type_name("FILE.so")
+      ->allow_extra_args(false)
+      ->take_all();
+  return libraries;
+}
+
+void load(const std::vector<std::string>& libraries) {
+  for (const std::string& library : libraries) gaze::cli::load_op_library(library);
 }
 
 std::function<int()> add_demo(CLI::App& app) {
@@ -60,10 +78,15 @@ std::function<int()> add_sites(CLI::App& app) {
   verb->add_option("--out", arguments->out, "Write a profile of the proposed sites, to add a geometry to")
       ->type_name("PROFILE");
   verb->add_flag("--json", arguments->json, "Print JSON");
+  const OpLibraries libraries = add_op_libraries(*verb);
   verb->footer(
       "Start here with a model of your own: the names are what a profile's sites.match selects. The model is read,\n"
       "not run.");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::sites(*arguments) : -1; };
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    return gaze::cli::sites(*arguments);
+  };
 }
 
 /// Which rows of the attention calls are the answer's tokens.
@@ -168,11 +191,16 @@ std::function<int()> add_run(CLI::App& app) {
           "runs once more for the overlays")
       ->type_name("FILE");
   add_device(*verb, arguments->device);
+  const OpLibraries libraries = add_op_libraries(*verb);
   verb->footer(
       "Example:\n"
       "  python3 -c \"import torch; torch.save((image, prompt, 11), 'inputs.pt')\"\n"
       "  gaze run model.pt --inputs inputs.pt --method generate --image photo.jpg");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::run(*arguments) : -1; };
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    return gaze::cli::run(*arguments);
+  };
 }
 
 /// Exactly one of the flags that name the argument, and what belongs to it.
@@ -274,12 +302,17 @@ std::function<int()> add_probe(CLI::App& app) {
       ->capture_default_str();
   add_device(*verb, arguments->device);
   verb->add_flag("--json", arguments->json, "Print JSON");
+  const OpLibraries libraries = add_op_libraries(*verb);
   verb->footer(
       "Changes the input strip by strip, in its own structure, and watches which keys of each attention site change\n"
       "most. The method runs twice, and once more per strip.\n"
       "Example:\n"
       "  gaze probe model.pt --inputs inputs.pt --image-arg 0 --out profile.json");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::probe(*arguments) : -1; };
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    return gaze::cli::probe(*arguments);
+  };
 }
 
 std::function<int()> add_heads(CLI::App& app) {
@@ -304,11 +337,16 @@ std::function<int()> add_heads(CLI::App& app) {
   verb->add_option("--picture", arguments->picture, "Draw the mean maps of the best heads")->type_name("FILE.png");
   add_device(*verb, arguments->device);
   verb->add_flag("--json", arguments->json, "Print JSON");
+  const OpLibraries libraries = add_op_libraries(*verb);
   verb->footer(
       "Runs the method once for each file and measures every head of the profile's sites. Exit 1 when no head points.\n"
       "Example:\n"
       "  gaze heads model.pt --inputs a.pt b.pt c.pt --method generate --profile profile.json --out heads.json");
-  return [arguments, verb] { return verb->parsed() ? gaze::cli::heads(*arguments) : -1; };
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    return gaze::cli::heads(*arguments);
+  };
 }
 
 std::function<int()> add_evaluate(CLI::App& app) {
@@ -340,6 +378,46 @@ std::function<int()> add_evaluate(CLI::App& app) {
   };
 }
 
+/// Names of the verbs, or of a verb's flags.
+std::vector<std::string> names_in(const CLI::App& app, bool flags) {
+  std::vector<std::string> names;
+  if (flags) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    return names;
+  }
+  for (const CLI::App* verb : app.get_subcommands({})) names.push_back(verb->get_name());
+  return names;
+}
+
+/// Says of a word that no verb and no flag is which one it may have been meant to be. False: the trouble is another.
+bool said_what_was_meant(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2) return false;
+  const std::vector<std::string> verbs = names_in(app, false);
+  const std::string first = argv[1];
+  const auto say = [](const std::string& expected, const std::string& got, const std::string& meant,
+                      const std::string& help) {
+    std::fprintf(stderr, "gaze: expected %s, got %s.%s %s\n", expected.c_str(), gaze::cli::printable(got).c_str(),
+                 meant.empty() ? "" : (" Did you mean " + meant + "?").c_str(), help.c_str());
+    return true;
+  };
+  if (std::find(verbs.begin(), verbs.end(), first) == verbs.end()) {
+    if (first.starts_with("-")) return false;
+    std::string all;
+    for (const std::string& verb : verbs) all += (all.empty() ? "" : ", ") + verb;
+    return say("a verb (" + all + ")", first, gaze::cli::nearest(first, verbs), "`gaze --help` explains them.");
+  }
+  const std::vector<std::string> flags = names_in(*app.get_subcommand(first), true);
+  for (int i = 2; i < argc; ++i) {
+    const std::string word = argv[i], flag = word.substr(0, word.find('='));
+    if (!flag.starts_with("--") || flag == "--" || std::find(flags.begin(), flags.end(), flag) != flags.end()) continue;
+    return say("a flag of gaze " + first, flag, gaze::cli::nearest(flag, flags),
+               "`gaze " + first + " --help` lists them.");
+  }
+  return false;
+}
+
 int dispatch(int argc, char** argv) {
   CLI::App app("Shows where a TorchScript model looked while it answered. Overlays are evidence, not proof.", "gaze");
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
@@ -350,6 +428,7 @@ int dispatch(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0 && said_what_was_meant(app, argc, argv)) return kUsage;
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   for (const auto& verb : verbs) {
@@ -358,14 +437,11 @@ int dispatch(int argc, char** argv) {
   return kUsage;
 }
 
-// LibTorch's messages go on with C++ frames, which help nobody here.
-std::string message(const std::exception& error) {
-  std::string text = error.what();
-  text.resize(std::min(text.find("\nException raised from"), text.size()));
+std::string one_line(std::string text) {
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
-  return gaze::cli::printable(text);
+  return text;
 }
 
 }  // namespace
@@ -380,7 +456,10 @@ int main(int argc, char** argv) {
     return status;
   } catch (const std::exception& error) {
     std::fflush(stdout);
-    std::fprintf(stderr, "gaze: %s\n", message(error).c_str());
+    const auto* own = dynamic_cast<const gaze::Error*>(&error);
+    const bool ours = own != nullptr || dynamic_cast<const gaze::cli::Refusal*>(&error) != nullptr;
+    const std::string text = ours ? one_line(error.what()) : gaze::cli::brief(error.what());
+    std::fprintf(stderr, "gaze: %s\n", gaze::cli::printable(text).c_str());
     return kRefused;
   }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <ATen/core/Tensor.h>
-#include <unistd.h>
 #include <gaze/hooks/probe.hpp>
 
 #include <algorithm>
@@ -62,24 +61,6 @@ void print(const ProbeResult& result) {
               static_cast<long long>(result.runs), result.method.c_str(), result.seconds, strips.c_str());
 }
 
-/// States the runs and their cost once they are known, then counts; on a terminal only.
-class Announced {
- public:
-  explicit Announced(std::string method) : method_(std::move(method)) {}
-  void operator()(int64_t done, int64_t runs, double seconds) {
-    if (done == 1 && isatty(STDERR_FILENO) == 1)
-      std::fprintf(stderr, "gaze: %lld runs of %s, about %.1f s\n", static_cast<long long>(runs), method_.c_str(),
-                   seconds * static_cast<double>(runs));
-    if (!progress_) progress_ = std::make_shared<Progress>("run", runs);
-    progress_->show(done);
-    if (done == runs) progress_.reset();
-  }
-
- private:
-  std::string method_;
-  std::shared_ptr<Progress> progress_;
-};
-
 }  // namespace
 
 int probe(const ProbeArguments& arguments) {
@@ -94,7 +75,8 @@ int probe(const ProbeArguments& arguments) {
   Profile stated;
   if (!arguments.profile.empty()) stated = read_profile(arguments.profile);
   ProbeOptions options = arguments.options;
-  options.progress = Announced(arguments.method);
+  auto progress = std::make_unique<Progress>("probe", "runs");
+  options.progress = [&](int64_t done, int64_t runs, double) { progress->show(done, runs); };
   ProbeResult result;
   try {
     result = probe(model.module(), arguments.method, call.arguments(), arguments.argument, options);
@@ -104,6 +86,7 @@ int probe(const ProbeArguments& arguments) {
     call.run();  // where the model itself throws, this says it better
     throw;
   }
+  progress.reset();
 
   std::vector<std::string> wrong;
   if (!arguments.profile.empty()) wrong = differences(result, stated);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/TensorOperators.h>
+#include <gaze/render/audio_file.hpp>
 #include <gaze/render/safetensors.hpp>
 #include <gaze/render/words.hpp>
 
@@ -6,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "console.hpp"
@@ -77,6 +80,45 @@ void write_weights(Gaze& gaze, Call& call, const RunArguments& arguments, bool s
   }
 }
 
+/// How long a sound's samples last that the model is given, and how long up to the zeros they are filled up with.
+struct GivenSound {
+  double seconds = 0, sounding_seconds = 0;
+};
+
+std::optional<GivenSound> given_sound(const Call& call, const Profile& profile, const RunArguments& arguments,
+                                      size_t row) {
+  if (!profile.sound || profile.sound->sample_rate_hz < 1) return std::nullopt;
+  const auto argument = profile.sound->argument.find(arguments.method);
+  if (argument == profile.sound->argument.end()) return std::nullopt;
+  const at::Tensor input = call.tensor_argument(argument->second);
+  if (!input.defined() || input.dim() < 2 || static_cast<int64_t>(row) >= input.size(0)) return std::nullopt;
+  const at::Tensor samples_s =
+      input.select(0, static_cast<int64_t>(row)).reshape({-1, input.size(-1)}).ne(0).any(0).cpu();
+  const auto rate = static_cast<double>(profile.sound->sample_rate_hz);
+  const at::Tensor sounding = samples_s.nonzero();
+  const int64_t last = sounding.size(0) > 0 ? sounding[-1][0].item<int64_t>() + 1 : 0;
+  return GivenSound{static_cast<double>(input.size(-1)) / rate, static_cast<double>(last) / rate};
+}
+
+/// A recording of another length than the model heard puts every word at a wrong time.
+void expect_same_sound(const Call& call, const Profile& profile, const RunArguments& arguments) {
+  constexpr double kSlackSeconds = 0.1;
+  for (size_t row = 0; row < arguments.audio.size(); ++row) {
+    const std::optional<GivenSound> given = given_sound(call, profile, arguments, row);
+    if (!given) continue;
+    const Audio audio = read_audio(arguments.audio[row]);
+    const double seconds = static_cast<double>(audio.samples_ct.size(1)) / static_cast<double>(audio.sample_rate_hz);
+    if (seconds <= given->seconds + kSlackSeconds && seconds >= given->sounding_seconds - kSlackSeconds) continue;
+    char text[160];
+    std::snprintf(
+        text, sizeof text,
+        "--audio: expected the sound that the model is given, %.2f s of it in the inputs, got one of %.2f s: ",
+        seconds > given->seconds ? given->seconds : given->sounding_seconds, seconds);
+    throw Refusal(text + arguments.audio[row] +
+                  ". Give that recording, cut as it was for the model; or leave the flag out to draw on the inputs.");
+  }
+}
+
 /// One spec per row of the batch: as many as the picture's or the sound's argument has, else as many as files were
 /// given.
 std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, const RunArguments& arguments) {
@@ -104,6 +146,7 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   if (!arguments.labels.empty() && rows > 1)
     throw Refusal("--labels: expected a batch of 1, because one file describes one answer; got " +
                   std::to_string(rows) + " rows. Save one row with torch.save.");
+  expect_same_sound(call, profile, arguments);
   std::vector<RequestSpec> specs(rows);
   for (size_t row = 0; row < rows; ++row) {
     specs[row].prompt_tokens = arguments.prompt_tokens;

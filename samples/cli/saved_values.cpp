@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pickle_stream.hpp"
+
 namespace gaze::cli {
 namespace {
 
@@ -271,13 +273,22 @@ void check_tensor(const at::Tensor& tensor, const std::map<const void*, size_t>&
 
 }  // namespace
 
-c10::IValue read_saved(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  caffe2::serialize::PyTorchStreamReader reader(&file);
-  const auto [pickle, size] = reader.getRecord("data.pkl");
-  const std::string_view bytes(static_cast<const char*>(pickle.get()), size);
-  PickleCheck(bytes).run();
+namespace {
 
+/// What a processor's object held: its dict of tensors, beside what else it kept.
+c10::IValue data_of(const c10::IValue& content) {
+  const auto list = content.isList() ? content.toListRef() : c10::ArrayRef<c10::IValue>();
+  if (list.size() == 1 && list[0].isGenericDict()) {
+    for (const auto& entry : list[0].toGenericDict()) {
+      if (entry.key().isString() && entry.key().toStringRef() == "data" && entry.value().isGenericDict())
+        return entry.value();
+    }
+  }
+  refuse("it is an object without a dict of data");
+}
+
+c10::IValue unpickle(std::string_view bytes, caffe2::serialize::PyTorchStreamReader& reader) {
+  PickleCheck(bytes).run();
   size_t at = 0;
   const auto read = [&](char* to, size_t count) {
     const size_t some = std::min(count, bytes.size() - at);
@@ -298,6 +309,17 @@ c10::IValue read_saved(const std::string& path) {
     return false;
   });
   return content;
+}
+
+}  // namespace
+
+c10::IValue read_saved(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  caffe2::serialize::PyTorchStreamReader reader(&file);
+  const auto [pickle, size] = reader.getRecord("data.pkl");
+  const PlainPickle plain = as_plain({static_cast<const char*>(pickle.get()), size});
+  const c10::IValue content = unpickle(plain.bytes, reader);
+  return plain.wrapped ? data_of(content) : content;
 }
 
 }  // namespace gaze::cli

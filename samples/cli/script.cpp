@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
+#include <torch/headeronly/version.h>
 #include <gaze/ops/device.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <optional>
 
 #include "console.hpp"
+#include "file_guess.hpp"
 #include "saved_values.hpp"
 
 namespace gaze::cli {
@@ -22,35 +24,10 @@ namespace {
 
 using c10::IValue;
 
-// Behind the Python-style traceback, where lines of the model's source are indented, stands the error's own first line.
-// The last line is not always part of it: an operator without a kernel goes on with a list of all backends.
-std::string behind_traceback(const std::string& text) {
-  const size_t traceback = text.rfind("Traceback of TorchScript");
-  if (traceback == std::string::npos) return text;
-  size_t line = text.find('\n', traceback);
-  while (line != std::string::npos && line + 1 < text.size()) {
-    const size_t end = text.find('\n', line + 1);
-    const std::string first_word = text.substr(line + 1, text.find_first_of(" \n", line + 1) - line - 1);
-    if (first_word.size() > 1 && first_word.back() == ':') return text.substr(line + 1);
-    line = end;
-  }
-  return text.substr(text.rfind('\n') + 1);
-}
-
 // What a torch error says, on one line and without C++ frames.
-std::string brief(const std::exception& error) {
+std::string said_by(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
-  text = text.substr(0, text.find("\nException raised from"));
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  text = behind_traceback(text);
-  for (char& c : text) {
-    if (c == '\n') c = ' ';
-  }
-  text = text.substr(0, text.find(" This is an internal miniz error"));  // half a page of guesses
-  if (text.size() > 300) text = text.substr(0, 297) + "...";
-  if (!text.empty() && text.back() != '.') text += '.';
-  return text;
+  return brief(torch_error != nullptr ? torch_error->what_without_backtrace() : error.what());
 }
 
 void expect_file(const std::string& path, const std::string& what, const std::string& fix) {
@@ -210,21 +187,94 @@ at::Device parse_device(const std::string& text) {
   return *device;
 }
 
+void load_op_library(const std::string& path) {
+  // A name without a folder would be looked for among the system's libraries alone.
+  std::error_code failed;
+  const std::string file = std::filesystem::absolute(path, failed).string();
+  expect_file(file, "--op-library", "Give the library that registers the model's operators.");
+  if (dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return;
+  const char* const problem = dlerror();
+  throw Refusal("--op-library: expected a library that registers operators, got " + path +
+                ", which cannot be loaded: " + (problem != nullptr ? problem : "unknown") +
+                ". Build it against this LibTorch (" TORCH_VERSION ").");
+}
+
+namespace {
+
+constexpr const char* kSaveModel = "Save it with torch.jit.script(model.eval()).save(\"model.pt\").";
+
+/// The word behind `mark`, up to a blank or a full stop at its end; empty: the text has no such mark.
+std::string word_behind(const std::string& text, std::string_view mark) {
+  const size_t at = text.find(mark);
+  if (at == std::string::npos) return {};
+  const size_t begin = at + mark.size();
+  std::string word = text.substr(begin, text.find_first_of(" \n,", begin) - begin);
+  while (!word.empty() && (word.back() == '.' || word.back() == ':')) word.pop_back();
+  return word;
+}
+
+[[noreturn]] void refuse_operator(const std::string& path, const std::string& name) {
+  if (name.starts_with("aten::") || name.starts_with("prim::")) {
+    throw Refusal("model: expected operators of LibTorch " TORCH_VERSION ", got " + path + ", which calls " + name +
+                  ". It was saved by another release: save it again with torch.jit.save of " TORCH_VERSION ".");
+  }
+  const std::string known =
+      name.starts_with("torchvision::") ? " (torchvision's is the _C.so in the folder of its Python package)" : "";
+  throw Refusal("model: expected operators of LibTorch or of a loaded library, got " + path + ", which calls " + name +
+                ". Load the library that registers it" + known +
+                ": --op-library FILE.so. An operator that only Python registers has none; write it with torch's own "
+                "before torch.jit.script.");
+}
+
+/// Why LibTorch does not load a file that is TorchScript.
+[[noreturn]] void refuse_program(const std::string& path, const std::exception& error) {
+  const std::string whole = error.what();
+  if (is_optimised(path)) {
+    throw Refusal("model: expected a file that LibTorch can load again, got " + path +
+                  ", which was saved after torch.jit.optimize_for_inference. Save the model before it: "
+                  "torch.jit.script(model.eval()).save(\"model.pt\"), and optimise after loading.");
+  }
+  if (const std::string name = word_behind(whole, "Unknown builtin op: "); !name.empty()) refuse_operator(path, name);
+  if (const std::string name = word_behind(whole, "__torch__.torch.classes."); !name.empty())
+    refuse_operator(path, "the class torch.classes." + name);
+  if (const std::string version = word_behind(whole, "Attempted to read a PyTorch file with version ");
+      !version.empty()) {
+    throw Refusal("model: expected a file of torch " TORCH_VERSION " or older, got " + path + ", whose format is " +
+                  version + ". Save it with torch.jit.save of that release.");
+  }
+  throw Refusal(
+      "model: expected a TorchScript file, got " + path + ", which LibTorch cannot load: " + said_by(error) +
+      " It may be damaged: copy it again, or save it again: torch.jit.script(model.eval()).save(\"model.pt\").");
+}
+
+}  // namespace
+
 Model::Model(const std::string& path, at::Device device) {
-  static const std::string kFix =
-      "Give a file that torch.jit.save wrote: torch.jit.script(model.eval()).save(\"model.pt\").";
-  expect_file(path, "model", kFix);
+  std::error_code failed;
+  if (!std::filesystem::is_directory(path, failed)) expect_file(path, "model", kSaveModel);
+  const FileGuess guess = guess_file(path);
+  const std::string got = "model: expected a TorchScript file, got " + path + ", which ";
+  if (!guess.model.empty()) throw Refusal(got + "is " + guess.what + ". " + guess.model);
   try {
     module_ = std::make_unique<torch::jit::Module>(torch::jit::load(path, device));
     module_->eval();
   } catch (const std::exception& error) {
-    throw Refusal("model: expected a TorchScript file, got " + path + ", which LibTorch cannot load: " + brief(error) +
-                  " " + kFix);
+    if (guess.what == kTorchScriptFile) refuse_program(path, error);
+    throw Refusal(got + (guess.what.empty() ? "LibTorch cannot load: " + said_by(error) : "is " + guess.what + ".") +
+                  " " + kSaveModel);
   }
 }
 Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
+
+std::vector<std::string> Model::method_names() const {
+  std::vector<std::string> names;
+  for (const auto& method : module_->get_methods()) {
+    if (!method.name().starts_with("__")) names.push_back(method.name());
+  }
+  return names;
+}
 
 std::string Model::methods() const {
   std::string text;
@@ -240,7 +290,7 @@ at::Tensor Model::generate(const at::Tensor& images_bchw, const at::Tensor& prom
     return module_->get_method("generate")({images_bchw, prompt_bt, max_new}).toTensor();
   } catch (const std::exception& error) {
     throw Refusal("model: expected a stickers model with generate(image, prompt, max_new), got one that fails: " +
-                  brief(error));
+                  said_by(error));
   }
 }
 
@@ -261,67 +311,133 @@ struct Call::Impl {
   }
 };
 
+namespace {
+
+IValue read_inputs(const std::string& file) {
+  static const std::string kSave = "Write the arguments with torch.save((image, tokens), \"inputs.pt\").";
+  expect_file(file, "--inputs", kSave);
+  try {
+    return read_saved(file);
+  } catch (const std::exception& error) {
+    const FileGuess guess = guess_file(file);
+    const std::string got = "--inputs: expected tensors as torch.save writes them, got " + file + ", which ";
+    if (!guess.inputs.empty() && guess.what != kSavedValues)
+      throw Refusal(got + "is " + guess.what + ". " + guess.inputs);
+    throw Refusal(got + "cannot be read: " + said_by(error) + " " + kSave);
+  }
+}
+
+/// Arguments as a file has them.
+struct Given {
+  std::vector<IValue> in_order;
+  std::map<std::string, IValue> by_name;
+};
+
+Given arguments_in(const IValue& content) {
+  Given given;
+  if (content.isTuple()) {
+    given.in_order = content.toTupleRef().elements().vec();
+  } else if (content.isList()) {
+    given.in_order = content.toListRef().vec();
+  } else if (content.isGenericDict()) {
+    for (const auto& entry : content.toGenericDict()) {
+      if (!entry.key().isString())
+        throw Refusal(
+            "--inputs: expected a dict from argument names to values, got a key that is no text. Save names: "
+            "torch.save({\"image\": image}, \"inputs.pt\").");
+      given.by_name[entry.key().toStringRef()] = entry.value();
+    }
+  } else {
+    given.in_order = {content};
+  }
+  return given;
+}
+
+std::vector<std::string> names_of(const std::vector<c10::Argument>& schema) {
+  std::vector<std::string> names;
+  for (size_t i = 1; i < schema.size(); ++i) names.push_back(schema[i].name());
+  return names;
+}
+
+}  // namespace
+
 Call::Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device)
     : impl_(std::make_unique<Impl>()) {
   const auto found = model.module().find_method(method);
   impl_->module = model.module();
   impl_->method = method;
-  if (!found) throw Refusal("--method: expected one of " + model.methods() + ", got " + method + ".");
-
-  static const std::string kFix = "Write the arguments with torch.save((image, tokens), \"inputs.pt\").";
-  expect_file(inputs_file, "--inputs", kFix);
-  IValue content;
-  try {
-    content = read_saved(inputs_file);
-  } catch (const std::exception& error) {
-    throw Refusal("--inputs: expected tensors as torch.save writes them, got " + inputs_file +
-                  ", which cannot be read: " + brief(error) + " " + kFix);
+  if (!found) {
+    const std::string meant = nearest(method, model.method_names());
+    throw Refusal("--method: expected one of " + model.methods() + ", got " + method + "." +
+                  (meant.empty() ? "" : " Did you mean " + meant + "?"));
   }
-  std::vector<IValue> in_order;
-  std::map<std::string, IValue> by_name;
-  if (content.isTuple()) {
-    in_order = content.toTupleRef().elements().vec();
-  } else if (content.isList()) {
-    in_order = content.toListRef().vec();
-  } else if (content.isGenericDict()) {
-    for (const auto& entry : content.toGenericDict()) {
-      if (!entry.key().isString())
-        throw Refusal("--inputs: expected a dict from argument names to values, got a key that is no text.");
-      by_name[entry.key().toStringRef()] = entry.value();
-    }
-  } else {
-    in_order = {content};
-  }
-
+  Given given = arguments_in(read_inputs(inputs_file));
   const auto& schema = found->function().getSchema().arguments();
   const std::string expected = "--inputs: expected the arguments of " + signature(*found) + ", got ";
-  if (in_order.size() + 1 > schema.size())
-    throw Refusal(expected + std::to_string(in_order.size()) +
+  if (given.in_order.size() + 1 > schema.size())
+    throw Refusal(expected + std::to_string(given.in_order.size()) +
                   " values. Remove what is too much, or name another --method.");
   for (size_t i = 1; i < schema.size(); ++i) {
     const c10::Argument& argument = schema[i];
     IValue value;
-    if (i <= in_order.size()) {
-      value = in_order[i - 1];
-    } else if (const auto named = by_name.find(argument.name()); named != by_name.end()) {
+    if (i <= given.in_order.size()) {
+      value = given.in_order[i - 1];
+    } else if (const auto named = given.by_name.find(argument.name()); named != given.by_name.end()) {
       value = named->second;
-      by_name.erase(named);
+      given.by_name.erase(named);
     } else if (argument.default_value()) {
       value = *argument.default_value();
     } else {
-      throw Refusal(expected + "nothing for " + argument.name() + ". Add it to the file.");
+      std::string all;
+      for (const auto& [name, _] : given.by_name) all += (all.empty() ? " (the file has " : ", ") + name;
+      throw Refusal(expected + "nothing for " + argument.name() + (all.empty() ? "" : all + ")") +
+                    ". Add it to the file.");
     }
     value = coerce(value, argument.type(), device);
     if (!value.type()->isSubtypeOf(*argument.type()))
       throw Refusal(expected + "for " + argument.name() + " a " + describe(value) + ". Save a value of that type.");
     impl_->arguments.push_back(std::move(value));
   }
-  if (!by_name.empty())
-    throw Refusal(expected + "also " + by_name.begin()->first + ". Remove it, or name another --method.");
+  if (!given.by_name.empty()) {
+    const std::string& name = given.by_name.begin()->first;
+    const std::string meant = nearest(name, names_of(schema));
+    throw Refusal(expected + "also " + name + ". " + (meant.empty() ? "" : "Did you mean " + meant + "? ") +
+                  "Remove it, or name another --method.");
+  }
 }
 Call::~Call() = default;
 
 void Call::drive(LoopSettings settings) { impl_->loop.emplace(impl_->module, std::move(settings)); }
+
+namespace {
+
+bool is_half(const IValue& value) {
+  return value.isTensor() && value.toTensor().defined() &&
+         (value.toTensor().scalar_type() == at::kHalf || value.toTensor().scalar_type() == at::kBFloat16);
+}
+
+/// What in the inputs the error of a model points at.
+std::string what_to_check(const std::exception& error, const std::vector<IValue>& arguments) {
+  const std::string text = error.what();
+  const auto says = [&](const char* word) { return text.find(word) != std::string::npos; };
+  if (says("same device") || says("is on cpu") || says("on cuda"))
+    return "The model holds tensors of the device it was traced on: trace it on the one given with --device.";
+  if (says("Half") || says("BFloat16")) {
+    if (!says("should be the same") && !says("expected") && says("not implemented for"))
+      return "The processor has no half precision for that: save the model as model.float(), or use --device cuda.";
+    return std::any_of(arguments.begin(), arguments.end(), is_half)
+               ? "The inputs are in half precision and the model is not: save tensor.float()."
+               : "The model is in half precision and the inputs are not: save tensor.half(), or the model as "
+                 "model.float().";
+  }
+  if (says("dtype") || says("scalar type") || says("should be the same"))
+    return "Check the types in the file given with --inputs.";
+  if (says("index out of range"))
+    return "Check the ids in the file given with --inputs: one of them is beyond the model's vocabulary.";
+  return "Check the sizes in the file given with --inputs.";
+}
+
+}  // namespace
 
 void Call::run() {
   const at::NoGradGuard no_grad;
@@ -342,7 +458,7 @@ void Call::run() {
     std::string got;
     for (const IValue& argument : impl_->arguments) got += (got.empty() ? "" : ", ") + describe(argument);
     throw Refusal(impl_->method + ": expected the model to accept these inputs (" + got +
-                  "), got an error from it: " + brief(error) + " Check the sizes in the file given with --inputs.");
+                  "), got an error from it: " + said_by(error) + " " + what_to_check(error, impl_->arguments));
   }
 }
 

@@ -25,6 +25,10 @@ namespace gaze::cli {
 /// @throws Refusal when it is no device, or LibTorch has none of that kind here.
 at::Device parse_device(const std::string& text);
 
+/// A library that registers operators, which models then can call; it stays loaded.
+/// @throws Refusal when it cannot be loaded.
+void load_op_library(const std::string& path);
+
 /// A model file, loaded and in evaluation mode.
 class Model {
  public:
@@ -36,6 +40,7 @@ class Model {
   [[nodiscard]] torch::jit::Module& module() { return *module_; }
   /// Public methods, for messages: "forward(image, tokens), encode(image)".
   [[nodiscard]] std::string methods() const;
+  [[nodiscard]] std::vector<std::string> method_names() const;
   /// The sample models' greedy decoding: ids [batch, n].
   [[nodiscard]] at::Tensor generate(const at::Tensor& images_bchw, const at::Tensor& prompt_bt, int64_t max_new);
 

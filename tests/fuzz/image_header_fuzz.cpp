@@ -3,6 +3,7 @@
 #include "codecs/image_header.hpp"
 
 #include "base/utf8.hpp"
+#include "codecs/file_kinds.hpp"
 #include "fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -10,12 +11,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto header = gaze::read_image_header(bytes)) {
     GAZE_HOLDS(header->format != nullptr);
     GAZE_HOLDS(header->width >= 0 && header->height >= 0);
+    GAZE_HOLDS(header->orientation >= 1 && header->orientation <= 8 && header->frames >= 0);
+    if (const auto& frame = header->first_frame) {
+      GAZE_HOLDS(frame->left + frame->width <= header->width && frame->top + frame->height <= header->height);
+      GAZE_HOLDS(frame->chunk.data() >= bytes.data() &&
+                 frame->chunk.data() + frame->chunk.size() <= bytes.data() + bytes.size());
+    }
     // A file that was cut is not complete.
     if (header->complete && size > 0) {
       const auto cut = gaze::read_image_header(bytes.substr(0, size / 2));
       GAZE_HOLDS(!cut || !cut->complete || size < 24 || cut->width == header->width);
     }
   }
+  GAZE_HOLDS(gaze::kind_of_file(bytes).name != nullptr);
   const std::string line = gaze::one_line(bytes);
   GAZE_HOLDS(gaze::one_line(line) == line);
   for (std::string_view rest = line; !rest.empty();) {

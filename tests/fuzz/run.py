@@ -17,7 +17,7 @@ import types
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = {  # most bytes of an input
-    "profile": 4096, "environment": 512, "image_header": 8192, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
+    "profile": 4096, "environment": 512, "image_header": 8192, "audio_header": 1024, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
 
 
 def pickled_tensors():
@@ -74,6 +74,13 @@ def seeds(target):
         yield bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154089963f8cfc0000003010100"
                             "c9fe92ef0000000049454e44ae426082")
         yield b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\xfe\x07\0"
+        still = b"VP8L\x0d\0\0\0\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\xfe\x07\0"
+        turned = b"EXIF\x1a\0\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+        for flags, parts in ((8, still + turned), (10, b"ANIM\x06\0\0\0" + bytes(6) + b"ANMF" + (16 + len(still)).to_bytes(4, "little") + bytes(16) + still + turned)):
+            body = b"WEBPVP8X\x0a\0\0\0" + bytes([flags]) + bytes(9) + parts
+            yield b"RIFF" + len(body).to_bytes(4, "little") + body
+        for head in (b"GIF89a", b"II*\0", b"\0\0\0\x1cftypheic", b"P6\n1 1\n255\n", b"<svg "):
+            yield head
         yield "a\u2028b\x1b[31m \ud7ff \U0001f600 ".encode() + b"\xed\xa0\x80\xff"
     elif target == "words":
         yield b"\x04\x00" + b"\0" * 24 + b"\xe2\x96\x81to\0ken\0 <x> -->\0##s\0" + b"\x00\x00\x80\x3f" * 24
@@ -87,8 +94,23 @@ def seeds(target):
         yield b"\1" + answer + b"[PAD]\nre\n##d\n\n"
         yield b"\2" + answer + b"\x0a\x0c\x0a\x05<unk>\x15\0\0\0\0\x18\x02\x0a\x0b\x0a\x04\xe2\x96\x81a\x15\0\0\0\0"
         yield b"\3" + answer + b"Y2Fm 0\nww== 1\nqQ== 2\n"
+    elif target == "audio_header":
+        fmt = b"fmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0"
+        for length in (4, 0, 0xFFFFFFFF, 0x7FFFF000, 1000):
+            size = length.to_bytes(4, "little")
+            yield b"RIFF" + size + b"WAVE" + fmt + b"data" + size + b"\1\2\3\4"
+            yield b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0" + (size + bytes(4)) * 3 + bytes(4) + fmt + b"data\xff\xff\xff\xff\1\2\3\4"
+            yield (b"FORM" + size[::-1] + b"AIFFCOMM\0\0\0\x12\0\1" + size[::-1] + b"\0\x10\x40\x0b\xfa" + bytes(7) + b"SSND" + size[::-1] + bytes(8) + b"\1\2\3\4")
+            yield b".snd\0\0\0\x18" + size[::-1] + b"\0\0\0\3\0\0\x1f\x40\0\0\0\1\1\2\3\4"
+            yield b"caff\0\1\0\0data" + bytes(4) + size[::-1] + bytes(4) + b"\1\2\3\4"
+        yield bytes.fromhex("726966662e91cf11a5d628db04c10000") + (140).to_bytes(8, "little") + b"wave" + bytes(12) + b"data" + bytes(12) + (28).to_bytes(8, "little") + b"\1\2\3\4"
     elif target == "inputs":
-        yield from pickled_tensors()
+        for pickled in pickled_tensors():
+            yield pickled
+            # As the value of an ordered dict, and within what a processor returned.
+            value = pickled[2:-1]
+            yield b"\x80\x02ccollections\nOrderedDict\n)R(X\1\0\0\0a" + value + b"u."
+            yield b"\x80\x02ctransformers.x\nBatchFeature\n)\x81}(X\4\0\0\0data}(X\1\0\0\0a" + value + b"uub."
     else:
         yield bytes(range(256))
 
