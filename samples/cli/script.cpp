@@ -452,7 +452,7 @@ void Call::run() {
     throw;
   } catch (const std::exception& error) {
     if (impl_->loop) {
-      throw Refusal("--generate: expected the model to run in this loop, got an error from it: " + brief(error) +
+      throw Refusal("--generate: expected the model to run in this loop, got an error from it: " + said_by(error) +
                     " Check the sizes in the file given with --inputs, and whether the methods are those of one loop.");
     }
     std::string got;

@@ -24,6 +24,8 @@ enum class Arg {
   Order,   ///< of all axes
   Start,   ///< the axes that are joined
   End,     ///< the last of them
+  From,    ///< where what is cut out begins
+  To,      ///< and where it ends
   Sizes,   ///< of the result's axes, or of those that one is cut into
   Stride,  ///< of a convolution, a number for each axis
   Chunks,
@@ -66,6 +68,7 @@ inline constexpr ArgumentName kArgumentNames[] = {
      "other",
      {"aten::add", "aten::add_", "aten::div", "aten::div_", "aten::mul", "aten::mul_", "aten::sub", "aten::sub_",
       "aten::true_divide"}},
+    {Arg::Other, "obj", {"aten::__is__", "aten::__isnot__"}},
     {Arg::Left, "self", {"aten::bmm", "aten::matmul", "aten::mm"}},
     {Arg::Left, "batch1", {"aten::baddbmm"}},
     {Arg::Right, "other", {"aten::matmul"}},
@@ -77,12 +80,26 @@ inline constexpr ArgumentName kArgumentNames[] = {
     {Arg::Weight, "mat2", {"aten::addmm"}},
     {Arg::Condition, "condition", {"aten::where"}},
     {Arg::Indices, "indices", {"aten::embedding", "aten::index"}},
-    {Arg::Dim,
-     "dim",
-     {"aten::_log_softmax", "aten::_masked_softmax", "aten::_safe_softmax", "aten::_softmax", "aten::amax",
-      "aten::amin", "aten::gather", "aten::index_select", "aten::log_softmax", "aten::logsumexp", "aten::mean",
-      "aten::select", "aten::softmax", "aten::special_softmax", "aten::squeeze", "aten::sum", "aten::unbind",
-      "aten::unflatten", "aten::unsqueeze"}},
+    {Arg::Dim, "dim", {"aten::_log_softmax",
+                       "aten::_masked_softmax",
+                       "aten::_safe_softmax",
+                       "aten::_softmax",
+                       "aten::amax",
+                       "aten::amin",
+                       "aten::gather",
+                       "aten::index_select",
+                       "aten::log_softmax",
+                       "aten::logsumexp",
+                       "aten::mean",
+                       "aten::select",
+                       "aten::slice",
+                       "aten::softmax",
+                       "aten::special_softmax",
+                       "aten::squeeze",
+                       "aten::sum",
+                       "aten::unbind",
+                       "aten::unflatten",
+                       "aten::unsqueeze"}},
     {Arg::Keepdim, "keepdim", {"aten::amax", "aten::amin", "aten::logsumexp", "aten::mean", "aten::sum"}},
     {Arg::First, "dim0", {"aten::transpose", "aten::transpose_"}},
     {Arg::First, "axis0", {"aten::swapaxes"}},
@@ -93,6 +110,8 @@ inline constexpr ArgumentName kArgumentNames[] = {
     {Arg::Order, "dims", {"aten::permute"}},
     {Arg::Start, "start_dim", {"aten::flatten"}},
     {Arg::End, "end_dim", {"aten::flatten"}},
+    {Arg::From, "start", {"aten::slice"}},
+    {Arg::To, "end", {"aten::slice"}},
     {Arg::Sizes, "size", {"aten::_unsafe_view", "aten::expand", "aten::ones", "aten::view", "aten::zeros"}},
     {Arg::Sizes, "shape", {"aten::reshape"}},
     {Arg::Sizes, "repeats", {"aten::repeat"}},

@@ -14,23 +14,58 @@ using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
-/// Rows of the matrix that projects a value, as many as it has features; 0 when it is not known.
+/// Whether a node multiplies by a parameter, which makes features anew.
+bool projects(const Node* node, const Owners& owners) {
+  if (is_any(node, {"aten::linear", "aten::addmm", "aten::conv1d", "aten::conv2d", "aten::_convolution"})) return true;
+  return is_any(node, {"aten::matmul", "aten::mm"}) && is_parameter(argument(node, Arg::Right), owners);
+}
+
+/// As many features as the matrix of a projection makes; 0 when it is not known.
+int64_t features_made(const Node* node, const Owners& owners, const Module& self) {
+  const bool linear = is(node, "aten::linear");  // [out, in]; the others have [in, out]
+  Value* weight = argument(node, is_any(node, {"aten::linear", "aten::addmm"}) ? Arg::Weight : Arg::Right);
+  if (weight == nullptr) return 0;
+  const bool transposed = is(weight->node(), "aten::t");
+  if (transposed) weight = argument(weight->node(), Arg::Operand);
+  const auto tensor = parameter(weight, owners, self);
+  return tensor.defined() && tensor.dim() == 2 ? tensor.size(linear == transposed ? 1 : 0) : 0;
+}
+
+/// Of a sum with a bias, the other operand; null of any other sum.
+Value* without_bias(const Node* sum, const Owners& owners) {
+  Value* const one = argument(sum, Arg::Operand);
+  Value* const other = argument(sum, Arg::Other);
+  if (!is_tensor(other)) return nullptr;
+  if (is_parameter(other, owners)) return one;
+  return is_parameter(one, owners) ? other : nullptr;
+}
+
+/// Of what is cut out of a projection's features: how many that are.
+int64_t features_cut(const Node* slice, const Owners& owners, const Module& self) {
+  if (constant_int(argument(slice, Arg::Dim), owners, self) != -1) return 0;
+  const auto from = constant_int(argument(slice, Arg::From), owners, self);
+  const auto to = constant_int(argument(slice, Arg::To), owners, self);
+  return from && to && *from >= 0 && *to > *from ? *to - *from : 0;
+}
+
+/// Features of a projected value, before it is split into heads; 0 when they are not known.
 int64_t features_of(Value* value, const Owners& owners, const Module& self) {
   int64_t pieces = 1;  // that a projection was cut into on the way
   for (int step = 0; step < 8; ++step) {
     Node* node = value->node();
-    if (is_any(node, {"aten::linear", "aten::addmm"})) {
-      Value* const weight = argument(node, Arg::Weight);
-      if (weight == nullptr) return 0;
-      const bool transposed = is(weight->node(), "aten::t");
-      const auto tensor = parameter(transposed ? argument(weight->node(), Arg::Operand) : weight, owners, self);
-      if (!tensor.defined() || tensor.dim() != 2) return 0;
-      return tensor.size(is(node, "aten::addmm") && !transposed ? 1 : 0) / pieces;
+    if (is_any(node, {"aten::linear", "aten::addmm"}) ||
+        (is_any(node, {"aten::matmul", "aten::mm"}) && projects(node, owners))) {
+      return features_made(node, owners, self) / pieces;
     }
+    if (is(node, "aten::slice")) return features_cut(node, owners, self) / pieces;
     if (is(node, "aten::chunk")) {
       const auto chunks = constant_int(argument(node, Arg::Chunks), owners, self);
       if (!chunks || *chunks < 1) return 0;
       pieces *= *chunks;
+    } else if (is(node, "aten::add")) {
+      value = without_bias(node, owners);
+      if (value == nullptr) return 0;
+      continue;
     } else if (node->inputs().empty() ||
                !is_any(node, {"aten::mul", "aten::view", "aten::reshape", "aten::to", "aten::clamp", "prim::ListUnpack",
                               "aten::contiguous", "aten::layer_norm", "aten::_autocast_to_reduced_precision"})) {
@@ -81,7 +116,10 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
   bool swapped = false;
   for (int step = 0; step < 24; ++step) {
     Node* node = value->node();
-    if (is_any(node, {"aten::linear", "aten::addmm", "aten::conv1d", "aten::conv2d", "aten::_convolution"})) return 1;
+    if (projects(node, owners)) return 1;
+    if (const at::Tensor known = constant_tensor(value); known.defined()) {  // queries that freezing computed
+      return known.dim() == 4 ? known.size(swapped ? 2 : 1) : 0;
+    }
     if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
     if (const auto heads = heads_by_reshape(node, before_repetition, swapped, owners, self)) return *heads;
     if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;

@@ -34,6 +34,7 @@ void ModuleTree::walk(const torch::jit::Module& module, const std::string& path)
   auto& known = instances_[module.type().get()];
   if (known.empty()) types_.push_back(module.type());
   known.emplace_back(path, module);
+  bare_ = bare_ && module.parameters(false).size() == 0;
   for (const auto& child : module.named_children()) walk(child.value, join(path, child.name));
 }
 
@@ -61,6 +62,11 @@ std::string ModuleTree::prefix(const c10::ClassTypePtr& type) const {
 
 const torch::jit::Module& ModuleTree::instance(const c10::ClassTypePtr& type) const {
   return instances_.at(type.get()).front().second;
+}
+
+const LeftNames& ModuleTree::left_names(const c10::ClassTypePtr& type, const std::function<LeftNames()>& make) const {
+  const auto known = left_names_.find(type.get());
+  return known != left_names_.end() ? known->second : left_names_.emplace(type.get(), make()).first->second;
 }
 
 }  // namespace gaze

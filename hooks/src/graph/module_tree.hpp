@@ -4,12 +4,19 @@
 
 #include <torch/csrc/jit/api/module.h>
 
+#include <functional>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "graph/left_names.hpp"
+
 namespace gaze {
+
+/// Of the sites of a type whose paths freezing took away, by what tells each of them in every copy of its graph.
+using LeftNames = std::map<std::string, LeftName>;
 
 /// The module tree: which instances a type has.
 class ModuleTree {
@@ -22,12 +29,19 @@ class ModuleTree {
   [[nodiscard]] std::string prefix(const c10::ClassTypePtr& type) const;
   /// A module of that type.
   [[nodiscard]] const torch::jit::Module& instance(const c10::ClassTypePtr& type) const;
+  /// What `make` says of a type, which is asked once.
+  [[nodiscard]] const LeftNames& left_names(const c10::ClassTypePtr& type,
+                                            const std::function<LeftNames()>& make) const;
+  /// No parameter is left in any module, as after freezing.
+  [[nodiscard]] bool bare() const { return bare_; }
 
  private:
   void walk(const torch::jit::Module& module, const std::string& path);
   torch::jit::Module root_;
   std::vector<c10::ClassTypePtr> types_;
   std::unordered_map<const c10::ClassType*, std::vector<std::pair<std::string, torch::jit::Module>>> instances_;
+  bool bare_ = true;
+  mutable std::unordered_map<const c10::ClassType*, LeftNames> left_names_;
 };
 
 /// "a.b" and "c": "a.b.c"; either may be empty.

@@ -28,27 +28,42 @@ void children_by(const Module& module, const std::string& path, const std::strin
   }
 }
 
-/// "file.py:line" of a source range; empty when it is torch's own, which says little, or not known.
-std::string line_of(const torch::jit::SourceRange& range) {
-  if (!range.source()) return "";
+struct Frame {
+  std::string line;      // "file.py:line"
+  std::string function;  // empty: not known
+};
+
+/// Of a source range, innermost first; none when it is torch's own, which says little, or not known.
+std::vector<Frame> frames_of(const torch::jit::SourceRange& range) {
+  std::vector<Frame> frames;
+  if (!range.source()) return frames;
   const auto original = range.source()->findSourceRangeThatGenerated(range);
   const auto& known = original ? *original : range;
-  const auto is_torch = [](const std::string& path) {
-    return path.find("/torch/") != std::string::npos || path.rfind("torch/", 0) == 0;
-  };
-  const auto shown = [](const std::string& path, const std::string& line) {
-    return path.substr(path.rfind('/') + 1) + ":" + line;
+  const auto add = [&](const std::string& path, const std::string& line, const std::string& function) {
+    if (path.find("/torch/") != std::string::npos || path.rfind("torch/", 0) == 0) return;
+    frames.push_back({path.substr(path.rfind('/') + 1) + ":" + line, function});
   };
   // A traced node holds the whole stack, innermost first, as "file.py(line): function".
-  static const std::regex kFrame(R"(([^\s(]+\.py)\((\d+)\): )");
+  static const std::regex kFrame(R"(([^\s(]+\.py)\((\d+)\): (\S*))");
   const std::string stack = known.source() ? known.source()->text_str().str() : "";
   for (auto frame = std::sregex_iterator(stack.begin(), stack.end(), kFrame); frame != std::sregex_iterator();
        ++frame) {
-    if (!is_torch((*frame)[1])) return shown((*frame)[1], (*frame)[2]);
+    add((*frame)[1], (*frame)[2], (*frame)[3]);
   }
   const auto location = known.file_line_col();
-  if (!location || is_torch(std::get<0>(*location))) return "";
-  return shown(std::get<0>(*location), std::to_string(std::get<1>(*location)));
+  if (frames.empty() && location) add(std::get<0>(*location), std::to_string(std::get<1>(*location)), "");
+  return frames;
+}
+
+/// Of a node, innermost first: what its file keeps, or else the calls that were inlined around it.
+std::vector<Frame> frames_of(const Node* node) {
+  std::vector<Frame> frames = frames_of(node->sourceRange());
+  if (!frames.empty() || !node->callstack()) return frames;
+  auto calls = (*node->callstack())->vec();  // outermost first
+  for (auto call = calls.rbegin(); call != calls.rend() && frames.empty(); ++call) {
+    frames = frames_of(std::get<1>(*call));
+  }
+  return frames;
 }
 
 }  // namespace
@@ -86,11 +101,20 @@ StackName name_by_stack(const Module& self, Node* node) {
 }
 
 std::string source_of(const Node* node) {
-  std::string line = line_of(node->sourceRange());
-  if (!line.empty() || !node->callstack()) return line;
-  auto calls = (*node->callstack())->vec();  // outermost first
-  for (auto call = calls.rbegin(); call != calls.rend() && line.empty(); ++call) line = line_of(std::get<1>(*call));
-  return line;
+  const std::vector<Frame> frames = frames_of(node);
+  return frames.empty() ? "" : frames.front().line;
+}
+
+LeftCalls left_calls(const Node* node) {
+  LeftCalls left;
+  const std::vector<Frame> frames = frames_of(node);
+  // A module's own code, not a helper's that many share.
+  const auto forward =
+      std::find_if(frames.begin(), frames.end(), [](const Frame& frame) { return frame.function == "forward"; });
+  const auto where = forward == frames.end() ? frames.begin() : forward;
+  if (where != frames.end()) left.file = where->line.substr(0, where->line.rfind(':'));
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) left.lines.push_back(frame->line);
+  return left;
 }
 
 std::string tower_of(const std::string& name) {

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace gaze {
 
@@ -19,6 +20,14 @@ StackName name_by_stack(const torch::jit::Module& self, torch::jit::Node* node);
 
 /// "file.py:line" of what made a node, of the innermost call that is not torch's own; empty where none is known.
 std::string source_of(const torch::jit::Node* node);
+
+/// What a file keeps of a node's place when its modules are gone: the lines that led to it, outermost first, torch's
+/// own left out, and the file of the innermost module's code.
+struct LeftCalls {
+  std::vector<std::string> lines;
+  std::string file;
+};
+LeftCalls left_calls(const torch::jit::Node* node);
 
 /// The module that holds the layers: what stands before the first number in the name.
 std::string tower_of(const std::string& name);

@@ -19,9 +19,11 @@
 #include "graph/fused.hpp"
 #include "graph/gates.hpp"
 #include "graph/heads_of.hpp"
+#include "graph/left_names.hpp"
 #include "graph/loops.hpp"
 #include "graph/names.hpp"
 #include "graph/op_traits.hpp"
+#include "graph/projections.hpp"
 #include "graph/torch_compat.hpp"
 #include "graph/walk.hpp"
 
@@ -32,57 +34,6 @@ using torch::jit::Block;
 using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
-
-struct Projection {
-  std::string owner;       // module path of the nearest linear-like ancestor
-  bool leaf = false;       // it is a layer by itself, else a module with parameters such as in_proj_weight
-  Value* input = nullptr;  // what it projects
-};
-
-/// Nearest ancestor that multiplies by a parameter.
-std::optional<Projection> projection(Value* value, const Owners& owners) {
-  std::deque<Value*> queue{value};
-  std::unordered_set<Value*> seen{value};
-  while (!queue.empty()) {
-    Value* current = queue.front();
-    queue.pop_front();
-    Node* node = current->node();
-    if (is_any(node, {"aten::linear", "aten::addmm", "aten::matmul", "aten::bmm", "aten::_convolution", "aten::conv1d",
-                      "aten::conv2d", "aten::mm"})) {
-      for (Value* input : node->inputs()) {
-        Value* weight = input;
-        while (is_any(weight->node(), {"aten::t", "aten::transpose", "aten::to", "aten::_autocast_to_reduced_precision",
-                                       "aten::slice", "aten::select", "aten::unsqueeze", "prim::unchecked_cast"}) &&
-               !weight->node()->inputs().empty()) {
-          weight = argument(weight->node(), Arg::Operand);
-        }
-        const auto path = attribute_path(weight, owners);
-        if (!path || !weight->type()->isSubtypeOf(c10::TensorType::get())) continue;
-        Projection found;
-        const size_t dot = path->rfind('.');
-        found.owner = dot == std::string::npos ? "" : path->substr(0, dot);
-        found.leaf = path->substr(dot + 1) == "weight";
-        for (Value* other : node->inputs()) {
-          if (other != input && other->type()->isSubtypeOf(c10::TensorType::get()) && !attribute_path(other, owners)) {
-            found.input = other;
-            break;
-          }
-        }
-        return found;
-      }
-    }
-    for (Value* next : sources(current, owners)) {
-      if (next->type()->isSubtypeOf(c10::TensorType::get()) ||
-          next->node()->kind() == torch::jit::prim::ListConstruct) {
-        if (seen.insert(next).second) queue.push_back(next);
-      } else if (next->type()->kind() == c10::TypeKind::ListType ||
-                 next->type()->kind() == c10::TypeKind::OptionalType) {
-        if (seen.insert(next).second) queue.push_back(next);
-      }
-    }
-  }
-  return std::nullopt;
-}
 
 /// Names of the tensor arguments of the method that a value depends on; sizes and types do not count.
 std::vector<std::string> arguments_behind(Value* value, const Owners& owners, const torch::jit::Graph& graph) {
@@ -112,26 +63,6 @@ std::vector<std::string> arguments_behind(Value* value, const Owners& owners, co
   return names;
 }
 
-/// Two values that the same ops make from the same values: a traced module adds positions once for q, once for k.
-bool same_value(Value* a, Value* b, int depth = 0) {
-  if (a == b) return true;
-  Node* const x = a->node();
-  Node* const y = b->node();
-  if (depth > 6 || x->kind() != y->kind() || a->offset() != b->offset() || x->inputs().size() != y->inputs().size()) {
-    return false;
-  }
-  if (x->kind() == torch::jit::prim::Constant) {
-    const auto left = torch::jit::toIValue(a);
-    const auto right = torch::jit::toIValue(b);
-    return left && right && !left->isTensor() && left->type()->kind() == right->type()->kind() && *left == *right;
-  }
-  if (x->kind() == torch::jit::prim::GetAttr && x->s(torch::jit::attr::name) != y->s(torch::jit::attr::name))
-    return false;
-  if (x->inputs().empty() || !x->blocks().empty()) return false;
-  return std::equal(x->inputs().begin(), x->inputs().end(), y->inputs().begin(),
-                    [&](Value* one, Value* other) { return same_value(one, other, depth + 1); });
-}
-
 bool exclusive(Node* a, Node* b) {
   std::map<Node*, Block*> arms;
   for (Block* block = a->owningBlock(); block != nullptr;
@@ -146,25 +77,86 @@ bool exclusive(Node* a, Node* b) {
   return false;
 }
 
+/// What a value is a sum of, through what keeps the places of a sum: norms, casts, shapes.
+std::unordered_set<const void*> stream_of(Value* value, const Owners& owners) {
+  std::unordered_set<const void*> stream;
+  std::vector<Value*> stack{value};
+  while (!stack.empty()) {
+    Value* const current = stack.back();
+    stack.pop_back();
+    if (!is_tensor(current) || is_parameter(current, owners) || !stream.insert(current).second) continue;
+    Node* const node = current->node();
+    if (!has(node, KeepsAxes | Reshapes) || is_any(node, {"aten::cat", "aten::masked_scatter", "aten::where"}))
+      continue;
+    for (Value* next : sources(current, owners)) stack.push_back(next);
+  }
+  return stream;
+}
+
 /// The sites of one graph, one by one.
 class SiteFinder {
  public:
   SiteFinder(const ModuleTree& tree, const MethodGraph& method, std::vector<Unknown>* unknown)
-      : graph_(*method.graph),
+      : tree_(tree),
+        graph_(*method.graph),
+        method_(method.method),
         prefix_(tree.prefix(method.type)),
         self_(tree.instance(method.type)),
         owners_(owners_of(graph_)),
         axes_(graph_, owners_, self_),
-        unknown_(unknown) {}
-
-  std::vector<FoundSite> find() {
+        unknown_(unknown) {
     each_node(graph_.block(), [&](Node* node) {
       if (std::optional<Recognised> recognised = recognise(node)) add(*recognised);
     });
+  }
+
+  /// Sites without a path, for names_of_left, each with what tells it in every copy of the graph.
+  void leave(std::vector<LeftSite>& left, std::vector<std::string>& keys) const {
+    std::map<size_t, size_t> at;  // of those that have no path: their index in `left`
+    for (size_t i = 0; i < found_.size(); ++i) {
+      if (!places_[i].left) continue;
+      LeftSite site = *places_[i].left;
+      for (size_t j = 0; j < i && !site.instead_of; ++j) {
+        if (places_[j].left && exclusive(found_[j].node, found_[i].node)) site.instead_of = at.at(j);
+      }
+      at[i] = left.size();
+      left.push_back(std::move(site));
+      keys.push_back(places_[i].key);
+    }
+  }
+
+  [[nodiscard]] bool has_left() const {
+    return std::any_of(places_.begin(), places_.end(), [](const Place& place) { return place.left.has_value(); });
+  }
+
+  /// @param left  of those without a path
+  std::vector<FoundSite> named(const LeftNames& left) {
+    int64_t nameless = 0;
+    for (size_t i = 0; i < found_.size(); ++i) {
+      Site& site = found_[i].site;
+      std::string name = places_[i].path;
+      const auto made = places_[i].left ? left.find(places_[i].key) : left.end();
+      if (made != left.end()) {
+        name = made->second.name;
+      } else if (places_[i].left || places_[i].nameless) {
+        name = "attention" + std::to_string(nameless++) + (site.source.empty() ? "" : "@" + site.source);
+      }
+      site.name = unique(name.empty() ? "attention" : name, i);
+      site.tower = made != left.end() ? made->second.tower : tower_of(site.name);
+    }
     return std::move(found_);
   }
 
  private:
+  /// Where a site stands: its module path, or what is left of it.
+  struct Place {
+    std::string path;
+    std::string inner;      // source ranges below the module
+    bool nameless = false;  // nothing tells of a module
+    std::optional<LeftSite> left;
+    std::string key;
+  };
+
   void not_understood(const Node* node, std::string why) {
     if (unknown_ != nullptr) unknown_->push_back({node->kind().toQualString(), std::move(why), source_of(node)});
   }
@@ -200,26 +192,23 @@ class SiteFinder {
     FoundSite& site = recognised.site;
     site.site.source = source_of(site.node);
     site.keys = recognised.k;
-    const auto q_from = projection(recognised.q, owners_);
-    const auto k_from = projection(recognised.k, owners_);
+    const auto q_from = projections_of(recognised.q, owners_);
+    const auto k_from = projections_of(recognised.k, owners_);
     site.site.q_reads = arguments_behind(recognised.q, owners_, graph_);
     site.site.k_reads = arguments_behind(recognised.k, owners_, graph_);
     site.site.relation = relation(recognised, q_from, k_from);
     count_heads(recognised);
-    const StackName stack = name_by_stack(self_, site.node);
-    site.site.name = unique(base_name(recognised, stack, q_from, k_from), stack, site.node);
-    site.site.tower = tower_of(site.site.name);
     site.site.gate = gate_of(site.passes, owners_, self_);
     site.site.gathers_rows = rows_are_gathered(site.node, owners_);
+    const auto nearest = [](const auto& ways) { return ways.empty() ? nullptr : &ways.front().projection; };
+    places_.push_back(place(recognised, nearest(q_from), nearest(k_from)));
     found_.push_back(site);
-    inner_.push_back(stack.inner);
   }
 
-  static const char* relation(const Recognised& recognised, const std::optional<Projection>& q_from,
-                              const std::optional<Projection>& k_from) {
+  static const char* relation(const Recognised& recognised, const std::vector<ProjectionWay>& q_from,
+                              const std::vector<ProjectionWay>& k_from) {
     if (recognised.packed) return same_value(recognised.q, recognised.k) ? "self" : "cross";
-    if (q_from && k_from && q_from->input != nullptr && k_from->input != nullptr)
-      return same_value(q_from->input, k_from->input) ? "self" : "cross";
+    if (const auto same = project_the_same(q_from, k_from)) return *same ? "self" : "cross";
     return recognised.site.site.q_reads != recognised.site.site.k_reads ? "cross" : "unknown";
   }
 
@@ -239,53 +228,110 @@ class SiteFinder {
                    c10::IValue(weights.partial)};
   }
 
-  /// The module path, whichever call of that module it is.
-  std::string base_name(const Recognised& recognised, const StackName& stack, const std::optional<Projection>& q_from,
-                        const std::optional<Projection>& k_from) {
+  /// The module path, whichever call of that module it is, or what freezing left of it.
+  Place place(const Recognised& recognised, const Projection* q_from, const Projection* k_from) {
     const FoundSite& site = recognised.site;
+    const StackName stack = name_by_stack(self_, site.node);
+    Place made;
+    made.inner = stack.inner;
     std::string chain;
-    if (q_from && k_from) {
+    if (q_from != nullptr && k_from != nullptr) {
       chain = common_path(parent_path(q_from->owner), parent_path(k_from->owner));
       if (q_from->owner == k_from->owner && !q_from->leaf) chain = q_from->owner;
     }
     const bool in_fork = owners_.count(site.node->owningGraph()) != 0;
-    std::string name = stack.path && !stack.path->empty() && !in_fork ? *stack.path : chain;
+    made.path = stack.path && !stack.path->empty() && !in_fork ? *stack.path : chain;
+    at::Tensor matrix = q_from != nullptr && q_from->nameless ? q_from->matrix : at::Tensor();
     if (recognised.packed) {  // a whole layer may be one operator: the projection's owner is the attention
-      const auto weight = attribute_path(recognised.packed->weight, owners_);
-      if (weight) name = parent_path(*weight);
+      const auto weight = parameter_path(recognised.packed->weight, owners_);
+      if (weight) made.path = parent_path(*weight);
+      matrix = weight ? at::Tensor() : constant_tensor(recognised.packed->weight);
     }
-    name = join(prefix_, name);
-    if (name.empty() && !q_from)
-      name = "attention" + std::to_string(nameless_++) + (site.site.source.empty() ? "" : "@" + site.site.source);
-    return name.empty() ? "attention" : name;
+    made.path = join(prefix_, made.path);
+    made.nameless = made.path.empty() && q_from == nullptr;
+    if (made.path.empty() && (matrix.defined() || (made.nameless && tree_.bare()))) {
+      made.key = key_of(site.node);
+      made.left = left_of(recognised, q_from, matrix);
+    }
+    return made;
+  }
+
+  LeftSite left_of(const Recognised& recognised, const Projection* q_from, const at::Tensor& matrix) const {
+    const FoundSite& site = recognised.site;
+    LeftCalls calls = left_calls(site.node);
+    LeftSite left;
+    left.calls = std::move(calls.lines);
+    left.calls.insert(left.calls.begin(), method_);
+    left.file = std::move(calls.file);
+    left.op = site.node->kind().toQualString();
+    left.relation = site.site.relation;
+    left.matrix = matrix.defined() ? matrix.unsafeGetTensorImpl() : nullptr;
+    left.stream = stream_of(q_from != nullptr && q_from->input != nullptr ? q_from->input : recognised.q, owners_);
+    return left;
+  }
+
+  /// The operator and its place in the file; layers that are inlined from one place are counted.
+  std::string key_of(const Node* node) {
+    const torch::jit::SourceRange range = node->sourceRange();
+    const std::string key = method_ + " " + node->kind().toQualString() + " " + std::to_string(range.start()) + "-" +
+                            std::to_string(range.end());
+    return key + "#" + std::to_string(alike_[key]++);
   }
 
   /// The arms of a branch are one call; a second call elsewhere in the module gets an ordinal.
-  [[nodiscard]] std::string unique(const std::string& name, const StackName& stack, Node* node) const {
+  [[nodiscard]] std::string unique(const std::string& name, size_t site) const {
     int64_t ordinal = 1;
-    for (size_t i = 0; i < found_.size(); ++i) {
+    std::set<std::string> taken;
+    for (size_t i = 0; i < site; ++i) {
       const std::string& other = found_[i].site.name;
+      taken.insert(other);
       if (other.substr(0, other.find('#')) != name) continue;
-      if (inner_[i] == stack.inner || exclusive(found_[i].node, node)) return other;
+      if (places_[i].inner == places_[site].inner || exclusive(found_[i].node, found_[site].node)) return other;
       ++ordinal;
     }
-    std::set<std::string> taken;
-    for (const auto& other : found_) taken.insert(other.site.name);
     std::string unique = name;
     while (taken.count(unique) != 0) unique = name + "#" + std::to_string(ordinal++);
     return unique;
   }
 
+  const ModuleTree& tree_;
   torch::jit::Graph& graph_;
+  const std::string method_;
   const std::string prefix_;
   const Module& self_;
   const Owners owners_;
   const GraphAxes axes_;
   std::vector<Unknown>* const unknown_;
   std::vector<FoundSite> found_;
-  std::vector<std::string> inner_;  // parallel to found_
-  int64_t nameless_ = 0;
+  std::vector<Place> places_;  // parallel to found_
+  std::map<std::string, size_t> alike_;
 };
+
+/// A copy that can be read: everything inlined, arms that are never taken gone, axes computed.
+std::shared_ptr<torch::jit::Graph> readable(const torch::jit::GraphFunction& function) {
+  auto graph = function.graph()->copy();
+  torch::jit::Inline(*graph);
+  inline_forks(*graph);
+  torch::jit::ConstantPropagation(graph);
+  return graph;
+}
+
+/// Of all methods of a type at once: a module that two of them call has one name.
+LeftNames names_left_in(const ModuleTree& tree, const c10::ClassTypePtr& type) {
+  std::vector<LeftSite> left;
+  std::vector<std::string> keys;
+  std::vector<std::shared_ptr<torch::jit::Graph>> graphs;  // whose values are told apart by their addresses
+  for (torch::jit::Function* method : type->methods()) {
+    auto* const function = torch::jit::tryToGraphFunction(*method);
+    if (function == nullptr) continue;
+    graphs.push_back(readable(*function));
+    SiteFinder(tree, {type, method->name(), graphs.back(), false}, nullptr).leave(left, keys);
+  }
+  const std::vector<LeftName> names = names_of_left(left);
+  LeftNames by_key;
+  for (size_t i = 0; i < names.size(); ++i) by_key.emplace(keys[i], names[i]);
+  return by_key;
+}
 
 }  // namespace
 
@@ -299,7 +345,9 @@ void inline_forks(torch::jit::Graph& graph) {
 }
 
 std::vector<FoundSite> find_in_graph(const ModuleTree& tree, const MethodGraph& method, std::vector<Unknown>* unknown) {
-  return SiteFinder(tree, method, unknown).find();
+  SiteFinder finder(tree, method, unknown);
+  if (!finder.has_left()) return finder.named({});
+  return finder.named(tree.left_names(method.type, [&] { return names_left_in(tree, method.type); }));
 }
 
 SiteReport find_sites(const Module& module) {
@@ -316,10 +364,7 @@ SiteReport find_sites(const Module& module) {
       for (torch::jit::Function* method : type->methods()) {
         auto* function = torch::jit::tryToGraphFunction(*method);
         if (function == nullptr) continue;
-        auto graph = function->graph()->copy();
-        torch::jit::Inline(*graph);
-        inline_forks(*graph);
-        torch::jit::ConstantPropagation(graph);  // arms that are never taken, axes that are computed
+        const auto graph = readable(*function);
         std::vector<Unknown> unknown;
         const std::string called = join(tree.prefix(type), method->name());
         for (auto& found : find_in_graph(tree, {type, method->name(), graph, root}, &unknown)) {

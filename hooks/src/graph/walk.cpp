@@ -116,7 +116,22 @@ c10::IValue attribute(Value* value, const Owners& owners, const Module& self) {
 
 }  // namespace
 
+at::Tensor constant_tensor(const Value* value) {
+  const auto known = value == nullptr ? std::nullopt : torch::jit::toIValue(value);
+  return known && known->isTensor() ? known->toTensor() : at::Tensor();
+}
+
+std::optional<std::string> parameter_path(Value* value, const Owners& owners) {
+  if (auto path = attribute_path(value, owners)) return path;
+  // Freezing calls the constant after the attribute; a saved file forgets it.
+  static const std::string kSelf = "self.";
+  const std::string name = value->debugName();
+  if (value->node()->kind() != torch::jit::prim::Constant || name.rfind(kSelf, 0) != 0) return std::nullopt;
+  return name.substr(kSelf.size());
+}
+
 at::Tensor parameter(Value* value, const Owners& owners, const Module& self) {
+  if (const at::Tensor constant = constant_tensor(value); constant.defined()) return constant;
   const c10::IValue object = attribute(value, owners, self);
   return object.isTensor() ? object.toTensor() : at::Tensor();
 }

@@ -41,7 +41,13 @@ std::optional<std::string> attribute_path(torch::jit::Value* value, const Owners
 /// A parameter, buffer or constant tensor, at most reshaped or cast.
 bool is_parameter(torch::jit::Value* value, const Owners& owners);
 
-/// The tensor of `self` that a value is read from; undefined when it is none.
+/// A tensor that the graph holds itself, as a frozen file holds its parameters; undefined when it is none.
+at::Tensor constant_tensor(const torch::jit::Value* value);
+
+/// The path of a parameter: attribute_path, or that of the attribute that freezing in this process made a constant of.
+std::optional<std::string> parameter_path(torch::jit::Value* value, const Owners& owners);
+
+/// The tensor of `self` that a value is read from, or the constant that it is; undefined when it is neither.
 at::Tensor parameter(torch::jit::Value* value, const Owners& owners, const torch::jit::Module& self);
 
 // An argument that is not there, a null, is known to be nothing.
