@@ -9,6 +9,7 @@
 
 #include "set_up.hpp"
 #include "torchscript/instrument.hpp"
+#include "torchscript/parameters_digest.hpp"
 #include "torchscript/self_check.hpp"
 
 namespace gaze {
@@ -61,6 +62,7 @@ std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& o
   Instrumented& instrumented = instrument(module);
   auto recorder =
       as_options_say(options, [&] { return std::make_shared<Recorder>(options, std::move(profile), instrumented); });
+  if (options.model_path.empty()) recorder->parameters_sha256 = parameters_digest(module);
   claim(recorder, delivery);
   if (example && !changes_nothing(*example, module, recorder, *log)) return recorder;
   go_live(*recorder, std::move(delivery), "", *log);

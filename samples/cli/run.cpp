@@ -163,22 +163,21 @@ class NamedBundles final : public Sink {
   NamedBundles(std::shared_ptr<Bundles> bundles, const Profile& profile)
       : bundles_(std::move(bundles)), profile_(profile) {}
 
-  /// Before the requests finish.
-  void name(const std::string& request, std::vector<int64_t> ids) { ids_[request] = std::move(ids); }
+  /// Before the requests finish. @param rows  the ids of every row, by request
+  void name(std::map<std::string, std::vector<int64_t>> rows) {
+    ids_ = std::move(rows);
+    for (const auto& [request, ids] : ids_) most_ = std::max(most_, static_cast<int64_t>(ids.size()));
+  }
 
   void consume(const AttentionRecord& record) override {
     const auto found = ids_.find(record.request_id);
-    const int64_t captured = record.maps.empty() ? 0 : record.maps[0].tokens() + record.tokens_dropped;
-    if (found == ids_.end() || captured == 0) return bundles_->consume(record);
+    if (found == ids_.end() || record.maps.empty() || record.maps[0].tokens() == 0) return bundles_->consume(record);
     std::vector<int64_t>& ids = found->second;
-    // What was captured is the answer, and the answer comes last.
-    const int64_t prompt = std::max<int64_t>(static_cast<int64_t>(ids.size()) - captured, 0);
-    ids.erase(ids.begin(), ids.begin() + prompt);
-    if (prompt > 0) {
-      std::printf("words     the last %zu of the ids that %s returned: %lld before them count as the prompt\n",
-                  ids.size(), printable(record.request_id).c_str(), static_cast<long long>(prompt));
-    }
     AttentionRecord named = record;
+    if (named.rows) {
+      named.rows->named = static_cast<int64_t>(ids.size());
+      named.rows->named_by_batch = most_;
+    }
     named.labels = texts_of(row_of(ids)[0], profile_);
     ids.resize(named.labels.size());
     named.token_ids = ids;
@@ -190,7 +189,24 @@ class NamedBundles final : public Sink {
   std::shared_ptr<Bundles> bundles_;
   Profile profile_;
   std::map<std::string, std::vector<int64_t>> ids_;
+  int64_t most_ = 0;
 };
+
+/// How many ids at the front are those of a row of the inputs: a prompt that the method returns with the answer.
+size_t prompt_in_front(const Call& call, size_t row, const std::vector<int64_t>& ids) {
+  size_t most = 0;
+  for (size_t i = 0; i < call.arguments().size(); ++i) {
+    const at::Tensor argument = call.tensor_argument(static_cast<int64_t>(i));
+    if (!argument.defined() || argument.dim() < 1 || argument.dim() > 2 || argument.numel() == 0) continue;
+    if (!at::isIntegralType(argument.scalar_type(), /*includeBool=*/false)) continue;
+    const at::Tensor rows = argument.to(at::kCPU, at::kLong).contiguous().view({-1, argument.size(-1)});
+    const auto of_row = std::min(row, static_cast<size_t>(rows.size(0)) - 1);
+    const auto size = static_cast<size_t>(rows.size(1));
+    const int64_t* prompt = rows.const_data_ptr<int64_t>() + of_row * size;
+    if (size < ids.size() && std::equal(prompt, prompt + size, ids.begin())) most = std::max(most, size);
+  }
+  return most;
+}
 
 void name_words(const Call& call, const std::vector<RequestSpec>& specs, NamedBundles& bundles) {
   std::vector<std::vector<int64_t>> ids = call.token_ids();
@@ -201,7 +217,16 @@ void name_words(const Call& call, const std::vector<RequestSpec>& specs, NamedBu
         specs.size(), ids.size());
     return;
   }
-  for (size_t row = 0; row < specs.size(); ++row) bundles.name(specs[row].id, std::move(ids[row]));
+  std::map<std::string, std::vector<int64_t>> named;
+  for (size_t row = 0; row < specs.size(); ++row) {
+    const size_t prompt = prompt_in_front(call, row, ids[row]);
+    if (prompt > 0) {
+      std::printf("words     the last %zu of the ids that %s returned: %zu before them are the prompt's\n",
+                  ids[row].size() - prompt, printable(specs[row].id).c_str(), prompt);
+    }
+    named[specs[row].id] = {ids[row].begin() + static_cast<std::ptrdiff_t>(prompt), ids[row].end()};
+  }
+  bundles.name(std::move(named));
 }
 
 void write_overlays(Gaze& gaze, Call& call, const Profile& profile, const RunArguments& arguments, NamedBundles& named,
@@ -244,16 +269,11 @@ void choose_rows(const RunArguments& arguments, TokenRows& rows) {
   rows.pass = pass;
 }
 
-void print_answers(const at::Tensor& ids_bt, const Profile& profile) {
-  const auto size = static_cast<int64_t>(profile.vocabulary.size());
-  for (int64_t row = 0; row < ids_bt.size(0); ++row) {
-    const int64_t* ids = ids_bt.const_data_ptr<int64_t>() + row * ids_bt.size(1);
-    std::vector<std::string> texts;
-    for (int64_t t = 0; t < ids_bt.size(1) && ids[t] != profile.eos; ++t) {
-      texts.push_back(ids[t] < size ? profile.vocabulary[static_cast<size_t>(ids[t])] : "#" + std::to_string(ids[t]));
-    }
+void print_answers(const Call& call, const Profile& profile) {
+  for (const std::vector<int64_t>& ids : call.token_ids()) {
     std::string answer;
-    for (const Word& word : merge_words(texts)) answer += (answer.empty() ? "" : " ") + word.text;
+    for (const Word& word : merge_words(texts_of(row_of(ids)[0], profile), profile.spelling.get()))
+      answer += (answer.empty() ? "" : " ") + word.text;
     std::printf("answer    %s\n", printable(answer).c_str());
   }
 }
@@ -298,7 +318,7 @@ int run(const RunArguments& given) {
   if (!arguments.weights.empty()) write_weights(gaze, call, arguments, same_without_capture);
   if (overlays) write_overlays(gaze, call, profile, arguments, *named, *bundles);
   std::printf("returned  %s\n", call.summary().c_str());
-  if (loops) print_answers(call.token_ids(), profile);
+  if (loops) print_answers(call, profile);
   return 0;
 }
 

@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   check();
   for (size_t i = 0; i < spans.size(); ++i) {
-    GAZE_HOLDS(spans[i].confidence >= 0 && spans[i].confidence <= 1.0001);
+    GAZE_HOLDS(spans[i].share_within >= 0 && spans[i].share_within <= 1.0001);
     if (i == 0 || keys == 0) continue;
     GAZE_HOLDS(spans[i].first >= spans[i - 1].first);
     GAZE_HOLDS(static_cast<int64_t>(words.size()) > keys || spans[i].first >= spans[i - 1].end);

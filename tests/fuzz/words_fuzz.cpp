@@ -84,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     heard.word = word;
     heard.start_seconds = bytes.take<float>();
     heard.end_seconds = bytes.take<float>();
-    heard.confidence = bytes.take<float>();
+    heard.share_within = bytes.take<float>();
     heard.hot_seconds = bytes.take<double>();
     hearing.words.push_back(heard);
   }

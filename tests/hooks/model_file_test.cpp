@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The file of Options::model_path, hashed by the worker.
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -11,19 +13,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The hash in the record of one request, and whether it was told in time.
-std::string hash_of(const std::string& model_path) {
-  torch::jit::Module module = hooks_test::load("softmax");
+/// The record of one request, whose telling was not late.
+gaze::AttentionRecord record_of(
+    torch::jit::Module& module, gaze::Options options, gaze::RequestSpec spec = {},
+    const std::function<void()>& attached = [] {}) {
   auto sink = std::make_shared<hooks_test::MemorySink>();
-  gaze::Options options = hooks_test::options(sink);
-  options.model_path = model_path;
+  options.sink = sink;
   gaze::Gaze gaze = gaze::attach(module, options);
-  gaze::Request request = gaze.begin({.id = "one"});
+  attached();
+  gaze::Request request = gaze.begin(std::move(spec));
   module.forward(hooks_test::inputs(1, 1, 8));
   request.finish();
-  if (!gaze.flush()) return "not in time";
-  const auto records = sink->records();
-  return records.size() == 1 ? records[0].model_sha256 : std::to_string(records.size()) + " records";
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_REQUIRE(sink->records().size() == 1);
+  return sink->records()[0];
+}
+
+std::string hash_of(
+    const std::string& model_path, const std::function<void()>& attached = [] {}) {
+  torch::jit::Module module = hooks_test::load("softmax");
+  gaze::Options options = hooks_test::options();
+  options.model_path = model_path;
+  return record_of(module, options, {}, attached).model_sha256;
 }
 
 }  // namespace
@@ -43,5 +54,40 @@ CATCH_TEST_CASE("model file: a regular one is hashed; nothing else holds the wor
     CATCH_INFO(path);
     CATCH_CHECK(hash_of(path) == "");
   }
+  // A file that was put in its place since is not the one that runs.
+  CATCH_CHECK(hash_of(dir / "abc", [&] {
+                std::ofstream(dir / "new") << "abd";
+                fs::rename(dir / "new", dir / "abc");
+              }) == "");
   fs::remove_all(dir);
+}
+
+CATCH_TEST_CASE("origin: a record names its process, its profile, its parameters and what the host says of it") {
+  torch::jit::Module module = hooks_test::load("softmax");
+  const auto before = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+  const gaze::AttentionRecord record =
+      record_of(module, hooks_test::options({"*"}), {.id = "one", .attributes = {{"trace", "4bf9"}}});
+  CATCH_CHECK(record.attributes == std::map<std::string, std::string>{{"trace", "4bf9"}});
+  CATCH_CHECK(record.process == ::getpid());
+  char host[256] = {};
+  CATCH_REQUIRE(::gethostname(host, sizeof host - 1) == 0);
+  CATCH_CHECK(record.host == host);
+  CATCH_CHECK(record.created_ms >= before);
+  CATCH_CHECK(record.created_ms <= std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1));
+  CATCH_CHECK(record.profile_sha256.size() == 64);
+  CATCH_CHECK(record.parameters_sha256.size() == 64);
+
+  torch::jit::Module again = hooks_test::load("softmax");
+  CATCH_CHECK(record_of(again, hooks_test::options({"*"})).parameters_sha256 == record.parameters_sha256);
+  CATCH_CHECK(record_of(again, hooks_test::options({"*"})).profile_sha256 == record.profile_sha256);
+  CATCH_CHECK(record_of(again, hooks_test::options({"layers*"})).profile_sha256 != record.profile_sha256);
+  const at::NoGradGuard no_grad;
+  for (const auto& parameter : again.named_parameters()) {
+    parameter.value.flatten()[0].add_(1);
+    break;
+  }
+  CATCH_CHECK(record_of(again, hooks_test::options({"*"})).parameters_sha256 != record.parameters_sha256);
+  gaze::Options with_file = hooks_test::options({"*"});
+  with_file.model_path = std::string(GAZE_TEST_MODELS) + "/softmax.pt";
+  CATCH_CHECK(record_of(again, with_file).parameters_sha256 == "");
 }

@@ -115,8 +115,8 @@ void write_ids_model() {
       return {"scores": q, "sequences": self.look(q, k)}
     def nested(self, q, k):
       return {"answer": {"sequences": self.look(q, k)}}
-    def behind_prompt(self, q, k):
-      return torch.cat([torch.tensor([[7, 1, 2, 3]]), self.look(q, k)], 1)
+    def behind_its_prompt(self, q, k, prompt):
+      return torch.cat([prompt, self.look(q, k)], 1)
     def filled_up(self, q, k):
       return torch.cat([self.look(q, k)[:, :2], torch.tensor([[7]])], 1)
     def no_ids(self, q, k):
@@ -141,6 +141,7 @@ void write_tiny_model() {
   save("tiny_inputs.pt", tuple({q, k, k}));
   save("tiny_rows.pt", tuple({at::linspace(-1, 1, 16).reshape({1, 1, 4, 4}), k, k}));
   save("tiny_queries.pt", tuple({q, k}));
+  save("tiny_prompted.pt", tuple({q, k, at::tensor({int64_t{7}, int64_t{1}, int64_t{2}, int64_t{3}}).unsqueeze(0)}));
   save_module("no_kernel", R"(
     def forward(self, q, k, v):
       out = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), dim=-1), v)

@@ -446,8 +446,8 @@ def overlay_names_words_by_ids_in_any_form():
     vocabulary = {"<pad>": 0, "what": 1, "is": 2, "this": 3, "\u0120red": 4, "\u0120caf\u00c3": 5, "\u00a9": 6, "<eos>": 7}
     Path("vocab.json").write_text(json.dumps(vocabulary))
     profile = tiny_profile(sites={"match": ["*"]}, tokens={"vocabulary": "vocab.json", "eos": 7})
-    def words_of(method: str) -> tuple[list[str], str]:
-        out = done_by("run", FILES / "ids.pt", "--method", method, "--profile", profile, "--inputs", FILES / "tiny_queries.pt", "--image", photo(), "--out", method)
+    def words_of(method: str, inputs: str = "tiny_queries.pt") -> tuple[list[str], str]:
+        out = done_by("run", FILES / "ids.pt", "--method", method, "--profile", profile, "--inputs", FILES / inputs, "--image", photo(), "--out", method)
         (bundle,) = bundles(method)
         return [(word["text"], word["token_count"]) for word in request_of(bundle)["words"]], out
 
@@ -456,8 +456,8 @@ def overlay_names_words_by_ids_in_any_form():
         expect(words == [("red", 1), ("caf\u00e9", 2)], method, words)
         expect("\nwords " not in "\n" + out, out)
     # A prompt in front, with the end token in it, as some begin.
-    words, out = words_of("behind_prompt")
-    expect(words == [("red", 1), ("caf\u00e9", 2)] and "the last 3 of the ids that behind_prompt returned: 4 before them" in out, words, out)
+    words, out = words_of("behind_its_prompt", "tiny_prompted.pt")
+    expect(words == [("red", 1), ("caf\u00e9", 2)] and "the last 3 of the ids that behind_its_prompt returned: 4 before them" in out, words, out)
     words, out = words_of("filled_up")
     expect([text for text, _ in words] == ["red", "caf\u00c3"] or len(words) == 2, words, out)
     for method in ("no_ids", "two_rows"):

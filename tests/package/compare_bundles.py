@@ -38,7 +38,7 @@ def plain(text):
     """A request.json without what no two runs share."""
     def strip(value):
         if isinstance(value, dict):
-            return {key: strip(inner) for key, inner in value.items() if key not in ("id", "created", "timings_ms", "path", "gaze_version")}
+            return {key: strip(inner) for key, inner in value.items() if key not in ("id", "created", "host", "pid", "timings_ms", "path", "gaze_version")}
         return [strip(inner) for inner in value] if isinstance(value, list) else value
     return json.dumps(strip(json.loads(text)), sort_keys=True).encode()
 

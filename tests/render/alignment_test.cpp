@@ -52,8 +52,8 @@ void check_spans(const std::vector<WordSpan>& spans, size_t words, int64_t keys)
     CATCH_REQUIRE(spans[i].first >= 0);
     CATCH_REQUIRE(spans[i].end > spans[i].first);
     CATCH_REQUIRE(spans[i].end <= std::max<int64_t>(keys, 1));
-    CATCH_REQUIRE(spans[i].confidence >= 0);
-    CATCH_REQUIRE(spans[i].confidence <= 1 + 1e-9);
+    CATCH_REQUIRE(spans[i].share_within >= 0);
+    CATCH_REQUIRE(spans[i].share_within <= 1 + 1e-9);
     if (i == 0) continue;
     CATCH_REQUIRE(spans[i].first >= spans[i - 1].first);
     if (static_cast<int64_t>(words) <= keys) CATCH_REQUIRE(spans[i].first >= spans[i - 1].end);
@@ -199,7 +199,7 @@ CATCH_TEST_CASE("alignment: pauses belong to no word") {
   map.add_row(30, 45);
   map.add_row(80, 95);
   CATCH_CHECK(bounds(map.align(single_tokens(2))) == std::vector<int64_t>{30, 45, 80, 95});
-  CATCH_CHECK(map.align(single_tokens(2))[0].confidence == Approx(1));
+  CATCH_CHECK(map.align(single_tokens(2))[0].share_within == Approx(1));
 }
 
 CATCH_TEST_CASE("alignment: an answer of one token has its row alone") {
@@ -237,7 +237,7 @@ CATCH_TEST_CASE("alignment: what every token attends to is no word") {
   }
   const std::vector<WordSpan> spans = map.align(single_tokens(3));
   CATCH_CHECK(bounds(spans) == expected);
-  for (const WordSpan& span : spans) CATCH_CHECK(span.confidence == Approx(1));
+  for (const WordSpan& span : spans) CATCH_CHECK(span.share_within == Approx(1));
 }
 
 CATCH_TEST_CASE("alignment: a blip in a pause does not draw a word out") {
@@ -263,8 +263,8 @@ CATCH_TEST_CASE("alignment: single keys count for nothing, at the recording's en
   map.at(1, 89) = kNaN;
   const std::vector<WordSpan> spans = map.align(single_tokens(2));
   CATCH_CHECK(bounds(spans) == std::vector<int64_t>{20, 35, 50, 65});
-  CATCH_CHECK(spans[0].confidence == Approx(1));
-  CATCH_CHECK(spans[1].confidence == Approx(1));
+  CATCH_CHECK(spans[0].share_within == Approx(1));
+  CATCH_CHECK(spans[1].share_within == Approx(1));
 }
 
 CATCH_TEST_CASE("alignment: words that attend to one key each have it, beside words that attend to many") {
@@ -272,7 +272,7 @@ CATCH_TEST_CASE("alignment: words that attend to one key each have it, beside wo
   for (const int64_t key : {20, 61, 150, 199}) map.add_row(key, key + 1);
   const std::vector<WordSpan> spans = map.align(single_tokens(4));
   CATCH_CHECK(bounds(spans) == std::vector<int64_t>{20, 21, 61, 62, 150, 151, 199, 200});
-  for (const WordSpan& span : spans) CATCH_CHECK(span.confidence == Approx(1));
+  for (const WordSpan& span : spans) CATCH_CHECK(span.share_within == Approx(1));
   Map mixed{.keys = 200};
   mixed.add_row(30, 45);
   mixed.add_row(80, 82);
@@ -280,7 +280,7 @@ CATCH_TEST_CASE("alignment: words that attend to one key each have it, beside wo
   CATCH_CHECK(bounds(mixed.align(single_tokens(3))) == std::vector<int64_t>{30, 45, 80, 82, 120, 140});
 }
 
-CATCH_TEST_CASE("alignment: confidence is the share of a word's own attention within its keys") {
+CATCH_TEST_CASE("alignment: share_within is the share of a word's own attention within its keys") {
   Map map{.keys = 100};
   map.add_row(20, 40, 1.F, 0.F);
   map.add_row(60, 80, 1.F, 0.F);
@@ -288,8 +288,8 @@ CATCH_TEST_CASE("alignment: confidence is the share of a word's own attention wi
   for (const int64_t k : {3, 13, 48, 90, 96}) map.at(0, k) = 1;
   const std::vector<WordSpan> spans = map.align(single_tokens(2));
   CATCH_CHECK(bounds(spans) == std::vector<int64_t>{20, 40, 60, 80});
-  CATCH_CHECK(spans[0].confidence == Approx(0.8));
-  CATCH_CHECK(spans[1].confidence == Approx(1));
+  CATCH_CHECK(spans[0].share_within == Approx(0.8));
+  CATCH_CHECK(spans[1].share_within == Approx(1));
 }
 
 CATCH_TEST_CASE("alignment: maps that say nothing, or too little, give defined spans") {
@@ -304,7 +304,7 @@ CATCH_TEST_CASE("alignment: maps that say nothing, or too little, give defined s
         const Map flat{.keys = keys, .values = std::vector<float>(static_cast<size_t>(tokens * keys), value)};
         const std::vector<WordSpan> spans = flat.align(single_tokens(tokens));
         check_spans(spans, static_cast<size_t>(tokens), keys);
-        for (const WordSpan& span : spans) CATCH_CHECK(span.confidence == 0);
+        for (const WordSpan& span : spans) CATCH_CHECK(span.share_within == 0);
       }
     }
   }

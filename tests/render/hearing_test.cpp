@@ -64,7 +64,7 @@ CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the w
     CATCH_CHECK(word.end_seconds >= (keys[w] + 1) * kKey - 1e-9);
     CATCH_CHECK(word.mass == Approx(0.95));
     CATCH_CHECK(word.mass_on_padding == Approx(0).margin(1e-6));
-    CATCH_CHECK(word.confidence > 0.8);
+    CATCH_CHECK(word.share_within > 0.8);
     CATCH_CHECK_FALSE(word.silence);
     CATCH_CHECK_FALSE(word.diffuse);
   }
@@ -145,7 +145,7 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
       CATCH_CAPTURE(part, w);
       CATCH_CHECK(hearing.words[w].start_seconds == Approx(word.start_seconds + starts[part]));
       CATCH_CHECK(hearing.words[w].end_seconds == Approx(word.end_seconds + starts[part]));
-      CATCH_CHECK(hearing.words[w].confidence == Approx(word.confidence));
+      CATCH_CHECK(hearing.words[w].share_within == Approx(word.share_within));
       CATCH_CHECK(hearing.words[w].mass == Approx(word.mass));
       CATCH_CHECK(hearing.words[w].max_lift == Approx(word.max_lift));
       CATCH_CHECK(hearing.words[w].entropy == Approx(word.entropy));

@@ -163,6 +163,12 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   record.layers = "all 1 selected sites";
   record.model_path = "m.pt";
   record.model_sha256 = "abc";
+  record.parameters_sha256 = "def";
+  record.profile_sha256 = "0123";
+  record.host = "rack-7";
+  record.process = 42;
+  record.created_ms = 1'767'323'045'006;
+  record.attributes = {{"trace", "4bf9\"2"}, {"tenant", "b"}};
   record.profile = "stickers";
   record.method = "generate";
   record.torch_version = "2.11.0";
@@ -185,8 +191,13 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(root.at("gaze_version") == GAZE_VERSION);
   CATCH_CHECK(root.at("request_id") == "r-42");
   CATCH_CHECK(root.at("answer") == "gold");
+  CATCH_CHECK(root.at("created") == "2026-01-02T03:04:05.006Z");
+  CATCH_CHECK(root.at("host") == "rack-7");
+  CATCH_CHECK(root.at("pid") == 42);
+  CATCH_CHECK(root.at("profile_sha256") == "0123");
+  CATCH_CHECK(root.at("attributes") == json({{"trace", "4bf9\"2"}, {"tenant", "b"}}));
   CATCH_CHECK(root.at("error").is_null());
-  CATCH_CHECK(root.at("model") == json({{"path", "m.pt"}, {"sha256", "abc"}}));
+  CATCH_CHECK(root.at("model") == json({{"path", "m.pt"}, {"sha256", "abc"}, {"parameters_sha256", "def"}}));
   CATCH_CHECK(root.at("picture") == json({{"width", 100}, {"height", 60}}));
   CATCH_CHECK(root.at("geometry").at("rows") == 6);
   CATCH_CHECK(root.at("geometry").at("cols") == 10);

@@ -113,7 +113,7 @@ CATCH_TEST_CASE("sound bundle: request.json says when each word was heard") {
   CATCH_CHECK(word.at("hot_seconds").get<double>() == Approx(102.01));
   CATCH_CHECK(word.at("start").get<double>() == Approx(101.92).margin(0.021));
   CATCH_CHECK(word.at("end").get<double>() == Approx(102.10).margin(0.021));
-  CATCH_CHECK(word.at("confidence").get<double>() > 0.9);
+  CATCH_CHECK(word.at("share_within").get<double>() > 0.9);
   CATCH_CHECK(word.at("mass_on_padding").get<double>() == Approx(0.02).epsilon(1e-3));
   CATCH_CHECK(word.contains("silence"));
   CATCH_CHECK(root.at("summary").at("start").is_null());
@@ -198,7 +198,7 @@ CATCH_TEST_CASE("sound bundle: a word's page has the rows that its windows reach
     CATCH_REQUIRE(pitch > gaze::lay_out_sound(65, 1).row_height());
     const int64_t head = all.size(0) - 3 * pitch;
     CATCH_REQUIRE(head > 50);
-    constexpr int64_t kTitle = 46;  // below, confidence is told by the tokens of the window
+    constexpr int64_t kTitle = 46;  // below, share_within is told by the tokens of the window
     CATCH_CHECK(at::equal(some.narrow(0, 0, kTitle), all.narrow(0, 0, kTitle)));
     CATCH_CHECK(at::equal(some.narrow(0, head, 2 * pitch), all.narrow(0, head + each.first_row * pitch, 2 * pitch)));
   }

@@ -35,7 +35,7 @@ WordTiming three_words() {
   hearing.seconds_per_key = 0.02;
   hearing.words = {word("stop", 10.25, 10.6), word("\"R&D\" <now>", 10.6, 11.0004),
                    word("caf\xC3\xA9", 12.0196, 12.75)};
-  hearing.words[0].confidence = 0.875;
+  hearing.words[0].share_within = 0.875;
   hearing.words[0].mass = 0.5;
   hearing.words[0].mass_on_padding = 0.25;
   hearing.words[1].silence = true;
@@ -157,7 +157,7 @@ CATCH_TEST_CASE("word files: three words as JSON") {
       "text": "stop",
       "start": 10.25,
       "end": 10.6,
-      "confidence": 0.875,
+      "share_within": 0.875,
       "silence": false,
       "diffuse": false,
       "mass": 0.5,
@@ -168,7 +168,7 @@ CATCH_TEST_CASE("word files: three words as JSON") {
       "text": "\"R&D\" <now>",
       "start": 10.6,
       "end": 11.0,
-      "confidence": 0.0,
+      "share_within": 0.0,
       "silence": true,
       "diffuse": false,
       "mass": 0.0,
@@ -179,7 +179,7 @@ CATCH_TEST_CASE("word files: three words as JSON") {
       "text": "café",
       "start": 12.02,
       "end": 12.75,
-      "confidence": 0.0,
+      "share_within": 0.0,
       "silence": false,
       "diffuse": true,
       "mass": 0.0,
@@ -294,11 +294,11 @@ CATCH_TEST_CASE("word files: times that are not finite are null, and words witho
   WordTiming hearing;
   hearing.seconds = hearing.seconds_per_key = std::numeric_limits<double>::infinity();
   hearing.words = {word("nowhere", kNaN, kNaN), word("here", 0.5, 1)};
-  hearing.words[0].confidence = hearing.words[0].mass = hearing.words[0].mass_on_padding = kNaN;
+  hearing.words[0].share_within = hearing.words[0].mass = hearing.words[0].mass_on_padding = kNaN;
   const auto json = nlohmann::json::parse(gaze::words_json(hearing));
   CATCH_CHECK(json["seconds"].is_null());
   CATCH_CHECK(json["seconds_per_key"].is_null());
-  for (const char* name : {"start", "end", "hot", "confidence", "mass", "mass_on_padding"}) {
+  for (const char* name : {"start", "end", "hot", "share_within", "mass", "mass_on_padding"}) {
     CATCH_CHECK(json["words"][0].at(name).is_null());
     CATCH_CHECK(json["words"][1].at(name).is_number());
   }

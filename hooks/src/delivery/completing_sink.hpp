@@ -4,6 +4,7 @@
 
 #include <gaze/render/sink.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,14 @@
 #include "delivery/counters.hpp"
 
 namespace gaze {
+
+/// By which a file is known again.
+struct FileState {
+  bool regular = false;
+  uint64_t inode = 0;
+  int64_t bytes = 0, changed_ns = 0;
+  friend bool operator==(const FileState&, const FileState&) = default;
+};
 
 class CompletingSink : public Sink {
  public:
@@ -23,6 +32,7 @@ class CompletingSink : public Sink {
   std::string model_path_;
   std::shared_ptr<Counters> counters_;
   std::shared_ptr<const Log> log_;
+  FileState at_attach_;
   std::string sha256_;
   bool hashed_ = false;
 };

@@ -7,6 +7,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <chrono>
 #include <utility>
 
 #include "request/instrumented.hpp"
@@ -64,6 +65,10 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   AttentionRecord record = recorder.blank_record();
   record.request_id = std::move(row.spec.id);
   record.prompt = std::move(row.spec.prompt);
+  record.attributes = std::move(row.spec.attributes);
+  record.created_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
   record.spelling = std::move(row.spelling);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "request/recorder.hpp"
 
+#include <limits.h>
+#include <unistd.h>
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <random>
 #include <utility>
 
+#include "delivery/digest.hpp"
 #include "request/instrumented.hpp"
 
 namespace gaze {
@@ -34,6 +39,18 @@ std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::
   return arguments;
 }
 
+/// Empty where neither file nor text can be had.
+std::string profile_digest(const Options& options, const Profile& profile) {
+  try {
+    if (options.profile_in_code || options.profile.empty()) return sha256_of(profile_json(profile));
+    std::ifstream file(options.profile, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    return file.bad() || text.empty() ? std::string() : sha256_of(text);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 }  // namespace
 
 Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
@@ -49,6 +66,9 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
       arguments_of("geometry.spans.argument.",
                    profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);
   draws_ = std::random_device{}();
+  profile_sha256_ = profile_digest(options, profile);
+  char name[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(name, sizeof name - 1) == 0) host_name_ = name;
 }
 
 Recorder::~Recorder() = default;
@@ -71,6 +91,10 @@ AttentionRecord Recorder::blank_record() const {
   record.layers = sites.layers_text();
   record.model_path = options.model_path;
   record.profile = profile.name;
+  record.profile_sha256 = profile_sha256_;
+  record.parameters_sha256 = parameters_sha256;
+  record.host = host_name_;
+  record.process = ::getpid();
   return record;
 }
 

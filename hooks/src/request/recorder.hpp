@@ -60,8 +60,10 @@ class Recorder {
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
+  std::string parameters_sha256;  ///< as in AttentionRecord; of a front end that does not say: empty
 
  private:
+  std::string profile_sha256_, host_name_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
   const int generation_ = fork_generation();

@@ -57,7 +57,7 @@ JsonText frame_mass_list(const WordFacts& word) {
 void add_times(const WordTimes& word, JsonText& facts) {
   facts["start"] = JsonText(word.start_seconds);
   facts["end"] = JsonText(word.end_seconds);
-  facts["confidence"] = std::isfinite(word.start_seconds) ? JsonText(word.confidence) : JsonText(nullptr);
+  facts["share_within"] = std::isfinite(word.start_seconds) ? JsonText(word.share_within) : JsonText(nullptr);
   facts["hot_seconds"] = JsonText(word.hot_seconds);
   facts["silence"] = word.silence;
   facts["mass_on_padding"] = JsonText(word.mass_on_padding);
@@ -283,9 +283,16 @@ std::string write_json(const RequestFacts& facts) {
   if (!facts.error_message.empty()) {
     root["error"] = {{"reason", facts.error_reason}, {"message", facts.error_message}};
   }
-  root["model"] = {{"path", record.model_path}, {"sha256", record.model_sha256}};
+  root["created"] = record.created_ms > 0 ? JsonText(utc_text(record.created_ms)) : JsonText(nullptr);
+  root["host"] = record.host;
+  root["pid"] = record.process;
+  root["attributes"] = JsonText::object();
+  for (const auto& [name, value] : record.attributes) root["attributes"][name] = value;
+  root["model"] = {
+      {"path", record.model_path}, {"sha256", record.model_sha256}, {"parameters_sha256", record.parameters_sha256}};
   root["method"] = record.method;
   root["profile"] = record.profile;
+  root["profile_sha256"] = record.profile_sha256;
   root["torch_version"] = record.torch_version;
   root["picture"] = std::move(json.picture);
   root["sound"] = std::move(json.sound);

@@ -4,6 +4,9 @@
 #include <gaze/render/profile.hpp>
 #include <gaze/render/words.hpp>
 
+#include <cstdio>
+#include <ctime>
+
 #include "maps/row_notes.hpp"
 
 namespace gaze {
@@ -49,6 +52,38 @@ std::string describe_choices(const AttentionRecord& record, const MediumMap& map
   }
   return text +
          (sinks_subtracted ? ". Sinks: the answer's mean map was subtracted." : ". Sinks: nothing was subtracted.");
+}
+
+std::string utc_text(int64_t milliseconds) {
+  const auto seconds = static_cast<time_t>(milliseconds / 1000);
+  tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[96];
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1,
+                utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, static_cast<int>(milliseconds % 1000));
+  return text;
+}
+
+std::string describe_origin(const AttentionRecord& record) {
+  constexpr size_t kShort = 12;  // hexadecimal digits that tell two files apart
+  std::string text;
+  const auto say = [&](const std::string& what) { text += (text.empty() ? "" : ". ") + what; };
+  const auto with = [&](const std::string& name, const std::string& hash) {
+    return name + (hash.empty() ? "" : (name.empty() ? "" : " ") + hash.substr(0, kShort));
+  };
+  const std::string file = record.model_path.substr(record.model_path.find_last_of('/') + 1);
+  const std::string model = with(file, record.model_sha256.empty() ? record.parameters_sha256 : record.model_sha256);
+  if (!model.empty()) say("Model: " + model);
+  if (!record.profile.empty()) say("Profile: " + with(record.profile, record.profile_sha256));
+  if (record.created_ms > 0) {
+    say("Made " + utc_text(record.created_ms) + " by Gaze " + GAZE_VERSION +
+        (record.host.empty() ? "" : " on " + record.host));
+  }
+  std::string attributes;
+  for (const auto& [name, value] : record.attributes)
+    attributes += (attributes.empty() ? "" : ", ") + name + " = " + value;
+  if (!attributes.empty()) say("Said by the host: " + attributes);
+  return text.empty() ? text : text + ".";
 }
 
 }  // namespace gaze

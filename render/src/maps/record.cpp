@@ -58,6 +58,7 @@ int64_t AttentionRecord::bytes() const {
   for (const MediumMap& map : maps) total += std::visit([](const auto& of) { return encoded_bytes(of); }, map.medium);
   total += prompt.size() + request_id.size() + token_ids.size() * sizeof(int64_t);
   for (const std::string& label : labels) total += label.size();
+  for (const auto& [name, value] : attributes) total += name.size() + value.size();
   return static_cast<int64_t>(total);
 }
 

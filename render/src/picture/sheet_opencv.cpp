@@ -98,6 +98,7 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap
   if (analysis.words.size() > kMaxWords) {
     notes.push_back(std::to_string(analysis.words.size() - kMaxWords) + " more words are in the folder words.");
   }
+  if (const std::string origin = describe_origin(record); !origin.empty()) notes.push_back(origin);
   return notes;
 }
 

@@ -246,7 +246,7 @@ std::vector<WordSpan> align_words(const float* map_tk, int64_t tokens, int64_t k
   const std::vector<double> clean_sum_k = column_sums(clean_tk, 0, tokens, keys);
   for (size_t w = 0; w < words.size(); ++w) {
     keep_own_keys(spans[w], own_attention(smooth_tk, smooth_sum_k, words[w], tokens, keys));
-    spans[w].confidence = share_within(spans[w], own_attention(clean_tk, clean_sum_k, words[w], tokens, keys));
+    spans[w].share_within = share_within(spans[w], own_attention(clean_tk, clean_sum_k, words[w], tokens, keys));
   }
   return spans;
 }

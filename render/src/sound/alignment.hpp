@@ -12,7 +12,7 @@ namespace gaze {
 /// Keys [first, end) of a word, and how sure that is.
 struct WordSpan {
   int64_t first = 0, end = 0;  ///< end > first
-  double confidence = 0;       ///< 0..1: share of the word's attention that lies within
+  double share_within = 0;     ///< 0..1: share of the word's attention that lies within
 };
 
 /// Keys a path visits on one token, both included.
@@ -34,7 +34,7 @@ std::vector<KeyRun> warp(const std::vector<float>& score_tk, int64_t tokens, int
 /// @param map_tk  [tokens, keys], row-major; what is negative or not finite counts as 0
 /// @param words   runs of tokens, ascending, each within the tokens; tokens outside of all take part in the path alone
 /// @return one span per word, within [0, keys). Starts never descend, and no two overlap unless the words outnumber the
-/// keys. A word that stands out nowhere keeps its run, with confidence 0; without keys spans are 0, 1.
+/// keys. A word that stands out nowhere keeps its run, with share_within 0; without keys spans are 0, 1.
 /// Cost: tokens x keys, and 13 bytes for each.
 std::vector<WordSpan> align_words(const float* map_tk, int64_t tokens, int64_t keys, const std::vector<Word>& words);
 

@@ -29,7 +29,7 @@ std::string span_text(const TimedWord& word) {
 
 std::array<std::string, 5> word_figures(const TimedWord& word) {
   const bool timed = std::isfinite(word.start_seconds);
-  return {span_text(word), timed ? print("confidence %.2f", word.confidence) : std::string(),
+  return {span_text(word), timed ? print("within %.2f", word.share_within) : std::string(),
           print("%.0f%% of attention on the recording", 100 * word.mass),
           print("%.0f%% on padding", 100 * word.mass_on_padding),
           print(word.max_lift < 10 ? "peak %.1fx uniform" : "peak %.0fx uniform", word.max_lift)};

@@ -10,7 +10,7 @@
 
 namespace gaze {
 
-/// Times, confidence, attention on the recording, on padding, peak.
+/// Times, share_within, attention on the recording, on padding, peak.
 std::array<std::string, 5> word_figures(const TimedWord& word);
 
 /// What a reader must not miss; mostly nothing.

@@ -35,10 +35,11 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap
   notes.push_back(std::string("Times: from attention") +
                   (record.style.align_to_energy ? ", moved to where the sound itself rises and falls nearby" : "") +
                   ", one key is " + clock_text(heard.hearing.seconds_per_key, 3) +
-                  ". Confidence: the share of a word's attention between its start and its end.");
+                  ". Within: the share of a word's attention between its start and its end.");
   if (heard.hearing.words.size() > kMostStrips) {
     notes.push_back(std::to_string(heard.hearing.words.size() - kMostStrips) + " more words are in the folder words.");
   }
+  if (const std::string origin = describe_origin(record); !origin.empty()) notes.push_back(origin);
   return notes;
 }
 

@@ -96,7 +96,7 @@ std::string words_json(const WordTiming& hearing) {
     words.push_back({{"text", heard.word.text},
                      {"start", rounded(heard.start_seconds)},
                      {"end", rounded(heard.end_seconds)},
-                     {"confidence", JsonText(heard.confidence)},
+                     {"share_within", JsonText(heard.share_within)},
                      {"silence", heard.silence},
                      {"diffuse", heard.diffuse},
                      {"mass", JsonText(heard.mass)},

@@ -8,9 +8,9 @@
 
 namespace gaze {
 
-/// {"gaze_words": 1, "start", "seconds", "seconds_per_key", "words": [{"text", "start", "end", "confidence", "silence",
-/// "diffuse", "mass", "mass_on_padding", "hot"}]}: seconds, words' times to the millisecond; what is not finite is
-/// null. Valid JSON whatever the texts hold.
+/// {"gaze_words": 1, "start", "seconds", "seconds_per_key", "words": [{"text", "start", "end", "share_within",
+/// "silence", "diffuse", "mass", "mass_on_padding", "hot"}]}: seconds, words' times to the millisecond; what is not
+/// finite is null. Valid JSON whatever the texts hold.
 std::string words_json(const WordTiming& hearing);
 
 // The others hold words whose times are finite, to the millisecond. Texts are one line of UTF-8: bytes that are none

@@ -134,7 +134,7 @@ void mark_part(const SoundPart& part, const Style& style, float silence, SoundAn
   for (size_t w = 0; w < spans.size(); ++w) {
     marked[w]->start_seconds = seconds_at(spans[w].first);
     marked[w]->end_seconds = seconds_at(spans[w].end);
-    marked[w]->confidence = spans[w].confidence;
+    marked[w]->share_within = spans[w].share_within;
     marked[w]->silence = !level_k.empty() && is_silent(level_k, spans[w], silence);
   }
 }

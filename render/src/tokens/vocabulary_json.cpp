@@ -19,7 +19,7 @@ using Bytes = TokenSpelling::Bytes;
 using Words = TokenSpelling::Words;
 
 constexpr size_t kMostDepth = 32;
-constexpr const char* kExpected =
+constexpr const char* kExpectedJson =
     "a list of strings, or an object whose field tokens or words is one, or one from texts to ids, or a tokenizer.json";
 
 /// A value that holds no others.
@@ -104,8 +104,8 @@ class VocabularyHandler : public nlohmann::json_sax<json> {
   [[nodiscard]] const std::string& key_at(size_t level) const { return levels_[level].key; }
 
   [[noreturn]] void refuse_all(const std::string& got) const {
-    throw Error(builder_.source() + ": " + (list_key_.empty() ? "the file" : list_key_) + ": expected " + kExpected +
-                ", got " + got + ".");
+    throw Error(builder_.source() + ": " + (list_key_.empty() ? "the file" : list_key_) + ": expected " +
+                kExpectedJson + ", got " + got + ".");
   }
   // Of an element of the list.
   [[noreturn]] void refuse_element(const std::string& got) const {

@@ -7,6 +7,7 @@
 #include <gaze/render/record.hpp>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,8 @@ struct GAZE_API RequestSpec {
                               ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
                               ///< the first call, then every row of one-token calls
   std::optional<Geometry> geometry = {};  ///< instead of the profile's
+  /// What the host wants to find again in request.json: a trace's id, a model's version, a tenant.
+  std::map<std::string, std::string> attributes = {};
 };
 
 /// Exact weights of one call of one site.

@@ -79,11 +79,17 @@ struct AttentionRecord {
   std::string layers;  ///< how layers were chosen, for people: "all 3 selected sites", "last", "1-2"
 
   std::string model_path, model_sha256, profile, method, torch_version;
-  std::map<std::string, double> timings_ms;  ///< name -> milliseconds
-  std::map<std::string, int64_t> drops;      ///< reason -> count since attach, non-zero ones
-  int64_t tokens_dropped = 0;                ///< rows beyond the token limit
-  std::optional<RowUse> rows = {};           ///< unset: nothing is known of them, and labels are not compared with them
-  std::string error;  ///< set when capture could not finish: what was expected, found, how to fix it
+  std::string parameters_sha256;  ///< of names, types, sizes and samples of the values of the model's parameters
+  std::string profile_sha256;     ///< of the profile's file, or of its text where it was made in code
+  std::string host;               ///< of the process, as its machine names itself
+  int64_t process = 0;            ///< its id
+  int64_t created_ms = 0;         ///< when the request was finished: milliseconds since 1970, UTC
+  std::map<std::string, std::string> attributes;  ///< what the host says of the request, as in its RequestSpec
+  std::map<std::string, double> timings_ms;       ///< name -> milliseconds
+  std::map<std::string, int64_t> drops;           ///< reason -> count since attach, non-zero ones
+  int64_t tokens_dropped = 0;                     ///< rows beyond the token limit
+  std::optional<RowUse> rows = {};  ///< unset: nothing is known of them, and labels are not compared with them
+  std::string error;                ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
 
   /// Where the maps are; the processor where there are none.

@@ -28,7 +28,7 @@ struct WordFacts {
 struct WordTimes {
   double start_seconds = 0;    ///< from alignment, from the start of the whole recording; NaN for the summary
   double end_seconds = 0;      ///< likewise; at least one key after the start
-  double confidence = 0;       ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
+  double share_within = 0;     ///< 0..1: share of the word's attention, sinks taken off, that lies within start..end
   double hot_seconds = 0;      ///< middle of the hottest key of the shown map; NaN where nothing is shown
   double mass_on_padding = 0;  ///< share on keys after the recording's end
   bool silence = false;        ///< the recording is silent between start and end: the word may be invented
