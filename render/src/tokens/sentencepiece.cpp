@@ -10,7 +10,7 @@ namespace {
 // sentencepiece_model.proto: ModelProto.pieces, SentencePiece.piece and .type.
 constexpr uint64_t kPieces = 1, kPiece = 1, kType = 3;
 constexpr uint64_t kUnknown = 2, kControl = 3;
-constexpr const char* kExpected = "SentencePiece's model, a protobuf message that begins with pieces";
+constexpr const char* kExpectedModel = "SentencePiece's model, a protobuf message that begins with pieces";
 
 struct ProtoField {
   uint64_t number = 0;
@@ -57,7 +57,7 @@ class ProtoReader {
 
  private:
   [[noreturn]] void fail(const std::string& got) const {
-    owner_.refuse(kExpected, got + ", at byte " + std::to_string(offset()));
+    owner_.refuse(kExpectedModel, got + ", at byte " + std::to_string(offset()));
   }
 
   void skip(size_t bytes) {
@@ -98,7 +98,7 @@ TokenSpelling parse_sentencepiece(std::string_view bytes, VocabularyBuilder& bui
     if (type == kUnknown || type == kControl) special.insert(text);
     builder.append(std::move(text));
   }
-  if (builder.size() == 0) builder.refuse(kExpected, "one without any");
+  if (builder.size() == 0) builder.refuse(kExpectedModel, "one without any");
   return {.bytes = TokenSpelling::Bytes::Themselves,
           .words = TokenSpelling::Words::Spaces,
           .mark = "\xE2\x96\x81",
