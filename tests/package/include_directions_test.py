@@ -9,7 +9,7 @@ SCRIPT = ("torch/script.h", "torch/torch.h", "torch/csrc/jit/")
 LOGGING = ("spdlog/", "fmt/")
 JSON = ("nlohmann/",)
 PICTURES = ("opencv2/", "jpeglib.h", "jerror.h", "png.h")
-SOUND = ("sndfile",)
+SOUND = ("sndfile", "mpg123.h")
 ROOMS = {
     # folder: what none of its files may include
     "cuda": SCRIPT + LOGGING + JSON + PICTURES + SOUND + ("gaze/render/", "gaze/hooks/", "gaze/gaze.hpp"),

@@ -17,7 +17,7 @@ SCRIPT = 'torch.jit.script(model.eval()).save("model.pt")'
 SAVE = 'Write the arguments with torch.save((image, tokens), "inputs.pt").'
 FORWARD = "--inputs: expected the arguments of forward(image: Tensor, scale: float), got "
 RUN = ["run", "model.pt", "--weights", "w", "--inputs"]
-DRAW = ["run", "model.pt", "--out", "out", "--inputs", "inputs.pt", "--profile", "p.json"]
+DRAW = ["run", "model.pt", "--inputs", "inputs.pt", "--profile", "p.json"]
 # Words given to gaze, and what it says behind "gaze: ". "..." stands for any text.
 PLAIN = [
     ([], "A subcommand is required..."),
@@ -87,8 +87,8 @@ PROFILES = [  # the profile's text, further words, and the sentence
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometri": {"rows": 4, "cols": 6}}', [], "profile 'p.json': ...geometri..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": "four", "cols": 6}}', [], "profile 'p.json': geometry.rows: expected ..."),
     ('{"gaze_profile": 1, "sites": {"match": ["attentoin"]}, "geometry": {"rows": 4, "cols": 6}}', [], "profile: sites.match: expected a pattern of sites this model has (attention), got \"attentoin\". `gaze sites MODEL.pt` lists them."),
-    ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 5, "cols": 5}}', ["--image", "photo.png"], "geometry: expected ... 25 ...24..."),
-    ('{"gaze_profile": 1, "sites": {"match": ["*"]}}', ["--image", "photo.png"], "..."),
+    ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 5, "cols": 5}}', ["--image", "photo.png"], "geometry: expected 25 keys (5 x 5 cells), got 24. Correct rows and cols, or select another site. (see ...)"),
+    ('{"gaze_profile": 1, "sites": {"match": ["*"]}}', ["--image", "photo.png"], "geometry: expected what the keys stand for, got none from the profile or the request: nothing is drawn. Measure it: `gaze probe MODEL.pt --inputs inputs.pt --image-arg 0 --out profile.json`, and set GAZE_PROFILE=profile.json."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--image", "gone.png"], "picture 'gone.png': expected a readable file, got: No such file or directory..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--image", "text.pt"], "picture 'text.pt': expected a JPEG, PNG or WebP image, got 23 bytes of something else. ..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--audio", "gone.wav"], "--audio: expected a profile whose keys are those of a sound, got one of a picture. Give --image instead."),
@@ -127,16 +127,19 @@ def main() -> None:
         parser.add_argument("--" + name, required=True)
     arguments = parser.parse_args()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_")}
-    model = str(Path(arguments.source).resolve() / "samples/models/stickers/stickers_sdpa.pt")
+    source = Path(arguments.source).resolve()
+    for name in ("gaze", "op_library"):
+        setattr(arguments, name, str(Path(getattr(arguments, name)).resolve()))
+    model = str(source / "samples/models/stickers/stickers_sdpa.pt")
     problems, tried = [], 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_plain(Path(arguments.source).resolve())
+        write_plain(source)
         rows = [(words, sentence, None) for words, sentence in PLAIN]
         if arguments.python:
             subprocess.run([arguments.python, "-B", "-W", "ignore", HERE / "mistakes_models.py"], check=True, env=clean, stdout=subprocess.DEVNULL)
             rows += [(words, sentence, None) for words, sentence in TORCH]
-            rows += [(DRAW + words, sentence, profile) for profile, words, sentence in PROFILES]
+            rows += [(DRAW + words + ([] if "--out" in words else ["--out", "out"]), sentence, profile) for profile, words, sentence in PROFILES]
         for words, sentence, profile in rows:
             if words[-1:] in (["feature.pt"], ["encoding.pt"]) and not Path(words[-1]).exists():
                 continue

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/empty.h>
 #include <sndfile.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -12,12 +9,13 @@
 #include <vector>
 
 #include "sound/audio_header.hpp"
+#include "sound/mp3_reader.hpp"
+#include "sound/sample_blocks.hpp"
 #include "sound/sndfile_part.hpp"
 
 namespace gaze {
 namespace {
 
-constexpr int64_t kMaxSamples = int64_t{1} << 29;  // 2 GiB of float32
 constexpr int kMaxChannels = 64;
 constexpr sf_count_t kUnknownFrames = SF_COUNT_MAX;
 
@@ -55,38 +53,6 @@ sf_count_t memory_read(void* out, sf_count_t count, void* user) {
 sf_count_t memory_write(const void* /*bytes*/, sf_count_t /*count*/, void* /*user*/) { return 0; }
 sf_count_t memory_tell(void* user) { return static_cast<Memory*>(user)->at; }
 
-/// Samples as they come, one block at a time: those of a channel beside each other, within -1..1.
-/// @param fixed  the file says how many there are; otherwise there is room for more and more
-class Samples {
- public:
-  Samples(int64_t channels, int64_t frames, bool fixed)
-      : samples_ct_(at::empty({channels, fixed ? frames : kBlock}, at::kFloat)), fixed_(fixed) {}
-  /// False when one is not finite.
-  bool add(const float* block_tc, int64_t count) {
-    while (!fixed_ && taken_ + count > samples_ct_.size(1))
-      samples_ct_ = at::constant_pad_nd(samples_ct_, {0, samples_ct_.size(1)});
-    const int64_t channels = samples_ct_.size(0);
-    for (int64_t c = 0; c < channels; ++c) {
-      float* const to = samples_ct_.mutable_data_ptr<float>() + c * samples_ct_.size(1) + taken_;
-      for (int64_t t = 0; t < count; ++t) {
-        const float value = block_tc[t * channels + c];
-        if (!std::isfinite(value)) return false;
-        to[t] = std::clamp(value, -1.0F, 1.0F);
-      }
-    }
-    taken_ += count;
-    return true;
-  }
-  [[nodiscard]] int64_t taken() const { return taken_; }
-  [[nodiscard]] at::Tensor samples_ct() const { return samples_ct_.narrow(1, 0, taken_).contiguous(); }
-  static constexpr int64_t kBlock = 16384;
-
- private:
-  at::Tensor samples_ct_;
-  bool fixed_;
-  int64_t taken_ = 0;
-};
-
 std::string cut_text(const SoundExtent& extent) {
   const bool samples = extent.block_bytes > 0;
   const auto block = static_cast<uint64_t>(samples ? extent.block_bytes : 1);
@@ -99,6 +65,11 @@ std::string cut_text(const SoundExtent& extent) {
 
 Audio decode_audio(const std::string& bytes, const std::string& what) {
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
+  if (is_mp3(bytes)) {
+    Mp3 mp3 = read_mp3(bytes);
+    if (!mp3.problem.empty()) refuse(mp3.problem);
+    return {std::move(mp3.samples_ct), mp3.sample_rate_hz};
+  }
   const std::optional<SoundExtent> found = read_sound_extent(bytes);
   if (!found && states_extent(bytes))
     refuse("expected a whole file, got a truncated one, which ends before its samples begin. Copy it again.");
@@ -118,9 +89,9 @@ Audio decode_audio(const std::string& bytes, const std::string& what) {
   const int64_t most = kMaxSamples / info.channels;
   if (fixed && (info.frames < 1 || info.frames > most))
     refuse("expected 1.." + std::to_string(most) + " samples per channel, got " + std::to_string(info.frames) + ".");
-  std::vector<float> block_tc(static_cast<size_t>(Samples::kBlock * info.channels));
-  Samples samples(info.channels, info.frames, fixed);
-  while (const sf_count_t got = sf_readf_float(file.get(), block_tc.data(), Samples::kBlock)) {
+  std::vector<float> block_tc(static_cast<size_t>(SampleBlocks::kBlock * info.channels));
+  SampleBlocks samples(info.channels, info.frames, fixed);
+  while (const sf_count_t got = sf_readf_float(file.get(), block_tc.data(), SampleBlocks::kBlock)) {
     if (samples.taken() + got > (fixed ? info.frames : most))
       refuse("expected at most " + std::to_string(most) + " samples per channel, got more. Cut the file.");
     if (!samples.add(block_tc.data(), got)) refuse("expected finite samples, got NaN or infinity.");
