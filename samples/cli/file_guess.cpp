@@ -112,7 +112,7 @@ FileGuess guess_folder(const std::string& path) {
             "Load it there with torchscript=True and trace it: torch.jit.trace(model.eval(), "
             "example_inputs).save(\"model.pt\").",
             ""};
-  return {"a folder", "Give the file in it.", "Give the file in it."};
+  return {"a folder", "Give the file in it that torch.jit.save wrote.", "Give the file in it that torch.save wrote."};
 }
 
 std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {

@@ -19,6 +19,9 @@ GAZE = FILES = SOURCE = STICKERS = Path()
 CASES = {}
 HOST_TEXT = re.compile(r"Exception raised from|terminate called|Segmentation|frame #\d|Traceback")
 
+# What long work says on a slow machine.
+PROGRESS = re.compile(r"^gaze: [a-z]+  \d+ of \d+ [a-z]+, about \d+ s left\n", re.MULTILINE)
+
 
 def case(function):
     CASES[function.__name__] = function
@@ -28,7 +31,7 @@ def case(function):
 def gaze(*words, **environment: str) -> subprocess.CompletedProcess:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_")}
     done = subprocess.run([str(GAZE), *map(str, words)], env=clean | environment, capture_output=True, timeout=240, stdin=subprocess.DEVNULL)
-    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    done.stdout, done.stderr = done.stdout.decode(), PROGRESS.sub("", done.stderr.decode())
     return done
 
 

@@ -35,7 +35,7 @@ PLAIN = [
     (["sites", "model.bin"], 'model: expected a TorchScript file, got model.bin, which is a CTranslate2 model, which is no TorchScript. Make one where the module is: ...'),
     (["sites", "ct2"], 'model: expected a TorchScript file, got ct2, which is a folder with a CTranslate2 model, which is no TorchScript. Make one where the module is: ...'),
     (["sites", "hf"], "model: expected a TorchScript file, got hf, which is a folder of Hugging Face's, whose weights need Python's module. Load it there with torchscript=True and trace it: ..."),
-    (["sites", "folder"], "model: expected a TorchScript file, got folder, which is a folder. Give the file in it."),
+    (["sites", "folder"], "model: expected a TorchScript file, got folder, which is a folder. Give the file in it that torch.jit.save wrote."),
     (["sites", "plain.pkl"], f"model: expected a TorchScript file, got plain.pkl, which is a plain pickle. Make one where the module is: {SCRIPT}."),
     (["sites", "cut.pt"], f"model: expected a TorchScript file, got cut.pt, which is a ZIP archive that is cut short or damaged. Copy it again, or save it again: {SCRIPT}."),
     (["sites", "MODEL", "--op-library", "gone.so"], "--op-library: expected a file, got .../gone.so, which does not exist. Give the library that registers the model's operators."),
