@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "capture/plain_tensor.hpp"
+
 namespace gaze {
 
 WeightsCall::WeightsCall(at::Tensor attn_bhqk, bool partial)
@@ -57,6 +59,60 @@ at::Tensor ScoresCall::sees_beyond(int64_t row, int64_t key) const {
   const at::Tensor mask_hk = scores_.mask->expand({batch(), heads(), queries(), keys()})[row].select(1, -1);
   const at::Tensor rest = mask_hk.slice(1, key);
   return rest.scalar_type() == at::kBool ? rest.any() : rest.gt(ops::kAsGoodAsMasked).any();
+}
+
+std::shared_ptr<const AttentionCall> WeightsCall::keep() const {
+  return std::make_shared<WeightsCall>(alias_of(attn_bhqk_), partial_);
+}
+
+void WeightsCall::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const { see(attn_bhqk_); }
+
+std::shared_ptr<const AttentionCall> ScoresCall::keep() const {
+  ops::Scores kept = scores_;
+  kept.q_bhqd = alias_of(scores_.q_bhqd);
+  kept.k_bhkd = alias_of(scores_.k_bhkd);
+  if (kept.mask && kept.mask->defined()) kept.mask = alias_of(*scores_.mask);
+  return std::make_shared<ScoresCall>(std::move(kept));
+}
+
+void ScoresCall::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+  see(scores_.q_bhqd);
+  see(scores_.k_bhkd);
+  if (scores_.mask) see(*scores_.mask);
+}
+
+PackedCall::PackedCall(PackedAttention packed)
+    : AttentionCall(packed.q_input.size(0), packed.heads, packed.q_input.size(1), packed.k_input.size(1),
+                    packed.q_input.device()),
+      packed_(std::move(packed)) {}
+
+ScoresCall PackedCall::projected() const {
+  const ProjectedScores scores = scores_of(packed_);
+  return ScoresCall(flatten({scores.q_bhqd, scores.k_bhkd, scores.mask}));
+}
+
+void PackedCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
+  projected().add(rows, by, to);
+}
+
+at::Tensor PackedCall::weights(int64_t row, int64_t first_query, int64_t count) const {
+  return projected().weights(row, first_query, count);
+}
+
+at::Tensor PackedCall::exact() const { return projected().exact(); }
+
+at::Tensor PackedCall::sees_beyond(int64_t row, int64_t key) const { return projected().sees_beyond(row, key); }
+
+std::shared_ptr<const AttentionCall> PackedCall::keep() const {
+  PackedAttention kept = packed_;
+  kept.q_input = alias_of(packed_.q_input);
+  kept.k_input = alias_of(packed_.k_input);
+  return std::make_shared<PackedCall>(std::move(kept));
+}
+
+void PackedCall::each_tensor(c10::function_ref<void(const at::Tensor&)> see) const {
+  see(packed_.q_input);
+  see(packed_.k_input);
 }
 
 at::Tensor arrange(const at::Tensor& weights, const WeightsLayout& layout, int64_t rows, const std::string& site) {

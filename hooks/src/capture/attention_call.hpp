@@ -3,10 +3,14 @@
 // no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <gaze/ops/attend.hpp>
 #include <gaze/ops/reduce.hpp>
 
 #include <cstdint>
+#include <memory>
+
+#include "capture/packed_attention.hpp"
 
 namespace gaze {
 
@@ -45,6 +49,10 @@ class AttentionCall {
   [[nodiscard]] virtual at::Tensor sees_beyond(int64_t row, int64_t key) const = 0;
   /// What it is recomputed from; null where the weights are there.
   [[nodiscard]] virtual const ops::Scores* scores() const noexcept { return nullptr; }
+  /// The same call for later, without a copy: it refers to the memory of its tensors.
+  [[nodiscard]] virtual std::shared_ptr<const AttentionCall> keep() const = 0;
+  /// All that it refers to.
+  virtual void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const = 0;
 
  protected:
   AttentionCall(int64_t batch, int64_t heads, int64_t queries, int64_t keys, at::Device device)
@@ -64,6 +72,8 @@ class WeightsCall final : public AttentionCall {
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
+  [[nodiscard]] std::shared_ptr<const AttentionCall> keep() const override;
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const override;
 
  private:
   at::Tensor attn_bhqk_;
@@ -80,9 +90,28 @@ class ScoresCall final : public AttentionCall {
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
   [[nodiscard]] const ops::Scores* scores() const noexcept override { return &scores_; }
+  [[nodiscard]] std::shared_ptr<const AttentionCall> keep() const override;
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const override;
 
  private:
   ops::Scores scores_;
+};
+
+/// Inputs of an operator that holds a whole attention. Its queries and keys are projected again by every question.
+class PackedCall final : public AttentionCall {
+ public:
+  /// @param packed  of plain inputs [batch, length, size]
+  explicit PackedCall(PackedAttention packed);
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
+  [[nodiscard]] at::Tensor exact() const override;
+  [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
+  [[nodiscard]] std::shared_ptr<const AttentionCall> keep() const override;
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const override;
+
+ private:
+  [[nodiscard]] ScoresCall projected() const;
+  PackedAttention packed_;
 };
 
 /// Tapped weights of 1 to any number of dimensions as [batch, heads, queries, keys].

@@ -24,12 +24,14 @@ struct CaptureRules {
   ops::ReduceOptions reduce;
   TokenRows rows;
   bool through_rollout = false;  ///< the product of the layers between, instead of their mean
+  int64_t encoder_sites = 0;     ///< how many are
   int64_t max_tokens = 0;
   int64_t deferred_tokens = 0;
   int64_t budget_bytes = 0;  ///< of what is kept beside the accumulators
 
   [[nodiscard]] bool is_selected(int64_t site) const noexcept { return sites[site].selected; }
   [[nodiscard]] bool is_between(int64_t site) const noexcept { return sites[site].between; }
+  [[nodiscard]] bool is_encoder(int64_t site) const noexcept { return sites[site].encoder; }
   [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[site].site.name; }
   [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept { return sites[site].heads; }
 };

@@ -7,16 +7,10 @@
 
 #include <cstring>
 
+#include "capture/plain_tensor.hpp"
+
 namespace gaze {
 namespace {
-
-int64_t version_of(const at::Tensor& tensor) { return tensor.is_inference() ? 0 : tensor._version(); }
-
-/// What detach() returns, without its way through the dispatcher: the same memory and version, no graph behind it.
-at::Tensor alias_of(const at::Tensor& tensor) {
-  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
-  return at::Tensor(impl.shallow_copy_and_detach(impl.version_counter(), /*allow_tensor_metadata_change=*/false));
-}
 
 /// Copies the one query of q_bhqd to place `t` of to_bhtd, which is contiguous.
 void copy_query(const at::Tensor& q_bhqd, int64_t t, const at::Tensor& to_bhtd) {

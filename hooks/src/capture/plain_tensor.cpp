@@ -43,6 +43,13 @@ at::Tensor materialised(const at::Tensor& tensor) {
   return tensor.resolve_conj().resolve_neg();
 }
 
+at::Tensor alias_of(const at::Tensor& tensor) {
+  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
+  return at::Tensor(impl.shallow_copy_and_detach(impl.version_counter(), /*allow_tensor_metadata_change=*/false));
+}
+
+int64_t version_of(const at::Tensor& tensor) { return tensor.is_inference() ? 0 : tensor._version(); }
+
 std::string describe_kind(const at::Tensor& tensor) {
   return tensor.defined() ? c10::toString(tensor.unsafeGetTensorImpl()->key_set()) : "an undefined tensor";
 }

@@ -19,6 +19,13 @@ namespace gaze {
 /// @param tensor  plain
 [[nodiscard]] at::Tensor materialised(const at::Tensor& tensor);
 
+/// What detach() returns, without its way through the dispatcher: the same memory and version, no graph behind it.
+/// @param tensor  plain
+[[nodiscard]] at::Tensor alias_of(const at::Tensor& tensor);
+
+/// Counts what was written into the tensor's memory; 0 of one made in inference mode, which does not tell.
+[[nodiscard]] int64_t version_of(const at::Tensor& tensor);
+
 /// For an error: its dispatch keys.
 [[nodiscard]] std::string describe_kind(const at::Tensor& tensor);
 

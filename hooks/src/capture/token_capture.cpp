@@ -16,6 +16,7 @@ namespace {
 
 KeySpan span_of(const MediumPlace& place, int64_t keys) {
   if (place.latents) return {place.latents->first_key(), place.latents->span()};
+  if (place.carried) return {0, keys};
   if (place.geometry) return {place.geometry->first_cell(), place.geometry->span()};
   return {0, keys};
 }
@@ -68,6 +69,7 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
 void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   if (call.queries() == 0 || call.batch() == 0) return;
   if (rules_.is_between(site)) return add_between(site, call);
+  if (rules_.is_encoder(site)) return keep_encoder(site, call);
   refuse_while_capturing(call.device());
   follow_streams(call.device());
   // A site that was found since the request began.
@@ -225,6 +227,14 @@ void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
                    [&](int64_t row, ops::Accumulator& to) { call.add_whole(row, LatentMaps::kReduce, to); });
 }
 
+void TokenCapture::keep_encoder(int64_t site, const AttentionCall& call) {
+  // As above; and what is launched while a graph is recorded has no values yet.
+  if (placed_) return;
+  if (ops::capturing(call.device())) return encoder_->leave();
+  follow_streams(call.device());
+  encoder_->keep(site, call, rules_.budget_bytes);
+}
+
 void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   ops::ReduceOptions heads = rules_.reduce;
   heads.layers = ops::LayerReduce::Mean;
@@ -276,6 +286,7 @@ void TokenCapture::follow_streams(at::Device device) {
     }
     for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
     latent_maps_.each_tensor(see);
+    if (encoder_) encoder_->each_tensor(see);
   };
   streams_.follow(device, held);
   // Rows of layers on several devices meet on one of them.
@@ -340,6 +351,7 @@ RowAnswer TokenCapture::answer(Row& row, size_t medium) {
 void TokenCapture::release() noexcept {
   rows_.clear();
   latent_maps_.release();
+  encoder_.reset();
 }
 
 int64_t TokenCapture::tokens() const noexcept {

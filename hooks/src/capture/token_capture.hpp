@@ -5,12 +5,14 @@
 #include <gaze/render/geometry.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "capture/accumulator_rows.hpp"
 #include "capture/capture.hpp"
 #include "capture/deferred_queries.hpp"
+#include "capture/encoder_layers.hpp"
 #include "capture/latent_maps.hpp"
 #include "capture/rollout_rows.hpp"
 #include "capture/site_rows.hpp"
@@ -22,6 +24,7 @@ namespace gaze {
 struct MediumPlace {
   std::optional<Geometry> geometry;     ///< resolved; none: all keys count
   std::optional<LatentLayout> latents;  ///< with a profile's `through`
+  bool carried = false;                 ///< the map is taken over all keys, to be carried on through the encoder
   at::Tensor beyond;                    ///< bool []: the row has other visible keys; undefined: it has none
 };
 
@@ -51,7 +54,7 @@ class TokenCapture : public Capture {
 
   [[nodiscard]] TokenCapture* as_tokens() noexcept override { return this; }
   [[nodiscard]] bool wants(int64_t site) const noexcept override {
-    return rules_.is_selected(site) || rules_.is_between(site);
+    return rules_.is_selected(site) || rules_.is_between(site) || rules_.is_encoder(site);
   }
   /// Precondition: placed, unless the site stands between. Keeps no reference to a tensor of the call, but for the keys
   /// of deferred tokens; after the first token it allocates nothing, unless keys grow that all count.
@@ -59,7 +62,7 @@ class TokenCapture : public Capture {
 
   /// Whether rows must be placed before this call.
   [[nodiscard]] bool needs_place(int64_t site, const AttentionCall& call) const noexcept {
-    return !placed_ && !rules_.is_between(site) && call.batch() > 0 && call.queries() > 0;
+    return !placed_ && rules_.is_selected(site) && call.batch() > 0 && call.queries() > 0;
   }
   /// Once, with one place for each row of the batch.
   /// @throws gaze::Error (ShapeMismatch) where a medium's keys are not at one place in all rows
@@ -80,6 +83,16 @@ class TokenCapture : public Capture {
   [[nodiscard]] size_t rows() const noexcept { return rows_.size(); }
   [[nodiscard]] const std::vector<SiteProgress>& sites() const noexcept { return sites_; }
   [[nodiscard]] const LatentMaps& latent_maps() const noexcept { return latent_maps_; }
+  /// Shared with who carries a map on after the capture is gone. Until release.
+  [[nodiscard]] const std::shared_ptr<EncoderLayers>& encoder() const noexcept { return encoder_; }
+  /// The row of the encoder's batch that a row is of.
+  [[nodiscard]] int64_t encoded_row(size_t row) const { return rows_[row].encoded; }
+  /// Whether the encoder's positions are the call's keys, batch row by batch row.
+  [[nodiscard]] bool encoder_leads_to(const AttentionCall& call) const noexcept {
+    return encoder_->lead_to(call.batch(), call.keys(), rules_.encoder_sites);
+  }
+  /// An encoder's layer that cannot be kept ran.
+  void leave_encoder() noexcept { encoder_->leave(); }
   [[nodiscard]] LatentUnits latent_units() const { return latent_maps_.units(encoded_rows_); }
   [[nodiscard]] const std::vector<c10::Stream>& streams() const { return streams_.streams(); }
   [[nodiscard]] int64_t calls() const noexcept { return calls_; }
@@ -109,6 +122,7 @@ class TokenCapture : public Capture {
     std::vector<Sums> sums;  // of each medium
   };
   void add_between(int64_t site, const AttentionCall& call);
+  void keep_encoder(int64_t site, const AttentionCall& call);
   void roll_on(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// Which rows are tokens, and the accumulator row of the first.
   ops::RowRange wanted_rows(int64_t site, const AttentionCall& call);
@@ -134,6 +148,7 @@ class TokenCapture : public Capture {
   std::vector<SiteProgress> sites_;
   std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
   LatentMaps latent_maps_;
+  std::shared_ptr<EncoderLayers> encoder_ = std::make_shared<EncoderLayers>();
   StreamOrder streams_;
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;  // rows at the first token

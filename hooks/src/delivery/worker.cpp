@@ -35,6 +35,7 @@ constexpr std::chrono::seconds kExitWait{5};
 
 struct Queued {
   AttentionRecord record;
+  std::unique_ptr<RecordRest> rest;
   int64_t bytes = 0;
 };
 using Queue = std::list<Queued>;  // only pushing allocates
@@ -88,7 +89,9 @@ struct Worker::State {
 
   void run() noexcept;
   Queue take() noexcept;
-  void consume(const AttentionRecord& record) noexcept;
+  void consume(Queued& queued) noexcept;
+  /// Behind the mutex.
+  [[nodiscard]] bool has_room(int64_t bytes) const { return bytes <= budget_bytes - queued_bytes; }
   Clock::time_point tell_drops() noexcept;
   /// The thread takes no record any more.
   void ask_to_end() noexcept;
@@ -209,24 +212,39 @@ Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<
 
 Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
 
-void Worker::push(AttentionRecord&& record) noexcept {
+namespace {
+
+void leave_without_room(Worker::State& state, Queued& queued) {
+  {
+    const std::lock_guard<std::mutex> lock(state.mutex);
+    if (state.has_room(queued.bytes)) return;
+  }
+  std::exchange(queued.rest, nullptr)->leave(queued.record);
+  queued.bytes = queued.record.bytes();
+}
+
+}  // namespace
+
+void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) noexcept {
   State& state = *state_;
   DropReason reason = DropReason::HostBudget;
   try {
     Queue one;
-    one.push_back({std::move(record), 0});
-    const int64_t bytes = one.front().bytes = one.front().record.bytes();
+    one.push_back({std::move(record), std::move(rest), 0});
+    Queued& queued = one.front();
+    queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+    if (queued.rest) leave_without_room(state, queued);
     if (state.forked()) {
       reason = DropReason::Shutdown;
     } else {
       const std::lock_guard<std::mutex> lock(state.mutex);
       if (state.stop) {
         reason = DropReason::Shutdown;
-      } else if (bytes > state.budget_bytes - state.queued_bytes) {
+      } else if (!state.has_room(queued.bytes)) {
         reason = DropReason::QueueBytes;
       } else {
         state.queue.splice(state.queue.end(), one);
-        state.queued_bytes += bytes;
+        state.queued_bytes += queued.bytes;
         state.counters->bell().ring();
         return;
       }
@@ -245,10 +263,11 @@ Queue Worker::State::take() noexcept {
   return one;
 }
 
-void Worker::State::consume(const AttentionRecord& record) noexcept {
+void Worker::State::consume(Queued& queued) noexcept {
   try {
-    prepare_to_read(record);
-    sink->consume(record);
+    prepare_to_read(queued.record);
+    if (queued.rest) std::exchange(queued.rest, nullptr)->complete(queued.record);
+    sink->consume(queued.record);
     counters->written();
   } catch (...) {
     DropReason reason = reason_of_current_exception(DropReason::RenderError);
@@ -285,7 +304,7 @@ void Worker::State::run() noexcept {
       counters->bell().wait_until(next_look);
       continue;
     }
-    consume(next.front().record);
+    consume(next.front());
     while (order.load(std::memory_order_acquire) == Stop::Freeze) ::pause();
     const int64_t bytes = next.front().bytes;
     next.clear();

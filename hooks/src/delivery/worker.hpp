@@ -25,6 +25,21 @@ class Chores {
   virtual Clock::time_point run(Clock::time_point now) noexcept = 0;
 };
 
+/// What is left to be done to a record before anyone reads it.
+class RecordRest {
+ public:
+  RecordRest() = default;
+  RecordRest(const RecordRest&) = delete;
+  RecordRest& operator=(const RecordRest&) = delete;
+  virtual ~RecordRest() = default;
+  /// What is kept for it beside the record, host and device.
+  [[nodiscard]] virtual int64_t bytes() const = 0;
+  /// Does it. On any thread, once.
+  virtual void complete(AttentionRecord& record) const = 0;
+  /// Instead: the record is as good as it is without.
+  virtual void leave(AttentionRecord& record) const = 0;
+};
+
 class Worker {
  public:
   /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop.
@@ -37,7 +52,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   /// Never waits for the sink; a full queue drops and counts.
-  void push(AttentionRecord&& record) noexcept;
+  /// @param rest  for the worker's thread; left where the queue has no room for what it keeps. Null: nothing
+  void push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest = nullptr) noexcept;
   /// Any timeout; false at once within the sink itself, and in a forked child.
   bool flush(std::chrono::milliseconds timeout) noexcept;
   /// Any timeout. What is queued when it has passed is dropped and counted, and the record that the sink is at is given

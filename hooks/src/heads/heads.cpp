@@ -34,6 +34,7 @@ class Attached {
     Profile all_heads = profile;
     all_heads.heads.reset();
     all_heads.selected_heads.clear();
+    all_heads.encoder = false;
     recorder_ = std::make_shared<Recorder>(options, std::move(all_heads), instrumented_);
     if (!instrumented_.claim(recorder_)) {
       throw Error(

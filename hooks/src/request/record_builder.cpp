@@ -2,6 +2,8 @@
 #include "request/record_builder.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
@@ -30,6 +32,61 @@ ThroughUse through_use(const LatentLayout& latents, const TokenCapture& capture,
   return use;
 }
 
+/// As through_use, of an encoder whose positions are the keys.
+ThroughUse encoder_use(const MediumPlace& place, const TokenCapture& capture, const Recorder& recorder) {
+  ThroughUse use;
+  use.rollout = true;
+  use.latents = place.geometry->span();
+  use.keys = capture.keys();
+  for (const EncoderLayers::Layer& layer : capture.encoder()->layers()) {
+    const Site& site = recorder.sites[layer.site];
+    use.sites.push_back({site.name, site.kind, layer.call->heads(), 1});
+  }
+  return use;
+}
+
+/// Carries the first map on through the encoder, and cuts it to the picture's keys.
+class CarryOn final : public RecordRest {
+ public:
+  CarryOn(std::shared_ptr<const EncoderLayers> encoder, int64_t row, int64_t keys)
+      : encoder_(std::move(encoder)), row_(row), keys_(keys) {}
+
+  [[nodiscard]] int64_t bytes() const override { return encoder_->bytes(); }
+
+  void complete(AttentionRecord& record) const override {
+    if (encoder_->written_over()) return leave(record);
+    const c10::InferenceMode normal(false);
+    const at::NoGradGuard no_grad;
+    MediumMap& map = record.maps.front();
+    const EncoderLayers::Carried carried = encoder_->carry(map.map_tk, row_);
+    map.map_tk = carried.map_tk;
+    map.flags_t = map.flags_t.bitwise_or(carried.flags);
+    record.layers += ", carried through the encoder along the strongest half of each position's row";
+    cut(map);
+  }
+
+  void leave(AttentionRecord& record) const override {
+    record.maps.front().through.reset();
+    cut(record.maps.front());
+  }
+
+ private:
+  /// What other keys hold, a class token's say, is no part of the picture: the mass is that of its own keys.
+  void cut(MediumMap& map) const {
+    const c10::InferenceMode normal(false);
+    const at::NoGradGuard no_grad;
+    const Geometry& geometry = map.geometry();
+    if (geometry.span() == keys_) return;
+    const at::Tensor whole_t = map.map_tk.sum(1);
+    map.map_tk = map.map_tk.narrow(1, geometry.first_cell(), geometry.span()).contiguous();
+    const at::Tensor share_t = at::where(whole_t.gt(0), map.map_tk.sum(1).div(whole_t), at::zeros_like(whole_t));
+    map.mass_t = map.mass_t.mul(share_t);
+  }
+
+  std::shared_ptr<const EncoderLayers> encoder_;
+  int64_t row_, keys_;
+};
+
 /// The sites that contributed. @return whether one of them gathers the rows of its batch anew
 bool list_sites(const TokenCapture& capture, const Recorder& recorder, AttentionRecord& record) {
   bool gathered = false;
@@ -49,7 +106,7 @@ bool list_sites(const TokenCapture& capture, const Recorder& recorder, Attention
 std::vector<MediumPlace> places_of(const RequestRow& row, size_t index, const TokenCapture& capture,
                                    const Profile& profile) {
   if (index < capture.rows()) return capture.place_of(index).media;
-  return {{row.spec.geometry ? row.spec.geometry : profile.geometry, {}, {}}};
+  return {{row.spec.geometry ? row.spec.geometry : profile.geometry, {}, false, {}}};
 }
 
 void fill(PictureMedium& medium, RequestRow& row, const SharedFacts&) { medium.picture = std::move(row.spec.image); }
@@ -60,9 +117,10 @@ void fill(SoundMedium& medium, RequestRow& row, const SharedFacts& facts) {
 
 }  // namespace
 
-AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
-                             const Recorder& recorder) {
-  AttentionRecord record = recorder.blank_record();
+BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
+                         const Recorder& recorder) {
+  BuiltRecord built{recorder.blank_record(), nullptr};
+  AttentionRecord& record = built.record;
   record.request_id = std::move(row.spec.id);
   record.prompt = std::move(row.spec.prompt);
   record.attributes = std::move(row.spec.attributes);
@@ -89,14 +147,14 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
   if (facts.error) {
     record.error = facts.error->text;
     record.error_reason = facts.error->reason;
-    return record;
+    return built;
   }
   if (capture.tokens() == 0) {
     record.error =
         "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
         "on the thread that opened the request, before finish().";
     record.error_reason = DropReason::NoAttention;
-    return record;
+    return built;
   }
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
@@ -112,12 +170,18 @@ AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& captur
     }
     if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);
   }
+  if (places.front().carried) {
+    record.maps.front().through = encoder_use(places.front(), capture, recorder);
+    built.rest = std::make_unique<CarryOn>(capture.encoder(), capture.encoded_row(index), capture.keys());
+    // Enqueued there, which costs the host's thread no time; a processor's own work is left to the worker.
+    if (!record.device().is_cpu()) std::exchange(built.rest, nullptr)->complete(record);
+  }
   if (const at::Device device = record.device(); !device.is_cpu()) {
     for (const auto& ready : row.media_ready)
       ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
     record.ready = event_on(device);
   }
-  return record;
+  return built;
 }
 
 }  // namespace gaze

@@ -5,11 +5,13 @@
 #include <gaze/render/record.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "capture/token_capture.hpp"
+#include "delivery/worker.hpp"
 #include "request/recorder.hpp"
 #include "request/request_row.hpp"
 
@@ -30,8 +32,13 @@ struct SharedFacts {
   double open_ms = 0;
 };
 
+struct BuiltRecord {
+  AttentionRecord record;
+  std::unique_ptr<RecordRest> rest;  ///< what is left for the worker's thread; null: nothing
+};
+
 /// Takes over what the row holds. With an error, or without a token, the record says so and has no map.
-AttentionRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
-                             const Recorder& recorder);
+BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
+                         const Recorder& recorder);
 
 }  // namespace gaze

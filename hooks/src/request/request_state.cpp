@@ -62,7 +62,7 @@ void RequestState::push(int64_t site, const at::Tensor& tapped, const WeightsLay
     const auto rows = static_cast<int64_t>(capture_->as_tokens() != nullptr ? rows_.size() : 0);
     take(site, WeightsCall(arrange(weights, layout, rows, recorder->rules.name(site)), layout.partial));
   } catch (...) {
-    fail_with_current_exception();
+    fail_at(site);
   }
 }
 
@@ -83,7 +83,7 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
     if (!open.load()) return;
     take(site, ScoresCall(flatten(std::move(whole))));
   } catch (...) {
-    fail_with_current_exception();
+    fail_at(site);
   }
 }
 
@@ -91,6 +91,7 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
   try {
     const InsideTap inside;
     if (!wants(site)) return;
+    if (recorder->rules.is_encoder(site)) return keep_encoder(site, packed);
     for (const at::Tensor* input : {&packed.q_input, &packed.k_input}) {
       if (!is_plain_batch(*input)) accept(site, "an input", *input);
     }
@@ -102,7 +103,19 @@ void RequestState::push(int64_t site, const PackedAttention& packed) noexcept {
     const ProjectedScores scores = scores_of(packed);
     push(site, ops::Scores{scores.q_bhqd, scores.k_bhkd, scores.mask});
   } catch (...) {
-    fail_with_current_exception();
+    fail_at(site);
+  }
+}
+
+void RequestState::keep_encoder(int64_t site, const PackedAttention& packed) {
+  const bool plain = is_plain(packed.q_input) && is_plain(packed.k_input) && packed.q_input.dim() == 3;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  TokenCapture* const tokens = capture_->as_tokens();
+  if (tokens == nullptr || !open.load()) return;
+  if (plain) {
+    take(site, PackedCall(packed));
+  } else {
+    tokens->leave_encoder();
   }
 }
 
@@ -110,8 +123,7 @@ void RequestState::take(int64_t site, const AttentionCall& call) {
   if (TokenCapture* tokens = capture_->as_tokens(); tokens != nullptr && tokens->needs_place(site, call)) {
     refuse_while_capturing(call.device());
     intake_.fit(call.batch(), rows_);
-    tokens->place(place_rows(rows_, recorder->profile, intake_.prompt_spans(), tokens->latent_maps(), call),
-                  call.keys());
+    tokens->place(place_rows(rows_, recorder->profile, intake_.prompt_spans(), *tokens, call), call.keys());
   }
   capture_->on_call(site, call);
 }
@@ -121,6 +133,13 @@ void RequestState::accept(int64_t site, const char* what, const at::Tensor& tens
   throw Error(recorder->rules.name(site) + ": expected " + what + " in dense memory, got a tensor of " +
                   describe_kind(tensor) + ". Leave the site out of the profile, or give the model dense tensors.",
               DropReason::UnsupportedTensor);
+}
+
+void RequestState::fail_at(int64_t site) noexcept {
+  if (!recorder->rules.is_encoder(site)) return fail_with_current_exception();
+  // The map is as good without.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (TokenCapture* tokens = capture_->as_tokens(); tokens != nullptr && open.load()) tokens->leave_encoder();
 }
 
 void RequestState::fail_with_current_exception() noexcept {
@@ -283,7 +302,8 @@ void RequestState::send(TokenCapture& capture) noexcept {
       facts.named_by_batch = named_by_batch;
       facts.open_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
       if (failed()) facts.error = {error(), error_reason_};
-      recorder->worker->push(build_record(rows_[index], index, capture, facts, *recorder));
+      BuiltRecord built = build_record(rows_[index], index, capture, facts, *recorder);
+      recorder->worker->push(std::move(built.record), std::move(built.rest));
     } catch (...) {
       recorder->counters->dropped(reason_of_current_exception(DropReason::HookException));
     }

@@ -66,6 +66,7 @@ struct RequestState : BoundRequest {
   void accept(int64_t site, const char* what, const at::Tensor& tensor) const;
   /// Under the lock, while the request is open.
   void take(int64_t site, const AttentionCall& call);
+  void keep_encoder(int64_t site, const PackedAttention& packed);
   /// Adds what waits; nothing where there is none. @return tokens captured so far
   int64_t add_waiting();
   void fail(DropReason reason, std::string text) noexcept;
@@ -73,6 +74,8 @@ struct RequestState : BoundRequest {
   void fail_plainly(DropReason reason, const char* literal) noexcept;
   /// Ends the capture with what the exception that is being handled says.
   void fail_with_current_exception() noexcept;
+  /// With the current exception, unless a request can do without the site.
+  void fail_at(int64_t site) noexcept;
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
   void send(TokenCapture& capture) noexcept;
 

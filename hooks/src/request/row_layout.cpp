@@ -17,8 +17,12 @@ const std::optional<Geometry>& given(const RequestRow& row, const Profile& profi
 class Layout {
  public:
   Layout(const std::vector<RequestRow>& rows, const Profile& profile, const PromptSpans& prompt_spans,
-         const LatentMaps& latent_maps)
-      : rows_(rows), profile_(profile), prompt_spans_(prompt_spans), latent_maps_(latent_maps) {}
+         const LatentMaps& latent_maps, bool encoder_leads_here)
+      : rows_(rows),
+        profile_(profile),
+        prompt_spans_(prompt_spans),
+        latent_maps_(latent_maps),
+        encoder_leads_here_(encoder_leads_here) {}
 
   [[nodiscard]] RowPlace of(size_t index, const AttentionCall& call) const {
     RowPlace place;
@@ -29,9 +33,10 @@ class Layout {
       first.geometry = first.latents->geometry;
     } else {
       first.geometry = resolved(stated(index), index, call);
+      first.carried = encoder_leads_here_ && first.geometry && !first.geometry->time && first.geometry->spans.empty();
     }
     if (has_sound_beside()) {
-      place.media.push_back({resolved(profile_.sound->beside, index, call), {}, {}});
+      place.media.push_back({resolved(profile_.sound->beside, index, call), {}, false, {}});
     } else if (!profile_.through) {
       look_beyond(index, call, first);
     }
@@ -111,6 +116,7 @@ class Layout {
   const Profile& profile_;
   const PromptSpans& prompt_spans_;
   const LatentMaps& latent_maps_;
+  const bool encoder_leads_here_;
 };
 
 }  // namespace
@@ -121,14 +127,14 @@ bool placed_by_ids(const RequestRow& row, const Profile& profile) {
 }
 
 std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Profile& profile,
-                                 const PromptSpans& prompt_spans, const LatentMaps& latent_maps,
+                                 const PromptSpans& prompt_spans, const TokenCapture& capture,
                                  const AttentionCall& call) {
   if (call.batch() != static_cast<int64_t>(rows.size())) {
     throw Error("batch: expected " + std::to_string(rows.size()) + " rows, one per request spec, got a batch of " +
                     std::to_string(call.batch()) + ". Open the request with one spec per batch row.",
                 DropReason::ShapeMismatch);
   }
-  const Layout layout(rows, profile, prompt_spans, latent_maps);
+  const Layout layout(rows, profile, prompt_spans, capture.latent_maps(), capture.encoder_leads_to(call));
   std::vector<RowPlace> places;
   for (size_t row = 0; row < rows.size(); ++row) places.push_back(layout.of(row, call));
   return places;

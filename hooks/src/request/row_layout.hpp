@@ -20,7 +20,7 @@ bool placed_by_ids(const RequestRow& row, const Profile& profile);
 /// looked at at once on the processor, remembered to be flagged on a device.
 /// @throws gaze::Error (ShapeMismatch) for another batch than rows; GridMismatch, NoAttention
 std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Profile& profile,
-                                 const PromptSpans& prompt_spans, const LatentMaps& latent_maps,
+                                 const PromptSpans& prompt_spans, const TokenCapture& capture,
                                  const AttentionCall& call);
 
 }  // namespace gaze

@@ -5,6 +5,7 @@
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -169,6 +170,68 @@ void check_rollout(const Sites& sites, const Selection& made) {
   }
 }
 
+/// What says which keys there are, not what they hold, is left out.
+std::vector<std::string> content_of(const std::vector<std::string>& arguments) {
+  std::vector<std::string> content;
+  for (const std::string& name : arguments) {
+    if (name.find("mask") == std::string::npos && name.find("position") == std::string::npos) content.push_back(name);
+  }
+  return content;
+}
+
+/// The list of layers that a site is in, else the module that holds it.
+std::string stack_of(const std::string& name) {
+  size_t begin = 0;
+  while (begin < name.size()) {
+    const size_t end = std::min(name.find('.', begin), name.size());
+    if (name.find_first_not_of("0123456789", begin) >= end) return name.substr(0, begin);
+    begin = end + 1;
+  }
+  return name.substr(0, name.rfind('.') == std::string::npos ? 0 : name.rfind('.'));
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Whether `self` is made of what the keys of `cross` are made of. What a site reads is told of the first method that
+/// holds it: where that of `cross` does not hold `self`, its keys come from outside there, and it is enough that some
+/// method holds both.
+bool makes_keys_of(const Site& cross, const Site& self) {
+  const std::vector<std::string> content = content_of(self.k_reads);
+  if (self.relation != "self" || self.channels || content.empty() || content_of(self.q_reads) != content) return false;
+  if (stack_of(self.name) == stack_of(cross.name) || cross.methods.empty()) return false;
+  if (has(self.methods, cross.methods.front())) return content_of(cross.k_reads) == content;
+  return std::any_of(cross.methods.begin(), cross.methods.end(),
+                     [&](const std::string& method) { return has(self.methods, method); });
+}
+
+/// The self-attention of one stack of layers that makes what the keys of all selected cross-attention are. None where a
+/// map has no need of it, or the graph does not tell.
+std::vector<char> encoder_of(const Profile& profile, const Sites& sites, const Selection& made) {
+  const std::vector<char> none(sites.size(), 0);
+  const bool sound = profile.sound || (profile.geometry && profile.geometry->time);
+  if (!profile.encoder || profile.through || sound || made.reduce.layers == ops::LayerReduce::Rollout) return none;
+  std::vector<const Site*> crosses;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (made.selected[i] == 0) continue;
+    if (sites[i]->relation != "cross" || sites[i]->channels) return none;
+    crosses.push_back(sites[i]);
+  }
+  std::vector<char> encoder = none;
+  std::set<std::string> stacks;
+  for (size_t i = 0; i < sites.size() && !crosses.empty(); ++i) {
+    const Site& self = *sites[i];
+    if (shared_type(self) ||
+        !std::all_of(crosses.begin(), crosses.end(), [&](const Site* cross) { return makes_keys_of(*cross, self); })) {
+      continue;
+    }
+    stacks.insert(stack_of(self.name));
+    encoder[i] = 1;
+  }
+  return stacks.size() > 1 ? none : encoder;
+}
+
 bool takes_last(const Profile& profile, const Options& options) {
   const auto kind = options.layers && options.layers->kind ? options.layers->kind : profile.layers;
   return kind == ops::LayerReduce::Last;
@@ -222,6 +285,8 @@ Selection select(const Profile& profile, const Options& options, const std::vect
     layers.first = layers.last;
   }
   check_rollout(sites, made);
+  // Of a model whose sites come as they are called nothing is known of what their keys are made of.
+  made.encoder = may_come ? std::vector<char>(sites.size(), 0) : encoder_of(profile, sites, made);
   made.layers_text = text_of(made, layers, count, selects, may_come);
   return made;
 }

@@ -13,8 +13,9 @@ namespace gaze {
 
 /// Lists are by site.
 struct Selection {
-  std::vector<char> selected;               ///< its rows make the map
-  std::vector<char> between;                ///< stands between the picture and the selected ones
+  std::vector<char> selected;  ///< its rows make the map
+  std::vector<char> between;   ///< stands between the picture and the selected ones
+  std::vector<char> encoder;   ///< self-attention of the encoder whose positions are the selected ones' keys
   std::vector<std::vector<int64_t>> heads;  ///< of a selected site those that count, ascending; empty: all
   ops::ReduceOptions reduce;
   std::string layers_text;  ///< for people: "mean of sites 0-2 of 3"

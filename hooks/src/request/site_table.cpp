@@ -22,7 +22,8 @@ size_t bytes_of(const std::vector<std::string>& texts) {
 }
 
 CaptureSite site_of(const Site& site, Selection& selection, size_t index) {
-  return {site, selection.selected[index] != 0, selection.between[index] != 0, std::move(selection.heads[index])};
+  return {site, selection.selected[index] != 0, selection.between[index] != 0, selection.encoder[index] != 0,
+          std::move(selection.heads[index])};
 }
 
 }  // namespace
@@ -64,6 +65,7 @@ SiteTable::SiteTable(const Profile& profile, const Options& options, const std::
   rules_.max_tokens = options.max_tokens;
   rules_.deferred_tokens = options.deferred_tokens;
   rules_.budget_bytes = options.queue_bytes;
+  rules_.encoder_sites = std::count(selection.encoder.begin(), selection.encoder.end(), 1);
   for (size_t i = 0; i < told.size(); ++i) rules_.sites.append(site_of(told[i], selection, i));
   layers_text_ = std::move(selection.layers_text);
 }

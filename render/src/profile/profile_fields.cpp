@@ -371,6 +371,9 @@ Rows profile_fields(StatedProfile& profile) {
        "The sites between the picture and the selected ones, whose keys are then latents: those of a resampler, or an "
        "encoder's self-attention. geometry describes the keys of these sites; its spans and first_key say where the "
        "latents are."},
+      {"encoder", flag(profile.encoder),
+       "Whether a picture's map is carried on through the encoder's own self-attention to what its positions were made "
+       "of; where the model shows none, or with through, this says nothing."},
       {"layers", group(profile, layer_fields), "How the sites of one step become one row."},
       {"heads", group(profile, head_fields, check_heads), "How the heads of one call become one row."},
       {"rows", group(profile.rows, row_fields, check_rows), "Which rows of the sites' calls are the answer's tokens."},

@@ -62,6 +62,8 @@ struct Profile {
   std::optional<ops::LayerReduce> layers;
   int64_t first_layer = 0, last_layer = -1;  ///< range over the matched sites in order, inclusive; -1 = last
   std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
+  /// Whether a picture's map is carried on through the encoder whose positions the keys are, where the model shows one.
+  bool encoder = true;
   TokenRows rows;                  ///< which rows of the sites' calls are tokens
   std::optional<ImageInput> image;
   std::optional<SoundInput> sound;
