@@ -31,10 +31,13 @@ def forward(self, x, hidden):
     return x + torch.scaled_dot_product_attention(q, k, k, hidden.logical_not().unsqueeze(1), scale=0.7).transpose(1, 2).flatten(2)
 )JIT";
 
+/// Small: rows of one or two keys would leave what holds half of them to rounding.
+at::Tensor projection(uint64_t seed) { return noise({kSize, kSize}, seed).mul(0.4); }
+
 torch::jit::Module layer(const char* code, uint64_t seed) {
   torch::jit::Module made("Layer" + std::to_string(seed));
-  made.register_parameter("q", noise({kSize, kSize}, seed), false);
-  made.register_parameter("k", noise({kSize, kSize}, seed + 1), false);
+  made.register_parameter("q", projection(seed), false);
+  made.register_parameter("k", projection(seed + 1), false);
   made.define(code);
   return made;
 }
@@ -85,7 +88,7 @@ struct Layer64 {
   at::Tensor mean_bqk, out_bkd;  // of heads; a position that saw nothing has a row of zeros
 };
 Layer64 layer64(const at::Tensor& x, const at::Tensor& hidden, uint64_t seed) {
-  const at::Tensor q = noise({kSize, kSize}, seed).to(at::kDouble), k = noise({kSize, kSize}, seed + 1).to(at::kDouble);
+  const at::Tensor q = projection(seed).to(at::kDouble), k = projection(seed + 1).to(at::kDouble);
   const auto heads = [](const at::Tensor& y) { return y.unflatten(2, {2, 4}).transpose(1, 2); };
   const at::Tensor keys = heads(x.matmul(k));
   const at::Tensor e =
