@@ -12,15 +12,30 @@ install(TARGETS gaze_ops gaze_render gaze_hooks gaze_gaze EXPORT GazeTargets
         FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT GazeTargets NAMESPACE gaze:: DESTINATION "${_config_dir}")
 
-file(READ "${GAZE_TORCH_ROOT}/version.py" _torch_version)
-string(REGEX MATCH "__version__ = '([0-9]+\\.[0-9]+)" _torch_version "${_torch_version}")
-set(GAZE_BUILT_WITH_TORCH "${CMAKE_MATCH_1}")
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" GAZE_BUILT_WITH_TORCH "${GAZE_TORCH_RELEASE}")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/GazeConfig.cmake.in" "${PROJECT_BINARY_DIR}/GazeConfig.cmake"
                               INSTALL_DESTINATION "${_config_dir}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/GazeConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/GazeConfig.cmake" "${PROJECT_BINARY_DIR}/GazeConfigVersion.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GazeTorch.cmake" DESTINATION "${_config_dir}")
-install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" "${PROJECT_SOURCE_DIR}/README.md" "${PROJECT_SOURCE_DIR}/CHANGELOG.md" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES "${PROJECT_SOURCE_DIR}/docs/profile.schema.json" DESTINATION "${CMAKE_INSTALL_DATADIR}/gaze")
+install(FILES "${PROJECT_SOURCE_DIR}/samples/wrap/wrap.cpp" "${PROJECT_SOURCE_DIR}/samples/wrap/CMakeLists.txt" DESTINATION "${CMAKE_INSTALL_DATADIR}/gaze/samples/wrap")
+
+# The public headers' own texts as pages: cmake --build BUILD --target reference, then BUILD/reference/html/index.html.
+find_package(Doxygen QUIET)
+if(DOXYGEN_FOUND)
+  set(DOXYGEN_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/reference")
+  set(DOXYGEN_EXTRACT_ALL YES)
+  set(DOXYGEN_QUIET YES)
+  set(DOXYGEN_JAVADOC_AUTOBRIEF YES)
+  set(DOXYGEN_GENERATE_TREEVIEW YES)
+  set(DOXYGEN_PREDEFINED GAZE_API=)
+  set(DOXYGEN_MACRO_EXPANSION YES)
+  set(DOXYGEN_WARN_IF_UNDOCUMENTED NO)
+  doxygen_add_docs(reference cuda/include render/include hooks/include COMMENT "The public headers as pages in ${PROJECT_BINARY_DIR}/reference/html")
+endif()
 
 if(GAZE_BUILD_SAMPLES)
   file(RELATIVE_PATH _lib_from_bin "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")

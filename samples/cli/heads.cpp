@@ -74,19 +74,27 @@ int heads(const HeadsArguments& arguments) {
   const Profile profile = read_profile(path);
   const at::Device device = parse_device(arguments.device);
   Model model(arguments.model, device);
+  const bool loops = !arguments.loop.methods.empty();
+  const std::string method = loops ? arguments.loop.first_method() : arguments.method;
   std::vector<std::unique_ptr<Call>> calls;
   std::vector<std::vector<c10::IValue>> inputs;
   for (const std::string& file : arguments.inputs) {
-    calls.push_back(std::make_unique<Call>(model, arguments.method, file, device));
+    calls.push_back(std::make_unique<Call>(model, method, file, device));
     inputs.push_back(calls.back()->arguments());
+    if (loops) {
+      LoopSettings loop = arguments.loop;
+      if (loop.eos < 0) loop.eos = profile.eos;
+      calls.back()->drive(std::move(loop));
+    }
   }
   HeadsOptions options;
   options.top = arguments.top;
+  if (loops) options.drive = [&](size_t input) { calls[input]->run(); };
   auto progress = std::make_unique<Progress>("heads", "inputs");
   options.progress = [&](int64_t done, int64_t all, double) { progress->show(done, all); };
   HeadsResult result;
   try {
-    result = find_heads(model.module(), arguments.method, profile, inputs, options);
+    result = find_heads(model.module(), method, profile, inputs, options);
   } catch (const Error&) {
     throw;
   } catch (const std::exception&) {

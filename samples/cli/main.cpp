@@ -203,8 +203,8 @@ std::function<int()> add_run(CLI::App& app) {
   };
 }
 
-/// Exactly one of the flags that name the argument, and what belongs to it.
-void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments) {
+/// One of the flags that name the argument, at least `least` of them, and what belongs to it.
+void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments, int least) {
   using gaze::ProbeMedium;
   gaze::ProbeOptions& options = arguments.options;
   CLI::Option_group* media = verb.add_option_group("input", "What is probed: one of");
@@ -231,7 +231,7 @@ void add_media(CLI::App& verb, gaze::cli::ProbeArguments& arguments) {
              "with its row and column");
   CLI::Option* sound =
       medium("--audio-arg", ProbeMedium::Sound, "A waveform [batch, samples], or a spectrogram [batch, bins, frames]");
-  media->require_option(1);
+  media->require_option(least, 1);
   verb.add_option_function<std::vector<int64_t>>(
           "--tiles",
           [&options](const std::vector<int64_t>& n) {
@@ -286,7 +286,7 @@ std::function<int()> add_probe(CLI::App& app) {
   verb->add_option("--inputs", arguments->inputs, "The method's arguments, as for gaze run")
       ->type_name("FILE")
       ->required();
-  add_media(*verb, *arguments);
+  add_media(*verb, *arguments, 1);
   verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
   verb->add_option("--profile", arguments->profile,
                    "Verify this profile's geometry instead. Exit 0: verified; 1: it differs")
@@ -315,6 +315,33 @@ std::function<int()> add_probe(CLI::App& app) {
   };
 }
 
+std::function<int()> add_init(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::InitArguments>();
+  gaze::cli::ProbeArguments& probe = arguments->probe;
+  CLI::App* verb =
+      app.add_subcommand("init", "From a model and its inputs to a profile and a host, in one go: sites, probe, files");
+  verb->add_option("MODEL.pt", probe.model, "A file that torch.jit.save wrote")->required();
+  verb->add_option("--inputs", probe.inputs, "The method's arguments, as for gaze run")->type_name("FILE")->required();
+  add_media(*verb, probe, 0);
+  verb->add_option("--method", probe.method, "The method to call")->type_name("M")->capture_default_str();
+  verb->add_option("--out", arguments->out_dir, "Folder for profile.json, host.cpp and CMakeLists.txt")
+      ->type_name("DIR")
+      ->capture_default_str();
+  add_device(*verb, probe.device);
+  const OpLibraries libraries = add_op_libraries(*verb);
+  verb->footer(
+      "The only picture among the inputs is probed, unless a flag names the argument. A host.cpp that is there stays.\n"
+      "Example:\n"
+      "  gaze init model.pt --inputs inputs.pt --out first");
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    for (const char* flag : {"--image-arg", "--tiles-arg", "--video-arg", "--patches-arg", "--audio-arg"})
+      arguments->names_argument = arguments->names_argument || verb->get_option(flag)->count() > 0;
+    return gaze::cli::init(*arguments);
+  };
+}
+
 std::function<int()> add_heads(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::HeadsArguments>();
   CLI::App* verb =
@@ -326,6 +353,7 @@ std::function<int()> add_heads(CLI::App& app) {
       ->type_name("FILE")
       ->required();
   verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
+  add_loop(*verb, arguments->loop);
   verb->add_option("--profile", arguments->profile,
                    "Which sites to look at, and which keys are the picture (default: profile.json beside the model)")
       ->type_name("P");
@@ -423,7 +451,7 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  const std::vector<std::function<int()>> verbs = {add_demo(app),  add_sites(app), add_run(app),
+  const std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),   add_run(app),
                                                    add_probe(app), add_heads(app), add_evaluate(app)};
   try {
     app.parse(argc, argv);

@@ -57,12 +57,20 @@ struct ProbeArguments {
 };
 int probe(const ProbeArguments& arguments);
 
+struct InitArguments {
+  ProbeArguments probe;         ///< but for what it writes
+  bool names_argument = false;  ///< else the only picture is probed
+  std::string out_dir = ".";
+};
+int init(const InitArguments& arguments);
+
 struct HeadsArguments {
   std::string model;
   std::vector<std::string> inputs;  ///< one file for each run
   std::string method = "forward";
   std::string profile;  ///< empty: profile.json beside the model
   int64_t top = 3;
+  LoopSettings loop;
   std::string out, picture;  ///< files to write; empty: none
   std::string device = "cpu";
   bool json = false;

@@ -140,6 +140,7 @@ void write_tiny_model() {
   const at::Tensor k = at::linspace(-1, 1, 24).reshape({1, 1, 6, 4});
   save("tiny_inputs.pt", tuple({q, k, k}));
   save("tiny_rows.pt", tuple({at::linspace(-1, 1, 16).reshape({1, 1, 4, 4}), k, k}));
+  save("tiny_words.pt", tuple({q.flatten(0, 1), k.flatten(0, 1), k.flatten(0, 1)}));
   save("tiny_queries.pt", tuple({q, k}));
   save("tiny_prompted.pt", tuple({q, k, at::tensor({int64_t{7}, int64_t{1}, int64_t{2}, int64_t{3}}).unsqueeze(0)}));
   save_module("no_kernel", R"(

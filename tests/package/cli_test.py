@@ -650,6 +650,26 @@ def probe_refuses_what_it_cannot_measure():
 
 # ---- heads
 
+@case
+def init_goes_from_a_model_to_a_host():
+    out = done_by("init", alone(), "--inputs", FILES / "forward.pt", "--out", "first")
+    expect("decoder.layers" in out and "Argument 0 is probed" in out and "gaze run alone.pt" in out, out)
+    profile = json.loads(Path("first/profile.json").read_text())
+    expect((profile["geometry"]["rows"], profile["geometry"]["cols"]) == (6, 10), profile)
+    done_by("run", alone(), "--inputs", FILES / "forward.pt", "--profile", "first/profile.json", "--image", photo(), "--out", "out")
+    expect(request_of(bundles("out")[0])["error"] is None)
+    host = Path("first/host.cpp").read_text()
+    expect("@" not in host and 'get_method("forward")' in host, host)
+    expect("find_package(Gaze REQUIRED)" in Path("first/CMakeLists.txt").read_text())
+    # What somebody wrote since stays.
+    Path("first/host.cpp").write_text("mine")
+    expect("kept      first/host.cpp" in done_by("init", alone(), "--inputs", FILES / "forward.pt", "--image-arg", "0", "--out", "first"))
+    expect(Path("first/host.cpp").read_text() == "mine")
+    refused("init", FILES / "tiny.pt", "--inputs", FILES / "tiny_words.pt", "--out", "none", says=("init:", "--image-arg"))
+    Path("file").write_text("")
+    refused("init", alone(), "--inputs", FILES / "forward.pt", "--out", "file/below", says=("--out",))
+
+
 def headed(*words) -> tuple:
     return ("heads", sdpa(), "--inputs", FILES / "generate.pt", FILES / "generate.pt", "--method", "generate", *words)
 
@@ -678,6 +698,15 @@ def heads_writes_a_profile_that_run_accepts():
     request = request_of(bundles("out")[0])
     expect({site["name"]: site["chosen_heads"] for site in request["sites"]} == {of["site"]: of["heads"] for of in profile["heads"]["select"]}, request["sites"])
     expect(request["answer"] != "", "the vocabulary is found from the new place")
+
+
+@case
+def heads_of_a_hosts_loop_are_those_of_the_models_own():
+    prompt = ",".join(str(sticker_words().index(word)) for word in "<bos> describe the stickers :".split())
+    own = json.loads(done_by("heads", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--json"))
+    driven = json.loads(done_by("heads", sdpa(), "--generate", "encode,decode_step", "--bos", prompt, "--max", "11", "--inputs", FILES / "encode.pt", "--json"))
+    named = lambda told: [(head["site"], head["head"], head["votes"], round(head["share"], 4), round(head["change"], 4)) for head in told["heads"]]
+    expect(own["rows"] > 2 and driven["rows"] == own["rows"] and named(driven) == named(own), own, driven)
 
 
 @case

@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -84,4 +85,30 @@ with tempfile.TemporaryDirectory() as folder:
             (other / entry.name).symlink_to(entry)
     (other / "version.py").write_text("__version__ = '2.99.0'\n")
     run(*configure("other", Torch_DIR=other / "share/cmake/Torch"), fails="expected LibTorch")
+    # The official zip has another shape than the wheel: a few folders, and its version in a file of its own.
+    zipped = Path(folder, "libtorch")
+    zipped.mkdir()
+    for entry in ("bin", "include", "lib", "share"):
+        (zipped / entry).symlink_to(Path(arguments.torch, entry))
+    release = re.search(r"__version__ = '([^']+)'", Path(arguments.torch, "version.py").read_text())[1]
+    (zipped / "build-version").write_text(release + "\n")
+    for names in ({"Torch_DIR": zipped / "share/cmake/Torch"}, {"Torch_DIR": "", "CMAKE_PREFIX_PATH": f"{prefix};{zipped}"}):
+        told = run(*configure("zipped", **names))
+        assert f"LibTorch: {release} in {zipped.resolve()}" in told, told
+    run(arguments.cmake, "--build", Path(folder, "zipped"))
+    (zipped / "build-version").write_text("2.99.0+cpu\n")
+    run(*configure("zipped_other", Torch_DIR=zipped / "share/cmake/Torch"), fails="expected LibTorch")
+    (zipped / "build-version").unlink()
+    run(*configure("zipped_without", Torch_DIR=zipped / "share/cmake/Torch"), fails="build-version")
+    # The project itself is configured with it too: what it says of CUDA comes from the same line.
+    (zipped / "build-version").write_text(release + "\n")
+    told = run(arguments.cmake, "-S", source, "-B", Path(folder, "project"), "-G", "Ninja", f"-DTorch_DIR={zipped / 'share/cmake/Torch'}",
+               "-DGAZE_BUILD_TESTS=OFF", "-DGAZE_BUILD_SAMPLES=OFF", f"-DCMAKE_CXX_COMPILER={arguments.compiler}")
+    assert f"LibTorch: {release} in {zipped.resolve()}" in told and "CUDA part: " in told, told
+
+    # What people read, and the sample as they would copy it.
+    assert (prefix / "share/doc/Gaze/docs/profiles.md").exists() and (prefix / "share/gaze/profile.schema.json").exists()
+    run(arguments.cmake, "-S", prefix / "share/gaze/samples/wrap", "-B", Path(folder, "wrap"), "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}",
+        f"-DTorch_DIR={Path(arguments.torch, 'share/cmake/Torch')}", f"-DCMAKE_CXX_COMPILER={arguments.compiler}")
+    run(arguments.cmake, "--build", Path(folder, "wrap"))
 print("installed, found, built, run")

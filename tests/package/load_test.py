@@ -1,6 +1,7 @@
 """What a host must load for Gaze, and how it fares when a part of it is missing or damaged."""
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ for name in ("host", "plugin", "loader", "libraries", "compiler", "source", "ope
 parser.add_argument("--program")
 arguments = parser.parse_args()
 source = Path(arguments.source)
+version = re.search(r'GAZE_VERSION "([^"]+)"', (source / "cuda/include/gaze/ops/api.hpp").read_text())[1].encode() + b"\0"
 model = source / "samples/models/stickers/stickers_sdpa.pt"
 clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_") and name != "LD_LIBRARY_PATH"}
 # Part, what uses it, an input, the option that builds it, a symbol of what it brings.
@@ -97,10 +99,10 @@ def lives_without_parts() -> None:
     for file, verb, media, option, _ in PARTS:
         whole = (here / file).read_bytes()
         foreign = next((here / other).read_bytes() for other in ("libgaze_ops.so", "libgaze_render.so"))
-        assert whole.count(b"0.1.0\0") == 1, f"{file}: expected its version once"
+        assert whole.count(version) == 1, f"{file}: expected its version once"
         brings = next(name for name in elf.needed(here / file) if name.startswith(("libopencv_imgcodecs", "libsndfile"))).encode()
         damaged = {"empty": (b"", "file too short"), "no library": (b"#!/bin/sh\n" * 99, "invalid ELF header"),
-                   "foreign": (foreign, "is not of this build"), "older": (whole.replace(b"0.1.0\0", b"0.0.9\0"), "is not of this build"),
+                   "foreign": (foreign, "is not of this build"), "older": (whole.replace(version, b"0.0.9\0"), "is not of this build"),
                    "needs what is not there": (whole.replace(brings, b"libnone" + brings[7:]), "libnone"),
                    **{f"cut after {eighths}/8": (whole[:len(whole) * eighths // 8], "is cut short") for eighths in (1, 4, 7)},
                    "cut by a byte": (whole[:-1], "is cut short"), "missing": (None, "No such file")}

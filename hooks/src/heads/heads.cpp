@@ -65,12 +65,11 @@ struct Run {
   std::vector<std::optional<Geometry>> geometries;  // by batch row
 };
 
-Run run(Attached& attached, const torch::jit::Module& module, const std::string& method,
-        const std::vector<c10::IValue>& arguments) {
+Run run(Attached& attached, const std::string& method, const std::function<void()>& calls) {
   const std::shared_ptr<RequestState> state = attached.begin();
   try {
     const at::NoGradGuard no_grad;
-    module.get_method(method)(arguments);
+    calls();
   } catch (...) {
     state->discard();
     throw;
@@ -198,7 +197,9 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
     Attached attached(module, profile);
     const auto begun = std::chrono::steady_clock::now();
     for (size_t n = 0; n < inputs.size(); ++n) {
-      const Run made = run(attached, module, method, inputs[n]);
+      const Run made = run(attached, method, [&] {
+        options.drive ? options.drive(n) : void(module.get_method(method)(inputs[n]));
+      });
       for (size_t b = 0; b < made.geometries.size(); ++b) {
         const Folding fold(*made.geometries[b]);
         std::map<HeadOfSite, std::vector<CellMap>> maps;

@@ -24,6 +24,8 @@ struct HeadsOptions {
   int64_t top = 3;  ///< most heads to choose, and votes of each sample; 1 to 64
   /// Called after every run: how many are done, how many there will be, seconds since the first began.
   std::function<void(int64_t done, int64_t runs, double seconds)> progress = {};
+  /// Runs the input of this number in place of the method alone, as the loop of a host that decodes.
+  std::function<void(size_t input)> drive = {};
 };
 
 /// What one head did. Means over the answer's rows, of all samples.
