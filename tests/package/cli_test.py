@@ -880,8 +880,12 @@ def speech_overlays_of_a_model_of_ones_own():
     expect(request["sound"]["aligned"] == "attention" and abs(request["sound"]["seconds"] - 2) < 0.1, request["sound"])
     done_by("run", model, "--align-to-energy", *inputs[:-1], "moved")
     expect("energy" in request_of(bundles("moved")[0])["sound"]["aligned"], "said")
-    # The recording of somebody else is longer than the window.
-    refused("run", model, *inputs, "--audio", data / "long.ogg", says=("sound", "7.99 s"))
+    # The recording of somebody else is longer than what the model is given, or shorter than what sounds in it.
+    refused("run", model, *inputs, "--audio", data / "long.ogg", says=("sound", "2.00 s", "18.38 s"))
+    of_hum = ("--inputs", FILES / "speech_hum.pt", *inputs[2:-1], "hum")
+    refused("run", model, *of_hum, "--audio", data / "white-noise.ogg", says=("sound that the model is given", "white-noise.ogg"))
+    done_by("run", model, *of_hum, "--audio", data / "hum.ogg")
+    expect(len(bundles("hum")) == 1, "its own recording")
     refused("run", model, *inputs, "--image", photo(), says=("--image", "--audio"))
     refused("run", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--audio", data / "hum.ogg", says=("--audio", "--image"))
     refused("run", model, *inputs, "--audio", "missing.wav", says=("missing.wav",))
