@@ -43,6 +43,7 @@ class RandomProfiles {
       beside.time = Timeline{within(1, 100) * 0.01, flip() ? within(-5, 5) * 0.03 : 0};
       profile.sound = SoundInput{argument(), within(1, 48000), beside};
     }
+    profile.encoder = flip();
     profile.verify = flip();
     if (flip()) profile.eos = within(0, 100);
     return profile;

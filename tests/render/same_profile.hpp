@@ -61,10 +61,10 @@ inline auto members(const Through& through) {
   return std::tie(sites, rollout);
 }
 inline auto members(const Profile& profile) {
-  const auto& [name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, rows, image,
-               sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
-  return std::tie(name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, rows,
-                  image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos);
+  const auto& [name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder, rows,
+               image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
+  return std::tie(name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder,
+                  rows, image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos);
 }
 
 template <typename Value>
