@@ -42,6 +42,7 @@ bool does_without(const std::string& overload, Arg which) {
       {Arg::Other, {"aten::add.t", "aten::add_.t", "aten::mul.left_t", "aten::mul.right_", "aten::mul_.t"}},
       {Arg::Equation, {"aten::einsum.sublist"}},
       {Arg::Tensors, {"aten::einsum.sublist"}},
+      {Arg::At, {"aten::__getitem__.Dict_Tensor"}},
       {Arg::Indices, {"aten::index.list_Tensor"}},
       {Arg::Dim,
        {"aten::mean", "aten::mean.dtype_out", "aten::select.t", "aten::slice.t", "aten::squeeze", "aten::sum",

@@ -16,6 +16,8 @@ enum class Arg {
   Tensors,    ///< the operands of one
   Weight,     ///< of a projection
   Condition,  ///< of `where`
+  At,         ///< the place of an element of a list
+  Element,    ///< what is appended to one
   Indices,    ///< what is looked up
   Dim,        ///< one axis, or the list of those that are reduced
   Keepdim,
@@ -79,27 +81,16 @@ inline constexpr ArgumentName kArgumentNames[] = {
     {Arg::Weight, "weight", {"aten::linear"}},
     {Arg::Weight, "mat2", {"aten::addmm"}},
     {Arg::Condition, "condition", {"aten::where"}},
+    {Arg::At, "idx", {"aten::__getitem__"}},
+    {Arg::Element, "el", {"aten::append"}},
     {Arg::Indices, "indices", {"aten::embedding", "aten::index"}},
-    {Arg::Dim, "dim", {"aten::_log_softmax",
-                       "aten::_masked_softmax",
-                       "aten::_safe_softmax",
-                       "aten::_softmax",
-                       "aten::amax",
-                       "aten::amin",
-                       "aten::gather",
-                       "aten::index_select",
-                       "aten::log_softmax",
-                       "aten::logsumexp",
-                       "aten::mean",
-                       "aten::select",
-                       "aten::slice",
-                       "aten::softmax",
-                       "aten::special_softmax",
-                       "aten::squeeze",
-                       "aten::sum",
-                       "aten::unbind",
-                       "aten::unflatten",
-                       "aten::unsqueeze"}},
+    {Arg::Dim,
+     "dim",
+     {"aten::_log_softmax", "aten::_masked_softmax", "aten::_safe_softmax", "aten::_softmax", "aten::amax",
+      "aten::amin", "aten::gather", "aten::index_select", "aten::log_softmax", "aten::logsumexp", "aten::mean",
+      "aten::select", "aten::softmax", "aten::special_softmax", "aten::squeeze", "aten::sum", "aten::unbind",
+      "aten::unflatten", "aten::unsqueeze"}},
+    {Arg::Dim, "dim", {"aten::slice"}},
     {Arg::Keepdim, "keepdim", {"aten::amax", "aten::amin", "aten::logsumexp", "aten::mean", "aten::sum"}},
     {Arg::First, "dim0", {"aten::transpose", "aten::transpose_"}},
     {Arg::First, "axis0", {"aten::swapaxes"}},

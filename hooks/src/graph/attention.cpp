@@ -175,7 +175,7 @@ size_t tapped_at(const std::vector<Understood>& ways, const Node* root, const Gr
   size_t normalised = 0;
   for (size_t i = 1; i < common; ++i) {
     Node* const step = values[i]->node();
-    if (has(step, Drops) || has(step, Mixes)) break;
+    if (has(step, Drops) || has(step, Mixes) || axes.projects(step)) break;
     if (joins_attentions(step, values[i - 1], root)) mixed = std::min(mixed, i);
     if (has(step, Changes)) tapped = i;
     const Axis key = ways.front().key_query[i].first;

@@ -199,6 +199,11 @@ std::optional<int64_t> GraphAxes::only_axis(Value* list, Value* value) const {
   return all ? std::optional<int64_t>(*known[0] - *all) : std::nullopt;
 }
 
+bool GraphAxes::projects(const Node* node) const {
+  return is(node, "aten::linear") ||
+         (is_any(node, {"aten::matmul", "aten::mm"}) && is_parameter(argument(node, Arg::Right), owners_));
+}
+
 bool GraphAxes::from_convolution(Value* value) const {
   for (int step = 0; step < 8; ++step) {
     Node* node = value->node();

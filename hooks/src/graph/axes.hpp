@@ -35,6 +35,8 @@ class GraphAxes {
   [[nodiscard]] std::optional<int64_t> constant(torch::jit::Value* value) const;
   /// Of a list that holds one axis of `value`: that one, from the end.
   [[nodiscard]] std::optional<int64_t> only_axis(torch::jit::Value* list, torch::jit::Value* value) const;
+  /// Whether a node mixes what it works on by a matrix of parameters, as a linear layer does.
+  [[nodiscard]] bool projects(const torch::jit::Node* node) const;
 
  private:
   [[nodiscard]] Axis before_reshape(torch::jit::Value* out, torch::jit::Value* in, int64_t axis, Reshape reshape) const;

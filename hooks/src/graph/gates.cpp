@@ -58,7 +58,7 @@ std::optional<Gate> gate(Value* factor, const Owners& owners, const torch::jit::
   const auto known = torch::jit::toIValue(factor);
   const bool one = known && known->isTensor() && known->toTensor().dim() == 1;  // a traced number has no dimension
   const auto x = one ? only_element(known->toTensor()) : std::nullopt;
-  return x ? std::optional(Gate{x}) : std::nullopt;
+  return x && std::abs(*x) <= 1 ? std::optional(Gate{x}) : std::nullopt;  // tanh and sigmoid make nothing larger
 }
 
 }  // namespace

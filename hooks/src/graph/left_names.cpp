@@ -52,9 +52,14 @@ void join_loops(const std::vector<LeftSite>& sites, const Indices& members, size
   for (const auto& [line, called] : calls) join_loops(sites, called, depth + 1, groups);
 }
 
-void join_streams(const std::vector<LeftSite>& sites, Groups& groups) {
+/// @param told  whether loops were seen by their lines: then only what stands in none is joined, as the two attentions
+/// of a decoder of one layer
+void join_streams(const std::vector<LeftSite>& sites, bool told, Groups& groups) {
+  std::map<Calls, size_t> times;
+  for (const LeftSite& site : sites) ++times[site.calls];
   std::map<const void*, size_t> first;
   for (size_t i = 0; i < sites.size(); ++i) {
+    if (told && times[sites[i].calls] > 1) continue;
     for (const void* value : sites[i].stream) groups.join(first.emplace(value, i).first->second, i);
   }
 }
@@ -82,11 +87,10 @@ Groups towers_of(const std::vector<LeftSite>& sites, const Indices& modules) {
   Groups groups(sites.size());
   Indices all(sites.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  if (std::any_of(sites.begin(), sites.end(),
-                  [](const LeftSite& site) { return site.calls.size() > kMethodAndLine; })) {
-    join_loops(sites, all, 0, groups);
-  }
-  join_streams(sites, groups);
+  const bool told =
+      std::any_of(sites.begin(), sites.end(), [](const LeftSite& site) { return site.calls.size() > kMethodAndLine; });
+  if (told) join_loops(sites, all, 0, groups);
+  join_streams(sites, told, groups);
   for (const size_t i : all) groups.join(modules[i], i);
   return groups;
 }
@@ -113,6 +117,7 @@ std::vector<LeftName> names_of_left(const std::vector<LeftSite>& sites) {
   }
   std::vector<LeftName> names(sites.size());
   std::map<std::tuple<size_t, std::string, Calls>, size_t> layers;
+  std::map<std::string, size_t> taken;
   for (size_t i = 0; i < sites.size(); ++i) {
     const LeftSite& site = sites[i];
     if (modules[i] != i) {
@@ -125,7 +130,9 @@ std::vector<LeftName> names_of_left(const std::vector<LeftSite>& sites) {
     names[i].tower = labels[tower] + (alike.size() > 1 ? "_" + std::to_string(at + 1) : "");
     const size_t layer = layers[{tower, site.relation, site.calls}]++;
     const bool known = site.relation == "self" || site.relation == "cross";
-    names[i].name = names[i].tower + "." + std::to_string(layer) + "." + (known ? site.relation : "attention");
+    const std::string name = names[i].tower + "." + std::to_string(layer) + "." + (known ? site.relation : "attention");
+    const size_t alike_before = taken[name]++;  // another line of the same layer
+    names[i].name = name + (alike_before > 0 ? "_" + std::to_string(alike_before + 1) : "");
   }
   return names;
 }

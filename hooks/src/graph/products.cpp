@@ -118,6 +118,7 @@ std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Ki
       Node* const user = use.user;
       if (const auto product = product_of(user, current)) {
         arrive(*product);
+        if (axes.projects(user) && used_as(use, Arg::Left)) follow(user->output(), current);
       } else if (user->kind() == torch::jit::prim::ListConstruct) {
         for (const auto& other : user->output()->uses()) {
           if (const auto product = product_of(other.user, current)) arrive(*product);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "graph/arguments.hpp"
@@ -26,8 +27,9 @@ Value* whole_matrix(Value* matrix) {
     if (is(node, "prim::ListUnpack") &&
         is_any(element(node, 0)->node(), {"aten::chunk", "aten::split", "aten::split_with_sizes", "aten::unbind"})) {
       matrix = argument(element(node, 0)->node(), Arg::Operand);
-    } else if (is_any(node, {"aten::t", "aten::transpose", "aten::to", "aten::_autocast_to_reduced_precision",
-                             "aten::slice", "aten::select", "aten::unsqueeze", "prim::unchecked_cast"})) {
+    } else if (is_any(node, {"aten::t", "aten::numpy_T", "aten::mT", "aten::transpose", "aten::to",
+                             "aten::_autocast_to_reduced_precision", "aten::slice", "aten::select", "aten::unsqueeze",
+                             "prim::unchecked_cast"})) {
       matrix = argument(node, Arg::Operand);
     } else {
       return matrix;
@@ -112,6 +114,21 @@ bool carries_tensors(const Value* value) {
          value->node()->kind() == torch::jit::prim::ListConstruct;
 }
 
+/// A branch, whose arms make a list each, or one that the graph made.
+bool may_hold_elements(Value* whole) {
+  return whole->node()->kind() == torch::jit::prim::If || contents_of(whole).has_value();
+}
+
+/// What a value is that was put into a list or tuple and taken out again.
+Value* own_element(Value* value) {
+  for (auto taken = taken_from(value); taken; taken = taken_from(value)) {
+    const auto contents = contents_of(taken->from);
+    if (!contents || taken->at >= contents->size()) break;
+    value = (*contents)[taken->at];
+  }
+  return value;
+}
+
 bool same_constant(const Value* a, const Value* b) {
   const auto left = torch::jit::toIValue(a);
   const auto right = torch::jit::toIValue(b);
@@ -124,10 +141,15 @@ bool same_constant(const Value* a, const Value* b) {
 
 std::vector<ProjectionWay> projections_of(Value* value, const Owners& owners) {
   std::vector<ProjectionWay> ways;
-  std::deque<std::pair<Value*, Arms>> queue{{value, {}}};
-  std::set<std::pair<Value*, Arms>> seen{queue.front()};
+  // A value or, with a place, what stands there in the list or tuple that it is.
+  using At = std::tuple<Value*, Arms, std::optional<size_t>>;
+  std::deque<At> queue{{value, {}, std::nullopt}};
+  std::set<At> seen{queue.front()};
+  const auto go_on = [&](Value* next, const Arms& arms, std::optional<size_t> place) {
+    if (seen.emplace(next, arms, place).second) queue.emplace_back(next, arms, place);
+  };
   while (!queue.empty() && seen.size() < kMostSteps) {
-    const auto [current, arms] = std::move(queue.front());
+    const auto [current, arms, place] = std::move(queue.front());
     queue.pop_front();
     if (nearest(ways, arms) != nullptr) continue;
     Node* const node = current->node();
@@ -135,20 +157,31 @@ std::vector<ProjectionWay> projections_of(Value* value, const Owners& owners) {
       ways.push_back({arms, *found});
       continue;
     }
-    const std::vector<Value*> from = sources(current, owners);
-    for (size_t i = 0; i < from.size(); ++i) {
-      if (!carries_tensors(from[i])) continue;
-      Arms next = arms;
-      if (node->kind() == torch::jit::prim::If && (!can_take(node, i) || next.emplace(node, i).first->second != i)) {
-        continue;
+    if (node->kind() == torch::jit::prim::If) {
+      for (size_t arm = 0; arm < 2; ++arm) {
+        Arms next = arms;
+        if (!can_take(node, arm) || next.emplace(node, arm).first->second != arm) continue;
+        go_on(node->blocks()[arm]->outputs()[current->offset()], next, place);
       }
-      if (seen.emplace(from[i], next).second) queue.emplace_back(from[i], std::move(next));
+      continue;
+    }
+    const auto contents = place ? contents_of(current) : std::nullopt;
+    if (contents && *place < contents->size()) {
+      go_on((*contents)[*place], arms, std::nullopt);
+    } else if (const auto taken = taken_from(current); taken && may_hold_elements(taken->from)) {
+      go_on(taken->from, arms, taken->at);
+    } else {
+      for (Value* next : sources(current, owners)) {
+        if (carries_tensors(next)) go_on(next, arms, std::nullopt);
+      }
     }
   }
   return ways;
 }
 
 bool same_value(Value* a, Value* b, int depth) {
+  a = own_element(a);
+  b = own_element(b);
   if (a == b) return true;
   Node* const x = a->node();
   Node* const y = b->node();

@@ -286,7 +286,8 @@ class SiteFinder {
       const std::string& other = found_[i].site.name;
       taken.insert(other);
       if (other.substr(0, other.find('#')) != name) continue;
-      if (places_[i].inner == places_[site].inner || exclusive(found_[i].node, found_[site].node)) return other;
+      const bool one_call = !places_[site].left && places_[i].inner == places_[site].inner;
+      if (one_call || exclusive(found_[i].node, found_[site].node)) return other;
       ++ordinal;
     }
     std::string unique = name;

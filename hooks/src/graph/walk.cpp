@@ -28,6 +28,60 @@ Owners owners_of(torch::jit::Graph& graph) {
   return owners;
 }
 
+std::optional<Taken> taken_from(const Value* value) {
+  Node* const node = const_cast<Value*>(value)->node();
+  if (node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack) {
+    return Taken{element(node, 0), value->offset()};
+  }
+  const bool tuple = node->kind() == torch::jit::prim::TupleIndex;
+  if (!tuple && !is(node, "aten::__getitem__")) return std::nullopt;
+  Value* const index = tuple ? element(node, 1) : argument(node, Arg::At);
+  const auto known = index == nullptr ? std::nullopt : torch::jit::toIValue(index);
+  if (!known || !known->isInt() || known->toInt() < 0) return std::nullopt;
+  return Taken{tuple ? element(node, 0) : argument(node, Arg::Operand), static_cast<size_t>(known->toInt())};
+}
+
+std::optional<std::vector<Value*>> contents_of(Value* whole) {
+  Node* const made = whole->node();
+  if (!is_any(made, {"prim::TupleConstruct", "prim::ListConstruct"})) return std::nullopt;
+  std::vector<Value*> contents(made->inputs().begin(), made->inputs().end());
+  std::vector<Node*> appended;
+  for (const torch::jit::Use& use : whole->uses()) {
+    if (is(use.user, "aten::append") && used_as(use, Arg::Operand)) {
+      if (use.user->owningBlock() != made->owningBlock()) return std::nullopt;
+      appended.push_back(use.user);
+    } else if (is_any(use.user, {"aten::_set_item", "aten::insert", "aten::extend", "aten::pop", "aten::clear",
+                                 "aten::add_", "aten::remove", "aten::reverse", "aten::sort", "aten::Delete"})) {
+      return std::nullopt;
+    }
+  }
+  std::sort(appended.begin(), appended.end(), [](const Node* a, const Node* b) { return a->isBefore(b); });
+  for (const Node* append : appended) contents.push_back(argument(append, Arg::Element));
+  return contents;
+}
+
+namespace {
+
+/// The elements at a place of what a value may be, through branches; none where one of them is not known.
+std::vector<Value*> elements_at(Value* whole, size_t at) {
+  if (const auto contents = contents_of(whole)) {
+    return at < contents->size() ? std::vector<Value*>{(*contents)[at]} : std::vector<Value*>();
+  }
+  Node* const branch = whole->node();
+  std::vector<Value*> elements;
+  if (branch->kind() != torch::jit::prim::If) return elements;
+  for (Block* arm : branch->blocks()) {
+    Value* const made = arm->outputs()[whole->offset()];
+    if (is(made->node(), "prim::Uninitialized")) continue;  // an arm that raises
+    const std::vector<Value*> own = elements_at(made, at);
+    if (own.empty()) return {};
+    elements.insert(elements.end(), own.begin(), own.end());
+  }
+  return elements;
+}
+
+}  // namespace
+
 std::vector<Value*> sources(Value* value, const Owners& owners) {
   Node* node = value->node();
   std::vector<Value*> result;
@@ -53,18 +107,9 @@ std::vector<Value*> sources(Value* value, const Owners& owners) {
     if (node->kind() == torch::jit::prim::Loop) result.push_back(element(node, value->offset() + 2));
     return result;
   }
-  const bool unpacks = node->kind() == torch::jit::prim::TupleUnpack || node->kind() == torch::jit::prim::ListUnpack;
-  if (unpacks || node->kind() == torch::jit::prim::TupleIndex) {
-    Node* const packed = element(node, 0)->node();
-    if (unpacks && value->offset() < packed->inputs().size() &&
-        is_any(packed, {"prim::TupleConstruct", "prim::ListConstruct"})) {
-      return {element(packed, value->offset())};  // its own element, not the others'
-    }
-    const auto index = unpacks ? std::nullopt : torch::jit::toIValue(element(node, 1));
-    if (index && index->isInt() && index->toInt() >= 0 && is(packed, "prim::TupleConstruct") &&
-        index->toInt() < static_cast<int64_t>(packed->inputs().size())) {
-      return {element(packed, static_cast<size_t>(index->toInt()))};
-    }
+  if (const auto taken = taken_from(value)) {  // its own element, not the others'
+    std::vector<Value*> own = elements_at(taken->from, taken->at);
+    if (!own.empty()) return own;
   }
   for (Value* input : node->inputs()) result.push_back(input);
   return result;
@@ -94,7 +139,8 @@ bool is_parameter(Value* value, const Owners& owners) {
     value = argument(value->node(), Arg::Operand);
   }
   if (!is_tensor(value)) return false;
-  return value->node()->kind() == torch::jit::prim::Constant || attribute_path(value, owners).has_value();
+  return constant_tensor(value).defined() || value->node()->kind() == torch::jit::prim::Constant ||
+         attribute_path(value, owners).has_value();
 }
 
 namespace {
@@ -117,7 +163,13 @@ c10::IValue attribute(Value* value, const Owners& owners, const Module& self) {
 }  // namespace
 
 at::Tensor constant_tensor(const Value* value) {
-  const auto known = value == nullptr ? std::nullopt : torch::jit::toIValue(value);
+  if (value == nullptr) return {};
+  const Node* const node = value->node();
+  if (node->kind() == torch::jit::prim::ListUnpack) {  // a packed matrix that freezing cut
+    const auto list = torch::jit::toIValue(element(node, 0));
+    return list && list->isTensorList() ? list->toTensorList().get(value->offset()) : at::Tensor();
+  }
+  const auto known = torch::jit::toIValue(value);
   return known && known->isTensor() ? known->toTensor() : at::Tensor();
 }
 

@@ -32,6 +32,18 @@ void each_node(torch::jit::Block* block, const std::function<void(torch::jit::No
 using Owners = std::unordered_map<const torch::jit::Graph*, torch::jit::Node*>;
 Owners owners_of(torch::jit::Graph& graph);
 
+/// Which place of which list or tuple a value is taken from.
+struct Taken {
+  torch::jit::Value* from = nullptr;
+  size_t at = 0;
+};
+/// nullopt where the value is none of one, or its place is computed.
+std::optional<Taken> taken_from(const torch::jit::Value* value);
+
+/// What a list or tuple holds that the graph makes of its elements, appended ones included; nullopt of any other, and
+/// of a list that is changed otherwise, or in a branch or loop.
+std::optional<std::vector<torch::jit::Value*>> contents_of(torch::jit::Value* whole);
+
 /// The values a value comes from: through If, Loop and fork boundaries, else the inputs of its node.
 std::vector<torch::jit::Value*> sources(torch::jit::Value* value, const Owners& owners);
 
