@@ -452,7 +452,7 @@ def overlay_names_words_by_ids_in_any_form():
     def words_of(method: str, inputs: str = "tiny_queries.pt") -> tuple[list[str], str]:
         out = done_by("run", FILES / "ids.pt", "--method", method, "--profile", profile, "--inputs", FILES / inputs, "--image", photo(), "--out", method)
         (bundle,) = bundles(method)
-        return [(word["text"], word["token_count"]) for word in request_of(bundle)["words"]], out
+        return [(word["text"], word["count"]) for word in request_of(bundle)["words"]], out
 
     for method in ("rows", "one_row", "small", "with_scores", "behind_scores", "numbers", "list_of_rows", "a_tensor_a_token", "sequences", "nested"):
         words, out = words_of(method)

@@ -45,7 +45,7 @@ def plain(text):
 
 def run(program, arguments, environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GAZE_")}
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=dict(clean, OMP_NUM_THREADS="1", **environment))
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=dict(clean, OMP_NUM_THREADS="1", SOURCE_DATE_EPOCH="1767323045", **environment))
     if done.returncode:
         sys.exit(f"{program} {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}")
     return done.stdout

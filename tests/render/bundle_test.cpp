@@ -185,7 +185,10 @@ CATCH_TEST_CASE("bundle: a text of any length looks as its beginning, and costs 
         const std::string bundle = publish(into(dir), record);
         all += gaze::test::read_bytes(bundle + "/sheet.png");
         const json root = sidecar(bundle);
-        CATCH_CHECK(root.at(as_label ? "answer" : "prompt").get<std::string>().size() >= content.size());
+        // Line ends alone make no word.
+        const bool blank = as_label && content.find_first_not_of('\n') == std::string::npos;
+        const size_t said = root.at(as_label ? "answer" : "prompt").get<std::string>().size();
+        CATCH_CHECK((blank ? said == 0 : said >= content.size()));
         std::filesystem::remove_all(bundle);
       }
       return all;

@@ -82,7 +82,8 @@ CATCH_TEST_CASE("profile: all but the version and the sites may be left out") {
 CATCH_TEST_CASE("profile: every error names the place, what is allowed and what was found") {
   const std::pair<std::string, std::string> cases[] = {
       {"[]",
-       "profile: the profile: expected an object with gaze_profile, name, sites, through, layers, heads, rows, image, "
+       "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, heads, "
+       "rows, image, "
        "sound, "
        "geometry, verify, tokens, got []."},
       {"{}", "profile: the profile: expected the field gaze_profile: 1, got none."},
@@ -93,7 +94,8 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
        "profile: sites.match: expected a list of at least one glob pattern of site names, got []."},
       {R"({"gaze_profile": 1, "sites": {"match": ["a", 5]}})", "profile: sites.match[1]: expected a string, got 5."},
       {with(R"("sites ": 1)"),
-       "profile: sites : expected one of the fields gaze_profile, name, sites, through, layers, heads, rows, image, "
+       "profile: sites : expected one of the fields gaze_profile, name, sites, through, encoder, layers, heads, rows, "
+       "image, "
        "sound, "
        "geometry, verify, tokens, "
        "got an unknown field."},
@@ -352,11 +354,11 @@ CATCH_TEST_CASE("profile: brackets in brackets are refused before they cost anyt
                          gaze::DropReason::Internal, "/v.json': " + wanted);
   }
   // 32 are still read, and told from what they stand for.
-  CATCH_CHECK(
-      refused(std::string(32, '[') + std::string(32, ']')) ==
-      "profile: the profile: expected an object with gaze_profile, name, sites, through, layers, heads, rows, image, "
-      "sound, geometry, verify, tokens, got " +
-          std::string(32, '[') + std::string(25, ']') + "....");
+  CATCH_CHECK(refused(std::string(32, '[') + std::string(32, ']')) ==
+              "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, "
+              "heads, rows, image, "
+              "sound, geometry, verify, tokens, got " +
+                  std::string(32, '[') + std::string(25, ']') + "....");
 }
 
 CATCH_TEST_CASE("profile: of a value that is refused its beginning is shown, however long it is") {

@@ -22,7 +22,7 @@ struct RowFacts {
   const TokenRows& rules;
   int64_t prompt_tokens = 0;          ///< of the RequestSpec
   bool self = false;                  ///< self-attention: its keys are those of the rows so far
-  const Geometry* picture = nullptr;  ///< where it is the only medium, and its keys are a row's own
+  const Geometry* picture = nullptr;  ///< where it is the only medium, and the rows may be its own keys
 };
 
 /// Of one site, call after call.

@@ -10,7 +10,7 @@
 #include <array>
 #include <cerrno>
 
-#include "delivery/digest.hpp"
+#include "process/digest.hpp"
 
 namespace gaze {
 namespace {

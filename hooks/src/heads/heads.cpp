@@ -197,9 +197,8 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
     Attached attached(module, profile);
     const auto begun = std::chrono::steady_clock::now();
     for (size_t n = 0; n < inputs.size(); ++n) {
-      const Run made = run(attached, method, [&] {
-        options.drive ? options.drive(n) : void(module.get_method(method)(inputs[n]));
-      });
+      const Run made =
+          run(attached, method, [&] { options.drive ? options.drive(n) : void(module.get_method(method)(inputs[n])); });
       for (size_t b = 0; b < made.geometries.size(); ++b) {
         const Folding fold(*made.geometries[b]);
         std::map<HeadOfSite, std::vector<CellMap>> maps;

@@ -125,8 +125,10 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   record.prompt = std::move(row.spec.prompt);
   record.attributes = std::move(row.spec.attributes);
   record.created_ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count();
+      recorder.dated_ms > 0
+          ? recorder.dated_ms
+          : std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+                .count();
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
   record.spelling = std::move(row.spelling);

@@ -60,6 +60,7 @@ class Recorder {
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
+  int64_t dated_ms = 0;           ///< what every record is dated by; 0: its own time
   std::string parameters_sha256;  ///< as in AttentionRecord; of a front end that does not say: empty
 
  private:

@@ -9,7 +9,7 @@
 
 #include "capture/inside_tap.hpp"
 #include "capture/plain_tensor.hpp"
-#include "delivery/digest.hpp"
+#include "process/digest.hpp"
 
 namespace gaze {
 namespace {

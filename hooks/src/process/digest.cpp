@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "delivery/digest.hpp"
+#include "process/digest.hpp"
 
 #include <openssl/evp.h>
 
