@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
   options.profile_in_code = profile;
   gaze::Gaze gaze = gaze::attach(model, options);
   auto request = gaze.begin({.id = "42", .image = at::rand({30, 30, 3})});
-  model.forward({at::rand({1, 9, 16}), at::rand({1, 9, 16})});
+  model.forward({at::rand({1, 2, 16}), at::rand({1, 9, 16})});
   request.finish();
   if (!gaze.flush()) return 1;
   for (const auto& [name, bytes] : sink->answers["42"]) std::printf("%s %zu\n", name.c_str(), bytes.size());

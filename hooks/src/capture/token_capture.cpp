@@ -139,9 +139,7 @@ RowFacts TokenCapture::row_facts(int64_t site) const {
   const RowPlace& place = rows_.front().place;
   RowFacts facts{rules_.rows, place.prompt_tokens, rules_.sites[site].site.relation == "self"};
   const MediumPlace& only = place.media.front();
-  const bool cross = rules_.sites[site].site.relation == "cross";
-  if (place.media.size() == 1 && !cross && !only.latents && only.geometry &&
-      !(only.geometry->time && only.geometry->time->whole))
+  if (place.media.size() == 1 && !only.latents && only.geometry && !(only.geometry->time && only.geometry->time->whole))
     facts.picture = &*only.geometry;
   return facts;
 }

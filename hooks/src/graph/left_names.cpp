@@ -69,10 +69,18 @@ Indices modules_of(const std::vector<LeftSite>& sites) {
   Indices first(sites.size());
   std::map<std::tuple<const void*, std::string, Calls>, size_t> calls;
   std::map<std::pair<const void*, size_t>, size_t> modules;  // of the same weights, the first site of each call
+  std::map<std::tuple<std::string, std::string, std::string>, size_t> times;
+  std::map<std::tuple<std::string, std::string, size_t>, size_t> nameless;  // likewise, without weights
   for (size_t i = 0; i < sites.size(); ++i) {
     const LeftSite& site = sites[i];
     first[i] = i;
-    if (site.matrix == nullptr) continue;
+    if (site.matrix == nullptr) {
+      // The nth from one line is the same in every method that leads to it.
+      if (site.calls.size() < 2) continue;
+      const size_t nth = times[{site.calls.front(), site.calls.back(), site.op}]++;
+      first[i] = nameless.emplace(std::tuple(site.calls.back(), site.op, nth), i).first->second;
+      continue;
+    }
     if (site.instead_of && sites[*site.instead_of].matrix == site.matrix) {
       first[i] = first[*site.instead_of];
     } else {
