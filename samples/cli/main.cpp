@@ -324,6 +324,10 @@ std::function<int()> add_init(CLI::App& app) {
   verb->add_option("--inputs", probe.inputs, "The method's arguments, as for gaze run")->type_name("FILE")->required();
   add_media(*verb, probe, 0);
   verb->add_option("--method", probe.method, "The method to call")->type_name("M")->capture_default_str();
+  verb->add_option("--bands", probe.options.bands, "Most strips per axis, as for gaze probe")
+      ->type_name("B")
+      ->check(CLI::Range(2, 4096))
+      ->capture_default_str();
   verb->add_option("--out", arguments->out_dir, "Folder for profile.json, host.cpp and CMakeLists.txt")
       ->type_name("DIR")
       ->capture_default_str();

@@ -47,10 +47,11 @@ int main(int argc, char** argv) {
   profile.geometry.emplace();
   profile.geometry->rows = 3;
   profile.geometry->cols = 3;
+  profile.rows.of = gaze::TokenRows::Of::Last;
   options.profile_in_code = profile;
   gaze::Gaze gaze = gaze::attach(model, options);
   auto request = gaze.begin({.id = "42", .image = at::rand({30, 30, 3})});
-  model.forward({at::rand({1, 2, 16}), at::rand({1, 9, 16})});
+  model.forward({at::rand({1, 9, 16}), at::rand({1, 9, 16})});
   request.finish();
   if (!gaze.flush()) return 1;
   for (const auto& [name, bytes] : sink->answers["42"]) std::printf("%s %zu\n", name.c_str(), bytes.size());
