@@ -118,7 +118,7 @@ void write_ids_model() {
     def behind_its_prompt(self, q, k, prompt):
       return torch.cat([prompt, self.look(q, k)], 1)
     def filled_up(self, q, k):
-      return torch.cat([self.look(q, k)[:, :2], torch.tensor([[7]])], 1)
+      return torch.cat([self.look(q, k)[:, :1], torch.tensor([[7, 0]])], 1)
     def no_ids(self, q, k):
       return self.look(q, k) * 0.5
     def two_rows(self, q, k):
