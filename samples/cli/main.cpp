@@ -417,6 +417,11 @@ std::vector<std::string> names_in(const CLI::App& app, bool flags) {
     for (const CLI::Option* option : app.get_options()) {
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
+    // A group of flags of which one is given is a nameless verb.
+    for (const CLI::App* group : app.get_subcommands({})) {
+      const std::vector<std::string> more = names_in(*group, true);
+      names.insert(names.end(), more.begin(), more.end());
+    }
     return names;
   }
   for (const CLI::App* verb : app.get_subcommands({})) names.push_back(verb->get_name());
