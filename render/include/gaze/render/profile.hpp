@@ -64,7 +64,7 @@ struct Profile {
   std::optional<Through> through;  ///< geometry then describes these sites' keys, its spans and first_key the latents
   /// Whether a picture's map is carried on through the encoder whose positions the keys are, where the model shows one.
   bool encoder = true;
-  TokenRows rows;                  ///< which rows of the sites' calls are tokens
+  TokenRows rows;  ///< which rows of the sites' calls are tokens
   std::optional<ImageInput> image;
   std::optional<SoundInput> sound;
   std::optional<Geometry> geometry;
