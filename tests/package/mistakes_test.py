@@ -92,7 +92,7 @@ PROFILES = [  # the profile's text, further words, and the sentence
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}, "rows": {"of_call": "last"}}', ["--image", "gone.png"], "picture 'gone.png': expected a readable file, got: No such file or directory..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}, "rows": {"of_call": "last"}}', ["--image", "text.pt"], "picture 'text.pt': expected a JPEG, PNG or WebP image, got 23 bytes of something else. ..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--audio", "gone.wav"], "--audio: expected a profile whose keys are those of a sound, got one of a picture. Give --image instead."),
-    ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"time": {"keys": 24, "seconds_per_key": 0.1}}}', ["--audio", "gone.wav"], "audio 'gone.wav': expected a readable file, got: No such file or directory..."),
+    ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"time": {"keys": 24, "seconds_per_key": 0.1}}, "rows": {"of_call": "last"}}', ["--audio", "gone.wav"], "audio 'gone.wav': expected a readable file, got: No such file or directory..."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--image", "photo.png", "--labels", "empty.pt"], "--labels: expected a text file with one token per line, got empty.pt, which holds none. Leave the flag out to draw without texts."),
     ('{"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": {"rows": 4, "cols": 6}}', ["--image", "photo.png", "--out", "text.pt/out"], "...text.pt/out..."),
 ]
