@@ -248,7 +248,6 @@ CATCH_TEST_CASE("a model leaves the same bundle as a module and through another 
     options.maps = true;
     // One date and one model's file for both, which sheets show.
     CATCH_REQUIRE(::setenv("SOURCE_DATE_EPOCH", "1767323045", 1) == 0);
-    options.read_environment = true;
     options.model_path = __FILE__;
     gaze::Gaze gaze = tapped ? gaze::attach(module, options) : gaze::attach(Attention::description(), options);
     Decoder decoder(gaze, parameters(), sites);

@@ -43,8 +43,8 @@ std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::
 }
 
 /// What reproducible-builds.org's SOURCE_DATE_EPOCH says, in milliseconds: who compares bundles byte by byte sets it.
-int64_t date_of_build(const Options& options) {
-  const char* const text = options.read_environment ? std::getenv("SOURCE_DATE_EPOCH") : nullptr;
+int64_t date_of_build() {
+  const char* const text = std::getenv("SOURCE_DATE_EPOCH");
   int64_t seconds = 0;
   if (text == nullptr || std::from_chars(text, text + std::strlen(text), seconds).ec != std::errc()) return 0;
   return seconds > 0 && seconds < int64_t{1} << 40 ? seconds * 1000 : 0;
@@ -78,7 +78,7 @@ Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& g
                    profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);
   draws_ = std::random_device{}();
   profile_sha256_ = profile_digest(options, profile);
-  dated_ms = date_of_build(options);
+  dated_ms = date_of_build();
   char name[HOST_NAME_MAX + 1] = {};
   if (::gethostname(name, sizeof name - 1) == 0) host_name_ = name;
 }
