@@ -41,12 +41,14 @@ def failing(self, image, k, v, queries: int):
   return model;
 }
 
-/// Queries of an answer's first call, and of every further one.
+/// Queries of an answer's first call, and of every further one. The prompt is nothing but the medium, whose last row
+/// makes the first token.
 constexpr int64_t kPrompt = kKeys, kStep = 1;
 
 inline Profile null_profile() {
   Profile profile;
   profile.name = "null";
+  profile.rows.of = TokenRows::Of::Last;
   profile.geometry.emplace();
   profile.geometry->rows = 4;
   profile.geometry->cols = 4;
@@ -58,6 +60,7 @@ inline Profile null_profile() {
 inline Profile null_sound_profile() {
   Profile profile;
   profile.name = "null sound";
+  profile.rows.of = TokenRows::Of::Last;
   profile.geometry.emplace();
   profile.geometry->rows = 1;
   profile.geometry->cols = kKeys;

@@ -2,6 +2,7 @@
 // Requests whose bundles take the worker a while.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -29,7 +30,10 @@ inline int64_t keep_busy(Gaze& gaze, torch::jit::Module& model, int64_t written)
     request.label({"one", " two", " three", " four"});
     request.finish();
   }
-  while (gaze.stats().written < before + written) std::this_thread::yield();
+  for (Stats stats = gaze.stats(); stats.written < before + written; stats = gaze.stats()) {
+    if (stats.in_flight == 0) throw std::runtime_error("nothing more is written: " + shown(stats));
+    std::this_thread::yield();
+  }
   return kRequests;
 }
 

@@ -188,7 +188,7 @@ CATCH_TEST_CASE("token rows: the rows that a profile names are taken of every ca
   CATCH_CHECK_THAT(record_of(beyond).error, contains("rows.of_call") && contains("got one of 2"));
 }
 
-CATCH_TEST_CASE("token rows: an encoder's class token is its row, and one without any is refused") {
+CATCH_TEST_CASE("token rows: an encoder's class token is its row, and of one without any it is said") {
   std::vector<int64_t> rows(kCells + 1, 1);
   rows[0] = 9;
   const gaze::AttentionRecord encoder = record_of({.calls = {rows}, .leading = 1});
@@ -204,11 +204,19 @@ CATCH_TEST_CASE("token rows: an encoder's class token is its row, and one withou
   CATCH_CHECK(hottest(Answer{.calls = {behind}, .trailing = 1}) == Cells{9});
   CATCH_CHECK(hottest(Answer{.calls = {rows, rows}, .leading = 1}) == Cells{8, 8});
   const std::vector<int64_t> none(kCells, 3);
-  CATCH_CHECK_THAT(refusal(Answer{.calls = {none}}), contains("--rows") && contains("12 rows"));
+  const gaze::AttentionRecord pooled = record_of({.calls = {none}});
+  CATCH_CHECK(hottest(pooled) == Cells{3});
+  CATCH_CHECK(refusal(pooled) == "");
+  CATCH_CHECK(gaze::row_note(pooled) ==
+              "Rows: the last of 12 in each call, a cell of its own: no row stands for the answer.");
   CATCH_CHECK(hottest(Answer{.calls = {none}, .rules = {.of = gaze::TokenRows::Of::First}}) == Cells{3});
   // A prefix of the picture alone, before the answer's rows.
   CATCH_CHECK(hottest(Answer{.calls = {none, {5}, {6}}, .labels = {"a", "b"}}) == Cells{5, 6});
   CATCH_CHECK(refusal(Answer{.calls = {none, {5}, {6}}, .labels = {"a", "b"}}) == "");
+  CATCH_CHECK_THAT(refusal(Answer{.calls = {none, {5}, {6}}, .labels = {"a", "b", "c"}}), contains("--rows last"));
+  const Answer last{.calls = {none, {5}, {6}}, .rules = {.of = gaze::TokenRows::Of::Last}, .labels = {"a", "b", "c"}};
+  CATCH_CHECK(hottest(last) == Cells{3, 5, 6});
+  CATCH_CHECK(refusal(last) == "");
 }
 
 CATCH_TEST_CASE("token rows: the row of one call of many is said") {

@@ -76,8 +76,9 @@ std::string describe_origin(const AttentionRecord& record) {
   if (!model.empty()) say("Model: " + model);
   if (!record.profile.empty()) say("Profile: " + with(record.profile, record.profile_sha256));
   if (record.created_ms > 0) {
-    say("Made " + utc_text(record.created_ms) + " by Gaze " + GAZE_VERSION +
-        (record.host.empty() ? "" : " on " + record.host));
+    std::string when = utc_text(record.created_ms).substr(0, 16);
+    when.replace(10, 1, " ");
+    say("Made " + when + " UTC by Gaze " + GAZE_VERSION + (record.host.empty() ? "" : " on " + record.host));
   }
   std::string attributes;
   for (const auto& [name, value] : record.attributes)

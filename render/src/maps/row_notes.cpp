@@ -10,8 +10,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) { throw Error(text, DropReason::Labels); }
 
-std::string rows_text(int64_t rows) { return std::to_string(rows) + (rows == 1 ? " row" : " rows"); }
-
 void refuse_more(const RowUse& rows, int64_t labels) {
   std::string text = "labels: expected at most " + std::to_string(rows.tokens) +
                      ", one for each row that is a token, got " + std::to_string(labels) + ". ";
@@ -23,7 +21,11 @@ void refuse_more(const RowUse& rows, int64_t labels) {
   } else {
     text +=
         "Label only the tokens the model generated; where several are checked in one call, say \"rows\": "
-        "{\"of_call\": \"all\"} in the profile.";
+        "{\"of_call\": \"all\"} in the profile";
+    if (labels < rows.tokens + rows.pieces) {
+      text += ", and where the last row of every call made one, {\"of_call\": \"last\"} (gaze run --rows last)";
+    }
+    text += ".";
   }
   refuse(text);
 }
@@ -54,11 +56,6 @@ void check_labels(const AttentionRecord& record) {
            std::to_string(labels) + ". Label only the tokens the model generated.");
   }
   const RowUse& rows = *record.rows;
-  if (!rows.class_row) {
-    refuse("rows: expected a row that stands for the answer, got " + rows_text(rows.queries) +
-           " of an encoder's call, all of them the picture's own cells. Say which are meant: \"rows\": {\"of_call\": "
-           "\"first\"}, \"all\" or [first, last] in the profile (gaze run --rows).");
-  }
   if (labels > rows.tokens) refuse_more(rows, labels);
   const int64_t named = std::max(rows.named, rows.named_by_batch);
   if (named == 0 || rows.tokens <= named || rows.regrouped) return;
@@ -74,7 +71,9 @@ std::string row_note(const AttentionRecord& record) {
   std::string text;
   const auto say = [&](const std::string& what) { text += (text.empty() ? "Rows: " : "; ") + what; };
   const std::string of = " of " + std::to_string(rows.queries);
-  if (rules.of == TokenRows::Of::First || (rows.encoder && rules.of == TokenRows::Of::Found)) {
+  if (!rows.class_row) {
+    say("the last" + of + " in each call, a cell of its own: no row stands for the answer");
+  } else if (rules.of == TokenRows::Of::First || (rows.encoder && rules.of == TokenRows::Of::Found)) {
     say((rules.of == TokenRows::Of::First ? "the first" + of : "the class token's" + of) + " in each call");
   } else if (rules.of == TokenRows::Of::Range) {
     say(name(rules) + of + " in each call");
