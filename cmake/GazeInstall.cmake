@@ -33,7 +33,10 @@ if(DOXYGEN_FOUND)
   set(DOXYGEN_GENERATE_TREEVIEW YES)
   set(DOXYGEN_PREDEFINED GAZE_API=)
   set(DOXYGEN_MACRO_EXPANSION YES)
+  # A parameter whose name says it all has no sentence.
   set(DOXYGEN_WARN_IF_UNDOCUMENTED NO)
+  set(DOXYGEN_WARN_IF_INCOMPLETE_DOC NO)
+  set(DOXYGEN_PROJECT_BRIEF "${PROJECT_DESCRIPTION}")
   doxygen_add_docs(reference cuda/include render/include hooks/include COMMENT "The public headers as pages in ${PROJECT_BINARY_DIR}/reference/html")
 endif()
 

@@ -93,7 +93,8 @@ class GAZE_API Gaze {
 
  private:
   friend class FrontEnd;
-  friend GAZE_API Gaze attach(torch::jit::Module&, Options, const std::vector<c10::IValue>*);
+  friend GAZE_API Gaze attach(torch::jit::Module& module, Options options,
+                              const std::vector<c10::IValue>* example_inputs);
   friend GAZE_API Gaze attach(const ModelDescription&, Options);
   explicit Gaze(std::shared_ptr<Recorder> recorder) noexcept;
   std::shared_ptr<Recorder> recorder_;

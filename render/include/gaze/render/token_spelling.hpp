@@ -28,7 +28,7 @@ struct TokenSpelling {
   bool byte_fallback = true;  ///< "<0xNN>" is the byte NN
   Words words = Words::ByLabels;
   std::string mark = {};
-  /// Texts of the tokens that are no text; unset: [CLS], [SEP], ... and what stands in <angle brackets>.
+  /// Texts of the tokens that are no text; unset: `[CLS]`, `[SEP]`, ... and what stands in angle brackets.
   std::optional<std::set<std::string>> special = {};
 
   bool operator==(const TokenSpelling&) const = default;
