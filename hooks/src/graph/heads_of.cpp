@@ -130,8 +130,10 @@ int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, con
     }
     const auto next = sources(value, owners);
     if (next.empty()) return 0;
+    const auto runs = std::find_if(next.begin(), next.end(),
+                                   [&](const Value* from) { return !left_out(from->node(), owners, self); });
     // Of a cache and what is new, the new part was projected here.
-    value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();
+    value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : runs != next.end() ? *runs : next.front();
   }
   return 0;
 }
