@@ -25,8 +25,8 @@ int64_t features_made(const Node* node, const Owners& owners, const Module& self
   const bool linear = is(node, "aten::linear");  // [out, in]; the others have [in, out]
   Value* weight = argument(node, is_any(node, {"aten::linear", "aten::addmm"}) ? Arg::Weight : Arg::Right);
   if (weight == nullptr) return 0;
-  const bool transposed = is(weight->node(), "aten::t");
-  if (transposed) weight = argument(weight->node(), Arg::Operand);
+  bool transposed = false;
+  for (; is(weight->node(), "aten::t"); transposed = !transposed) weight = argument(weight->node(), Arg::Operand);
   const auto tensor = parameter(weight, owners, self);
   return tensor.defined() && tensor.dim() == 2 ? tensor.size(linear == transposed ? 1 : 0) : 0;
 }
@@ -110,32 +110,58 @@ std::optional<int64_t> heads_by_reshape(Node* node, bool before_repetition, bool
   return std::nullopt;
 }
 
+/// Follows a value back to where its heads are told.
+class HeadSearch {
+ public:
+  HeadSearch(bool before_repetition, const Owners& owners, const Module& self)
+      : before_repetition_(before_repetition), owners_(owners), self_(self) {}
+
+  int64_t from(Value* value, bool swapped) {
+    while (steps_++ < kMostSteps) {
+      Node* node = value->node();
+      if (projects(node, owners_)) return 1;
+      if (const at::Tensor known = constant_tensor(value); known.defined()) {  // queries that freezing computed
+        return known.dim() == 4 ? known.size(swapped ? 2 : 1) : 0;
+      }
+      if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
+      if (const auto heads = heads_by_reshape(node, before_repetition_, swapped, owners_, self_)) return *heads;
+      if (is(node, "aten::repeat_interleave") && !before_repetition_) return 0;
+      if (node->kind() == torch::jit::prim::If) return from_arms(value, swapped);
+      if (!has(node, KeepsHeads)) return 0;
+      if (!node->kind().is_prim()) {
+        value = argument(node, Arg::Operand);
+        continue;
+      }
+      const auto next = sources(value, owners_);
+      if (next.empty()) return 0;
+      // Of a cache and what is new, the new part was projected here.
+      value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();
+    }
+    return 0;
+  }
+
+ private:
+  static constexpr int kMostSteps = 96;  // over all arms
+
+  /// The first arm that tells, of those that may run.
+  int64_t from_arms(Value* value, bool swapped) {
+    for (Value* arm : sources(value, owners_)) {
+      if (left_out(arm->node(), owners_, self_)) continue;
+      if (const int64_t heads = from(arm, swapped)) return heads;
+    }
+    return 0;
+  }
+
+  const bool before_repetition_;
+  const Owners& owners_;
+  const Module& self_;
+  int steps_ = 0;
+};
+
 }  // namespace
 
 int64_t heads_of(Value* value, bool before_repetition, const Owners& owners, const Module& self) {
-  bool swapped = false;
-  for (int step = 0; step < 24; ++step) {
-    Node* node = value->node();
-    if (projects(node, owners)) return 1;
-    if (const at::Tensor known = constant_tensor(value); known.defined()) {  // queries that freezing computed
-      return known.dim() == 4 ? known.size(swapped ? 2 : 1) : 0;
-    }
-    if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
-    if (const auto heads = heads_by_reshape(node, before_repetition, swapped, owners, self)) return *heads;
-    if (is(node, "aten::repeat_interleave") && !before_repetition) return 0;
-    if (!has(node, KeepsHeads) && node->kind() != torch::jit::prim::If) return 0;
-    if (!node->kind().is_prim()) {
-      value = argument(node, Arg::Operand);
-      continue;
-    }
-    const auto next = sources(value, owners);
-    if (next.empty()) return 0;
-    const auto runs = std::find_if(next.begin(), next.end(),
-                                   [&](const Value* from) { return !left_out(from->node(), owners, self); });
-    // Of a cache and what is new, the new part was projected here.
-    value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : runs != next.end() ? *runs : next.front();
-  }
-  return 0;
+  return HeadSearch(before_repetition, owners, self).from(value, false);
 }
 
 }  // namespace gaze
