@@ -126,7 +126,9 @@ class HeadSearch {
       if (is_any(node, {"aten::transpose", "aten::permute"})) swapped = true;
       if (const auto heads = heads_by_reshape(node, before_repetition_, swapped, owners_, self_)) return *heads;
       if (is(node, "aten::repeat_interleave") && !before_repetition_) return 0;
-      if (node->kind() == torch::jit::prim::If) return from_arms(value, swapped);
+      if (node->kind() == torch::jit::prim::If || node->kind() == torch::jit::prim::ListConstruct) {
+        return from_any(value, swapped);
+      }
       if (!has(node, KeepsHeads)) return 0;
       if (!node->kind().is_prim()) {
         value = argument(node, Arg::Operand);
@@ -134,8 +136,7 @@ class HeadSearch {
       }
       const auto next = sources(value, owners_);
       if (next.empty()) return 0;
-      // Of a cache and what is new, the new part was projected here.
-      value = node->kind() == torch::jit::prim::ListConstruct ? next.back() : next.front();
+      value = next.front();
     }
     return 0;
   }
@@ -143,11 +144,14 @@ class HeadSearch {
  private:
   static constexpr int kMostSteps = 96;  // over all arms
 
-  /// The first arm that tells, of those that may run.
-  int64_t from_arms(Value* value, bool swapped) {
-    for (Value* arm : sources(value, owners_)) {
-      if (left_out(arm->node(), owners_, self_)) continue;
-      if (const int64_t heads = from(arm, swapped)) return heads;
+  /// The first arm that tells, of those that may run; of a cache and what is new the last one, which was projected
+  /// here.
+  int64_t from_any(Value* value, bool swapped) {
+    auto parts = sources(value, owners_);
+    if (value->node()->kind() == torch::jit::prim::ListConstruct) std::reverse(parts.begin(), parts.end());
+    for (Value* part : parts) {
+      if (left_out(part->node(), owners_, self_)) continue;
+      if (const int64_t heads = from(part, swapped)) return heads;
     }
     return 0;
   }
