@@ -39,7 +39,7 @@ Module scripted(const std::vector<std::pair<const char*, std::vector<int64_t>>>&
   Module module("Scripted");
   auto generator = at::detail::createCPUGenerator(5);
   for (const auto& [name, sizes] : parameters) module.register_parameter(name, at::randn(sizes, generator), false);
-  module.define(code);
+  if (!code.empty()) module.define(code);
   return module;
 }
 
@@ -160,6 +160,36 @@ def forward(self, x):
 )JIT");
   CATCH_CHECK(said_of(frozen(module)) == std::vector<Said>{{"cross", 3, 3, true}});
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
+}
+
+CATCH_TEST_CASE("heads that are mixed after the softmax by a folded linear layer are captured before") {
+  const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"mix", {4, 4}}}, R"JIT(
+def forward(self, x):
+    q = torch.linear(x, self.q).view([x.size(0), x.size(1), 4, 4]).transpose(1, 2)
+    k = torch.linear(x, self.k).view([x.size(0), x.size(1), 4, 4]).transpose(1, 2)
+    attn = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1)
+    mixed = torch.linear(attn.transpose(1, 3), self.mix).transpose(1, 3)
+    return torch.matmul(mixed, k)
+)JIT");
+  const std::vector<Said> wanted{{"self", 4, 4, true}};
+  for (const Module& form : {module, frozen(module), transposed(module)}) {
+    CATCH_CHECK(said_of(form) == wanted);
+    CATCH_CHECK(gaze::find_sites(form).unknown.empty());
+  }
+}
+
+CATCH_TEST_CASE("queries that a norm's weight stands in front of compare no channels") {
+  const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"scale", {8}}}, R"JIT(
+def split(self, x):
+    return (self.scale * x.view([x.size(0), x.size(1), -1, 8])).transpose(1, 2)
+def forward(self, x):
+    q = self.split(torch.linear(x, self.q))
+    k = self.split(torch.linear(x, self.k))
+    return torch.matmul(torch.softmax(torch.matmul(q, k.transpose(2, 3)), -1), k)
+)JIT");
+  for (const Module& form : {module, frozen(module), transposed(module)}) {
+    CATCH_CHECK_FALSE(gaze::find_sites(form).sites.at(0).channels);
+  }
 }
 
 CATCH_TEST_CASE("a frequency of positions is no projection") {
