@@ -162,6 +162,34 @@ def forward(self, x):
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
 }
 
+CATCH_TEST_CASE("heads that stand beside the batch are the factor that the graph holds") {
+  const Module module = scripted({{"q", {24, 16}}, {"k", {24, 16}}}, R"JIT(
+def forward(self, x):
+    x = x.reshape([x.size(0), x.size(1), 16])
+    rows = x.size(0) * 3
+    q = torch.linear(x, self.q).transpose(0, 1).contiguous().view([x.size(1), rows, 8]).transpose(0, 1)
+    k = torch.linear(x, self.k).transpose(0, 1).contiguous().view([x.size(1), rows, 8]).transpose(0, 1)
+    return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), -1), k)
+)JIT");
+  const std::vector<Said> wanted{{"self", 3, 3, true}};
+  CATCH_CHECK(said_of(module) == wanted);
+  CATCH_CHECK(said_of(frozen(module)) == wanted);
+  CATCH_CHECK(said_of(transposed(module)) == wanted);
+}
+
+CATCH_TEST_CASE("the keys and values of one packed projection are not taken for two heads") {
+  const Module module = scripted({{"q", {16, 16}}, {"kv", {32, 16}}}, R"JIT(
+def split(self, x):
+    return x.view([x.size(0), -1, 4]).transpose(0, 1)
+def forward(self, x, m):
+    kv = torch.linear(m, self.kv).unflatten(-1, [2, m.size(-1)]).unsqueeze(0).transpose(0, -2).squeeze(-2)
+    k = self.split(kv[0])
+    q = self.split(torch.linear(x, self.q))
+    return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), -1), self.split(kv[1]))
+)JIT");
+  for (const Module& form : {module, frozen(module)}) CATCH_CHECK(said_of(form).at(0).kv_heads != 2);
+}
+
 CATCH_TEST_CASE("heads that are mixed after the softmax by a folded linear layer are captured before") {
   const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"mix", {4, 4}}}, R"JIT(
 def forward(self, x):

@@ -76,12 +76,39 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
   return 0;
 }
 
+/// A number that a graph holds; traced ones are tensors.
+std::optional<int64_t> held_number(Value* value, const Owners& owners, const Module& self) {
+  const at::Tensor tensor = constant_tensor(value);
+  if (!tensor.defined()) return constant_int(value, owners, self);
+  const bool number = tensor.dim() == 0 && at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false);
+  return number ? std::optional<int64_t>(tensor.item<int64_t>()) : std::nullopt;
+}
+
+/// Of [n, batch * heads, d] and [batch * heads, n, d]: the factor that the graph holds; 0 where it holds none.
+int64_t heads_beside_batch(Value* sizes, const Owners& owners, const Module& self) {
+  const auto elements = contents_of(sizes);
+  if (!elements || elements->size() != 3) return 0;
+  for (size_t at = 0; at < 2; ++at) {
+    Node* product = (*elements)[at]->node();
+    if (is(product, "aten::Int")) product = argument(product, Arg::Operand)->node();
+    if (!is(product, "aten::mul")) continue;
+    for (const Arg factor : {Arg::Operand, Arg::Other}) {
+      const auto known = held_number(argument(product, factor), owners, self);
+      if (known && *known > 0) return *known;
+    }
+  }
+  return 0;
+}
+
 /// Where a reshape tells; none where it does not.
 std::optional<int64_t> heads_by_reshape(Node* node, bool before_repetition, bool swapped, const Owners& owners,
                                         const Module& self) {
   if (is_any(node, {"aten::view", "aten::reshape", "aten::expand"})) {
     const auto sizes = int_list(argument(node, Arg::Sizes), owners, self);
     const auto size = [&](size_t at) { return sizes[at].value_or(0); };
+    if (sizes.size() == 3) {
+      if (const int64_t heads = heads_beside_batch(argument(node, Arg::Sizes), owners, self)) return heads;
+    }
     if (sizes.size() == 5 && is(node, "aten::expand")) {  // keys repeated for the queries of their group
       if (before_repetition && size(1) > 0) return size(1);
     } else if (sizes.size() == 5) {
@@ -103,6 +130,7 @@ std::optional<int64_t> heads_by_reshape(Node* node, bool before_repetition, bool
     if (sizes.size() == 2) {
       const int64_t heads = sizes[0].value_or(0);
       const int64_t width = sizes[1].value_or(0);
+      if ((heads == 2 || heads == 3) && width == 0) return std::nullopt;  // queries, keys and values, of all heads
       if (heads > 0 || width < 1) return std::max<int64_t>(0, heads);
       return features_of(argument(node, Arg::Operand), owners, self) / width;
     }
