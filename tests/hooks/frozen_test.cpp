@@ -307,6 +307,25 @@ std::vector<std::string> named(const std::vector<gaze::LeftSite>& sites) {
 
 }  // namespace
 
+CATCH_TEST_CASE("torch's own lines tell calls of a layer apart, and name no tower") {
+  const Module module = frozen(scripted({{"a", {8, 8}}, {"b", {8, 8}}, {"c", {8, 8}}, {"d", {8, 8}}}, R"JIT(
+def attend(self, x, matrix):
+    q = torch.linear(x, matrix)
+    return x + torch.scaled_dot_product_attention(q, q, q)
+def forward(self, x):
+    return self.attend(self.attend(self.attend(self.attend(x, self.a), self.b), self.c), self.d)
+)JIT"));
+  size_t call = 0;
+  for (torch::jit::Node* node : module.get_method("forward").graph()->nodes()) {
+    if (node->kind() != c10::Symbol::fromQualString("aten::scaled_dot_product_attention")) continue;
+    const std::string stack = "/lib/torch/nn/modules/transformer.py(" + std::to_string(5 + call++ % 2) +
+                              "): forward\n/app/modeling_bart.py(3): forward\n";
+    node->setSourceRange({std::make_shared<torch::jit::Source>(stack), 0, stack.size()});
+  }
+  CATCH_CHECK(names_of(module) ==
+              std::vector<std::string>{"bart.0.self", "bart.0.self_2", "bart.1.self", "bart.1.self_2"});
+}
+
 CATCH_TEST_CASE("towers are told by the lines that call them: one after the other, or in turns") {
   using Names = std::vector<std::string>;
   const auto encoder = left({"forward", "m.py:1", "layer.py:5"});
