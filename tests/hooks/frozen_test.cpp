@@ -220,6 +220,23 @@ def forward(self, x):
   }
 }
 
+CATCH_TEST_CASE("a matrix that a branch makes unless it raises is the one that it makes") {
+  const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}}, R"JIT(
+def project(self, x, matrix: Optional[Tensor]):
+    if matrix is None:
+        assert False
+        whole = uninitialized(Tensor)
+    else:
+        whole = matrix
+    return torch.linear(x, whole).view([x.size(0), x.size(1), 4, 4]).transpose(1, 2)
+def forward(self, x):
+    k = self.project(x, self.k)
+    return torch.scaled_dot_product_attention(self.project(x, self.q), k, k)
+)JIT");
+  CATCH_CHECK(said_of(module) == std::vector<Said>{{"self", 4, 4, true}});
+  CATCH_CHECK(said_of(frozen(module)) == said_of(module));
+}
+
 CATCH_TEST_CASE("a frequency of positions is no projection") {
   const std::string code = R"JIT(
 def rotate(self, x):
