@@ -237,6 +237,27 @@ def forward(self, x):
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
 }
 
+CATCH_TEST_CASE("layers that were initialised alike stay apart when the host freezes them") {
+  Module module("Alike");
+  for (const char* name : {"a", "b"}) {
+    Module layer("Layer");
+    layer.register_parameter("weight", at::ones({16, 16}), false);
+    module.register_module(name, layer);
+  }
+  module.define(R"JIT(
+def forward(self, x):
+    q = torch.linear(x, self.a.weight)
+    x = x + torch.scaled_dot_product_attention(q, q, q)
+    q = torch.linear(x, self.b.weight)
+    return x + torch.scaled_dot_product_attention(q, q, q)
+)JIT");
+  module.eval();
+  const Module made = torch::jit::freeze(module);
+  for (torch::jit::Node* node : made.get_method("forward").graph()->nodes()) node->setSourceRange({});  // as of a loop
+  CATCH_CHECK(names_of(made).size() == 2);
+  CATCH_CHECK(names_of(made).front() != names_of(made).back());
+}
+
 CATCH_TEST_CASE("a frequency of positions is no projection") {
   const std::string code = R"JIT(
 def rotate(self, x):

@@ -22,7 +22,7 @@ class Known:
 
 
 KNOWN = [
-    *(Known(models, FILES, ("sites",), CALLS) for models in (
+    *(Known(models, ALL, ("sites",), CALLS) for models in (
         "albert.*", "lxmert.*", "qwen2.5-vl.*", "own-cache.*.traced", "own-called-twice.*", "own-chunked.*.traced", "own-heads-in-a-list.*.traced",
         "own-loop.*.traced", "own-two-dimensions-two-softmaxes.*.traced")),
     *(Known(models, ALL, ("sites",), UNUSED) for models in ("gpt2.*", "gpt2-upcast.*", "levit.*", "llava.*", "llava-next.*", "own-mha-function.*")),

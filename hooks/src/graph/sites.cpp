@@ -154,6 +154,7 @@ class SiteFinder {
     std::string path;
     std::string inner;      // source ranges below the module
     bool nameless = false;  // nothing tells of a module
+    bool frozen = false;    // constants tell of it, if anything: equal ones may be of two layers
     std::optional<LeftSite> left;
     std::string key;
   };
@@ -267,6 +268,7 @@ class SiteFinder {
     }
     made.path = join(prefix_, made.path);
     made.nameless = made.path.empty() && q_from == nullptr;
+    made.frozen = matrix.defined() || (q_from != nullptr && q_from->matrix.defined());
     if (made.path.empty() && (matrix.defined() || (made.nameless && tree_.bare()))) {
       made.key = key_of(site.node);
       made.left = left_of(recognised, q_from, matrix);
@@ -306,7 +308,7 @@ class SiteFinder {
       const std::string& other = found_[i].site.name;
       taken.insert(other);
       if (other.substr(0, other.find('#')) != name) continue;
-      const bool one_call = !places_[site].left && places_[i].inner == places_[site].inner;
+      const bool one_call = !places_[site].frozen && places_[i].inner == places_[site].inner;
       if (one_call || exclusive(found_[i].node, found_[site].node)) return other;
       ++ordinal;
     }
