@@ -237,6 +237,39 @@ def forward(self, x):
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
 }
 
+CATCH_TEST_CASE("an arm that an attribute leaves out does not speak for the site") {
+  Module attn = scripted({{"q", {16, 16}}, {"k", {16, 16}}}, "");
+  attn.register_attribute("packed", c10::BoolType::get(), true);
+  attn.define(R"JIT(
+def forward(self, x, m):
+    if not self.packed:
+        return torch.scaled_dot_product_attention(x.unsqueeze(1), x.unsqueeze(1), x.unsqueeze(1)).squeeze(1)
+    else:
+        q = torch.linear(x, self.q).view([x.size(0), x.size(1), 4, 4]).transpose(1, 2)
+        k = torch.linear(m, self.k).view([m.size(0), m.size(1), 4, 4]).transpose(1, 2)
+        return torch.scaled_dot_product_attention(q, k, k).transpose(1, 2).flatten(2)
+)JIT");
+  Module module("Outer");
+  module.register_module("attn", attn);
+  module.define("def forward(self, x, m):\n    return self.attn.forward(x, m)\n");
+  const std::vector<Said> wanted{{"cross", 4, 4, true}};
+  CATCH_CHECK(said_of(module) == wanted);
+  CATCH_CHECK(said_of(frozen(module)) == wanted);
+}
+
+CATCH_TEST_CASE("a factor that no tanh or sigmoid made is no gate") {
+  for (const float factor : {1.5F, 0.5F}) {
+    Module module = scripted({{"k", {16, 16}}}, "");
+    module.register_parameter("gamma", at::tensor({factor}), false);
+    module.define(R"JIT(
+def forward(self, x):
+    k = torch.linear(x, self.k)
+    return x + self.gamma * torch.matmul(torch.softmax(torch.matmul(k, k.transpose(-2, -1)), -1), k)
+)JIT");
+    CATCH_CHECK(gaze::find_sites(frozen(module)).sites.at(0).gate.has_value() == (factor < 1));
+  }
+}
+
 CATCH_TEST_CASE("layers that were initialised alike stay apart when the host freezes them") {
   Module module("Alike");
   for (const char* name : {"a", "b"}) {
