@@ -135,10 +135,13 @@ def expand(stems: list[str], whole: bool) -> dict[tuple[str, str, str], str]:
 
 
 def table() -> str:
-    lines = ["| models | files | differs | why |", "|---|---|---|---|"]
+    rows: dict[tuple, list[str]] = {}
     for row in KNOWN:
-        files = "all" if row.variants == tuple(VARIANTS) else ", ".join(row.variants)
-        lines.append(f"| `{row.models}` | {files} | {', '.join(row.fields)} | {row.reason} |")
+        rows.setdefault((row.variants, row.fields, row.reason), []).append(f"`{row.models}`")
+    lines = ["| models | files | differs | why |", "|---|---|---|---|"]
+    for (variants, fields, reason), models in rows.items():
+        files = "all" if variants == tuple(VARIANTS) else ", ".join(variants)
+        lines.append(f"| {' '.join(models)} | {files} | {', '.join(fields)} | {reason} |")
     return "\n".join(lines) + "\n"
 
 

@@ -71,6 +71,7 @@ inline constexpr ArgumentName kArgumentNames[] = {
      {"aten::add", "aten::add_", "aten::div", "aten::div_", "aten::mul", "aten::mul_", "aten::sub", "aten::sub_",
       "aten::true_divide"}},
     {Arg::Other, "obj", {"aten::__is__", "aten::__isnot__"}},
+    {Arg::Other, "b", {"aten::mul"}},  // of two numbers
     {Arg::Left, "self", {"aten::bmm", "aten::matmul", "aten::mm"}},
     {Arg::Left, "batch1", {"aten::baddbmm"}},
     {Arg::Right, "other", {"aten::matmul"}},

@@ -81,6 +81,7 @@ std::optional<int64_t> GraphAxes::find_rank(Value* value) const {
   if (const auto type = value->type()->cast<c10::TensorType>()) {
     if (const auto dim = type->dim()) return static_cast<int64_t>(*dim);
   }
+  if (const at::Tensor known = parameter(value, owners_, self_); known.defined()) return known.dim();
   if (depth_ > kDeepest) return hint(value);
   Node* node = value->node();
   if (node->kind() == torch::jit::prim::Param || node->kind() == torch::jit::prim::If ||

@@ -31,17 +31,22 @@ void children_by(const Module& module, const std::string& path, const std::strin
 struct Frame {
   std::string line;      // "file.py:line"
   std::string function;  // empty: not known
+  bool torch = false;    // its own, which says little
 };
 
-/// Of a source range, innermost first; none when it is torch's own, which says little, or not known.
+bool is_ours(const Frame& frame) { return !frame.torch; }
+
+bool any_ours(const std::vector<Frame>& frames) { return std::any_of(frames.begin(), frames.end(), is_ours); }
+
+/// Of a source range, innermost first; none where it is not known.
 std::vector<Frame> frames_of(const torch::jit::SourceRange& range) {
   std::vector<Frame> frames;
   if (!range.source()) return frames;
   const auto original = range.source()->findSourceRangeThatGenerated(range);
   const auto& known = original ? *original : range;
   const auto add = [&](const std::string& path, const std::string& line, const std::string& function) {
-    if (path.find("/torch/") != std::string::npos || path.rfind("torch/", 0) == 0) return;
-    frames.push_back({path.substr(path.rfind('/') + 1) + ":" + line, function});
+    const bool torch = path.find("/torch/") != std::string::npos || path.rfind("torch/", 0) == 0;
+    frames.push_back({path.substr(path.rfind('/') + 1) + ":" + line, function, torch});
   };
   // A traced node holds the whole stack, innermost first, as "file.py(line): function".
   static const std::regex kFrame(R"(([^\s(]+\.py)\((\d+)\): (\S*))");
@@ -58,9 +63,9 @@ std::vector<Frame> frames_of(const torch::jit::SourceRange& range) {
 /// Of a node, innermost first: what its file keeps, or else the calls that were inlined around it.
 std::vector<Frame> frames_of(const Node* node) {
   std::vector<Frame> frames = frames_of(node->sourceRange());
-  if (!frames.empty() || !node->callstack()) return frames;
+  if (any_ours(frames) || !node->callstack()) return frames;
   auto calls = (*node->callstack())->vec();  // outermost first
-  for (auto call = calls.rbegin(); call != calls.rend() && frames.empty(); ++call) {
+  for (auto call = calls.rbegin(); call != calls.rend() && !any_ours(frames); ++call) {
     frames = frames_of(std::get<1>(*call));
   }
   return frames;
@@ -102,16 +107,17 @@ StackName name_by_stack(const Module& self, Node* node) {
 
 std::string source_of(const Node* node) {
   const std::vector<Frame> frames = frames_of(node);
-  return frames.empty() ? "" : frames.front().line;
+  const auto ours = std::find_if(frames.begin(), frames.end(), is_ours);
+  return ours == frames.end() ? "" : ours->line;
 }
 
 LeftCalls left_calls(const Node* node) {
   LeftCalls left;
   const std::vector<Frame> frames = frames_of(node);
   // A module's own code, not a helper's that many share.
-  const auto forward =
-      std::find_if(frames.begin(), frames.end(), [](const Frame& frame) { return frame.function == "forward"; });
-  const auto where = forward == frames.end() ? frames.begin() : forward;
+  auto where = std::find_if(frames.begin(), frames.end(),
+                            [](const Frame& frame) { return is_ours(frame) && frame.function == "forward"; });
+  if (where == frames.end()) where = std::find_if(frames.begin(), frames.end(), is_ours);
   if (where != frames.end()) left.file = where->line.substr(0, where->line.rfind(':'));
   for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) left.lines.push_back(frame->line);
   return left;

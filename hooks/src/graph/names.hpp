@@ -21,8 +21,8 @@ StackName name_by_stack(const torch::jit::Module& self, torch::jit::Node* node);
 /// "file.py:line" of what made a node, of the innermost call that is not torch's own; empty where none is known.
 std::string source_of(const torch::jit::Node* node);
 
-/// What a file keeps of a node's place when its modules are gone: the lines that led to it, outermost first, torch's
-/// own left out, and the file of the innermost module's code.
+/// What a file keeps of a node's place when its modules are gone: the lines that led to it, outermost first, and the
+/// file of the innermost module's code that is not torch's own.
 struct LeftCalls {
   std::vector<std::string> lines;
   std::string file;

@@ -19,10 +19,28 @@ using Arms = std::map<Node*, size_t>;
 constexpr size_t kMostSteps = 2048;  // over all ways through branches
 constexpr int kDeepestEqual = 6;     // of two chains of operators that are compared
 
+/// Of a branch that raises in all arms but one: what that makes; null of any other.
+Value* only_arm(const Value* value) {
+  Value* only = nullptr;
+  for (const torch::jit::Block* arm : value->node()->blocks()) {
+    Value* const made = const_cast<Value*>(arm->outputs()[value->offset()]);
+    if (is(made->node(), "prim::Uninitialized")) continue;
+    if (only != nullptr) return nullptr;
+    only = made;
+  }
+  return only;
+}
+
 /// The parameter that a matrix is cut from, transposed or cast.
 Value* whole_matrix(Value* matrix) {
   for (;;) {
     Node* const node = matrix->node();
+    if (node->kind() == torch::jit::prim::If) {
+      Value* const made = only_arm(matrix);
+      if (made == nullptr) return matrix;
+      matrix = made;
+      continue;
+    }
     if (node->inputs().empty()) return matrix;
     if (is(node, "prim::ListUnpack") &&
         is_any(element(node, 0)->node(), {"aten::chunk", "aten::split", "aten::split_with_sizes", "aten::unbind"})) {

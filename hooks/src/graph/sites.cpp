@@ -144,6 +144,7 @@ class SiteFinder {
       site.name = unique(name.empty() ? "attention" : name, i);
       site.tower = made != left.end() ? made->second.tower : tower_of(site.name);
     }
+    describe_by_living_arms();
     return std::move(found_);
   }
 
@@ -153,9 +154,22 @@ class SiteFinder {
     std::string path;
     std::string inner;      // source ranges below the module
     bool nameless = false;  // nothing tells of a module
+    bool frozen = false;    // constants tell of it, if anything: equal ones may be of two layers
     std::optional<LeftSite> left;
     std::string key;
   };
+
+  /// Of the arms of a branch, which are one site, an attribute may leave out some: the others say what it is.
+  void describe_by_living_arms() {
+    std::map<std::string, const Site*> living;
+    for (const FoundSite& found : found_) {
+      if (!left_out(found.node, owners_, self_)) living.emplace(found.site.name, &found.site);
+    }
+    for (FoundSite& found : found_) {
+      const auto other = living.find(found.site.name);
+      if (other != living.end() && left_out(found.node, owners_, self_)) found.site = *other->second;
+    }
+  }
 
   void not_understood(const Node* node, std::string why) {
     if (unknown_ != nullptr) unknown_->push_back({node->kind().toQualString(), std::move(why), source_of(node)});
@@ -200,7 +214,12 @@ class SiteFinder {
     count_heads(recognised);
     site.site.gate = gate_of(site.passes, owners_, self_);
     site.site.gathers_rows = rows_are_gathered(site.node, owners_);
-    const auto nearest = [](const auto& ways) { return ways.empty() ? nullptr : &ways.front().projection; };
+    const auto nearest = [](const std::vector<ProjectionWay>& ways) -> const Projection* {
+      const auto with_path =
+          std::find_if(ways.begin(), ways.end(), [](const ProjectionWay& way) { return !way.projection.nameless; });
+      if (with_path != ways.end()) return &with_path->projection;
+      return ways.empty() ? nullptr : &ways.front().projection;
+    };
     places_.push_back(place(recognised, nearest(q_from), nearest(k_from)));
     found_.push_back(site);
   }
@@ -249,6 +268,7 @@ class SiteFinder {
     }
     made.path = join(prefix_, made.path);
     made.nameless = made.path.empty() && q_from == nullptr;
+    made.frozen = matrix.defined() || (q_from != nullptr && q_from->matrix.defined());
     if (made.path.empty() && (matrix.defined() || (made.nameless && tree_.bare()))) {
       made.key = key_of(site.node);
       made.left = left_of(recognised, q_from, matrix);
@@ -265,8 +285,10 @@ class SiteFinder {
     left.file = std::move(calls.file);
     left.op = site.node->kind().toQualString();
     left.relation = site.site.relation;
-    left.matrix = matrix.defined() ? matrix.unsafeGetTensorImpl() : nullptr;
-    left.stream = stream_of(q_from != nullptr && q_from->input != nullptr ? q_from->input : recognised.q, owners_);
+    // Parts of a packed matrix share their memory.
+    if (matrix.defined() && matrix.has_storage()) left.matrix = matrix.storage().unsafeGetStorageImpl();
+    const bool projected = !recognised.packed && q_from != nullptr && q_from->input != nullptr;
+    left.stream = stream_of(projected ? q_from->input : recognised.q, owners_);
     return left;
   }
 
@@ -286,7 +308,7 @@ class SiteFinder {
       const std::string& other = found_[i].site.name;
       taken.insert(other);
       if (other.substr(0, other.find('#')) != name) continue;
-      const bool one_call = !places_[site].left && places_[i].inner == places_[site].inner;
+      const bool one_call = !places_[site].frozen && places_[i].inner == places_[site].inner;
       if (one_call || exclusive(found_[i].node, found_[site].node)) return other;
       ++ordinal;
     }

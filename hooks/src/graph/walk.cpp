@@ -216,6 +216,22 @@ std::vector<std::optional<int64_t>> int_list(Value* value, const Owners& owners,
   return elements;
 }
 
+bool left_out(const Node* node, const Owners& owners, const Module& self) {
+  for (const Block* block = node->owningBlock(); block->owningNode() != nullptr;
+       block = block->owningNode()->owningBlock()) {
+    const Node* const branch = block->owningNode();
+    if (branch->kind() != torch::jit::prim::If) continue;
+    Value* condition = element(branch, 0);
+    bool taken = branch->blocks()[0] == block;
+    for (; is(condition->node(), "aten::__not__"); taken = !taken)
+      condition = argument(condition->node(), Arg::Operand);
+    const c10::IValue object = attribute(condition, owners, self);
+    const auto known = object.isBool() ? std::optional<bool>(object.toBool()) : constant_bool(condition);
+    if (known && *known != taken) return true;
+  }
+  return false;
+}
+
 std::optional<bool> constant_bool(const Value* value) {
   const auto known = value == nullptr ? std::nullopt : torch::jit::toIValue(value);
   return known && known->isBool() ? std::optional<bool>(known->toBool()) : std::nullopt;

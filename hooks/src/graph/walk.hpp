@@ -71,6 +71,9 @@ std::optional<int64_t> constant_int(torch::jit::Value* value, const Owners& owne
 std::vector<std::optional<int64_t>> int_list(torch::jit::Value* value, const Owners& owners,
                                              const torch::jit::Module& self);
 
+/// Whether a node stands in an arm that a constant, or an attribute of `self`, leaves out.
+bool left_out(const torch::jit::Node* node, const Owners& owners, const torch::jit::Module& self);
+
 /// A truth value or a text that the graph holds.
 std::optional<bool> constant_bool(const torch::jit::Value* value);
 std::optional<std::string> constant_text(const torch::jit::Value* value);
