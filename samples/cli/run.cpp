@@ -12,6 +12,7 @@
 #include <set>
 
 #include "console.hpp"
+#include "photo_file.hpp"
 #include "samples.hpp"
 #include "script.hpp"
 #include "settings.hpp"
@@ -151,7 +152,7 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   for (size_t row = 0; row < rows; ++row) {
     specs[row].prompt_tokens = arguments.prompt_tokens;
     specs[row].id = rows == 1 ? arguments.method : arguments.method + "-" + std::to_string(row);
-    if (!arguments.images.empty()) specs[row].image = arguments.images[row];
+    if (!arguments.images.empty()) specs[row].image = photo_file(arguments.images[row]);
     if (!arguments.audio.empty()) specs[row].sound.path = arguments.audio[row];
   }
   return specs;

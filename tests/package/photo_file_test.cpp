@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// HEIC, AVIF and TIFF as the tool reads them: written here by the formats' own libraries, compared with what was
+// written.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/mean.h>
+#include <libheif/heif.h>
+#include <tiffio.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "../../samples/cli/console.hpp"
+#include "../../samples/cli/photo_file.hpp"
+#include "support/test.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using gaze::cli::photo_file;
+
+constexpr int64_t kHeight = 48, kWidth = 80;
+
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "gaze-photo-XXXXXX").string();
+    CATCH_REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  [[nodiscard]] std::string operator/(const char* file) const { return (path / file).string(); }
+};
+
+/// Every quarter another colour, so that each way of turning it is another picture.
+at::Tensor quarters() {
+  at::Tensor rgb_hwc = at::empty({kHeight, kWidth, 3}, at::kByte);
+  const int64_t colours[2][2][3] = {{{200, 40, 40}, {40, 160, 60}}, {{50, 60, 190}, {220, 210, 90}}};
+  for (int64_t bottom = 0; bottom < 2; ++bottom) {
+    for (int64_t right = 0; right < 2; ++right) {
+      at::Tensor quarter_hwc =
+          rgb_hwc.narrow(0, bottom * kHeight / 2, kHeight / 2).narrow(1, right * kWidth / 2, kWidth / 2);
+      for (int64_t c = 0; c < 3; ++c) quarter_hwc.select(2, c).fill_(colours[bottom][right][c]);
+    }
+  }
+  return rgb_hwc;
+}
+
+/// The middle of the quarter at (bottom, right) of what is seen.
+int64_t red_at(const at::Tensor& rgb_hwc, int64_t bottom, int64_t right) {
+  const int64_t y = (1 + 2 * bottom) * rgb_hwc.size(0) / 4, x = (1 + 2 * right) * rgb_hwc.size(1) / 4;
+  return rgb_hwc[y][x][0].item<int64_t>();
+}
+
+void write_tiff(const std::string& path, const at::Tensor& rgb_hwc, int orientation, int pages = 1) {
+  TIFF* const tiff = TIFFOpen(path.c_str(), "w");
+  CATCH_REQUIRE(tiff != nullptr);
+  for (int page = 0; page < pages; ++page) {
+    TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, static_cast<uint32_t>(rgb_hwc.size(1)));
+    TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, static_cast<uint32_t>(rgb_hwc.size(0)));
+    TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 3);
+    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 8);
+    TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_RGB);
+    TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+    TIFFSetField(tiff, TIFFTAG_COMPRESSION, COMPRESSION_LZW);
+    TIFFSetField(tiff, TIFFTAG_ORIENTATION, orientation);
+    for (int64_t y = 0; y < rgb_hwc.size(0); ++y)
+      TIFFWriteScanline(tiff, rgb_hwc[y].data_ptr(), static_cast<uint32_t>(y), 0);
+    TIFFWriteDirectory(tiff);
+  }
+  TIFFClose(tiff);
+}
+
+/// False where this libheif has no such encoder.
+bool write_heif(const std::string& path, const at::Tensor& rgb_hwc, heif_compression_format format) {
+  heif_context* const context = heif_context_alloc();
+  heif_encoder* encoder = nullptr;
+  const bool known = heif_context_get_encoder_for_format(context, format, &encoder).code == heif_error_Ok;
+  if (known) {
+    heif_image* image = nullptr;
+    const int height = static_cast<int>(rgb_hwc.size(0)), width = static_cast<int>(rgb_hwc.size(1));
+    heif_image_create(width, height, heif_colorspace_RGB, heif_chroma_interleaved_RGB, &image);
+    heif_image_add_plane(image, heif_channel_interleaved, width, height, 8);
+    int step = 0;
+    uint8_t* const plane = heif_image_get_plane(image, heif_channel_interleaved, &step);
+    for (int y = 0; y < height; ++y)
+      std::memcpy(plane + y * step, rgb_hwc[y].data_ptr(), static_cast<size_t>(3 * width));
+    heif_encoder_set_lossy_quality(encoder, 90);
+    CATCH_REQUIRE(heif_context_encode_image(context, image, encoder, nullptr, nullptr).code == heif_error_Ok);
+    CATCH_REQUIRE(heif_context_write_to_file(context, path.c_str()).code == heif_error_Ok);
+    heif_image_release(image);
+    heif_encoder_release(encoder);
+  }
+  heif_context_free(context);
+  return known;
+}
+
+std::string refusal(const std::string& path) {
+  try {
+    (void)photo_file(path);
+  } catch (const gaze::cli::Refusal& refused) {
+    return refused.what();
+  }
+  return "";
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+CATCH_TEST_CASE("photo: a TIFF's pixels are those that were written, upright") {
+  const Folder folder;
+  const at::Tensor stored_hwc = quarters();
+  const std::string path = folder / "scan.tif";
+  // The red of the quarters as they are seen: top left, top right, bottom left, bottom right.
+  const int64_t seen[8][4] = {{200, 40, 50, 220}, {40, 200, 220, 50}, {220, 50, 40, 200}, {50, 220, 200, 40},
+                              {200, 50, 40, 220}, {50, 200, 220, 40}, {220, 40, 50, 200}, {40, 220, 200, 50}};
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    write_tiff(path, stored_hwc, orientation, orientation == 1 ? 3 : 1);
+    const at::Tensor read_hwc = photo_file(path).tensor;
+    CATCH_INFO(orientation);
+    CATCH_REQUIRE(read_hwc.size(0) == (orientation >= 5 ? kWidth : kHeight));
+    for (int64_t at = 0; at < 4; ++at) CATCH_CHECK(red_at(read_hwc, at / 2, at % 2) == seen[orientation - 1][at]);
+    if (orientation == 1) CATCH_CHECK(at::equal(read_hwc, stored_hwc));
+  }
+}
+
+CATCH_TEST_CASE("photo: a HEIC's and an AVIF's pixels are nearly those that were written") {
+  const Folder folder;
+  const at::Tensor stored_hwc = quarters();
+  for (const auto& [file, format] :
+       {std::pair{"photo.heic", heif_compression_HEVC}, {"photo.avif", heif_compression_AV1}}) {
+    CATCH_INFO(file);
+    if (!write_heif(folder / file, stored_hwc, format)) {
+      CATCH_WARN("this libheif writes no " << file);
+      continue;
+    }
+    const at::Tensor read_hwc = photo_file(folder / file).tensor;
+    CATCH_REQUIRE(read_hwc.sizes() == stored_hwc.sizes());
+    CATCH_CHECK((read_hwc.to(at::kFloat) - stored_hwc.to(at::kFloat)).abs().mean().item<double>() < 4);
+  }
+}
+
+CATCH_TEST_CASE("photo: what is cut short, claims too much or is another file is refused or left to the library") {
+  const Folder folder;
+  write_tiff(folder / "whole.tif", quarters(), 1);
+  const std::string whole = bytes_of(folder / "whole.tif");
+  for (const size_t bytes : {size_t{13}, whole.size() / 2, whole.size() - 4}) {
+    std::ofstream(folder / "cut.tif", std::ios::binary) << whole.substr(0, bytes);
+    CATCH_CHECK_THAT(refusal(folder / "cut.tif"), Catch::Matchers::Contains("expected a whole TIFF"));
+  }
+  if (write_heif(folder / "whole.heic", quarters(), heif_compression_HEVC)) {
+    const std::string photo = bytes_of(folder / "whole.heic");
+    for (const size_t bytes : {size_t{13}, size_t{100}, photo.size() / 2}) {
+      std::ofstream(folder / "cut.heic", std::ios::binary) << photo.substr(0, bytes);
+      CATCH_CHECK_THAT(refusal(folder / "cut.heic"), Catch::Matchers::Contains("expected a whole HEIC or AVIF"));
+    }
+  }
+  write_tiff(folder / "large.tif", at::empty({1, 3, 3}, at::kByte), 1);
+  std::string large = bytes_of(folder / "large.tif");
+  for (size_t at = 0; at + 12 <= large.size(); ++at) {  // the entry of the width: tag 256, one number of 16 or 32 bits
+    if (large.compare(at, 2, "\0\x01", 2) != 0 || large.compare(at + 4, 4, "\1\0\0\0", 4) != 0) continue;
+    large[at + 2] = 4;
+    large.replace(at + 8, 4, "\xFF\xFF\xFF\x7F");
+  }
+  std::ofstream(folder / "large.tif", std::ios::binary) << large;
+  CATCH_CHECK_THAT(refusal(folder / "large.tif"), Catch::Matchers::Contains("2147483647 x 1"));
+  std::ofstream(folder / "other.jpg") << "no picture at all";
+  CATCH_CHECK(photo_file(folder / "other.jpg").path == folder / "other.jpg");
+  CATCH_CHECK(photo_file(folder / "gone.jpg").path == folder / "gone.jpg");
+}
+
+}  // namespace
