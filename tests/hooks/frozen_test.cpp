@@ -190,6 +190,22 @@ def forward(self, x, m):
   for (const Module& form : {module, frozen(module)}) CATCH_CHECK(said_of(form).at(0).kv_heads != 2);
 }
 
+CATCH_TEST_CASE("heads are counted behind a norm whose weight stands in front, before the split or after it") {
+  const std::string code = R"JIT(
+def norm(self, x, w):
+    return w * (x * torch.rsqrt(x.pow(2).mean([-1], True) + 1e-6)).to(x.dtype)
+def forward(self, x):
+    shape = [x.size(0), x.size(1), -1, 4]
+    q = self.norm(torch.linear(x, self.q).view(shape), self.narrow).transpose(1, 2)
+    k = self.norm(torch.linear(x, self.k), self.wide).view(shape).transpose(1, 2)
+    return torch.scaled_dot_product_attention(q, k, k).transpose(1, 2).flatten(2)
+)JIT";
+  const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"narrow", {4}}, {"wide", {16}}}, code);
+  const std::vector<Said> wanted{{"self", 4, 4, true}};
+  CATCH_CHECK(said_of(module) == wanted);
+  CATCH_CHECK(said_of(frozen(module)) == wanted);
+}
+
 CATCH_TEST_CASE("heads that are mixed after the softmax by a folded linear layer are captured before") {
   const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"mix", {4, 4}}}, R"JIT(
 def forward(self, x):

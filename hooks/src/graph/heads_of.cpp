@@ -31,6 +31,14 @@ int64_t features_made(const Node* node, const Owners& owners, const Module& self
   return tensor.defined() && tensor.dim() == 2 ? tensor.size(linear == transposed ? 1 : 0) : 0;
 }
 
+/// What an operator works on: behind a parameter that stands in front, as a norm's weight does.
+Value* worked_on(const Node* node, const Owners& owners) {
+  Value* const first = argument(node, Arg::Operand);
+  if (!is_any(node, {"aten::mul", "aten::add"}) || !is_parameter(first, owners)) return first;
+  Value* const other = argument(node, Arg::Other);
+  return is_tensor(other) ? other : first;
+}
+
 /// Of a sum with a bias, the other operand; null of any other sum.
 Value* without_bias(const Node* sum, const Owners& owners) {
   Value* const one = argument(sum, Arg::Operand);
@@ -68,10 +76,11 @@ int64_t features_of(Value* value, const Owners& owners, const Module& self) {
       continue;
     } else if (node->inputs().empty() ||
                !is_any(node, {"aten::mul", "aten::view", "aten::reshape", "aten::to", "aten::clamp", "prim::ListUnpack",
-                              "aten::contiguous", "aten::layer_norm", "aten::_autocast_to_reduced_precision"})) {
+                              "aten::contiguous", "aten::layer_norm", "aten::rms_norm",
+                              "aten::_autocast_to_reduced_precision"})) {
       return 0;
     }
-    value = argument(node, Arg::Operand);
+    value = worked_on(node, owners);
   }
   return 0;
 }
@@ -159,7 +168,7 @@ class HeadSearch {
       }
       if (!has(node, KeepsHeads)) return 0;
       if (!node->kind().is_prim()) {
-        value = argument(node, Arg::Operand);
+        value = worked_on(node, owners_);
         continue;
       }
       const auto next = sources(value, owners_);
