@@ -63,6 +63,20 @@ struct alignas(Width * sizeof(typename Element<T>::Bits)) Pack {
   typename Element<T>::Bits bits[Width];
 };
 
+/// What the heads up to h make of a key: `x` is head h's weight, `before` what those before it made.
+__device__ float with_head(const Reduction& by, std::int64_t h, float x, float before) {
+  switch (by.heads) {
+    case HeadReduce::Max:
+      return h == 0 ? x : fmaxf(before, x);
+    case HeadReduce::Min:
+      return h == 0 ? x : fminf(before, x);
+    case HeadReduce::One:
+      return h == by.head ? x : before;
+    default:
+      return before + x;
+  }
+}
+
 /// Mean, Max, Min and One of all heads need no figures of a head before its weights are added: everything in one read,
 /// the row in registers. One block per row, Width adjacent keys per thread.
 template <DType T, int Width>
@@ -97,19 +111,7 @@ __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReducePar
       total += x;
       mass += cell >= 0 && cell < p.to.cells ? x : 0.0f;
       bits |= (x != 0 ? 1u : 0u) << i;
-      switch (p.by.heads) {
-        case HeadReduce::Max:
-          value[i] = h == 0 ? x : fmaxf(value[i], x);
-          break;
-        case HeadReduce::Min:
-          value[i] = h == 0 ? x : fminf(value[i], x);
-          break;
-        case HeadReduce::One:
-          value[i] = h == p.by.head ? x : value[i];
-          break;
-        default:
-          value[i] += x;
-      }
+      value[i] = with_head(p.by, h, x, value[i]);
     }
     seen |= bits;
     total = warp_sum(total);
