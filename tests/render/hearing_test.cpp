@@ -187,6 +187,64 @@ CATCH_TEST_CASE("hearing: a word of two parts lies in both, and is marked where 
   CATCH_CHECK(hearing.words[1].end_seconds == Approx(35 * kKey).margin(2 * kKey));
 }
 
+namespace {
+
+struct Heard {
+  const char* label;
+  int64_t hot;
+};
+
+/// "first key-end key, share within", of every word; the second window begins at the token and key said.
+std::vector<std::string> marks(const std::vector<Heard>& tokens, int64_t second_from) {
+  std::vector<int64_t> hot;
+  for (const Heard& token : tokens) hot.push_back(token.hot);
+  gaze::AttentionRecord record = heard(60, hot, tone(2.4));
+  for (size_t t = 0; t < tokens.size(); ++t) record.labels[t] = tokens[t].label;
+  windows_of(record) = {{0, 0}, {second_from, 1.2}};
+  std::vector<std::string> out;
+  for (const gaze::TimedWord& word : gaze::time_words(record).words) {
+    out.push_back(std::to_string(std::lround(word.start_seconds / kKey)) + "-" +
+                  std::to_string(std::lround(word.end_seconds / kKey)) + ", " + std::to_string(word.share_within));
+  }
+  return out;
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("hearing: punctuation is not said, and leaves each word the time that it has without it") {
+  const std::vector<std::string> plain = marks({{" one", 10}, {" two", 32}, {" three", 20}, {" four", 40}}, 2);
+  CATCH_REQUIRE(plain.size() == 4);
+  // Its row looks at the next word.
+  CATCH_CHECK(marks({{" one", 10}, {",", 33}, {" two", 32}, {" three", 20}, {"!", 42}, {" four", 40}, {"...", 58}},
+                    3) == plain);
+  CATCH_CHECK(
+      marks({{" \"", 9}, {"one", 10}, {" two", 32}, {",", 50}, {" (", 20}, {"three", 20}, {").", 41}, {" four", 40}},
+            4) == plain);
+  // Split as byte-level and SentencePiece tokens are, and of other scripts.
+  CATCH_CHECK(marks({{"\xC4\xA0one", 10},
+                     {"\xC3\xA2\xC4\xA2", 33},
+                     {"\xC4\xBE", 33},
+                     {"\xC4\xA0two", 32},
+                     {"\xC4\xA0three", 20},
+                     {"\xC4\xA0"
+                      "four",
+                      40}},
+                    4) == plain);
+  CATCH_CHECK(marks({{"\xE2\x96\x81one", 10},
+                     {"\xE0\xA5\xA4", 33},
+                     {"\xE2\x96\x81two", 32},
+                     {"\xE2\x96\x81three", 20},
+                     {"\xE2\x96\x81"
+                      "four",
+                      40}},
+                    3) == plain);
+  // A window that begins with the end of a word.
+  CATCH_CHECK(marks({{" one", 10}, {" two", 32}, {",", 19}, {" three", 20}, {" four", 40}}, 2).size() == 4);
+  // A word of nothing else has only its own rows; what is read out by its name is no punctuation.
+  for (const char* alone : {" -", " %", " b"})
+    CATCH_CHECK(marks({{" one", 10}, {alone, 32}, {" three", 20}, {" four", 40}}, 2) == plain);
+}
+
 CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refused") {
   GAZE_REQUIRE_REFUSED(gaze::time_words(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
                        "sound: expected at most 1.00 s, which 50 keys of 0.02 s cover, got 1.50 s");

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/words.hpp>
 
+#include <string_view>
+
 #include "records.hpp"
+#include "tokens/characters.hpp"
 
 namespace {
 
@@ -195,4 +198,15 @@ CATCH_TEST_CASE("words: what a vocabulary says goes before what the labels look 
   CATCH_CHECK(told({"_a", "b", "_c", "▁"}, other) == List{"ab@0+2", "c▁@2+2"});
   const Spelling each{.words = Spelling::Words::Each};
   CATCH_CHECK(told({"a", "b", "\xE9\xA6", "\x99"}, each) == List{"a@0+1", "b@1+1", "香@2+2"});
+}
+
+CATCH_TEST_CASE("words: punctuation is what is written and not said") {
+  // Of other scripts: inverted marks, guillemets, dash, ellipsis, Armenian, Arabic, Devanagari, Han, fullwidth.
+  constexpr std::u32string_view kUnsaid =
+      U".,!?:;\"'()[]{}-_\u00BF\u00AB\u2014\u2026\u0589\u060C\u06D4\u0964\u3001\u3002\uFF0C\uFF1F";
+  for (const char32_t code : kUnsaid) CATCH_CHECK(gaze::punctuation(code));
+  // Read out by their names, or no punctuation at all.
+  constexpr std::u32string_view kSaid =
+      U"%&@#*/\\+=$~aZ09 \n\u00E9\u0660\u0905\u4E00\u3042\u20AC\u2212\uFF05\uFF21\U0001F600\U0010FFFF";
+  for (const char32_t code : kSaid) CATCH_CHECK_FALSE(gaze::punctuation(code));
 }

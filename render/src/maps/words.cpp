@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/utf8.hpp"
+#include "maps/punctuation.hpp"
 #include "tokens/characters.hpp"
 #include "tokens/pieces.hpp"
 
@@ -49,12 +50,17 @@ class Run {
                   [](Word& word) { trim(word.text); });
   }
 
+  void mark_punctuation(std::vector<bool>& marks) const {
+    for (size_t i = 0; i < parts_.size(); ++i) marks[first_ + i] = !parts_[i].blank && !parts_[i].said;
+  }
+
  private:
   struct Part {
     size_t start = 0;     ///< in the text
     bool begins = false;  ///< a word may begin here
     bool joined = false;  ///< and no space stands before it
     bool blank = true;    ///< nothing but white space
+    bool said = false;    ///< something else than white space and punctuation
   };
 
   [[nodiscard]] std::string_view bytes(size_t part) const {
@@ -79,6 +85,7 @@ class Run {
       if (!white(character.code)) {
         for (size_t i = part; i-- > 0;) {
           parts_[i].blank = false;
+          parts_[i].said = parts_[i].said || !punctuation(character.code);
           if (parts_[i].start <= at) break;
         }
       }
@@ -121,18 +128,30 @@ class Run {
   std::vector<Part> parts_;
 };
 
-}  // namespace
-
-std::vector<Word> merge_words(const std::vector<std::string>& labels, const TokenSpelling* spelling) {
+std::vector<Run> runs_of(const std::vector<std::string>& labels, const TokenSpelling* spelling) {
   const std::vector<Piece> pieces = pieces_of(labels, spelling);
-  std::vector<Word> words;
+  std::vector<Run> runs;
   for (size_t first = 0; first < pieces.size();) {
     size_t end = first;
     while (end < pieces.size() && !pieces[end].special) ++end;
-    if (end > first) Run(pieces, first, end).add_words(words);
+    if (end > first) runs.emplace_back(pieces, first, end);
     first = end + 1;
   }
+  return runs;
+}
+
+}  // namespace
+
+std::vector<Word> merge_words(const std::vector<std::string>& labels, const TokenSpelling* spelling) {
+  std::vector<Word> words;
+  for (const Run& run : runs_of(labels, spelling)) run.add_words(words);
   return words;
+}
+
+std::vector<bool> punctuation_tokens(const std::vector<std::string>& labels, const TokenSpelling* spelling) {
+  std::vector<bool> marks(labels.size());
+  for (const Run& run : runs_of(labels, spelling)) run.mark_punctuation(marks);
+  return marks;
 }
 
 }  // namespace gaze

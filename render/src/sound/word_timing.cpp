@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -14,6 +15,7 @@
 
 #include "device/device_event.hpp"
 #include "maps/map_analysis.hpp"
+#include "maps/punctuation.hpp"
 #include "maps/side_stream.hpp"
 #include "page/time_axis.hpp"
 #include "sound/alignment.hpp"
@@ -107,21 +109,52 @@ std::vector<float> levels_of(const SoundPart& part, const SoundAnalysis& heard) 
   return levels;
 }
 
-// Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
-void mark_part(const SoundPart& part, const Style& style, float silence, SoundAnalysis& heard) {
-  WordTiming& hearing = heard.hearing;
+// Rows of a part's tokens, and its words as runs of these rows.
+struct SaidRows {
+  std::vector<int64_t> row_t;  // token of the recording
   std::vector<Word> words;
+};
+
+// Punctuation is not said: its row looks at the pause or at the next word, whose start would wait for it. A word of
+// nothing else keeps its rows.
+SaidRows said_rows(const SoundPart& part, int64_t tokens, const std::vector<TimedWord*>& marked,
+                   const std::vector<bool>& punctuation_t) {
+  const auto unsaid = [&](int64_t t) { return punctuation_t[static_cast<size_t>(t)]; };
+  SaidRows said;
+  const auto keep = [&](int64_t first, int64_t end, bool all) {
+    for (int64_t t = first; t < end; ++t) {
+      if (all || !unsaid(t)) said.row_t.push_back(t);
+    }
+  };
+  int64_t next = part.first_token;
+  for (const TimedWord* word : marked) {
+    const int64_t first = word->word.first, end = std::min(first + word->word.count, part.first_token + tokens);
+    keep(next, first, true);
+    Word run{.text = {}, .first = static_cast<int64_t>(said.row_t.size())};
+    keep(first, end, false);
+    if (static_cast<int64_t>(said.row_t.size()) == run.first) keep(first, end, true);
+    run.count = static_cast<int64_t>(said.row_t.size()) - run.first;
+    said.words.push_back(run);
+    next = end;
+  }
+  keep(next, part.first_token + tokens, true);
+  return said;
+}
+
+// Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
+void mark_part(const SoundPart& part, const Style& style, float silence, const std::vector<bool>& punctuation_t,
+               SoundAnalysis& heard) {
+  WordTiming& hearing = heard.hearing;
   std::vector<TimedWord*> marked;
   for (TimedWord& word : hearing.words) {
-    if (word.word.first < part.first_token || word.word.first >= part.end_token) continue;
-    const int64_t first = word.word.first - part.first_token;
-    words.push_back({.text = {}, .first = first, .count = std::min(word.word.count, part.tokens() - first)});
-    marked.push_back(&word);
+    if (word.word.first >= part.first_token && word.word.first < part.end_token) marked.push_back(&word);
   }
-  if (words.empty()) return;
+  if (marked.empty()) return;
   const int64_t tokens = std::min(part.end_token, heard.map_tk.size(0)) - part.first_token;
-  const at::Tensor map_tk = heard.map_tk.narrow(0, part.first_token, tokens).narrow(1, 0, part.keys).contiguous();
-  std::vector<WordSpan> spans = align_words(map_tk.const_data_ptr<float>(), tokens, part.keys, words);
+  SaidRows said = said_rows(part, tokens, marked, punctuation_t);
+  const auto rows = static_cast<int64_t>(said.row_t.size());
+  const at::Tensor map_tk = heard.map_tk.narrow(1, 0, part.keys).index_select(0, at::tensor(said.row_t));
+  std::vector<WordSpan> spans = align_words(map_tk.const_data_ptr<float>(), rows, part.keys, said.words);
   const std::vector<float> level_k = levels_of(part, heard);
   if (style.align_to_energy && !level_k.empty()) {
     align_to_energy(spans, level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
@@ -139,11 +172,13 @@ void mark_part(const SoundPart& part, const Style& style, float silence, SoundAn
   }
 }
 
-void mark_words(const Style& style, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
+void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
                 SoundAnalysis& heard) {
   WordTiming& hearing = heard.hearing;
   const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
-  for (const SoundPart& part : heard.parts) mark_part(part, style, silence, heard);
+  std::vector<bool> punctuation_t = punctuation_tokens(record.labels, record.spelling.get());
+  punctuation_t.resize(static_cast<size_t>(heard.map_tk.size(0)));
+  for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, punctuation_t, heard);
   const auto seconds_at = [&](double cell) {
     return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
   };
@@ -218,7 +253,7 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
       fetch((map.mass_t - cut.mass_t).clamp_min(0).to(at::kDouble).contiguous(), route, ops::Cargo::Figures);
   const int64_t tokens = analysis.map_tc.size(0);
   const std::vector<double> padding(padding_t.const_data_ptr<double>(), padding_t.const_data_ptr<double>() + tokens);
-  mark_words(record.style, padding, hottest_cells(analysis.shown_lc, route), heard);
+  mark_words(record, padding, hottest_cells(analysis.shown_lc, route), heard);
   return heard;
 }
 

@@ -9,6 +9,9 @@ namespace gaze {
 /// Unicode's White_Space.
 bool white(uint32_t code) noexcept;
 
+/// What is written and not said: stops, commas, quotes, brackets, dashes.
+bool punctuation(uint32_t code) noexcept;
+
 /// What a reader sees as part of the character before it: combining marks, joiners, variation selectors, skin tones.
 bool extends(uint32_t code) noexcept;
 
