@@ -82,7 +82,9 @@ def convert(folder: Path):
         encoder = torch.jit.trace(Encode(model).eval(), torch.rand(1, 1, 128, 512))
         decoder = torch.jit.trace(Decode(model).eval(), (torch.tensor([[BEGIN, 5, 6, 7]]), torch.rand(1, 1024, 256)))
         torch.jit.script(Reader(encoder, decoder).eval()).save(folder / "latex_ocr.pt")
-    (folder / "latex_ocr_vocabulary.json").write_text(json.dumps([f"<{t[1:-1]}>" if i < 4 else t for i, t in enumerate(texts)]))
+    # A token is a character. Were the space a text, it would separate words, and what is written without any would be one word.
+    names = [f"<{t[1:-1]}>" if i < 4 else "<space>" if t == " " else t for i, t in enumerate(texts)]
+    (folder / "latex_ocr_vocabulary.json").write_text(json.dumps(names))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,8 +70,8 @@ def score(request, formula):
     """Of each symbol whether its word's hottest point lies in its glyph's box or at most half a cell beside; None when Gaze's run read otherwise."""
     if request["error"]:
         raise RuntimeError(f"{formula.tex}: {request['error']}")
-    # One token is one character.
-    text = "".join(token["text"] for token in request["tokens"] if token["text"] is not None)
+    # One token is one character; the space has no text.
+    text = "".join(" " if token["text"] is None else token["text"] for token in request["tokens"])
     if not read_right(text, formula):
         return None
     word_of = {t: w for w in request["words"] for t in range(w["first"], w["first"] + w["count"])}
@@ -111,6 +112,7 @@ def main():
         for symbol, hit in zip(formula.symbols, found):
             kind = "digits" if symbol.text.isdigit() else "letters" if symbol.text.isalpha() else "signs"
             by.setdefault(kind, []).append(hit)
+        print(f"{len(hits)} of {arguments.symbols} symbols", end="\r", file=sys.stderr, flush=True)
         if len(hits) >= arguments.symbols:
             break
     print(json.dumps({"formulas": tried, "read": read, "seed": arguments.seed, "symbols": len(hits), "pointing": share(hits),

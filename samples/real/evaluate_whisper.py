@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def main():
         for name in mine.keys() & other.keys():
             ours.append(mine[name])
             theirs.append(other[name])
+        print(f"{seed - arguments.seed + 1} of {arguments.utterances} utterances", end="\r", file=sys.stderr, flush=True)
     figures = {"recordings": len(arguments.recordings), "recordings_same_tokens": same, "utterances": arguments.utterances, "seed": arguments.seed,
                "utterances_same_tokens": equal, "words": said, "words_compared": len(ours)}
     if ours:

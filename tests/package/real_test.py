@@ -1,6 +1,6 @@
-"""Models that were trained elsewhere point, and time words, as they must (real.json says how well). Usage: real_test.py --gaze PROGRAM --torch PYTHON
+"""Models that were trained elsewhere point, and time words, as they must (real.json says how well). Usage: real_test.py --gaze PROGRAM --torch PYTHON [--short]
 
-Exit 77 where pip cannot fetch them.
+--short: a few formulas and utterances, in a minute or two. Exit 77 where pip cannot fetch the models.
 """
 import argparse
 import json
@@ -18,8 +18,9 @@ CANNOT_FETCH = 77
 parser = argparse.ArgumentParser()
 parser.add_argument("--gaze", required=True)
 parser.add_argument("--torch", required=True)
+parser.add_argument("--short", action="store_true")
 arguments = parser.parse_args()
-limits = json.loads((Path(__file__).parent / "real.json").read_text())
+limits = json.loads((Path(__file__).parent / "real.json").read_text())["short" if arguments.short else "whole"]
 gaze = str(Path(arguments.gaze).resolve())
 problems = []
 
@@ -63,16 +64,17 @@ figures = json.loads(call(*evaluate))
 expect("symbols that point", figures["pointing"], least=wanted["pointing"])
 if len((figures["reduction"]["through"] or {"sites": []})["sites"]) != 4:
     problems.append(f"through: expected the encoder's four layers, got {figures['reduction']['through']}")
-with tempfile.TemporaryDirectory() as folder:
-    call(python, REAL / "heads_latex.py", folder)
-    inputs = sorted(Path(folder).glob("in*.pt"))
-    chosen = models / "latex_ocr_heads.json"
-    call(gaze, "heads", models / "latex_ocr.pt", "--profile", models / "latex_ocr.json", "--method", "generate", "--inputs", *inputs, "--out", chosen)
-figures = json.loads(call(*evaluate, "--profile", chosen))
-expect("symbols that point, chosen heads", figures["pointing"], least=wanted["pointing_heads"])
+if not arguments.short:
+    with tempfile.TemporaryDirectory() as folder:
+        call(python, REAL / "heads_latex.py", folder)
+        inputs = sorted(Path(folder).glob("in*.pt"))
+        chosen = models / "latex_ocr_heads.json"
+        call(gaze, "heads", models / "latex_ocr.pt", "--profile", models / "latex_ocr.json", "--method", "generate", "--inputs", *inputs, "--out", chosen)
+    figures = json.loads(call(*evaluate, "--profile", chosen))
+    expect("symbols that point, chosen heads", figures["pointing"], least=wanted["pointing_heads"])
 
 wanted = limits["whisper"]
-recordings = sorted((ROOT / "samples" / "data" / "speech" / "demo").glob("*.ogg"))
+recordings = sorted((ROOT / "samples" / "data" / "speech" / "demo").glob("*.ogg"))[: wanted["recordings"]]
 spoken = wanted["utterances"] if shutil.which("espeak-ng") else 0
 figures = json.loads(call(python, REAL / "evaluate_whisper.py", "--gaze", gaze, "--models", models, "--utterances", spoken, "--recordings", *recordings))
 expect("recordings with CTranslate2's tokens", figures["recordings_same_tokens"], least=len(recordings))
