@@ -70,8 +70,8 @@ def score(request, formula):
     """Of each symbol whether its word's hottest point lies in its glyph's box or at most half a cell beside; None when Gaze's run read otherwise."""
     if request["error"]:
         raise RuntimeError(f"{formula.tex}: {request['error']}")
-    # One token is one character; the space has no text.
-    text = "".join(" " if token["text"] is None else token["text"] for token in request["tokens"])
+    # One token is one character.
+    text = "".join(token["text"] or "" for token in request["tokens"] if token["text"] != "<eos>").replace("<space>", " ")
     if not read_right(text, formula):
         return None
     word_of = {t: w for w in request["words"] for t in range(w["first"], w["first"] + w["count"])}
