@@ -78,7 +78,8 @@ std::string describe_origin(const AttentionRecord& record) {
   if (record.created_ms > 0) {
     std::string when = utc_text(record.created_ms).substr(0, 16);
     when.replace(10, 1, " ");
-    say("Made " + when + " UTC by Gaze " + GAZE_VERSION + (record.host.empty() ? "" : " on " + record.host));
+    say("Made " + when + " UTC by Gaze " + GAZE_VERSION + (record.host.empty() ? "" : " on " + record.host) +
+        (record.process > 0 ? ", process " + std::to_string(record.process) : ""));
   }
   std::string attributes;
   for (const auto& [name, value] : record.attributes)
