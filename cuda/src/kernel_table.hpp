@@ -27,4 +27,8 @@ struct KernelTable {
 
 extern const KernelTable cpu_kernels;
 
+/// The CPU's alone, and no part of the table: CUDA has at::stft. So has the CPU, but an allocation that fails within
+/// MKL's transform ends the process.
+void power_spectrum_cpu(const kernels::PowerSpectrumParams& params);
+
 }  // namespace gaze::ops

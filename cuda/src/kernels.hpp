@@ -186,6 +186,15 @@ struct SpectrogramParams {
   std::uint8_t* out_rgb = nullptr;  ///< [height, width, 3]
 };
 
+/// |Fourier transform|^2 of the windows of a recording: frame t is taper[i] * samples[t * hop + i].
+struct PowerSpectrumParams {
+  const float* samples = nullptr;  ///< (frames - 1) * hop + window of them
+  std::int64_t window = 0, hop = 0, frames = 0;
+  const float* taper = nullptr;  ///< [window]
+  const float* turns = nullptr;  ///< [window, 2]: the cosine and sine of -2 pi i / window
+  float* out_bt = nullptr;       ///< [window / 2 + 1, frames]
+};
+
 /// Kernels allocate nothing: `workspace` holds at least what the function of that name says, aligned for double.
 namespace cpu {
 
@@ -224,6 +233,13 @@ std::size_t draw_waveform_workspace(const WaveformParams& params);
 void draw_waveform(const WaveformParams& params, std::int64_t first, std::int64_t end, void* workspace);
 std::size_t draw_spectrogram_workspace(const SpectrogramParams& params);
 void draw_spectrogram(const SpectrogramParams& params, std::int64_t first, std::int64_t end, void* workspace);
+
+/// Frames are transformed by as many.
+constexpr std::int64_t kFrameGroup = 32;
+std::size_t power_spectrum_workspace(const PowerSpectrumParams& params);
+/// Groups [first, end) of frames; the last may be short. Without a CUDA twin: there at::stft asks cuFFT.
+void power_spectrum(const PowerSpectrumParams& params, std::int64_t first, std::int64_t end, void* workspace,
+                    Isa isa = best_isa());
 
 }  // namespace cpu
 

@@ -14,22 +14,23 @@
 #include <vector>
 
 #include "check.hpp"
+#include "kernel_table.hpp"
 #include "quiet.hpp"
 
 namespace gaze::ops {
 namespace {
 
 constexpr const char* kOp = "log_mel";
-constexpr int64_t kMostWindow = 1 << 24;
+constexpr int64_t kMostHop = int64_t{1} << 30;
 /// Samples of all windows that are transformed together: an hour must not lie in memory frame by frame. On the CPU they
 /// stay in its caches, on a GPU few launches count.
-constexpr int64_t kTogetherCpu = 1 << 17, kTogetherGpu = 1 << 22;
+constexpr int64_t kTogetherCpu = 1 << 18, kTogetherGpu = 1 << 22;
 
 /// A duration in whole samples, at least one.
-int64_t samples_of(const char* argument, double seconds, int64_t sample_rate_hz) {
+int64_t samples_of(const char* argument, double seconds, int64_t sample_rate_hz, int64_t most) {
   const double samples = std::round(seconds * static_cast<double>(sample_rate_hz));
-  GAZE_CHECK(seconds > 0 && samples <= static_cast<double>(kMostWindow), kOp, argument, "above 0 and at most ",
-             kMostWindow, " samples, got ", seconds, " s at ", sample_rate_hz, " Hz");
+  GAZE_CHECK(seconds > 0 && samples <= static_cast<double>(most), kOp, argument, "above 0 and at most ", most,
+             " samples, got ", seconds, " s at ", sample_rate_hz, " Hz");
   return std::max<int64_t>(1, static_cast<int64_t>(samples));
 }
 
@@ -92,6 +93,45 @@ std::vector<Band> bands_of(const at::Tensor& filters_mf) {
   return bands;
 }
 
+/// [window, 2]: cosine and sine of -2 pi i / window.
+at::Tensor turns_of(int64_t window) {
+  at::Tensor turns_i2 = at::empty({window, 2}, at::kFloat);
+  float* turn = turns_i2.data_ptr<float>();
+  for (int64_t i = 0; i < window; ++i) {
+    const double angle = -2 * M_PI * static_cast<double>(i) / static_cast<double>(window);
+    *turn++ = static_cast<float>(std::cos(angle));
+    *turn++ = static_cast<float>(std::sin(angle));
+  }
+  return turns_i2;
+}
+
+/// How a recording is cut into windows, and what they are multiplied with.
+struct Windows {
+  int64_t window, hop;
+  at::Tensor taper_i;   ///< [window]
+  at::Tensor turns_i2;  ///< of `turns_of` on the CPU, else undefined
+};
+
+Windows make_windows(int64_t window, int64_t taper, int64_t hop, const at::TensorOptions& like) {
+  // A window of one sample stands first of two.
+  at::Tensor taper_i = at::constant_pad_nd(at::hann_window(taper, like), {0, window - taper});
+  return {window, hop, taper_i, taper_i.is_cpu() ? turns_of(window) : at::Tensor()};
+}
+
+/// [bins, frames] of samples that hold `frames` windows.
+at::Tensor power_of(const at::Tensor& samples_t, int64_t frames, const Windows& by) {
+  if (!samples_t.is_cpu()) {
+    const at::Tensor spectrum_bt = at::stft(samples_t, by.window, by.hop, by.window, by.taper_i, /*center=*/false,
+                                            "constant", /*normalized=*/false, /*onesided=*/true,
+                                            /*return_complex=*/true);
+    return at::view_as_real(spectrum_bt).square().sum(-1);
+  }
+  at::Tensor power_bt = at::empty({by.window / 2 + 1, frames}, samples_t.options());
+  power_spectrum_cpu({samples_t.const_data_ptr<float>(), by.window, by.hop, frames, by.taper_i.const_data_ptr<float>(),
+                      by.turns_i2.const_data_ptr<float>(), power_bt.mutable_data_ptr<float>()});
+  return power_bt;
+}
+
 }  // namespace
 
 double mel_band(double hz, int64_t sample_rate_hz, const LogMelOptions& options) noexcept {
@@ -110,18 +150,16 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
   const double high_hz = top_hz(options, sample_rate_hz);
   GAZE_CHECK(options.low_hz >= 0 && options.low_hz < high_hz, kOp, "options.low_hz", "0 to less than ", high_hz,
              ", got ", options.low_hz);
-  const int64_t taper = samples_of("options.window_seconds", options.window_seconds, sample_rate_hz);
-  const int64_t hop = samples_of("options.hop_seconds", options.hop_seconds, sample_rate_hz);
+  const int64_t taper = samples_of("options.window_seconds", options.window_seconds, sample_rate_hz, kMostWindow);
+  const int64_t hop = samples_of("options.hop_seconds", options.hop_seconds, sample_rate_hz, kMostHop);
   const int64_t window = std::max<int64_t>(2, taper);  // a transform of one sample knows no frequency
   const int64_t samples = samples_ct.size(1), frames = samples / hop + 1;
 
   const Quiet quiet;
   const at::Tensor host_mf = mel_filters(options.mels, options.low_hz, high_hz, window, sample_rate_hz);
   const std::vector<Band> bands = bands_of(host_mf);
-  // Twice each bin, for the squares of its real and its imaginary part: their sum is the filter's work.
-  const at::Tensor filters_pm =
-      to_device(host_mf, route_to(samples_ct.device()), Cargo::Table).repeat_interleave(2, 1).t().contiguous();
-  const at::Tensor hann = at::hann_window(taper, samples_ct.options());
+  const at::Tensor filters_mb = to_device(host_mf, route_to(samples_ct.device()), Cargo::Table);
+  const Windows windows = make_windows(window, taper, hop, samples_ct.options());
   at::Tensor mel_mt = at::empty({options.mels, frames}, samples_ct.options());
   const int64_t together =
       std::max<int64_t>(1, (samples_ct.is_cpu() ? kTogetherCpu : kTogetherGpu) / std::max(window, hop));
@@ -132,16 +170,12 @@ at::Tensor log_mel(const at::Tensor& samples_ct, int64_t sample_rate_hz, const L
     const int64_t held_begin = std::max<int64_t>(begin, 0), held_end = std::min(end, samples);
     const at::Tensor mono = samples_ct.narrow(1, held_begin, held_end - held_begin).mean(0);
     const at::Tensor padded = at::constant_pad_nd(mono, {held_begin - begin, end - held_end});
-    const at::Tensor spectrum_ft =
-        at::stft(padded, window, hop, taper, hann, /*center=*/false, "constant", /*normalized=*/false,
-                 /*onesided=*/true, /*return_complex=*/true);
-    // As they lie in memory: frame by frame.
-    const at::Tensor squares_tp = at::view_as_real(spectrum_ft.t().contiguous()).square_().flatten(1);
+    const at::Tensor power_bt = power_of(padded, count, windows);
     for (const Band& band : bands) {
-      const int64_t part = 2 * band.first_bin, parts = 2 * band.bins;
-      const at::Tensor band_tm = at::mm(squares_tp.narrow(1, part, parts),
-                                        filters_pm.narrow(0, part, parts).narrow(1, band.first, band.count));
-      mel_mt.narrow(0, band.first, band.count).narrow(1, first, count).copy_(band_tm.t());
+      const at::Tensor filters = filters_mb.narrow(0, band.first, band.count).narrow(1, band.first_bin, band.bins);
+      mel_mt.narrow(0, band.first, band.count)
+          .narrow(1, first, count)
+          .copy_(at::mm(filters, power_bt.narrow(0, band.first_bin, band.bins)));
     }
   }
   const at::Tensor loudest = mel_mt.amax();

@@ -90,7 +90,18 @@ void draw_spectrogram_cpu(const kernels::SpectrogramParams& params, c10::DeviceI
             [&](int64_t first, int64_t end) { kernels::cpu::draw_spectrogram(params, first, end, workspace(bytes)); });
 }
 
+/// Samples of all windows that are worth a thread.
+constexpr int64_t kSamplesPerThread = 1 << 17;
+
 }  // namespace
+
+void power_spectrum_cpu(const kernels::PowerSpectrumParams& params) {
+  const std::size_t bytes = kernels::cpu::power_spectrum_workspace(params);
+  constexpr int64_t kGroup = kernels::cpu::kFrameGroup;
+  at::parallel_for(
+      0, (params.frames + kGroup - 1) / kGroup, std::max<int64_t>(1, kSamplesPerThread / (kGroup * params.window)),
+      [&](int64_t first, int64_t end) { kernels::cpu::power_spectrum(params, first, end, workspace(bytes)); });
+}
 
 const KernelTable cpu_kernels = {&reduce_cpu,        &attend_cpu,          &attend_reduce_cpu, &normalise_cpu,
                                  &colour_cpu,        &blend_cpu,           &overlay_cpu,       &envelope_cpu,

@@ -173,6 +173,10 @@ CATCH_TEST_CASE("sound plots: silence, one sample and odd rates are drawn, broke
   CATCH_CHECK(gaze::make_sound_plots(recording, {}).full_scale == Approx(0.25 * 1.06));
   recording = {gaze::test::tone(0.3), 11025, 0};
   CATCH_CHECK(gaze::make_sound_plots(recording, {}).layout.seconds == Approx(4800.0 / 11025));
+  // 25 ms are more samples than a window may have; the last is all that a WAV's header can say.
+  for (const int64_t rate : {int64_t{655720}, int64_t{2048000}, int64_t{4294967295}}) {
+    CATCH_CHECK(gaze::make_sound_plots({recording.samples_ct, rate}, {}).mel.window_seconds == Approx(16384.0 / rate));
+  }
   for (const float broken : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     recording = {gaze::test::tone(1), gaze::test::kRate, 0};
     recording.samples_ct[0][777] = broken;

@@ -50,6 +50,8 @@ void draw_base(const Recording& recording, const at::Tensor& envelope_ckw, Sound
   const SoundLayout& layout = plots.layout;
   plots.base_hwc = at::full({layout.height(), layout.width, 3}, 255, envelope_ckw.options().dtype(at::kByte));
   plots.mel.range_db = kRangeDb;
+  plots.mel.window_seconds = std::min(
+      plots.mel.window_seconds, static_cast<double>(ops::kMostWindow) / static_cast<double>(recording.sample_rate_hz));
   const at::Tensor mel_mt = ops::log_mel(recording.samples_ct, recording.sample_rate_hz, plots.mel);
   // A hop is whole samples, which adds up over an hour.
   const auto rate = static_cast<double>(recording.sample_rate_hz);

@@ -23,18 +23,22 @@ struct Columns {
 /// @throws c10::Error naming the argument, expected and got.
 GAZE_API at::Tensor envelope(const at::Tensor& samples_ct, const Columns& columns);
 
+/// Samples: a transform of many more, of a prime number of them, would take seconds.
+inline constexpr int64_t kMostWindow = 1 << 14;
+
 struct LogMelOptions {
-  double window_seconds = 0.025;  ///< Hann
+  double window_seconds = 0.025;  ///< Hann; at most kMostWindow samples
   double hop_seconds = 0.010;     ///< frame t is centred at t x hop
   int64_t mels = 80;
   double low_hz = 0, high_hz = 8000;  ///< the upper end is half the sample rate where that is lower
   double range_db = 80;               ///< below the loudest
 };
 
-/// Log-mel spectrogram of the mean over channels, by at::stft and triangular filters on O'Shaughnessy's mel scale
-/// (mel = 2595 log10(1 + f / 700), D. O'Shaughnessy, Speech Communication, 1987), each scaled to a sum of 1; one that
-/// is narrower than a bin takes the nearest. Window and hop are whole samples, at least one; zeros lie around the
-/// recording. Needs memory for some 4 million windowed samples, however long the recording.
+/// Log-mel spectrogram of the mean over channels, by the short-time Fourier transform (on CUDA at::stft) and triangular
+/// filters on O'Shaughnessy's mel scale (mel = 2595 log10(1 + f / 700), D. O'Shaughnessy, Speech Communication, 1987),
+/// each scaled to a sum of 1; one that is narrower than a bin takes the nearest. Window and hop are whole samples, at
+/// least one; zeros lie around the recording. Needs memory for some 4 million windowed samples, however long the
+/// recording.
 /// @param samples_ct  float32 [channels, samples], at least one sample; one that is not finite makes all values NaN
 /// @return float32 [mels, frames]: 0 (range_db below the loudest, or silence) .. 1 (the loudest); frames =
 /// floor(samples / hop) + 1. On the same device, asynchronous but for the filters, which go up as Cargo::Table.
