@@ -77,7 +77,7 @@ constexpr const char* kHost = R"CPP(// A host of @MODEL@ with Gaze in it, as `ga
                                     }
 )CPP";
 
-constexpr const char* kBuild = R"CMAKE(cmake_minimum_required(VERSION 3.25)
+constexpr const char* kCMakeLists = R"CMAKE(cmake_minimum_required(VERSION 3.25)
 project(host LANGUAGES CXX)
 find_package(Gaze REQUIRED)
 add_executable(host host.cpp)
@@ -149,7 +149,7 @@ int init(const InitArguments& given) {
   std::string text = replaced(kHost, "@MODEL@", fs::path(probed.model).filename().string());
   text = replaced(text, "@INPUTS@", fs::path(probed.inputs).filename().string());
   write(folder / "host.cpp", replaced(text, "@METHOD@", probed.method));
-  write(folder / "CMakeLists.txt", kBuild);
+  write(folder / "CMakeLists.txt", kCMakeLists);
   std::printf(
       "\nNext:\n  gaze run %s --inputs %s --method %s --profile %s\n"
       "Add image.mean and image.std to the profile where the input was normalised, and tokens.vocabulary for the "

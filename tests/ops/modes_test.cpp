@@ -189,8 +189,8 @@ CATCH_TEST_CASE("an accumulator made in one mode can be filled in another") {
 }
 
 CATCH_TEST_CASE("reduce and attend_reduce allocate nothing after the first call of a size") {
-  // The counter counts: what must allocate does.
-  CATCH_REQUIRE(allocations_of([] { delete new int(1); }) == 1);
+  // The counter counts: what must allocate does. A new-expression may be optimised away.
+  CATCH_REQUIRE(allocations_of([] { ::operator delete(::operator new(4)); }) == 1);
   CATCH_REQUIRE(allocations_of([] { at::empty({1000}); }) >= 1);
 
   for (const at::Device device : devices()) {
