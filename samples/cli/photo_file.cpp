@@ -104,6 +104,16 @@ toff_t memory_seek(thandle_t user, toff_t offset, int whence) {
   return memory->at = base + offset;
 }
 
+/// Without it libtiff 4.5 refuses tiles of 16 bits that are not compressed.
+int memory_map(thandle_t user, void** base, toff_t* size) {
+  auto* memory = static_cast<Memory*>(user);
+  *base = const_cast<char*>(memory->bytes.data());
+  *size = memory->bytes.size();
+  return 1;
+}
+
+void memory_unmap(thandle_t /*user*/, void* /*base*/, toff_t /*size*/) {}
+
 int keep_error(TIFF* /*tiff*/, void* text, const char* /*module*/, const char* format, va_list values) {
   char line[160];
   std::vsnprintf(line, sizeof line, format, values);
@@ -121,9 +131,9 @@ at::Tensor read_tiff(const std::string& path, const std::string& bytes) {
   const std::unique_ptr<TIFFOpenOptions, Frees<TIFFOpenOptionsFree>> options(TIFFOpenOptionsAlloc());
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), keep_error, &error);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), say_nothing, nullptr);
-  const std::unique_ptr<TIFF, Frees<TIFFClose>> tiff(TIFFClientOpenExt("picture", "rm", &memory, memory_read,
-                                                                       memory_write, memory_seek, memory_close,
-                                                                       memory_size, nullptr, nullptr, options.get()));
+  const std::unique_ptr<TIFF, Frees<TIFFClose>> tiff(
+      TIFFClientOpenExt("picture", "r", &memory, memory_read, memory_write, memory_seek, memory_close, memory_size,
+                        memory_map, memory_unmap, options.get()));
   const auto expect = [&](bool good) {
     if (!good) refuse(path, "a whole TIFF", ", which libtiff does not read: " + error);
   };
