@@ -10,11 +10,12 @@ LOGGING = ("spdlog/", "fmt/")
 JSON = ("nlohmann/",)
 PICTURES = ("opencv2/", "jpeglib.h", "jerror.h", "png.h")
 SOUND = ("sndfile", "mpg123.h")
+TEXTS = ("unicode/",)
 ROOMS = {
     # folder: what none of its files may include
-    "cuda": SCRIPT + LOGGING + JSON + PICTURES + SOUND + ("gaze/render/", "gaze/hooks/", "gaze/gaze.hpp"),
+    "cuda": SCRIPT + LOGGING + JSON + PICTURES + SOUND + TEXTS + ("gaze/render/", "gaze/hooks/", "gaze/gaze.hpp"),
     "render": SCRIPT + LOGGING + ("gaze/hooks/", "gaze/gaze.hpp"),
-    "hooks": PICTURES + SOUND + ("gaze/render/opencv.hpp",),
+    "hooks": PICTURES + SOUND + TEXTS + ("gaze/render/opencv.hpp",),
 }
 KERNELS = ("torch/", "ATen/", "c10/", "gaze/render/", "gaze/hooks/", "gaze/gaze.hpp", "spdlog/", "nlohmann/", "opencv2/")
 # The rooms below each room, whose public headers it may include.
@@ -172,6 +173,8 @@ def check() -> tuple[list[str], int]:
                 refuse(path, name, "only the OpenCV part's *_opencv files")
             if name == "sndfile.h" and not path.stem.endswith("_sndfile"):
                 refuse(path, name, "only the libsndfile part's *_sndfile files")
+            if name.startswith(TEXTS) and not path.stem.endswith("_icu"):
+                refuse(path, name, "only the ICU part's *_icu files")
     for path in files("cuda/src/cpu") + files("cuda/src/cuda"):
         for _, name in includes(path):
             if name.startswith(KERNELS):
@@ -181,7 +184,7 @@ def check() -> tuple[list[str], int]:
             for mark, name in includes(path):
                 if mark == '"':
                     refuse(path, name, "a public header includes with <>")
-                if name.startswith(SCRIPT + LOGGING + JSON + SOUND):
+                if name.startswith(SCRIPT + LOGGING + JSON + SOUND + TEXTS):
                     refuse(path, name, "not in a public header")
                 if name.startswith(PICTURES) and path.name != "opencv.hpp":
                     refuse(path, name, "only gaze/render/opencv.hpp")

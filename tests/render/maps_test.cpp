@@ -178,12 +178,12 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   const json root = sidecar(publish(maps_only(dir), record));
 
   const std::vector<std::string> fields = {
-      "gaze_request", "gaze_version",  "request_id",     "prompt",         "answer",     "error", "model",
-      "method",       "profile",       "torch_version",  "picture",        "geometry",   "keys",  "sites",
-      "layers",       "heads",         "sinks",          "range_max_lift", "colormap",   "style", "summary",
-      "words",        "tokens",        "tokens_dropped", "drops",          "timings_ms", "files", "note",
-      "mass",         "through",       "sound",          "rows",           "created",    "host",  "pid",
-      "attributes",   "profile_sha256"};
+      "gaze_request", "gaze_version",   "request_id",     "prompt",         "answer",     "error", "model",
+      "method",       "profile",        "torch_version",  "picture",        "geometry",   "keys",  "sites",
+      "layers",       "heads",          "sinks",          "range_max_lift", "colormap",   "style", "summary",
+      "words",        "tokens",         "tokens_dropped", "drops",          "timings_ms", "files", "note",
+      "mass",         "through",        "sound",          "rows",           "created",    "host",  "pid",
+      "attributes",   "profile_sha256", "words_by"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);
@@ -224,6 +224,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(root.at("timings_ms").at("broken").is_null());
   CATCH_CHECK(root.at("timings_ms").at("render").get<double>() > 0);
 
+  CATCH_CHECK(root.at("words_by") == json({{"rule", "marks"}, {"note", nullptr}}));
   CATCH_REQUIRE(root.at("words").size() == 1);
   const json& word = root.at("words").at(0);
   CATCH_CHECK(word.at("text") == "gold");
@@ -244,6 +245,21 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(root.at("tokens").at(1).at("mass").get<double>() == Approx(0.7));
   CATCH_CHECK(root.at("tokens").at(1).at("visible_keys") == 60);
   CATCH_CHECK(root.at("tokens").at(1).at("flags") == json({"fully_masked"}));
+}
+
+CATCH_TEST_CASE("bundle: which rule made the words is said, of an answer that has any") {
+  const TempDir dir;
+  AttentionRecord record = planted(6, 10, {3, 17});
+  CATCH_CHECK(sidecar(publish(maps_only(dir), record)).at("words_by").is_null());  // numbered tokens
+  record.labels = {"今", "天"};
+  gaze::WordRule rule;
+  CATCH_REQUIRE(!gaze::merge_words(record.labels, nullptr, &rule).empty());
+  CATCH_CHECK(rule.name != "marks");
+  const json root = sidecar(publish(maps_only(dir), record));
+  CATCH_CHECK(root.at("words_by").at("rule") == rule.name);
+  CATCH_CHECK(root.at("words_by").at("note") == (rule.note.empty() ? json(nullptr) : json(rule.note)));
+  CATCH_CHECK(root.at("words").size() == (rule.note.empty() ? 1 : 2));
+  CATCH_CHECK(root.at("answer") == "今天");
 }
 
 CATCH_TEST_CASE("bundle: nothing in request.json claims more than evidence") {

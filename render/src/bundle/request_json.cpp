@@ -113,6 +113,11 @@ JsonText word_list(const MapFacts& facts) {
   return list;
 }
 
+JsonText word_rule_facts(const std::optional<WordRule>& rule) {
+  if (!rule) return nullptr;
+  return {{"rule", rule->name}, {"note", rule->note.empty() ? JsonText(nullptr) : JsonText(rule->note)}};
+}
+
 JsonText gate_of(const SiteUse& site) {
   if (!site.gated) return nullptr;
   return site.gate ? JsonText(*site.gate) : JsonText("not constant");
@@ -224,7 +229,7 @@ JsonText style_facts(const Style& style) {
 // What is said of a map, beyond what all of a record's share.
 struct MapJson {
   JsonText picture = nullptr, sound = nullptr, geometry, mass, through = nullptr, sinks, range = nullptr,
-           summary = nullptr, words = JsonText::array();
+           summary = nullptr, words_by = nullptr, words = JsonText::array();
 };
 
 /// @param facts  null: it was not measured
@@ -240,6 +245,7 @@ MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapF
   json.sound = sound_facts(*facts, map, record.style);
   json.range = JsonText(facts->range_max_lift);
   json.summary = drawn_facts(facts->summary, facts->picture.has_value());
+  json.words_by = word_rule_facts(facts->word_rule);
   json.words = word_list(*facts);
   return json;
 }
@@ -309,6 +315,7 @@ std::string write_json(const RequestFacts& facts) {
   root["colormap"] = name(record.style.colormap);
   root["style"] = style_facts(record.style);
   root["summary"] = std::move(json.summary);
+  root["words_by"] = std::move(json.words_by);
   root["words"] = std::move(json.words);
   if (record.maps.size() > 1) root["more_maps"] = more_maps(facts);
   root["tokens"] = token_list(record, facts.tokens);

@@ -98,12 +98,12 @@ at::Tensor finite(const MediumMap& map) {
   return at::isfinite(map.map_tk).all().logical_and(at::isfinite(map.mass_t).all());
 }
 
-std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens) {
+std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens, std::optional<WordRule>& rule) {
   if (!record.labels.empty()) {
     // Those of tokens beyond the limit have no row.
     const auto kept = std::min(record.labels.size(), static_cast<size_t>(tokens));
     return merge_words({record.labels.begin(), record.labels.begin() + static_cast<std::ptrdiff_t>(kept)},
-                       record.spelling.get());
+                       record.spelling.get(), &rule.emplace());
   }
   std::vector<Word> words;
   for (int64_t t = 0; t < tokens; ++t) words.push_back({.text = {}, .first = t, .count = 1});
@@ -291,7 +291,8 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   const int64_t tokens = labels == 0 ? map.tokens() : std::min(labels, map.tokens());
   const ops::NormaliseOptions& options = record.style.normalise;
   Analysis analysis;
-  for (Word& word : find_words(record, map.tokens())) analysis.words.emplace_back().word = std::move(word);
+  for (Word& word : find_words(record, map.tokens(), analysis.word_rule))
+    analysis.words.emplace_back().word = std::move(word);
 
   // Enqueued on the device ...
   const CellMaps folded = keys_to_cells(map, record.reduce, route);

@@ -8,6 +8,7 @@
 #include <gaze/render/word_facts.hpp>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/for_parts.hpp"
@@ -27,6 +28,7 @@ struct Analysis {
   double range_max_lift = 1;
   bool sinks_subtracted = false;
   bool mass_is_exact = true;
+  std::optional<WordRule> word_rule;  ///< unset: without labels every token is a word
 
   [[nodiscard]] at::Tensor lift_wc() const { return lift_lc.narrow(0, 1, lift_lc.size(0) - 1); }
   [[nodiscard]] at::Tensor shown_wc() const { return shown_lc.narrow(0, 1, shown_lc.size(0) - 1); }

@@ -40,7 +40,8 @@ struct MapFacts {
   std::optional<SoundFacts> sound;
   double range_max_lift = 1;
   bool sinks_subtracted = false;
-  bool mass_is_exact = true;  ///< false: the span's mass was divided as the map is
+  bool mass_is_exact = true;          ///< false: the span's mass was divided as the map is
+  std::optional<WordRule> word_rule;  ///< unset: without labels every token is a word
 };
 
 }  // namespace gaze

@@ -43,6 +43,7 @@ MapFacts facts_of(const Analysis& analysis, const PlacedPicture* placed, const s
   facts.range_max_lift = analysis.range_max_lift;
   facts.sinks_subtracted = analysis.sinks_subtracted;
   facts.mass_is_exact = analysis.mass_is_exact;
+  facts.word_rule = analysis.word_rule;
   if (placed != nullptr) facts.picture = {placed->placement.width, placed->placement.height, placed->base.note};
   facts.summary = {analysis.summary, summary_file};
   for (size_t w = 0; w < analysis.words.size(); ++w) facts.words.push_back({analysis.words[w], word_files[w]});

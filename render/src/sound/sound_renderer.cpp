@@ -56,6 +56,7 @@ MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, 
   const WordTiming& hearing = heard.hearing;
   MapFacts facts;
   facts.tokens = heard.tokens;
+  facts.word_rule = heard.word_rule;
   facts.range_max_lift = hearing.range_max_lift;
   facts.sinks_subtracted = hearing.sinks_subtracted;
   // The mass of all keys is measured; what of it is the padding's is told by the map.

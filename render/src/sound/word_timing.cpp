@@ -235,6 +235,7 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
       heard_keys(at::ones_like(map.map_tk), heard.parts)};
   const Analysis analysis = analyse(record, cut, route, nullptr, &layout);
   heard.tokens = analysis.tokens;
+  heard.word_rule = analysis.word_rule;
   heard.value_lc = analysis.value_lc;
   heard.shown_lc = analysis.shown_lc;
   heard.lift_lc = analysis.lift_lc;

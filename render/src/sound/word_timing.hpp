@@ -6,6 +6,7 @@
 #include <gaze/ops/transfer.hpp>
 #include <gaze/render/sound.hpp>
 
+#include <optional>
 #include <vector>
 
 #include "maps/token_facts.hpp"
@@ -24,6 +25,7 @@ struct SoundAnalysis {
   WordTiming hearing;
   Recording recording;
   TokenFacts tokens;                       ///< all that were captured
+  std::optional<WordRule> word_rule;       ///< as in Analysis
   at::Tensor value_lc, shown_lc, lift_lc;  ///< float32 [1 + words, cells]: the summary, then each word; value is 0..1
   at::Tensor map_tk;                       ///< the tokens that were asked for, over their part's keys, raw; on the host
   at::Tensor lift_tc, mass_t;              ///< the same tokens', over the cells

@@ -125,7 +125,8 @@ class Speller {
     const std::string_view text = unmarked(label);
     const bool marked = text.size() < label.size();
     Piece piece;
-    if (words_ == Words::Each) piece.front = Piece::Front::Begins;
+    if (words_ == Words::Each)
+      piece.front = spelling_.words == Words::Each ? Piece::Front::Begins : Piece::Front::Unmarked;
     if (words_ == Words::Prefix) piece.front = marked ? Piece::Front::Continues : Piece::Front::Begins;
     if (words_ == Words::Suffix || words_ == Words::Joiner) {
       piece.front = continued ? Piece::Front::Continues : Piece::Front::Begins;

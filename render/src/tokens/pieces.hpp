@@ -15,6 +15,7 @@ struct Piece {
   enum class Front {
     Open,      ///< white space and scripts say whether a word begins here
     Begins,    ///< the tokenizer began a word
+    Unmarked,  ///< no label of the answer has a mark: a word, unless scripts know better
     Continues  ///< the tokenizer continued one
   };
   std::string bytes = {};  ///< may begin and end inside a character; white space before a word is part of it

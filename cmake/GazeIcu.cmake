@@ -1,0 +1,15 @@
+# Whether words of scripts without spaces are looked up: GAZE_WITH_ICU is ON, OFF or AUTO (where ICU's headers and libraries are). Sets
+# GAZE_HAS_ICU and defines ICU::uc.
+include_guard(GLOBAL)
+set(GAZE_WITH_ICU AUTO CACHE STRING "Find words of scripts without spaces with ICU: ON, OFF, or AUTO (where libicu-dev is installed)")
+set(GAZE_HAS_ICU FALSE)
+if(GAZE_WITH_ICU)
+  find_package(ICU QUIET COMPONENTS uc)
+  if(ICU_FOUND)
+    set(GAZE_HAS_ICU TRUE)
+  elseif(GAZE_WITH_ICU STREQUAL "AUTO")
+    message(STATUS "Words of scripts without spaces: by tokens, ICU was not found. apt-get install libicu-dev to have them looked up")
+  else()
+    message(FATAL_ERROR "ICU: expected unicode/ubrk.h and libicuuc, found none. apt-get install libicu-dev, or build without: -DGAZE_WITH_ICU=OFF")
+  endif()
+endif()
