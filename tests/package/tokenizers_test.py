@@ -5,6 +5,8 @@ none ships a kind, one that is trained here. Packages go into a virtual environm
 """
 import argparse
 import base64
+import ctypes
+import ctypes.util
 import gzip
 import json
 import os
@@ -208,14 +210,32 @@ def clip_words(text: str) -> list[str]:
     return words
 
 
-def word_starts(pieces: list[tuple[int, bytes]]) -> list[int]:
-    """In scripts without spaces: with each token that begins a letter, but for one behind white space alone."""
+def icu_breaks(text: str) -> set[int]:
+    """Where ICU, asked from here, breaks a text into words; in bytes."""
+    file = ctypes.util.find_library("icuuc")
+    icu, version = ctypes.CDLL(file), file.rsplit(".", 1)[1]
+    units, status = text.encode("utf-16-le"), ctypes.c_int(0)
+    icu_open, icu_next, icu_close = (getattr(icu, f"ubrk_{name}_{version}") for name in ("open", "next", "close"))
+    icu_open.restype, icu_next.argtypes, icu_close.argtypes = ctypes.c_void_p, [ctypes.c_void_p], [ctypes.c_void_p]
+    words = icu_open(1, b"", units, len(units) // 2, ctypes.byref(status))
+    assert status.value <= 0, status
+    breaks = set()
+    while (at := icu_next(words)) != -1:
+        breaks.add(len(units[:2 * at].decode("utf-16-le").encode()))
+    icu_close(words)
+    return breaks
+
+
+def word_starts(pieces: list[tuple[int, bytes]], rule: str) -> list[int]:
+    """In scripts without spaces: with each token that begins a letter, and with ICU a word, but for one behind white space alone."""
     text = b"".join(raw for _, raw in pieces)
+    breaks = icu_breaks(text.decode()) if rule.startswith("ICU ") else None
     starts, offset, blank = [], 0, False
     for number, raw in pieces:
         inside = text[offset] & 0xC0 == 0x80
         letter = "" if inside else text[offset:offset + 4].decode(errors="ignore")[:1]
-        if not starts or not (inside or blank or continues(letter)):
+        broken = breaks is None or offset in breaks
+        if not starts or (broken and not (inside or blank or continues(letter))):
             starts.append(number)
             blank = True
         blank = blank and raw.isspace()
@@ -230,8 +250,9 @@ def check(kind: Kind, words_program: str, texts) -> bool:
         ran = subprocess.run([words_program, str(file)], input="\n".join(" ".join(map(str, ids)) for ids in answers) + "\n", capture_output=True, text=True)
         if ran.returncode != 0:
             sys.exit(f"{kind.name}, {form}: {ran.stderr}")
-        wrong, counts, spaced, pieced = [], [0, 0, 0, 0], 0, 0
+        wrong, counts, spaced, pieced, looked_up = [], [0, 0, 0, 0], 0, 0, 0
         for (script, text), ids, line in zip(texts, answers, ran.stdout.splitlines(), strict=True):
+            rule, line = line.split(";")
             words = [(int(first), int(count), bytes.fromhex(rest[0]) if rest else b"") for first, count, *rest in (word.split() for word in line.split(",") if word)]
             # Every token that is text once, in order.
             taken = [number for first, count, _ in words for number in range(first, first + count)]
@@ -245,11 +266,12 @@ def check(kind: Kind, words_program: str, texts) -> bool:
                 counts[2] += same_or_told(wrong, "words", text, [word.decode(errors="replace") for _, _, word in words], wanted)
             elif kind.raw:
                 pieced += 1
-                starts = word_starts([(i, kind.raw(number)) for i, number in enumerate(ids) if number not in kind.special])
+                looked_up += rule.startswith("ICU ")
+                starts = word_starts([(i, kind.raw(number)) for i, number in enumerate(ids) if number not in kind.special], rule)
                 counts[3] += same_or_told(wrong, "pieces", text, [first for first, _, _ in words], starts)
         sums = [(counts[0], len(texts)), (counts[1], len(texts)), (counts[2], spaced), (counts[3], pieced)]
         print(f"{kind.name} ({form}): tokens {sums[0][0]} of {sums[0][1]}, text {sums[1][0]} of {sums[1][1]}, words of scripts with spaces {sums[2][0]} of {sums[2][1]}"
-              + (f", pieces of those without {sums[3][0]} of {sums[3][1]}" if pieced else ""), flush=True)
+              + (f", pieces of those without {sums[3][0]} of {sums[3][1]}, {looked_up} looked up" if pieced else ""), flush=True)
         if any(equal != all_of for equal, all_of in sums):
             print("\n".join(wrong))
             good = False

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Prints the words of answers: words_of_tokens VOCABULARY < lines of token ids. A line for each: "first count hex" of
-// every word, with commas between them.
+// Prints the words of answers: words_of_tokens VOCABULARY < lines of token ids. A line for each: the rule, a semicolon,
+// and "first count hex" of every word, with commas between them.
 #include <gaze/render/profile.hpp>
 #include <gaze/render/words.hpp>
 
@@ -19,8 +19,11 @@ int main(int argc, char** argv) {
       std::istringstream ids(line);
       std::vector<std::string> labels;
       for (size_t id = 0; ids >> id;) labels.push_back(profile.vocabulary.at(id));
+      gaze::WordRule rule;
+      const std::vector<gaze::Word> words = gaze::merge_words(labels, profile.spelling.get(), &rule);
+      std::printf("%s;", rule.name.c_str());
       const char* between = "";
-      for (const gaze::Word& word : gaze::merge_words(labels, profile.spelling.get())) {
+      for (const gaze::Word& word : words) {
         std::printf("%s%lld %lld ", between, static_cast<long long>(word.first), static_cast<long long>(word.count));
         for (const char byte : word.text) std::printf("%02x", static_cast<unsigned>(static_cast<unsigned char>(byte)));
         between = ",";
