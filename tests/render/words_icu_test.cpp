@@ -57,12 +57,12 @@ std::set<size_t> breaks_by_icu(const std::string& text) {
   const std::unique_ptr<UBreakIterator, decltype(&ubrk_close)> words(
       ubrk_open(UBRK_WORD, "", units.data(), count, &status), &ubrk_close);
   CATCH_REQUIRE(U_SUCCESS(status));
-  std::set<size_t> breaks;
-  for (int32_t at = ubrk_first(words.get()); at != UBRK_DONE; at = ubrk_next(words.get())) {
+  std::set<size_t> breaks = {0};
+  for (int32_t at = 0, next = ubrk_next(words.get()); next != UBRK_DONE; at = next, next = ubrk_next(words.get())) {
     int32_t bytes = 0;
-    u_strToUTF8(nullptr, 0, &bytes, units.data(), at, &status);
+    u_strToUTF8(nullptr, 0, &bytes, units.data() + at, next - at, &status);
     status = U_ZERO_ERROR;
-    breaks.insert(static_cast<size_t>(bytes));
+    breaks.insert(*breaks.rbegin() + static_cast<size_t>(bytes));
   }
   return breaks;
 }

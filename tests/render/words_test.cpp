@@ -146,6 +146,20 @@ CATCH_TEST_CASE("words: in scripts without spaces tokens that are words begin on
   CATCH_CHECK(merged({"▁안녕", "하세요"}) == List{"안녕하세요@0+2"});
 }
 
+CATCH_TEST_CASE("words: in scripts without spaces that no dictionary knows each token begins one") {
+  // Javanese, Balinese, Tai Tham, Tai Le, New Tai Lue, Tai Viet, Yi; Javanese beside Thai.
+  const List scripts[] = {{"ꦧꦱ", "ꦗ", "ꦮ"}, {"ᬩᬲ", "ᬩᬮᬶ"}, {"ᨣᩴ", "ᨾᩮ", "ᨦ"},   {"ᥖᥭ", "ᥘᥫ"},
+                          {"ᦟᦲ", "ᦺᦑ"},     {"ꪼꪕ", "ꪒꪾ"},  {"ꆈ", "ꌠ", "ꉙ"}, {"ꦧ", "ไ", "ꦧ"}};
+  for (List labels : scripts) {
+    List wanted;
+    for (size_t i = 0; i < labels.size(); ++i) wanted.push_back(labels[i] + "@" + std::to_string(i) + "+1");
+    CATCH_CHECK(merged(labels) == wanted);
+    CATCH_CHECK(gaze::test::rule_of(labels).name == "marks");
+    labels[0].insert(0, "▁");
+    CATCH_CHECK(merged(labels) == wanted);
+  }
+}
+
 CATCH_TEST_CASE("words: where the text has no space, none is told") {
   const auto text = [](const List& labels) {
     std::string out;

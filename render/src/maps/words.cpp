@@ -119,11 +119,12 @@ class Run {
 
   static Start start(Piece::Front front, uint32_t before, uint32_t at) {
     const auto neither = [&](Spacing kind) { return spacing(before) != kind && spacing(at) != kind; };
+    const Start looked_up = in_dictionaries(before) && in_dictionaries(at) ? Start::AtBreak : Start::Word;
     if (front == Piece::Front::Begins) return Start::Word;
     // A tokenizer that splits at spaces continues a text of syllables to its end.
     if (front == Piece::Front::Continues)
-      return neither(Spacing::Spaces) && neither(Spacing::Ideographs) ? Start::AtBreak : Start::Inside;
-    if (neither(Spacing::Spaces)) return Start::AtBreak;
+      return neither(Spacing::Spaces) && neither(Spacing::Ideographs) ? looked_up : Start::Inside;
+    if (neither(Spacing::Spaces)) return looked_up;
     const bool one = spacing(before) != Spacing::Spaces || spacing(at) != Spacing::Spaces;
     return front == Piece::Front::Unmarked || one || white(before) || white(at) ? Start::Word : Start::Inside;
   }

@@ -106,6 +106,10 @@ constexpr CodeRange kSyllables[] = {{0x0E00, 0x0FFF}, {0x1000, 0x109F}, {0x1780,
                                     {0x1950, 0x19FF}, {0x1A20, 0x1AAF}, {0x1B00, 0x1B7F},
                                     {0xA980, 0xA9FF}, {0xAA60, 0xAADF}, {0x11700, 0x1174F}};
 
+// Tai Le, New Tai Lue; Tai Tham; Balinese; Yi; Javanese; Tai Viet; Ahom.
+constexpr CodeRange kUnlisted[] = {{0x1950, 0x19DF}, {0x1A20, 0x1AAF}, {0x1B00, 0x1B7F},  {0xA000, 0xA4CF},
+                                   {0xA980, 0xA9DF}, {0xAA80, 0xAADF}, {0x11700, 0x1174F}};
+
 template <size_t N>
 bool within(const CodeRange (&ranges)[N], uint32_t code) noexcept {
   const CodeRange* const range =
@@ -126,5 +130,7 @@ Spacing spacing(uint32_t code) noexcept {
   if (within(kIdeographs, code)) return Spacing::Ideographs;
   return within(kSyllables, code) ? Spacing::Syllables : Spacing::Spaces;
 }
+
+bool in_dictionaries(uint32_t code) noexcept { return !within(kUnlisted, code); }
 
 }  // namespace gaze

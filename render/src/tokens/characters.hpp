@@ -23,4 +23,8 @@ enum class Spacing {
 };
 Spacing spacing(uint32_t code) noexcept;
 
+/// Of a character whose script sets no spaces: whether Unicode's rules and ICU's dictionaries know its words. Of the
+/// others (Javanese, Tai Tham, Yi, ...) they make one of a whole sentence.
+bool in_dictionaries(uint32_t code) noexcept;
+
 }  // namespace gaze
