@@ -14,7 +14,7 @@ MOST_LIBRARIES = 20  # beside LibTorch's
 HIJACKED = 66
 
 parser = argparse.ArgumentParser(description=__doc__)
-for name in ("host", "plugin", "loader", "libraries", "compiler", "source", "opencv", "sndfile"):
+for name in ("host", "plugin", "loader", "libraries", "compiler", "source", "opencv", "sndfile", "icu"):
     parser.add_argument("--" + name, required=True)
 parser.add_argument("--program")
 arguments = parser.parse_args()
@@ -26,6 +26,7 @@ clean = {name: value for name, value in os.environ.items() if not name.startswit
 PARTS = [part for part, built in (
     (("libgaze_opencv.so", "picture", source / "samples/data/demo/cup.jpg", "-DGAZE_WITH_OPENCV=ON", "_ZN2cv8imdecodeERKNS_11_InputArrayEi"), arguments.opencv),
     (("libgaze_sndfile.so", "sound", source / "samples/data/speech/held_out.ogg", "-DGAZE_WITH_SNDFILE=ON", "sf_open_virtual"), arguments.sndfile)) if built == "1"]
+THAI, THAI_WORDS = "สวัสดีชาวโลก", "สวัสดี ชาว โลก"
 
 
 def run(*command: str | Path, cwd: str | Path = "/", status: int = 0, **environment: str) -> list[str]:
@@ -40,7 +41,7 @@ def libraries(lines: list[str]) -> list[str]:
 
 
 def parts_in(names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(("libgaze_opencv", "libgaze_sndfile", "libgaze_cuda", "libopencv", "libsndfile"))]
+    return [name for name in names if name.startswith(("libgaze_opencv", "libgaze_sndfile", "libgaze_icu", "libgaze_cuda", "libopencv", "libsndfile", "libicu"))]
 
 
 def only(lines: list[str], *beginnings: str) -> None:
@@ -50,7 +51,8 @@ def only(lines: list[str], *beginnings: str) -> None:
 
 def loads_little() -> None:
     torch = set(libraries(run(arguments.loader)))
-    for command in ((arguments.host, "libraries"), (arguments.host, "answer", model, "libraries")):
+    spaced = ("words", "red five", "words", "привет", "words", "안녕하세요", "words", "ไ")
+    for command in ((arguments.host, "libraries"), (arguments.host, "answer", model, "libraries"), (arguments.host, *spaced, "libraries")):
         names = libraries(run(*command))
         more = sorted(set(names) - torch)
         if not {"libgaze_hooks.so", "libgaze_render.so", "libgaze_ops.so"} <= set(more) or len(more) > MOST_LIBRARIES or parts_in(more):
@@ -74,6 +76,16 @@ def parts_stay_local() -> None:
             only(run(*command, verb, bad), f"refused decode_failed: {'picture' if verb == 'picture' else 'audio'} '{bad}': expected ")
 
 
+def words_are_looked_up_unseen() -> None:
+    for command in ((arguments.host,), (arguments.loader, arguments.plugin)):
+        lines = run(*command, "words", THAI, "libraries")
+        only(lines[:1], "words ICU ")
+        assert lines[0].endswith(f": {THAI_WORDS}") and "libgaze_icu.so" in libraries(lines), lines
+        (icu,) = [Path(line.split(" ", 1)[1]) for line in lines[1:] if Path(line).name.startswith("libicuuc.")]
+        symbol = re.search(r" (ubrk_open_\d+)$", elf.read("nm", "-D", icu), re.MULTILINE)[1]
+        only(run(*command, "words", THAI, "global", symbol, "global", "gaze_icu_table"), "words ICU ", "unknown", "unknown")
+
+
 def draws_without_showing_it() -> None:
     """A request's pictures are drawn and written by the worker; the host sees none of what that takes."""
     out = Path(folder, "out")
@@ -91,35 +103,46 @@ def stands_until_told() -> None:
     only(run(arguments.host, "at_exit", picture))
 
 
+def damaged(here: Path, file: str, brings: tuple[str, ...]):
+    """A part in every bad state that a file can be in, one after the other: (state, what must be said of it). Whole again at the end."""
+    whole = (here / file).read_bytes()
+    foreign = next((here / other).read_bytes() for other in ("libgaze_ops.so", "libgaze_render.so"))
+    assert whole.count(version) == 1, f"{file}: expected its version once"
+    needed = next(name for name in elf.needed(here / file) if name.startswith(brings)).encode()
+    states = {"empty": (b"", "file too short"), "no library": (b"#!/bin/sh\n" * 99, "invalid ELF header"),
+              "foreign": (foreign, "is not of this build"), "older": (whole.replace(version, b"0.0.9\0"), "is not of this build"),
+              "needs what is not there": (whole.replace(needed, b"libnone" + needed[7:]), "libnone"),
+              **{f"cut after {eighths}/8": (whole[:len(whole) * eighths // 8], "is cut short") for eighths in (1, 4, 7)},
+              "cut by a byte": (whole[:-1], "is cut short"), "missing": (None, "No such file")}
+    for name, (content, why) in states.items():
+        (here / file).unlink()
+        if content is not None:
+            (here / file).write_bytes(content)
+        yield name, why
+        (here / file).unlink(missing_ok=True)
+        (here / file).write_bytes(whole)
+
+
 def lives_without_parts() -> None:
     here = Path(folder, "lib")
     here.mkdir()
     for library in Path(arguments.libraries).glob("libgaze_*.so"):
         shutil.copy(library, here)
     for file, verb, media, option, _ in PARTS:
-        whole = (here / file).read_bytes()
-        foreign = next((here / other).read_bytes() for other in ("libgaze_ops.so", "libgaze_render.so"))
-        assert whole.count(version) == 1, f"{file}: expected its version once"
-        brings = next(name for name in elf.needed(here / file) if name.startswith(("libopencv_imgcodecs", "libsndfile"))).encode()
-        damaged = {"empty": (b"", "file too short"), "no library": (b"#!/bin/sh\n" * 99, "invalid ELF header"),
-                   "foreign": (foreign, "is not of this build"), "older": (whole.replace(version, b"0.0.9\0"), "is not of this build"),
-                   "needs what is not there": (whole.replace(brings, b"libnone" + brings[7:]), "libnone"),
-                   **{f"cut after {eighths}/8": (whole[:len(whole) * eighths // 8], "is cut short") for eighths in (1, 4, 7)},
-                   "cut by a byte": (whole[:-1], "is cut short"), "missing": (None, "No such file")}
-        for name, (content, why) in damaged.items():
-            (here / file).unlink()
-            if content is not None:
-                (here / file).write_bytes(content)
+        for name, why in damaged(here, file, ("libopencv_imgcodecs", "libsndfile")):
             # Twice: it is tried once, and said each time. What needs no part goes on.
             lines = run(arguments.host, verb, media, verb, media, "answer", model, LD_LIBRARY_PATH=str(here))
             only(lines, "refused decode_failed: ", "refused decode_failed: ", "done ")
             assert why in lines[0] and option in lines[0] and lines[0] == lines[1], (name, lines)
-            (here / file).unlink(missing_ok=True)
-            (here / file).write_bytes(whole)
         only(run(arguments.host, verb, media, LD_LIBRARY_PATH=str(here)), "done ")
         # A host may change its directory: what is beside a relative path may then be anything.
         lines = run(arguments.host, verb, media, LD_LIBRARY_PATH="lib", cwd=folder)
         assert "not an absolute one" in lines[0], lines
+    # Words are told by tokens then, and why is said.
+    for name, why in damaged(here, "libgaze_icu.so", ("libicuuc",)) if arguments.icu == "1" else [("not built", "No such file")]:
+        lines = run(arguments.host, "words", THAI, "words", THAI, LD_LIBRARY_PATH=str(here))
+        only(lines, "words tokens: ส วั ส ดี ช า ว โ ล ก (expected Gaze's ICU part, got: ", "words tokens: ")
+        assert why in lines[0] and "-DGAZE_WITH_ICU=ON" in lines[0] and lines[0] == lines[1], (name, lines)
 
 
 def loads_nothing_from_here() -> None:
@@ -130,12 +153,12 @@ def loads_nothing_from_here() -> None:
     planted.write_text(f"#include <unistd.h>\n__attribute__((constructor)) static void run(void) {{ _exit({HIJACKED}); }}\n")
     run(arguments.compiler, "-x", "c", "-shared", "-fPIC", planted, "-o", Path(folder, "planted.so"))
     ours = [*Path(arguments.libraries).glob("libgaze_*.so"), Path(arguments.host)]
-    names = {name for path in ours for name in elf.needed(path)} | {"libgaze_opencv.so", "libgaze_sndfile.so"}
+    names = {name for path in ours for name in elf.needed(path)} | {"libgaze_opencv.so", "libgaze_sndfile.so", "libgaze_icu.so"}
     for name in names:
         shutil.copy(Path(folder, "planted.so"), here / name)
     run(arguments.loader, here / "libgaze_opencv.so", status=HIJACKED)  # one that is loaded is noticed
     media = [word for _, verb, file, _, _ in PARTS for word in (verb, file)]
-    only(run(arguments.host, *media, cwd=here), *("done " for _ in PARTS))
+    only(run(arguments.host, *media, "words", THAI, cwd=here), *("done " for _ in PARTS), "words ")
     if arguments.program:
         only(run(arguments.program, "--version", cwd=here), "gaze ")
 
@@ -143,6 +166,8 @@ def loads_nothing_from_here() -> None:
 with tempfile.TemporaryDirectory() as folder:
     loads_little()
     parts_stay_local()
+    if arguments.icu == "1":
+        words_are_looked_up_unseen()
     if arguments.opencv == "1":
         draws_without_showing_it()
         stands_until_told()

@@ -10,6 +10,7 @@
 #include <gaze/gaze.hpp>
 #include <gaze/ops/part.hpp>
 #include <gaze/render/audio_file.hpp>
+#include <gaze/render/words.hpp>
 
 #include "libraries.hpp"
 
@@ -33,6 +34,20 @@ at::Tensor answer(const std::string& file) {
   return model.run_method("generate", at::full({1, 3, 96, 160}, 0.1), prompt, 2).toTensor();
 }
 
+// Of an answer with a token for each character.
+void say_words(const std::string& text) {
+  std::vector<std::string> labels;
+  for (const char byte : text) {
+    if (labels.empty() || (byte & 0xC0) != 0x80) labels.emplace_back();
+    labels.back() += byte;
+  }
+  gaze::WordRule rule;
+  const std::vector<gaze::Word> words = gaze::merge_words(labels, nullptr, &rule);
+  std::cout << "words " << rule.name << ':';
+  for (const gaze::Word& word : words) std::cout << ' ' << word.text;
+  std::cout << (rule.note.empty() ? "" : " (" + rule.note + ")") << '\n';
+}
+
 std::string at_exit_picture;
 
 void decode_at_exit() {
@@ -52,6 +67,7 @@ extern "C" GAZE_API int host_main(int argc, char** argv) {
     if (verb == "answer") say([&] { return answer(argument); });
     if (verb == "picture") say([&] { return gaze::decode(gaze::Picture(argument)); });
     if (verb == "sound") say([&] { return gaze::read_audio(argument).samples_ct; });
+    if (verb == "words") say_words(argument);
     if (verb == "at_exit") {
       at_exit_picture = argument;
       gaze::ops::before_parts_end(&decode_at_exit);
