@@ -33,11 +33,11 @@ bool changes_nothing(const SelfCheck& example, const torch::jit::Module& module,
   try {
     if (example.passes(module, recorder)) return true;
   } catch (...) {
-    recorder->instrumented.release(recorder.get());
+    recorder->model.release(recorder.get());
     throw;
   }
   recorder->counters->self_check_failed();
-  recorder->instrumented.release(recorder.get());
+  recorder->model.release(recorder.get());
   log.error(
       "attach: the example's outputs with taps differ from those without; capture stays off for this module. "
       "A model that is random or keeps state between calls cannot be checked: attach without example_inputs.");
@@ -59,9 +59,9 @@ std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& o
   if (example_inputs != nullptr) example.emplace(module, profile, *example_inputs);
 
   RecordDelivery delivery = start_delivery(options, log);
-  Instrumented& instrumented = instrument(module);
+  AttachedModel& model = instrument(module);
   auto recorder =
-      as_options_say(options, [&] { return std::make_shared<Recorder>(options, std::move(profile), instrumented); });
+      as_options_say(options, [&] { return std::make_shared<Recorder>(options, std::move(profile), model); });
   if (options.model_path.empty()) recorder->parameters_sha256 = parameters_digest(module);
   claim(recorder, delivery);
   if (example && !changes_nothing(*example, module, recorder, *log)) return recorder;

@@ -6,8 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "request/attached_model.hpp"
 #include "request/call_frames.hpp"
-#include "request/instrumented.hpp"
 #include "request/request_binding.hpp"
 #include "request/request_state.hpp"
 #include "set_up.hpp"
@@ -17,9 +17,9 @@ namespace {
 
 /// A recorder with a model that lives as long.
 struct Described {
-  Described(Instrumented told, const Options& options, Profile profile)
+  Described(AttachedModel told, const Options& options, Profile profile)
       : model(std::move(told)), recorder(options, std::move(profile), model) {}
-  Instrumented model;
+  AttachedModel model;
   Recorder recorder;
 };
 
@@ -32,11 +32,11 @@ void refuse_twice(const std::string& what, const std::vector<std::string>& names
   }
 }
 
-Instrumented instrumented_as(const ModelDescription& model) {
+AttachedModel described_model(const ModelDescription& model) {
   if (model.methods.empty()) {
     throw Error("attach: methods: expected at least one method of the model, got none. Name what the host calls.");
   }
-  Instrumented told;
+  AttachedModel told;
   std::vector<std::string> names;
   for (const Site& site : model.sites) {
     check_site(site);
@@ -65,7 +65,7 @@ std::shared_ptr<Recorder> attach_described(const ModelDescription& model, const 
           "true. Verify the profile with a module, and leave it out here.");
     });
   }
-  Instrumented told = instrumented_as(model);
+  AttachedModel told = described_model(model);
   RecordDelivery delivery = start_delivery(options, log);
   const auto whole = as_options_say(
       options, [&] { return std::make_shared<Described>(std::move(told), options, std::move(profile)); });
@@ -78,7 +78,7 @@ std::shared_ptr<Recorder> attach_described(const ModelDescription& model, const 
 /// The request that a call on this thread is for; null when there is none.
 BoundRequest* open_for(const Recorder& recorder) noexcept {
   if (!recorder.live()) return nullptr;
-  BoundRequest* bound = bound_to(&recorder.instrumented);
+  BoundRequest* bound = bound_to(&recorder.model);
   if (bound == nullptr || bound->recorder.get() != &recorder) return nullptr;
   const AnswerCalls* calls = bound->calls.get();
   if (calls == nullptr || calls->alone) return bound;
@@ -108,7 +108,7 @@ Gaze attach(const ModelDescription& model, Options options) {
 ModelCall::ModelCall() noexcept = default;
 ModelCall::ModelCall(ModelCall&&) noexcept = default;
 ModelCall::ModelCall(std::shared_ptr<Recorder> recorder, int64_t method) noexcept
-    : recorder_(std::move(recorder)), entered_(enter_call(&recorder_->instrumented, method)), method_(method) {}
+    : recorder_(std::move(recorder)), entered_(enter_call(&recorder_->model, method)), method_(method) {}
 ModelCall& ModelCall::operator=(ModelCall&& other) noexcept {
   if (this != &other) {
     end();
@@ -139,7 +139,7 @@ void ModelCall::offer(int64_t argument, const at::Tensor& value) noexcept {
 
 void ModelCall::offer(std::string_view argument, const at::Tensor& value) noexcept {
   if (!recorder_) return;
-  const auto& by_method = recorder_->instrumented.argument_names;
+  const auto& by_method = recorder_->model.argument_names;
   if (static_cast<size_t>(method_) >= by_method.size()) return;
   const std::vector<std::string>& names = by_method[static_cast<size_t>(method_)];
   const auto at = std::find(names.begin(), names.end(), argument);
@@ -161,7 +161,7 @@ int64_t FrontEnd::add_site(Site site) noexcept {
 
 ModelCall FrontEnd::enter(std::string_view method) const noexcept {
   if (!recorder_ || !recorder_->live()) return {};
-  const std::vector<std::string>& methods = recorder_->instrumented.methods;
+  const std::vector<std::string>& methods = recorder_->model.methods;
   const auto at = std::find(methods.begin(), methods.end(), method);
   if (at == methods.end()) return {};
   return ModelCall(recorder_, at - methods.begin());

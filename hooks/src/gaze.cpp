@@ -3,8 +3,8 @@
 #include <gaze/gaze.hpp>
 
 #include "capture/exact_capture.hpp"
+#include "request/attached_model.hpp"
 #include "request/call_frames.hpp"
-#include "request/instrumented.hpp"
 #include "request/recorder.hpp"
 #include "request/request_state.hpp"
 
@@ -84,7 +84,7 @@ Request Gaze::begin(RequestSpec spec) noexcept {
 Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   if (!enabled() || batch.empty()) return {};
   const auto count = static_cast<int64_t>(batch.size());
-  end_answer(&recorder_->instrumented);
+  end_answer(&recorder_->model);
   const bool sampled = recorder_->sample();
   sampled ? recorder_->counters->sampled(count) : recorder_->counters->not_sampled(count);
   std::shared_ptr<BoundRequest> bound;
@@ -131,7 +131,7 @@ bool Gaze::flush(std::chrono::milliseconds timeout) noexcept {
 void Gaze::shutdown(std::chrono::milliseconds timeout) noexcept {
   if (!recorder_ || recorder_->forked()) return;
   recorder_->active.store(false);
-  recorder_->instrumented.release(recorder_.get());
+  recorder_->model.release(recorder_.get());
   recorder_->held->finish();
   if (recorder_->worker) recorder_->worker->shutdown(timeout);
 }

@@ -9,7 +9,7 @@
 
 #include "config/environment.hpp"
 #include "delivery/completing_sink.hpp"
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 
 namespace gaze {
 namespace {
@@ -27,7 +27,7 @@ std::shared_ptr<Sink> sink_of(const Options& options) {
 }
 
 void tell(const Recorder& recorder, const std::string& model, const Log& log) {
-  const std::vector<Site>& sites = recorder.instrumented.sites;
+  const std::vector<Site>& sites = recorder.model.sites;
   const auto gathers = std::find_if(sites.begin(), sites.end(), [](const Site& site) { return site.gathers_rows; });
   if (gathers != sites.end()) {
     log.warn("attach: " + gathers->name +
@@ -69,7 +69,7 @@ RecordDelivery start_delivery(const Options& options, const std::shared_ptr<cons
 void claim(const std::shared_ptr<Recorder>& recorder, const RecordDelivery& delivery) {
   recorder->counters = delivery.counters;
   recorder->held = delivery.held;
-  if (recorder->instrumented.claim(recorder)) return;
+  if (recorder->model.claim(recorder)) return;
   throw Error(
       "attach: expected a module without a live capture, got one that is attached already. Keep and use the first "
       "handle.");

@@ -28,22 +28,22 @@ namespace {
 /// The module's one live capture, for as long as this lives.
 class Attached {
  public:
-  Attached(torch::jit::Module& module, const Profile& profile) : instrumented_(instrument(module)) {
+  Attached(torch::jit::Module& module, const Profile& profile) : model_(instrument(module)) {
     Options options;
     options.read_environment = false;
     Profile all_heads = profile;
     all_heads.heads.reset();
     all_heads.selected_heads.clear();
     all_heads.encoder = false;
-    recorder_ = std::make_shared<Recorder>(options, std::move(all_heads), instrumented_);
-    if (!instrumented_.claim(recorder_)) {
+    recorder_ = std::make_shared<Recorder>(options, std::move(all_heads), model_);
+    if (!model_.claim(recorder_)) {
       throw Error(
           "find_heads: expected a module without a live capture, got one that is attached. Find the heads before "
           "attach.");
     }
     recorder_->active.store(true);
   }
-  ~Attached() { instrumented_.release(recorder_.get()); }
+  ~Attached() { model_.release(recorder_.get()); }
   Attached(const Attached&) = delete;
   Attached& operator=(const Attached&) = delete;
 
@@ -55,7 +55,7 @@ class Attached {
   }
 
  private:
-  Instrumented& instrumented_;
+  AttachedModel& model_;
   std::shared_ptr<Recorder> recorder_;
 };
 

@@ -6,7 +6,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "capture/plain_tensor.hpp"
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 #include "request/recorder.hpp"
 #include "request/request_binding.hpp"
 #include "request/request_state.hpp"
@@ -33,7 +33,7 @@ void close(BoundRequest& bound) noexcept {
 
 /// Binds a request of the calls' own: captured, or one that is seen only, and whose steps are not looked at one by one.
 std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& recorder, int64_t method, bool sample) {
-  const bool alone = recorder->instrumented.forks[static_cast<size_t>(method)] != 0;
+  const bool alone = recorder->model.forks[static_cast<size_t>(method)] != 0;
   std::shared_ptr<BoundRequest> made;
   std::shared_ptr<RequestState> state;
   if (!sample) {
@@ -134,7 +134,7 @@ RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int6
     try {
       // Cross-attention has the same keys in every step, and as well in another answer.
       const bool tells = called.relation != "cross";
-      decided = decide(shared_bound_to(&bound.recorder->instrumented),
+      decided = decide(shared_bound_to(&bound.recorder->model),
                        {site, called.relation == "self", tells ? queries : 0, tells ? keys : 0});
       calls = decided->calls.get();
     } catch (...) {  // counted where it happened
@@ -162,15 +162,15 @@ void bind_newest(const std::shared_ptr<BoundRequest>& request) {
   oldest->recorder->held->let_go(oldest->captured);
 }
 
-void end_answer(const Instrumented* instrumented) noexcept {
-  const std::shared_ptr<BoundRequest> bound = shared_bound_to(instrumented);
+void end_answer(const AttachedModel* model) noexcept {
+  const std::shared_ptr<BoundRequest> bound = shared_bound_to(model);
   if (bound && bound->calls && !bound->calls->running()) close(*bound);
 }
 
-std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t method) noexcept {
+std::shared_ptr<BoundRequest> enter_call(AttachedModel* model, int64_t method) noexcept {
   try {
-    if (instrumented == nullptr || unbound(instrumented)) return nullptr;
-    if (std::shared_ptr<BoundRequest> bound = shared_bound_to(instrumented)) {
+    if (model == nullptr || unbound(model)) return nullptr;
+    if (std::shared_ptr<BoundRequest> bound = shared_bound_to(model)) {
       if (!bound->calls) {
         if (bound->captured != nullptr) bound->captured->run(method);
         return nullptr;
@@ -184,7 +184,7 @@ std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t met
         return bound;
       }
     }
-    const std::shared_ptr<Recorder> recorder = instrumented->recorder();
+    const std::shared_ptr<Recorder> recorder = model->recorder();
     if (!recorder || !recorder->live()) return nullptr;
     return open_unasked(recorder, method, recorder->sample());
   } catch (...) {  // counted where it happened

@@ -13,15 +13,15 @@
 namespace gaze {
 
 struct BoundRequest;
-struct Instrumented;
+struct AttachedModel;
 
 /// As bind; what gives way is discarded and counted.
 void bind_newest(const std::shared_ptr<BoundRequest>& request);
 /// The host opens a request: the answer that this thread's calls made so far is over.
-void end_answer(const Instrumented* instrumented) noexcept;
+void end_answer(const AttachedModel* model) noexcept;
 
 /// A top-level call begins. The result, where there is one, is for leave_call or abandon_call.
-std::shared_ptr<BoundRequest> enter_call(Instrumented* instrumented, int64_t method) noexcept;
+std::shared_ptr<BoundRequest> enter_call(AttachedModel* model, int64_t method) noexcept;
 /// The call returned.
 void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept;
 /// The call ended otherwise: an answer that nobody opened a request for ends with it. No effect after leave_call.

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <utility>
 
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 #include "request/media_intake.hpp"
 
 namespace gaze {
@@ -139,7 +139,7 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     std::visit([&](auto& medium) { fill(medium, row, facts); }, map.medium);
   }
   record.keys = capture.keys();
-  if (facts.method >= 0) record.method = recorder.instrumented.methods[static_cast<size_t>(facts.method)];
+  if (facts.method >= 0) record.method = recorder.model.methods[static_cast<size_t>(facts.method)];
   const bool gathered = list_sites(capture, recorder, record);
   record.tokens_dropped = capture.tokens_dropped();
   record.rows = capture.row_use();

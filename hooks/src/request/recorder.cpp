@@ -16,26 +16,25 @@
 #include <utility>
 
 #include "process/digest.hpp"
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 
 namespace gaze {
 namespace {
 
 /// The stated argument of every root method, -1 where none is.
 std::vector<int64_t> arguments_of(const std::string& field, const std::map<std::string, int64_t>& stated,
-                                  const Instrumented& instrumented) {
-  std::vector<int64_t> arguments(instrumented.methods.size(), -1);
+                                  const AttachedModel& model) {
+  std::vector<int64_t> arguments(model.methods.size(), -1);
   for (const auto& [method, argument] : stated) {
-    const auto at = std::find(instrumented.methods.begin(), instrumented.methods.end(), method);
-    if (at == instrumented.methods.end()) {
+    const auto at = std::find(model.methods.begin(), model.methods.end(), method);
+    if (at == model.methods.end()) {
       throw Error("profile: " + field + method +
                   ": expected a method of the model, got none of that name. Remove the entry or correct it.");
     }
-    const auto index = static_cast<size_t>(at - instrumented.methods.begin());
-    if (argument < 0 || argument >= instrumented.arguments[index]) {
-      throw Error("profile: " + field + method + ": expected an index below " +
-                  std::to_string(instrumented.arguments[index]) + ", got " + std::to_string(argument) +
-                  ". Count the method's arguments from 0, without self.");
+    const auto index = static_cast<size_t>(at - model.methods.begin());
+    if (argument < 0 || argument >= model.arguments[index]) {
+      throw Error("profile: " + field + method + ": expected an index below " + std::to_string(model.arguments[index]) +
+                  ", got " + std::to_string(argument) + ". Count the method's arguments from 0, without self.");
     }
     arguments[index] = argument;
   }
@@ -64,18 +63,17 @@ std::string profile_digest(const Options& options, const Profile& profile) {
 
 }  // namespace
 
-Recorder::Recorder(Options given_options, Profile given_profile, Instrumented& given_instrumented)
+Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& given_model)
     : options(std::move(given_options)),
       profile(std::move(given_profile)),
-      instrumented(given_instrumented),
-      sites(profile, options, instrumented.sites) {
-  image_arguments_ = arguments_of(
-      "image.argument.", profile.image ? profile.image->argument : std::map<std::string, int64_t>(), instrumented);
-  sound_arguments_ = arguments_of(
-      "sound.argument.", profile.sound ? profile.sound->argument : std::map<std::string, int64_t>(), instrumented);
-  ids_arguments_ =
-      arguments_of("geometry.spans.argument.",
-                   profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), instrumented);
+      model(given_model),
+      sites(profile, options, model.sites) {
+  image_arguments_ = arguments_of("image.argument.",
+                                  profile.image ? profile.image->argument : std::map<std::string, int64_t>(), model);
+  sound_arguments_ = arguments_of("sound.argument.",
+                                  profile.sound ? profile.sound->argument : std::map<std::string, int64_t>(), model);
+  ids_arguments_ = arguments_of("geometry.spans.argument.",
+                                profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), model);
   draws_ = std::random_device{}();
   profile_sha256_ = profile_digest(options, profile);
   dated_ms = date_of_build();

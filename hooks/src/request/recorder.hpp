@@ -17,12 +17,12 @@
 
 namespace gaze {
 
-struct Instrumented;
+struct AttachedModel;
 
 class Recorder {
  public:
-  /// @throws gaze::Error when the profile does not fit `instrumented`.
-  Recorder(Options options, Profile profile, Instrumented& instrumented);
+  /// @throws gaze::Error when the profile does not fit `model`.
+  Recorder(Options options, Profile profile, AttachedModel& model);
   ~Recorder();
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
@@ -53,7 +53,7 @@ class Recorder {
 
   Options options;
   Profile profile;
-  Instrumented& instrumented;
+  AttachedModel& model;
   SiteTable sites;
   const CaptureRules& rules = sites.rules();
   std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 #include "request/recorder.hpp"
 
 namespace gaze {
@@ -23,16 +23,16 @@ class Binding final : public c10::DebugInfoBase {
 };
 
 /// The module whose request could not be bound.
-thread_local const Instrumented* lost = nullptr;
+thread_local const AttachedModel* lost = nullptr;
 
 const Binding* top() noexcept { return dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kSlot)); }
 
-const std::shared_ptr<BoundRequest>* find(const Instrumented* instrumented) noexcept {
-  if (instrumented == nullptr || instrumented == lost) return nullptr;
+const std::shared_ptr<BoundRequest>* find(const AttachedModel* model) noexcept {
+  if (model == nullptr || model == lost) return nullptr;
   const Binding* binding = top();
   if (binding == nullptr) return nullptr;
   for (auto each = binding->requests.rbegin(); each != binding->requests.rend(); ++each) {
-    if ((*each)->open.load(std::memory_order_acquire) && &(*each)->recorder->instrumented == instrumented &&
+    if ((*each)->open.load(std::memory_order_acquire) && &(*each)->recorder->model == model &&
         !(*each)->recorder->forked())
       return &*each;
   }
@@ -51,9 +51,9 @@ void pop() noexcept {
 
 std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request) {
   request->thread = std::this_thread::get_id();
-  const Instrumented* const instrumented = &request->recorder->instrumented;
+  const AttachedModel* const model = &request->recorder->model;
   // An answer of the calls' own is begun by the next call anew.
-  if (!request->calls) lost = instrumented;
+  if (!request->calls) lost = model;
   auto binding = std::make_shared<Binding>();
   if (const Binding* before = top()) {
     binding->requests.reserve(before->requests.size() + 1);
@@ -91,15 +91,15 @@ void unbind(BoundRequest& request) noexcept {
   pop();
 }
 
-bool unbound(const Instrumented* instrumented) noexcept { return instrumented == lost; }
+bool unbound(const AttachedModel* model) noexcept { return model == lost; }
 
-BoundRequest* bound_to(const Instrumented* instrumented) noexcept {
-  const auto* found = find(instrumented);
+BoundRequest* bound_to(const AttachedModel* model) noexcept {
+  const auto* found = find(model);
   return found == nullptr ? nullptr : found->get();
 }
 
-std::shared_ptr<BoundRequest> shared_bound_to(const Instrumented* instrumented) noexcept {
-  const auto* found = find(instrumented);
+std::shared_ptr<BoundRequest> shared_bound_to(const AttachedModel* model) noexcept {
+  const auto* found = find(model);
   return found == nullptr ? nullptr : *found;
 }
 

@@ -12,7 +12,7 @@
 namespace gaze {
 
 class Recorder;
-struct Instrumented;
+struct AttachedModel;
 struct RequestState;
 
 /// A request as calls of its model find it: one that is captured, or one that sampling decided against.
@@ -40,11 +40,11 @@ std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request)
 void unbind(BoundRequest& request) noexcept;
 
 /// Whether the last request of this thread for a module could not be bound.
-bool unbound(const Instrumented* instrumented) noexcept;
+bool unbound(const AttachedModel* model) noexcept;
 /// The newest open request of this thread, or of the one that forked it, for a module; null when none. Allocates
 /// nothing. Valid until it is closed.
-BoundRequest* bound_to(const Instrumented* instrumented) noexcept;
+BoundRequest* bound_to(const AttachedModel* model) noexcept;
 /// The same, to keep.
-std::shared_ptr<BoundRequest> shared_bound_to(const Instrumented* instrumented) noexcept;
+std::shared_ptr<BoundRequest> shared_bound_to(const AttachedModel* model) noexcept;
 
 }  // namespace gaze

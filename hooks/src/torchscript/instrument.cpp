@@ -166,7 +166,7 @@ void place_frame(Graph& graph, int64_t id) {
 }
 
 /// What a host may call, as it is in the file.
-void describe_methods(const std::vector<Method>& methods, Instrumented& made) {
+void describe_methods(const std::vector<Method>& methods, AttachedModel& made) {
   for (const Method& method : methods) {
     if (!method.root) continue;
     made.methods.push_back(method.name);
@@ -202,7 +202,7 @@ std::vector<Cached> cache_graphs(const std::vector<Method>& methods) {
 /// Sites keep their number in whichever graph they are met.
 class TapPlacer {
  public:
-  TapPlacer(const ModuleTree& tree, Instrumented& made) : tree_(tree), made_(made) {}
+  TapPlacer(const ModuleTree& tree, AttachedModel& made) : tree_(tree), made_(made) {}
 
   void place(const Cached& entry) {
     if (!edited_.insert(entry.graph.get()).second) return;
@@ -231,19 +231,19 @@ class TapPlacer {
   }
 
   const ModuleTree& tree_;
-  Instrumented& made_;
+  AttachedModel& made_;
   std::map<std::string, int64_t> numbers_;
   std::set<Graph*> edited_;
 };
 
 }  // namespace
 
-Instrumented& instrument(torch::jit::Module& module) {
+AttachedModel& instrument(torch::jit::Module& module) {
   const std::lock_guard<SetUpMutex> lock(registry_mutex);
   auto& types = instrumented_types();
   size_t number = types.size();
   for (size_t i = 0; i < types.size(); ++i) {
-    if (types[i].lock() == module.type()) return *instrumented_of(make_id(static_cast<int64_t>(i), 0));
+    if (types[i].lock() == module.type()) return *attached_model_of(make_id(static_cast<int64_t>(i), 0));
     if (types[i].expired()) number = i;  // its graphs are gone, so are its ids
   }
   check_number(static_cast<int64_t>(number));
@@ -252,7 +252,7 @@ Instrumented& instrument(torch::jit::Module& module) {
   const OptimiseGraphs optimise;
   const ModuleTree tree(module);
   const AutocastState restore;
-  auto made = std::make_unique<Instrumented>();
+  auto made = std::make_unique<AttachedModel>();
   made->number = static_cast<int64_t>(number);
 
   // First everything is read and named on copies: a failure here leaves the module untouched.
@@ -274,7 +274,7 @@ Instrumented& instrument(torch::jit::Module& module) {
 
   propose(made->sites);
   edit.whole = true;
-  Instrumented* result = made.release();
+  AttachedModel* result = made.release();
   publish(result);
   types[number] = module.type();
   return *result;

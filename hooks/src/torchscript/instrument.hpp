@@ -4,12 +4,12 @@
 
 #include <torch/csrc/jit/api/module.h>
 
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 
 namespace gaze {
 
 /// Edits the cached optimised graphs of every method for all autocast states; a method that already ran gets a new
 /// Function. Idempotent per module type. @throws gaze::Error, leaving the module as it was.
-Instrumented& instrument(torch::jit::Module& module);
+AttachedModel& instrument(torch::jit::Module& module);
 
 }  // namespace gaze

@@ -9,8 +9,8 @@
 #include <mutex>
 
 #include "capture/key_observer.hpp"
+#include "request/attached_model.hpp"
 #include "request/call_frames.hpp"
-#include "request/instrumented.hpp"
 #include "request/request_binding.hpp"
 
 namespace gaze {
@@ -44,7 +44,7 @@ constexpr const char* kTapSchema =
 
 void tap(const Stack& stack) {
   const int64_t site = peek(stack, 5, kTap).toInt();
-  BoundRequest* bound = bound_to(instrumented_of(site));
+  BoundRequest* bound = bound_to(attached_model_of(site));
   if (bound == nullptr) return;
   const at::Tensor& weights = peek(stack, 0, kTap).toTensor();
   const WeightsLayout layout{peek(stack, 1, kTap).toInt(), peek(stack, 2, kTap).toInt(), peek(stack, 3, kTap).toInt(),
@@ -58,7 +58,7 @@ constexpr const char* kObserveSchema =
 
 void observe(const Stack& stack) {
   const int64_t site = peek(stack, 6, kObserve).toInt();
-  BoundRequest* bound = bound_to(instrumented_of(site));
+  BoundRequest* bound = bound_to(attached_model_of(site));
   if (bound == nullptr) return;
   const at::Tensor& q = peek(stack, 1, kObserve).toTensor();
   const at::Tensor& k = peek(stack, 2, kObserve).toTensor();
@@ -75,7 +75,7 @@ constexpr const char* kObservePackedSchema =
 
 void observe_packed(const Stack& stack) {
   const int64_t site = peek(stack, 12, kObservePacked).toInt();
-  BoundRequest* bound = bound_to(instrumented_of(site));
+  BoundRequest* bound = bound_to(attached_model_of(site));
   if (bound == nullptr) return;
   const auto tensor = [&](size_t at) -> const at::Tensor& { return peek(stack, at, kObservePacked).toTensor(); };
   const auto optional = [&](size_t at) { return tensor_or_none(peek(stack, at, kObservePacked)); };
@@ -90,7 +90,7 @@ constexpr size_t kOffer = 3;
 
 void offer(const Stack& stack) {
   const int64_t argument = peek(stack, 2, kOffer).toInt();
-  if (BoundRequest* bound = bound_to(instrumented_of(argument)))
+  if (BoundRequest* bound = bound_to(attached_model_of(argument)))
     offer_argument(*bound, index_of(argument), peek(stack, 0, kOffer).toTensor());
 }
 
@@ -105,7 +105,7 @@ void enter(Stack& stack) noexcept {
   c10::IValue& top = peek(stack, 0, 1);
   const int64_t method = top.isInt() ? top.toInt() : -1;
   top = c10::IValue();
-  const std::shared_ptr<BoundRequest> entered = enter_call(instrumented_of(method), index_of(method));
+  const std::shared_ptr<BoundRequest> entered = enter_call(attached_model_of(method), index_of(method));
   if (entered == nullptr) return;
   try {
     top = c10::IValue::make_capsule(c10::make_intrusive<CallFrame>(entered));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "request/instrumented.hpp"
+#include "request/attached_model.hpp"
 
 #include <gaze/render/status.hpp>
 
@@ -12,17 +12,17 @@
 namespace gaze {
 namespace {
 
-constexpr size_t kMaxInstrumented = 4096;
-std::array<std::atomic<Instrumented*>, kMaxInstrumented> registry{};
+constexpr size_t kMaxModuleTypes = 4096;
+std::array<std::atomic<AttachedModel*>, kMaxModuleTypes> registry{};
 
 }  // namespace
 
-std::shared_ptr<Recorder> Instrumented::recorder() {
+std::shared_ptr<Recorder> AttachedModel::recorder() {
   const std::lock_guard<std::mutex> lock(fork_gate());
   return recorder_.lock();
 }
 
-bool Instrumented::claim(const std::shared_ptr<Recorder>& recorder) {
+bool AttachedModel::claim(const std::shared_ptr<Recorder>& recorder) {
   std::shared_ptr<Recorder> before;  // may be destroyed here, without the lock
   const std::lock_guard<std::mutex> lock(fork_gate());
   before = recorder_.lock();
@@ -31,28 +31,28 @@ bool Instrumented::claim(const std::shared_ptr<Recorder>& recorder) {
   return true;
 }
 
-void Instrumented::release(const Recorder* recorder) {
+void AttachedModel::release(const Recorder* recorder) {
   std::shared_ptr<Recorder> live;
   const std::lock_guard<std::mutex> lock(fork_gate());
   live = recorder_.lock();
   if (live.get() == recorder) recorder_.reset();
 }
 
-Instrumented* instrumented_of(int64_t id) noexcept {
+AttachedModel* attached_model_of(int64_t id) noexcept {
   const int64_t number = id >> kIndexBits;
-  if (number < 0 || number >= static_cast<int64_t>(kMaxInstrumented)) return nullptr;
+  if (number < 0 || number >= static_cast<int64_t>(kMaxModuleTypes)) return nullptr;
   return registry[static_cast<size_t>(number)].load(std::memory_order_acquire);
 }
 
 void check_number(int64_t number) {
-  if (number < static_cast<int64_t>(kMaxInstrumented)) return;
+  if (number < static_cast<int64_t>(kMaxModuleTypes)) return;
   throw Error(
       "attach: expected at most 4096 live module types per process, got one more. Destroy models that are no longer "
       "used.");
 }
 
-void publish(Instrumented* instrumented) noexcept {
-  registry[static_cast<size_t>(instrumented->number)].store(instrumented, std::memory_order_release);
+void publish(AttachedModel* model) noexcept {
+  registry[static_cast<size_t>(model->number)].store(model, std::memory_order_release);
 }
 
 }  // namespace gaze

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a front end knows of a model. Knows no TorchScript.
+// A model that attach was called for, as its front end sees it. Knows no TorchScript.
 #pragma once
 
 #include <gaze/hooks/sites.hpp>
@@ -15,7 +15,7 @@ class Recorder;
 
 /// A module type whose graphs carry taps, which lives for ever: the graphs may outlive every handle. Or a model that
 /// was described, and lives as long as its recorder.
-struct Instrumented {
+struct AttachedModel {
   int64_t number = 0;                                    ///< high bits of the ids in the graphs
   std::vector<Site> sites;                               ///< by site index; those that attach was told of
   std::vector<std::string> methods;                      ///< root methods by index
@@ -31,15 +31,15 @@ struct Instrumented {
   std::weak_ptr<Recorder> recorder_;  // behind the fork gate
 };
 
-/// Ids in the graphs: number of the instrumented module and index of the site or method.
+/// Ids in the graphs: number of the module type and index of the site or method.
 inline constexpr int64_t kIndexBits = 20;
 inline int64_t make_id(int64_t number, int64_t index) { return (number << kIndexBits) | index; }
 inline int64_t index_of(int64_t id) { return id & ((int64_t{1} << kIndexBits) - 1); }
 /// Null for an id this process did not make. Lock-free.
-Instrumented* instrumented_of(int64_t id) noexcept;
+AttachedModel* attached_model_of(int64_t id) noexcept;
 /// @throws gaze::Error for more live module types than ids are kept for.
 void check_number(int64_t number);
 /// Makes it known under its number, for ever.
-void publish(Instrumented* instrumented) noexcept;
+void publish(AttachedModel* model) noexcept;
 
 }  // namespace gaze
