@@ -19,7 +19,7 @@ nlohmann::ordered_json to_json(const std::string& model, const SiteReport& repor
   nlohmann::ordered_json json = {
       {"model", model}, {"sites", nlohmann::json::array()}, {"unknown", nlohmann::json::array()}};
   for (const Site& site : report.sites) {
-    nlohmann::ordered_json entry = {{"name", site.name}, {"kind", site.kind}, {"relation", site.relation}};
+    nlohmann::ordered_json entry = {{"name", site.name}, {"kind", name(site.kind)}, {"relation", name(site.relation)}};
     entry["heads"] = site.heads > 0 ? nlohmann::ordered_json(site.heads) : nlohmann::ordered_json(nullptr);
     entry["kv_heads"] = site.kv_heads > 0 ? nlohmann::ordered_json(site.kv_heads) : nlohmann::ordered_json(nullptr);
     entry["gate"] = !site.gate         ? nlohmann::ordered_json(nullptr)
@@ -157,7 +157,7 @@ void print(const std::string& model, const SiteReport& report) {
     }
     const Site& site = *line.site;
     std::printf("%-*s  %-7s  %-8s  %5s heads  %-*s  %-*s  %s%s\n", static_cast<int>(tree_width), line.tree.c_str(),
-                site.kind.c_str(), site.channels ? "channels" : site.relation.c_str(), heads_of(site).c_str(),
+                name(site.kind), site.channels ? "channels" : name(site.relation), heads_of(site).c_str(),
                 static_cast<int>(reads_width), reads_of(site).c_str(), static_cast<int>(methods_width),
                 printable(join(site.methods)).c_str(), printable(site.source).c_str(), notes_of(site).c_str());
   }

@@ -34,7 +34,7 @@ class Attention {
                         const std::optional<at::Tensor>& mask) {
     const auto [index, is_new] = indices_.emplace(site.name, gaze::FrontEnd::kNoSite);
     if (is_new) index->second = front_end_.add_site(site);
-    if (site.kind == "sdpa") {  // fused: its weights are nowhere, so what they are made of
+    if (site.kind == gaze::SiteKind::Sdpa) {  // fused: its weights are nowhere, so what they are made of
       front_end_.push(index->second, gaze::ops::Scores{q, k, mask, /*causal=*/false, /*scale=*/0.5});
       return at::scaled_dot_product_attention(q, k, v, mask, /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/0.5);
     }

@@ -13,18 +13,20 @@
 
 namespace front_end_test {
 
+using gaze::SiteKind;
+using gaze::SiteRelation;
 using hooks_test::MemorySink;
 
 inline constexpr int64_t kLayers = 2;
 
-inline gaze::Site site(const std::string& name, const std::string& relation = "cross",
-                       const std::string& kind = "sdpa") {
+inline gaze::Site site(const std::string& name, SiteRelation relation = SiteRelation::Cross,
+                       SiteKind kind = SiteKind::Sdpa) {
   gaze::Site made;
   made.name = name;
   made.kind = kind;
   made.relation = relation;
   made.heads = 2;
-  made.proposed = relation == "cross";
+  made.proposed = relation == SiteRelation::Cross;
   return made;
 }
 

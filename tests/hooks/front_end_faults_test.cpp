@@ -34,7 +34,7 @@ CATCH_TEST_CASE("names of sites: one index each, and what no record can hold is 
   FrontEnd& front_end = attached.front_end;
   CATCH_CHECK(front_end.add_site(site("a")) == 0);
   CATCH_CHECK(front_end.add_site(site("b")) == 1);
-  CATCH_CHECK(front_end.add_site(site("a", "self")) == 0);  // it is what it was
+  CATCH_CHECK(front_end.add_site(site("a", SiteRelation::Self)) == 0);  // it is what it was
   CATCH_CHECK(FrontEnd(attached.gaze).add_site(site("b")) == 1);
   CATCH_CHECK(attached.gaze.stats().sites_refused == 0);
   std::vector<gaze::Site> hostile = {site(""),
@@ -44,9 +44,9 @@ CATCH_TEST_CASE("names of sites: one index each, and what no record can hold is 
                                      site("\x7f"),
                                      site("layers.*.attn"),
                                      site(std::string(1 << 20, 'x')),
-                                     site("c", "", "sdpa"),
-                                     site("c", "cross", "other"),
-                                     site("c", "cross\n")};
+                                     site("c", SiteRelation::Cross, SiteKind::Unstated),
+                                     site("c", SiteRelation::Cross, static_cast<SiteKind>(3)),
+                                     site("c", static_cast<SiteRelation>(3))};
   hostile.push_back(site("c"));
   hostile.back().source = std::string(1 << 20, 'x');
   hostile.push_back(site("c"));
@@ -268,9 +268,10 @@ CATCH_TEST_CASE("a description that is not well-formed is refused, and says what
        error([](Model& model, Options&) { model.sites[1].name.assign(1 << 20, 'x'); })},
       {"site: name: expected neither control characters",
        error([](Model& model, Options&) { model.sites[1].name = "a\nb"; })},
-      {"site: kind: expected softmax or sdpa for b", error([](Model& model, Options&) { model.sites[1].kind = ""; })},
+      {"site: kind: expected softmax or sdpa for b",
+       error([](Model& model, Options&) { model.sites[1].kind = SiteKind::Unstated; })},
       {"site: relation: expected self, cross or unknown for b",
-       error([](Model& model, Options&) { model.sites[1].relation = "none"; })},
+       error([](Model& model, Options&) { model.sites[1].relation = static_cast<SiteRelation>(-1); })},
       {"profile: sites.match: expected a pattern of sites this model has (a, b), got \"c\"",
        error([](Model&, Options& options) { options.profile_in_code->sites = {"c"}; })},
       {"profile: image.argument.forward: expected an index below 3, got 3",

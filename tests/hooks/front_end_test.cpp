@@ -20,12 +20,12 @@ using namespace front_end_test;
 namespace {
 
 /// Of each layer, in the order in which they run.
-std::vector<gaze::Site> decoder_sites(const std::string& self_kind, const std::string& cross_kind) {
+std::vector<gaze::Site> decoder_sites(SiteKind self_kind, SiteKind cross_kind) {
   std::vector<gaze::Site> sites;
   for (int64_t layer = 0; layer < kLayers; ++layer) {
     const std::string prefix = "layers." + std::to_string(layer) + ".";
-    sites.push_back(site(prefix + "self_attn", "self", self_kind));
-    sites.push_back(site(prefix + "cross_attn", "cross", cross_kind));
+    sites.push_back(site(prefix + "self_attn", SiteRelation::Self, self_kind));
+    sites.push_back(site(prefix + "cross_attn", SiteRelation::Cross, cross_kind));
   }
   return sites;
 }
@@ -140,10 +140,10 @@ void check_same(const gaze::AttentionRecord& one, const gaze::AttentionRecord& o
 CATCH_TEST_CASE("maps of another front end are right: weights and queries with keys, sites found as they run") {
   const at::Tensor x = tokens(8), seen = picture();
   const auto weights = reference(x, seen);
-  for (const char* kind : {"softmax", "sdpa"}) {
+  for (const SiteKind kind : {SiteKind::Softmax, SiteKind::Sdpa}) {
     for (const bool told : {false, true}) {
       for (const bool cross : {true, false}) {
-        CATCH_CAPTURE(kind, told, cross);
+        CATCH_CAPTURE(name(kind), told, cross);
         gaze::Profile profile = profile_of({cross ? "*.cross_attn" : "layers.*.self_attn"});
         if (!cross) profile.geometry = gaze::Geometry{.rows = 1, .cols = 3, .first_key = 1};
         gaze::ModelDescription model = Attention::description();
@@ -177,12 +177,12 @@ CATCH_TEST_CASE("exact weights are had through another front end as well") {
   const at::Tensor x = tokens(5), seen = picture();
   const auto expected = reference(x, seen);
   Attached attached;
-  Decoder decoder(attached.gaze, parameters(), decoder_sites("sdpa", "softmax"));
+  Decoder decoder(attached.gaze, parameters(), decoder_sites(SiteKind::Sdpa, SiteKind::Softmax));
   const at::NoGradGuard no_grad;
   const auto weights = attached.gaze.capture_weights([&] { decoder.forward(x, kNoKeys, seen); });
   CATCH_REQUIRE(weights.size() == expected.size());
   for (size_t i = 0; i < weights.size(); ++i) {
-    CATCH_CHECK(weights[i].site == decoder_sites("", "")[i].name);
+    CATCH_CHECK(weights[i].site == decoder_sites(SiteKind::Sdpa, SiteKind::Softmax)[i].name);
     CATCH_CHECK(worst(weights[i].attn_bhqk[0], expected[i]) < 1e-5);
   }
 }
@@ -434,7 +434,8 @@ CATCH_TEST_CASE("profile and options decide about sites that come as about those
     Attached attached(profile);
     std::vector<int64_t> sites;
     for (const char* name : {"c0", "s0", "c1", "s1", "c2", "s2"})
-      sites.push_back(attached.front_end.add_site(site(name, name[0] == 'c' ? "cross" : "self")));
+      sites.push_back(
+          attached.front_end.add_site(site(name, name[0] == 'c' ? SiteRelation::Cross : SiteRelation::Self)));
     gaze::Request request = attached.gaze.begin();
     for (const int64_t index : sites) attached.front_end.push(index, some_weights());
     request.finish();

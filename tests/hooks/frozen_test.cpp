@@ -12,6 +12,7 @@
 
 namespace {
 
+using gaze::SiteRelation;
 using torch::jit::Module;
 
 Module saved_and_loaded(const Module& module) {
@@ -44,14 +45,14 @@ Module scripted(const std::vector<std::pair<const char*, std::vector<int64_t>>>&
 }
 
 struct Said {
-  std::string relation;
+  gaze::SiteRelation relation;
   int64_t heads, kv_heads;
   bool proposed;
   bool operator==(const Said&) const = default;
 };
 
 std::ostream& operator<<(std::ostream& out, const Said& said) {
-  return out << said.relation << " " << said.heads << "/" << said.kv_heads << (said.proposed ? " *" : "");
+  return out << name(said.relation) << " " << said.heads << "/" << said.kv_heads << (said.proposed ? " *" : "");
 }
 
 std::vector<Said> said_of(const Module& module) {
@@ -83,7 +84,7 @@ def forward(self, x, memory):
     k, v = torch.linear()JIT" + (cross ? "memory" : "x") + R"JIT(, self.kv).chunk(2, -1)
     return torch.scaled_dot_product_attention(q, self.split(k), self.split(v), enable_gqa=True)
 )JIT");
-      const std::vector<Said> wanted{{cross ? "cross" : "self", 3, 2, true}};
+      const std::vector<Said> wanted{{cross ? SiteRelation::Cross : SiteRelation::Self, 3, 2, true}};
       CATCH_CHECK(said_of(module) == wanted);
       CATCH_CHECK(said_of(frozen(module)) == wanted);
       CATCH_CHECK(said_of(transposed(module)) == wanted);
@@ -118,7 +119,7 @@ def forward(self, x):
     v = torch.slice(all, -1, 32, 40, 1).view(size).transpose(1, 2)
     return torch.scaled_dot_product_attention(q, k, v, enable_gqa=True)
 )JIT");
-  CATCH_CHECK(said_of(frozen(module)) == std::vector<Said>{{"self", 3, 1, true}});
+  CATCH_CHECK(said_of(frozen(module)) == std::vector<Said>{{SiteRelation::Self, 3, 1, true}});
 }
 
 CATCH_TEST_CASE("a packed projection that branches on what it is given is read by every branch") {
@@ -142,7 +143,8 @@ def forward(self, x, m, n):
     return torch.scaled_dot_product_attention(a.view(size).transpose(1, 2), b.view(size).transpose(1, 2), c.view(size).transpose(1, 2))
 )JIT";
   for (const auto& [arguments, relation] :
-       {std::pair("x, x, x", "self"), std::pair("x, m, m", "cross"), std::pair("x, m, n", "cross")}) {
+       {std::pair("x, x, x", SiteRelation::Self), std::pair("x, m, m", SiteRelation::Cross),
+        std::pair("x, m, n", SiteRelation::Cross)}) {
     CATCH_CAPTURE(arguments);
     const Module module = scripted({{"w", {48, 16}}}, code + arguments + branches);
     const std::vector<Said> wanted{{relation, 4, 4, true}};
@@ -158,7 +160,7 @@ def forward(self, x):
     k = torch.linear(x, self.k).view([x.size(0), x.size(1), 3, 8]).transpose(1, 2)
     return torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1), k)
 )JIT");
-  CATCH_CHECK(said_of(frozen(module)) == std::vector<Said>{{"cross", 3, 3, true}});
+  CATCH_CHECK(said_of(frozen(module)) == std::vector<Said>{{SiteRelation::Cross, 3, 3, true}});
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
 }
 
@@ -171,7 +173,7 @@ def forward(self, x):
     k = torch.linear(x, self.k).transpose(0, 1).contiguous().view([x.size(1), rows, 8]).transpose(0, 1)
     return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), -1), k)
 )JIT");
-  const std::vector<Said> wanted{{"self", 3, 3, true}};
+  const std::vector<Said> wanted{{SiteRelation::Self, 3, 3, true}};
   CATCH_CHECK(said_of(module) == wanted);
   CATCH_CHECK(said_of(frozen(module)) == wanted);
   CATCH_CHECK(said_of(transposed(module)) == wanted);
@@ -201,7 +203,7 @@ def forward(self, x):
     return torch.scaled_dot_product_attention(q, k, k).transpose(1, 2).flatten(2)
 )JIT";
   const Module module = scripted({{"q", {16, 16}}, {"k", {16, 16}}, {"narrow", {4}}, {"wide", {16}}}, code);
-  const std::vector<Said> wanted{{"self", 4, 4, true}};
+  const std::vector<Said> wanted{{SiteRelation::Self, 4, 4, true}};
   CATCH_CHECK(said_of(module) == wanted);
   CATCH_CHECK(said_of(frozen(module)) == wanted);
 }
@@ -215,7 +217,7 @@ def forward(self, x):
     mixed = torch.linear(attn.transpose(1, 3), self.mix).transpose(1, 3)
     return torch.matmul(mixed, k)
 )JIT");
-  const std::vector<Said> wanted{{"self", 4, 4, true}};
+  const std::vector<Said> wanted{{SiteRelation::Self, 4, 4, true}};
   for (const Module& form : {module, frozen(module), transposed(module)}) {
     CATCH_CHECK(said_of(form) == wanted);
     CATCH_CHECK(gaze::find_sites(form).unknown.empty());
@@ -249,7 +251,7 @@ def forward(self, x):
     k = self.project(x, self.k)
     return torch.scaled_dot_product_attention(self.project(x, self.q), k, k)
 )JIT");
-  CATCH_CHECK(said_of(module) == std::vector<Said>{{"self", 4, 4, true}});
+  CATCH_CHECK(said_of(module) == std::vector<Said>{{SiteRelation::Self, 4, 4, true}});
   CATCH_CHECK(said_of(frozen(module)) == said_of(module));
 }
 
@@ -268,7 +270,7 @@ def forward(self, x, m):
   Module module("Outer");
   module.register_module("attn", attn);
   module.define("def forward(self, x, m):\n    return self.attn.forward(x, m)\n");
-  const std::vector<Said> wanted{{"cross", 4, 4, true}};
+  const std::vector<Said> wanted{{SiteRelation::Cross, 4, 4, true}};
   CATCH_CHECK(said_of(module) == wanted);
   CATCH_CHECK(said_of(frozen(module)) == wanted);
 }
@@ -320,7 +322,7 @@ def norm(self, x):
     return torch.layer_norm(x, [8], self.scale).contiguous().clone().contiguous()
 )JIT";
   const Module module = scripted({{"frequency", {1, 8, 1}}, {"q", {8, 16}}, {"k", {8, 16}}, {"scale", {8}}}, code);
-  CATCH_CHECK(said_of(frozen(module)).at(0).relation == "cross");
+  CATCH_CHECK(said_of(frozen(module)).at(0).relation == SiteRelation::Cross);
 }
 
 CATCH_TEST_CASE("sites of a frozen file have names that stay, and tell towers, layers and what they attend to") {
@@ -333,7 +335,7 @@ CATCH_TEST_CASE("sites of a frozen file have names that stay, and tell towers, l
     CATCH_CHECK(site.methods == std::vector<std::string>{"forward", "generate"});
     CATCH_CHECK(site.tower == "make_models");
     CATCH_CHECK(site.heads == 4);
-    CATCH_CHECK(site.proposed == (site.relation == "cross"));
+    CATCH_CHECK(site.proposed == (site.relation == SiteRelation::Cross));
   }
 }
 
@@ -376,7 +378,8 @@ def forward(self, x):
 
 namespace {
 
-gaze::LeftSite left(std::vector<std::string> calls, const char* relation = "self", const void* matrix = nullptr) {
+gaze::LeftSite left(std::vector<std::string> calls, SiteRelation relation = SiteRelation::Self,
+                    const void* matrix = nullptr) {
   gaze::LeftSite made;
   made.calls = std::move(calls);
   made.file = "modeling_bart.py";
@@ -417,7 +420,7 @@ CATCH_TEST_CASE("towers are told by the lines that call them: one after the othe
   using Names = std::vector<std::string>;
   const auto encoder = left({"forward", "m.py:1", "layer.py:5"});
   const auto self = left({"forward", "m.py:2", "layer.py:7"});
-  const auto cross = left({"forward", "m.py:2", "layer.py:8"}, "cross");
+  const auto cross = left({"forward", "m.py:2", "layer.py:8"}, SiteRelation::Cross);
   CATCH_CHECK(named({encoder, encoder, self, cross, self, cross}) == Names{"bart_1.0.self", "bart_1.1.self",
                                                                            "bart_2.0.self", "bart_2.0.cross",
                                                                            "bart_2.1.self", "bart_2.1.cross"});
@@ -436,9 +439,9 @@ CATCH_TEST_CASE("towers of a scripted file are told by what their layers add to"
 CATCH_TEST_CASE("equal weights make one name in two methods and in the arms of a branch, not in two layers") {
   using Names = std::vector<std::string>;
   const int matrix = 0;
-  const auto one = left({"forward", "m.py:2"}, "self", &matrix);
+  const auto one = left({"forward", "m.py:2"}, SiteRelation::Self, &matrix);
   CATCH_CHECK(named({one, one}) == Names{"bart_1.0.self", "bart_2.0.self"});
-  const auto again = left({"generate", "m.py:2"}, "self", &matrix);
+  const auto again = left({"generate", "m.py:2"}, SiteRelation::Self, &matrix);
   CATCH_CHECK(named({one, again}) == Names{"bart.0.self", "bart.0.self"});
   auto other_arm = one;
   other_arm.instead_of = 0;

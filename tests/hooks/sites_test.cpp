@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "hooks_test.hpp"
 
+using gaze::SiteKind;
+using gaze::SiteRelation;
 using hooks_test::load;
 
 namespace {
@@ -16,6 +18,16 @@ const std::vector<std::string> kDecoderSites = {"layers.0.self_attn",  "layers.0
 
 }  // namespace
 
+CATCH_TEST_CASE("kinds and relations are written as words, and what is not stated as none") {
+  CATCH_CHECK(name(SiteKind::Softmax) == std::string("softmax"));
+  CATCH_CHECK(name(SiteKind::Sdpa) == std::string("sdpa"));
+  CATCH_CHECK(name(SiteRelation::Self) == std::string("self"));
+  CATCH_CHECK(name(SiteRelation::Cross) == std::string("cross"));
+  CATCH_CHECK(name(SiteRelation::Unknown) == std::string("unknown"));
+  CATCH_CHECK(name(gaze::Site().kind) == std::string());
+  CATCH_CHECK(name(gaze::Site().relation) == std::string("unknown"));
+}
+
 CATCH_TEST_CASE("sites of scripted layers that share one type carry their own names") {
   for (const char* model : {"softmax", "sdpa", "functional", "inplace", "einsum"}) {
     CATCH_CAPTURE(model);
@@ -25,8 +37,8 @@ CATCH_TEST_CASE("sites of scripted layers that share one type carry their own na
     for (const auto& site : report.sites) {
       CATCH_CAPTURE(site.name);
       const bool self = site.name.find("self") != std::string::npos;
-      CATCH_CHECK(site.relation == (self ? "self" : "cross"));
-      CATCH_CHECK(site.kind == (std::string(model) == "sdpa" ? "sdpa" : "softmax"));
+      CATCH_CHECK(site.relation == (self ? SiteRelation::Self : SiteRelation::Cross));
+      CATCH_CHECK(site.kind == (std::string(model) == "sdpa" ? SiteKind::Sdpa : SiteKind::Softmax));
       CATCH_CHECK(site.heads == 4);
       CATCH_CHECK(site.methods == std::vector<std::string>{"forward", "generate"});
       CATCH_CHECK(site.proposed == !self);
@@ -111,7 +123,7 @@ def forward(self, x, y):
 
 CATCH_TEST_CASE("self-attention over latents is proposed with the sites it is to be composed through") {
   using Names = std::vector<std::string>;
-  const auto site = [](std::string name, const char* relation, std::string tower, Names q, Names k) {
+  const auto site = [](std::string name, SiteRelation relation, std::string tower, Names q, Names k) {
     gaze::Site made;
     made.name = std::move(name);
     made.relation = relation;
@@ -121,14 +133,15 @@ CATCH_TEST_CASE("self-attention over latents is proposed with the sites it is to
     return made;
   };
   // A Q-Former as BLIP-2 has it, its second cross-attention included, a text tower beside, and a language model behind.
-  std::vector<gaze::Site> sites = {site("vision.0", "self", "vision", {"image"}, {"image"}),
-                                   site("qformer.0.self", "self", "qformer", {}, {}),
-                                   site("qformer.0.cross", "cross", "qformer", {}, {"image"}),
-                                   site("qformer.1.self", "self", "qformer", {"image"}, {"image"}),
-                                   site("qformer.1.cross", "cross", "qformer", {"image"}, {"image"}),
-                                   site("text.0", "self", "text", {"ids"}, {"ids"}),
-                                   site("language.0", "self", "language", {"image", "ids"}, {"image", "ids"}),
-                                   site("language.1", "self", "language", {"image", "ids"}, {"image", "ids"})};
+  std::vector<gaze::Site> sites = {
+      site("vision.0", SiteRelation::Self, "vision", {"image"}, {"image"}),
+      site("qformer.0.self", SiteRelation::Self, "qformer", {}, {}),
+      site("qformer.0.cross", SiteRelation::Cross, "qformer", {}, {"image"}),
+      site("qformer.1.self", SiteRelation::Self, "qformer", {"image"}, {"image"}),
+      site("qformer.1.cross", SiteRelation::Cross, "qformer", {"image"}, {"image"}),
+      site("text.0", SiteRelation::Self, "text", {"ids"}, {"ids"}),
+      site("language.0", SiteRelation::Self, "language", {"image", "ids"}, {"image", "ids"}),
+      site("language.1", SiteRelation::Self, "language", {"image", "ids"}, {"image", "ids"})};
   gaze::propose(sites);
   for (const auto& each : sites) {
     CATCH_CAPTURE(each.name);
@@ -138,14 +151,14 @@ CATCH_TEST_CASE("self-attention over latents is proposed with the sites it is to
   }
   // Object queries with nothing behind them, and text that looks at a picture: cross-attention is what is wanted.
   for (const bool text : {false, true}) {
-    sites = {site("encoder.0", "self", "encoder", {"image"}, {"image"}),
-             site("decoder.0.cross", "cross", "decoder", text ? Names{"ids"} : Names{}, {"image"}),
-             site("decoder.1.self", "self", "decoder", {"image", "ids"}, {"image", "ids"}),
-             site("head.0", "self", "head", {"image"}, {"image"})};
+    sites = {site("encoder.0", SiteRelation::Self, "encoder", {"image"}, {"image"}),
+             site("decoder.0.cross", SiteRelation::Cross, "decoder", text ? Names{"ids"} : Names{}, {"image"}),
+             site("decoder.1.self", SiteRelation::Self, "decoder", {"image", "ids"}, {"image", "ids"}),
+             site("head.0", SiteRelation::Self, "head", {"image"}, {"image"})};
     gaze::propose(sites);
     for (const auto& each : sites) {
       CATCH_CAPTURE(text, each.name);
-      CATCH_CHECK(each.proposed == (each.relation == "cross"));
+      CATCH_CHECK(each.proposed == (each.relation == SiteRelation::Cross));
       CATCH_CHECK(each.through.empty());
     }
   }
@@ -188,7 +201,8 @@ CATCH_TEST_CASE("keys from a cache, through tuples and lists, do not hide that a
     CATCH_REQUIRE(report.sites.size() == 6);
     for (const auto& site : report.sites) {
       CATCH_CAPTURE(file, site.name);
-      CATCH_CHECK(site.relation == (site.name.find("self") != std::string::npos ? "self" : "cross"));
+      CATCH_CHECK(site.relation ==
+                  (site.name.find("self") != std::string::npos ? SiteRelation::Self : SiteRelation::Cross));
       CATCH_CHECK(site.heads == 4);
     }
   }

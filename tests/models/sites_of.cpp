@@ -22,8 +22,8 @@ nlohmann::ordered_json describe(const gaze::SiteReport& report) {
     if (site.gate && site.gate->value) gate = *site.gate->value;
     json["sites"].push_back({{"name", site.name},
                              {"tower", site.tower},
-                             {"kind", site.kind},
-                             {"relation", site.relation},
+                             {"kind", gaze::name(site.kind)},
+                             {"relation", gaze::name(site.relation)},
                              {"heads", site.heads},
                              {"kv_heads", site.kv_heads},
                              {"gate", gate},

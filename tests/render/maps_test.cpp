@@ -159,7 +159,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   record.token_ids = {7, 8, 2};
   record.maps[0].mass_t = at::tensor({0.5F, 0.7F, 0.1F});
   record.maps[0].flags_t[1] = static_cast<int>(gaze::ops::kRowFullyMasked);
-  record.sites = {{"decoder.layers.0.cross_attn", "softmax", 4, 3}};
+  record.sites = {{"decoder.layers.0.cross_attn", gaze::SiteKind::Softmax, 4, 3}};
   record.layers = "all 1 selected sites";
   record.model_path = "m.pt";
   record.model_sha256 = "abc";
@@ -313,7 +313,7 @@ CATCH_TEST_CASE("bundle: bytes that are not UTF-8 are replaced, the JSON stays v
   record.request_id = "a\xFF\xC3(b";
   record.labels = {"\xED\xA0\x80"};  // a lone surrogate
   record.drops["\xFE"] = 1;
-  record.sites = {{"\xC0\xAF", "softmax", 1, 1}};
+  record.sites = {{"\xC0\xAF", gaze::SiteKind::Softmax, 1, 1}};
   const json root = sidecar(publish(maps_only(dir), record));
   const auto id = root.at("request_id").get<std::string>();
   CATCH_CHECK(id.front() == 'a');
@@ -426,7 +426,8 @@ CATCH_TEST_CASE("maps: a composed record says through what, and its lift counts 
   record.maps[0].through = gaze::ThroughUse{};
   record.maps[0].through->latents = 4;
   record.maps[0].through->keys = 61;
-  record.maps[0].through->sites = {{"qformer.0", "softmax", 2, 1}, {"qformer.1", "sdpa", 2, 1}};
+  record.maps[0].through->sites = {{"qformer.0", gaze::SiteKind::Softmax, 2, 1},
+                                   {"qformer.1", gaze::SiteKind::Sdpa, 2, 1}};
   const json root = sidecar(publish(maps_only(dir), record));
   CATCH_CHECK(root.at("error").is_null());
   const auto site = [](const char* name, const char* kind) {

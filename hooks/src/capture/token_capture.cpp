@@ -137,7 +137,7 @@ ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call)
 
 RowFacts TokenCapture::row_facts(int64_t site) const {
   const RowPlace& place = rows_.front().place;
-  RowFacts facts{rules_.rows, place.prompt_tokens, rules_.sites[site].site.relation == "self"};
+  RowFacts facts{rules_.rows, place.prompt_tokens, rules_.sites[site].site.relation == SiteRelation::Self};
   const MediumPlace& only = place.media.front();
   if (place.media.size() == 1 && !only.latents && only.geometry && !(only.geometry->time && only.geometry->time->whole))
     facts.picture = &*only.geometry;

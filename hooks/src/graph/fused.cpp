@@ -22,7 +22,7 @@ TapInput argument_or(const Node* node, Arg which, c10::IValue otherwise) {
 Recognised seen_at(Node* node, const char* tap) {
   Recognised found;
   found.site.node = node;
-  found.site.site.kind = "sdpa";
+  found.site.site.kind = SiteKind::Sdpa;
   found.site.passes = node->outputs()[0];
   found.site.after = node;
   found.site.tap = tap;

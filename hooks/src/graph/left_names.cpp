@@ -124,7 +124,7 @@ std::vector<LeftName> names_of_left(const std::vector<LeftSite>& sites) {
     if (groups.of(i) == i) towers[labels[i] = label_of(sites[i].file)].push_back(i);
   }
   std::vector<LeftName> names(sites.size());
-  std::map<std::tuple<size_t, std::string, Calls>, size_t> layers;
+  std::map<std::tuple<size_t, SiteRelation, Calls>, size_t> layers;
   std::map<std::string, size_t> taken;
   for (size_t i = 0; i < sites.size(); ++i) {
     const LeftSite& site = sites[i];
@@ -137,10 +137,10 @@ std::vector<LeftName> names_of_left(const std::vector<LeftSite>& sites) {
     const auto at = std::find(alike.begin(), alike.end(), tower) - alike.begin();
     names[i].tower = labels[tower] + (alike.size() > 1 ? "_" + std::to_string(at + 1) : "");
     const size_t layer = layers[{tower, site.relation, site.calls}]++;
-    const bool known = site.relation == "self" || site.relation == "cross";
-    const std::string name = names[i].tower + "." + std::to_string(layer) + "." + (known ? site.relation : "attention");
-    const size_t alike_before = taken[name]++;  // another line of the same layer
-    names[i].name = name + (alike_before > 0 ? "_" + std::to_string(alike_before + 1) : "");
+    const char* const kind = site.relation == SiteRelation::Unknown ? "attention" : name(site.relation);
+    const std::string called = names[i].tower + "." + std::to_string(layer) + "." + kind;
+    const size_t alike_before = taken[called]++;  // another line of the same layer
+    names[i].name = called + (alike_before > 0 ? "_" + std::to_string(alike_before + 1) : "");
   }
   return names;
 }

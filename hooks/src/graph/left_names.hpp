@@ -2,6 +2,8 @@
 // Names for the sites of a frozen file, which keeps no module path: made of what it does keep.
 #pragma once
 
+#include <gaze/hooks/sites.hpp>
+
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -14,9 +16,9 @@ namespace gaze {
 struct LeftSite {
   /// The method, then the lines of Python that led to it, "file.py:line", outermost first; one where it was scripted.
   std::vector<std::string> calls;
-  std::string file;                  ///< that the attention is written in, "modeling_bart.py"; empty: not known
-  std::string op;                    ///< the operator
-  std::string relation;              ///< as in Site
+  std::string file;  ///< that the attention is written in, "modeling_bart.py"; empty: not known
+  std::string op;    ///< the operator
+  SiteRelation relation = SiteRelation::Unknown;
   const void* matrix = nullptr;      ///< the weights that project its queries; null: they have no name and no constant
   std::optional<size_t> instead_of;  ///< an earlier site, in another arm of one branch
   /// Values that its queries' input is a sum of, as the layers of one tower add to what those before them had.

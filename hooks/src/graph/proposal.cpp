@@ -11,7 +11,7 @@ namespace {
 template <typename Cross, typename Fused>
 std::vector<std::string> between(const Site& site, const std::vector<Site>& sites, Cross&& cross, Fused&& fused) {
   std::vector<std::string> names;
-  if (site.channels || site.relation != "self" || !fused(site)) return names;
+  if (site.channels || site.relation != SiteRelation::Self || !fused(site)) return names;
   const auto reads = [&](const std::string& name) {
     return std::find(site.k_reads.begin(), site.k_reads.end(), name) != site.k_reads.end();
   };
@@ -32,7 +32,7 @@ void propose(std::vector<Site>& sites) {
   const auto any = [&](auto&& holds) {
     return std::any_of(sites.begin(), sites.end(), [&](const Site& site) { return !site.channels && holds(site); });
   };
-  const auto cross = [](const Site& site) { return site.relation == "cross"; };
+  const auto cross = [](const Site& site) { return site.relation == SiteRelation::Cross; };
   // Masks and positions say which keys there are, not what they hold.
   const auto content = [](const std::string& name) {
     return name.find("mask") == std::string::npos && name.find("position") == std::string::npos;

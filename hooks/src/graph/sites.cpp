@@ -190,7 +190,7 @@ class SiteFinder {
     Recognised made;
     FoundSite& site = made.site;
     site.node = node;
-    site.site.kind = "softmax";
+    site.site.kind = SiteKind::Softmax;
     site.passes = weights->weights;
     site.after = weights->after;
     site.tap = "gaze::tap";
@@ -224,11 +224,11 @@ class SiteFinder {
     found_.push_back(site);
   }
 
-  static const char* relation(const Recognised& recognised, const std::vector<ProjectionWay>& q_from,
-                              const std::vector<ProjectionWay>& k_from) {
-    if (recognised.packed) return same_value(recognised.q, recognised.k) ? "self" : "cross";
-    if (const auto same = project_the_same(q_from, k_from)) return *same ? "self" : "cross";
-    return recognised.site.site.q_reads != recognised.site.site.k_reads ? "cross" : "unknown";
+  static SiteRelation relation(const Recognised& recognised, const std::vector<ProjectionWay>& q_from,
+                               const std::vector<ProjectionWay>& k_from) {
+    if (recognised.packed) return same_value(recognised.q, recognised.k) ? SiteRelation::Self : SiteRelation::Cross;
+    if (const auto same = project_the_same(q_from, k_from)) return *same ? SiteRelation::Self : SiteRelation::Cross;
+    return recognised.site.site.q_reads != recognised.site.site.k_reads ? SiteRelation::Cross : SiteRelation::Unknown;
   }
 
   void count_heads(Recognised& recognised) const {

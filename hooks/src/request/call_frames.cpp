@@ -130,12 +130,12 @@ RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int6
   const Site& called = bound.recorder->sites[site];
   const bool wanted = bound.recorder->rules.is_selected(site);
   BoundRequest* decided = &bound;
-  if (calls->undecided && (called.relation != "cross" || wanted)) {
+  if (calls->undecided && (called.relation != SiteRelation::Cross || wanted)) {
     try {
       // Cross-attention has the same keys in every step, and as well in another answer.
-      const bool tells = called.relation != "cross";
+      const bool tells = called.relation != SiteRelation::Cross;
       decided = decide(shared_bound_to(&bound.recorder->model),
-                       {site, called.relation == "self", tells ? queries : 0, tells ? keys : 0});
+                       {site, called.relation == SiteRelation::Self, tells ? queries : 0, tells ? keys : 0});
       calls = decided->calls.get();
     } catch (...) {  // counted where it happened
       return nullptr;

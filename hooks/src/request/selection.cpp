@@ -164,7 +164,7 @@ void check_one_head(const HeadChoice& heads, const Sites& sites, const Selection
 
 void check_rollout(const Sites& sites, const Selection& made) {
   for (size_t i = 0; made.reduce.layers == ops::LayerReduce::Rollout && i < sites.size(); ++i) {
-    if (made.selected[i] == 0 || sites[i]->relation != "cross") continue;
+    if (made.selected[i] == 0 || sites[i]->relation != SiteRelation::Cross) continue;
     throw Error("layers: expected self-attention for a rollout, got " + sites[i]->name +
                 ", which is cross-attention. For an encoder's rollout give the profile through, with reduce rollout.");
   }
@@ -199,7 +199,8 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
 /// method holds both.
 bool makes_keys_of(const Site& cross, const Site& self) {
   const std::vector<std::string> content = content_of(self.k_reads);
-  if (self.relation != "self" || self.channels || content.empty() || content_of(self.q_reads) != content) return false;
+  if (self.relation != SiteRelation::Self || self.channels || content.empty() || content_of(self.q_reads) != content)
+    return false;
   if (stack_of(self.name) == stack_of(cross.name) || cross.methods.empty()) return false;
   if (has(self.methods, cross.methods.front())) return content_of(cross.k_reads) == content;
   return std::any_of(cross.methods.begin(), cross.methods.end(),
@@ -215,7 +216,7 @@ std::vector<char> encoder_of(const Profile& profile, const Sites& sites, const S
   std::vector<const Site*> crosses;
   for (size_t i = 0; i < sites.size(); ++i) {
     if (made.selected[i] == 0) continue;
-    if (sites[i]->relation != "cross" || sites[i]->channels) return none;
+    if (sites[i]->relation != SiteRelation::Cross || sites[i]->channels) return none;
     crosses.push_back(sites[i]);
   }
   std::vector<char> encoder = none;

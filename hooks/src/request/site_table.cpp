@@ -37,11 +37,12 @@ void check_site(const Site& site) {
   if (std::any_of(site.name.begin(), site.name.end(), control) || site.name.find('*') != std::string::npos) {
     throw Error("site: name: expected neither control characters nor *, got one. Name it as the module that holds it.");
   }
-  if (site.kind != "softmax" && site.kind != "sdpa") {
-    throw Error("site: kind: expected softmax or sdpa for " + site.name + ", got another word.");
+  if (site.kind != SiteKind::Softmax && site.kind != SiteKind::Sdpa) {
+    throw Error("site: kind: expected softmax or sdpa for " + site.name + ", got neither.");
   }
-  if (site.relation != "self" && site.relation != "cross" && site.relation != "unknown") {
-    throw Error("site: relation: expected self, cross or unknown for " + site.name + ", got another word.");
+  if (site.relation != SiteRelation::Self && site.relation != SiteRelation::Cross &&
+      site.relation != SiteRelation::Unknown) {
+    throw Error("site: relation: expected self, cross or unknown for " + site.name + ", got none of them.");
   }
   if (site.heads < 0 || site.kv_heads < 0) {
     throw Error("site: heads: expected at least 0 for " + site.name + ", got fewer. 0 says that they are not known.");

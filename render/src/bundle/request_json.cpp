@@ -128,7 +128,7 @@ JsonText site_list(const std::vector<SiteUse>& sites) {
   for (const SiteUse& site : sites) {
     list.push_back(
         {{"name", site.name},
-         {"kind", site.kind},
+         {"kind", name(site.kind)},
          {"heads", site.heads},
          {"calls", site.calls},
          {"chosen_heads", site.chosen_heads.empty() ? JsonText(nullptr) : JsonText::array_of(site.chosen_heads)},

@@ -74,8 +74,8 @@ class GAZE_API FrontEnd {
   /// A site that was found by now; of a name that is known, that site. Whether it counts is decided here, by profile
   /// and options; those without a profile's `sites.match` count when they are `proposed`. Requests that are open see
   /// its calls as well. Cost: a look at all sites, under a lock: keep the index.
-  /// @param site  name: 1 to 512 bytes, no control characters, no `*`; kind softmax or sdpa; relation self, cross or
-  ///              unknown: self-attention tells which calls make an answer where the host opens no request
+  /// @param site  name: 1 to 512 bytes, no control characters, no `*`; kind Softmax or Sdpa; relation: self-attention
+  ///              tells which calls make an answer where the host opens no request
   /// @return its index for push, the same for as long as the capture lives; kNoSite, and counted, when it is not
   ///         well-formed, does not fit profile or options, is one of more than 4096 beyond those of attach, or nothing
   ///         is captured any more

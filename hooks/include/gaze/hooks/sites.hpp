@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gaze/ops/api.hpp>
+#include <gaze/render/site_kind.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -20,11 +21,31 @@ struct Gate {
   std::optional<double> value;  ///< of a parameter of one element, -1..1; unset: larger, or computed in every call
 };
 
+/// Whether the projections of an attention's queries and keys read the same value.
+enum class SiteRelation {
+  Self,    ///< they do
+  Cross,   ///< they do not
+  Unknown  ///< the graph, or who describes the site, does not say
+};
+
+/// "self", "cross" or "unknown"
+constexpr const char* name(SiteRelation relation) noexcept {
+  switch (relation) {
+    case SiteRelation::Self:
+      return "self";
+    case SiteRelation::Cross:
+      return "cross";
+    case SiteRelation::Unknown:
+      break;
+  }
+  return "unknown";
+}
+
 /// One attention call.
 struct Site {
-  std::string name;      ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
-  std::string kind;      ///< "softmax" (weights materialised) or "sdpa" (fused, rows are recomputed)
-  std::string relation;  ///< "self", "cross" or "unknown": whether q's and k's projections read the same value
+  std::string name;  ///< module path, e.g. "decoder.layers.0.cross_attn"; "name#2" for a second call in one module
+  SiteKind kind = SiteKind::Unstated;
+  SiteRelation relation = SiteRelation::Unknown;
   std::string tower;     ///< the module that holds the layers, e.g. "vision_tower.encoder"; empty: the model itself
   int64_t heads = 0;     ///< 0 when the graph does not say
   int64_t kv_heads = 0;  ///< fewer than heads where groups of them share keys; 0 when the graph does not say

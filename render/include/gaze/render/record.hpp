@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/medium.hpp>
+#include <gaze/render/site_kind.hpp>
 #include <gaze/render/style.hpp>
 #include <gaze/render/token_rows.hpp>
 #include <gaze/render/token_spelling.hpp>
@@ -25,7 +26,7 @@ namespace gaze {
 /// One attention site that contributed.
 struct SiteUse {
   std::string name;  ///< as `gaze sites` prints it
-  std::string kind;  ///< "softmax" or "sdpa"
+  SiteKind kind = SiteKind::Unstated;
   int64_t heads = 0;
   int64_t calls = 0;                       ///< times it ran during the request
   std::vector<int64_t> chosen_heads = {};  ///< the heads that count, ascending; empty: all
