@@ -20,19 +20,19 @@ namespace gaze::cli {
 namespace {
 
 /// Keeps what was heard in every request; writes nothing.
-class Hearings final : public Sink {
+class Timings final : public Sink {
  public:
   void consume(const AttentionRecord& record) override {
-    WordTiming hearing;
+    WordTiming timing;
     std::string error;
     try {
-      hearing = time_words(record);
+      timing = time_words(record);
     } catch (const std::exception& caught) {
       error = caught.what();
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     if (error_.empty()) error_ = std::move(error);
-    last_ = std::move(hearing);
+    last_ = std::move(timing);
   }
 
   /// @throws Refusal when a map could not be made.
@@ -52,7 +52,7 @@ class Hearings final : public Sink {
 class Writer {
  public:
   Writer(const Speech& speech, at::Device device, Options options)
-      : speech_(speech), model_(speech.model_path, device), device_(device), sink_(std::make_shared<Hearings>()) {
+      : speech_(speech), model_(speech.model_path, device), device_(device), sink_(std::make_shared<Timings>()) {
     options.capture = true;
     options.read_environment = false;  // figures compare only at the same settings
     options.log = "error";
@@ -75,7 +75,7 @@ class Writer {
   const Speech& speech_;
   Model model_;
   at::Device device_;
-  std::shared_ptr<Hearings> sink_;
+  std::shared_ptr<Timings> sink_;
   Gaze gaze_;
 };
 
@@ -159,19 +159,19 @@ int evaluate_speech(const EvaluateArguments& arguments) {
     std::vector<std::string> said, heard, raw_heard;
     for (const scenes::SpokenWord& word : recording.words)
       said.push_back(vocabulary.at(static_cast<size_t>(word.word)));
-    const WordTiming hearing = as_shipped.listen(samples_s, heard);
-    const WordTiming raw_hearing = raw.listen(samples_s, raw_heard);
+    const WordTiming timing = as_shipped.listen(samples_s, heard);
+    const WordTiming raw_timing = raw.listen(samples_s, raw_heard);
     const auto [edits, matches] = match(said, heard);
     ++figures.recordings;
     figures.said += static_cast<int64_t>(said.size());
     figures.wrong += edits;
-    const double half_key = hearing.seconds_per_key / 2;
+    const double half_key = timing.seconds_per_key / 2;
     for (const Match& pair : matches) {
       const scenes::SpokenWord& truth = recording.words[pair.said];
-      const TimedWord& word = hearing.words.at(pair.heard);
+      const TimedWord& word = timing.words.at(pair.heard);
       ++figures.compared;
       figures.inside += within(truth, word.hot_seconds, half_key) ? 1 : 0;
-      figures.inside_raw += within(truth, raw_hearing.words.at(pair.heard).hot_seconds, half_key) ? 1 : 0;
+      figures.inside_raw += within(truth, raw_timing.words.at(pair.heard).hot_seconds, half_key) ? 1 : 0;
       figures.start_ms.push_back(1e3 * std::abs(word.start_seconds - truth.start_seconds));
       figures.end_ms.push_back(1e3 * std::abs(word.end_seconds - truth.end_seconds));
     }

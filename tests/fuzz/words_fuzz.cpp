@@ -69,10 +69,10 @@ void check_textgrid(const std::string& file) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   gaze::fuzz::Bytes bytes(data, size);
   std::vector<std::string> labels(static_cast<size_t>(bytes.between(0, 12)));
-  WordTiming hearing;
-  hearing.start_seconds = bytes.take<double>();
-  hearing.seconds = bytes.take<double>();
-  hearing.seconds_per_key = bytes.take<double>();
+  WordTiming timing;
+  timing.start_seconds = bytes.take<double>();
+  timing.seconds = bytes.take<double>();
+  timing.seconds_per_key = bytes.take<double>();
   for (std::string& label : labels) label = bytes.text();
   const std::vector<gaze::Word> words = gaze::merge_words(labels);
   int64_t last = 0;
@@ -86,11 +86,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     heard.end_seconds = bytes.take<float>();
     heard.share_within = bytes.take<float>();
     heard.hot_seconds = bytes.take<double>();
-    hearing.words.push_back(heard);
+    timing.words.push_back(heard);
   }
-  const auto json = nlohmann::json::parse(gaze::words_json(hearing));
+  const auto json = nlohmann::json::parse(gaze::words_json(timing));
   GAZE_HOLDS(json["words"].size() == words.size());
-  GAZE_HOLDS(cues_of_vtt(gaze::words_vtt(hearing)) == cues_of_srt(gaze::words_srt(hearing)));
-  check_textgrid(gaze::words_textgrid(hearing));
+  GAZE_HOLDS(cues_of_vtt(gaze::words_vtt(timing)) == cues_of_srt(gaze::words_srt(timing)));
+  check_textgrid(gaze::words_textgrid(timing));
   return 0;
 }

@@ -117,18 +117,18 @@ CATCH_TEST_CASE("sound: parts of a longer sound are told by the token they begin
       CATCH_CHECK(std::isinf(windows_of(record)[0].seconds));
       CATCH_CHECK(windows_of(record)[1].seconds == 0.4);
       // By the book: a token's hottest key, in its part.
-      const gaze::WordTiming hearing = gaze::time_words([&] {
+      const gaze::WordTiming timing = gaze::time_words([&] {
         gaze::AttentionRecord raw = record;
         raw.style.normalise.subtract_sinks = false;
         return raw;
       }());
-      CATCH_REQUIRE(hearing.words.size() == 5);
+      CATCH_REQUIRE(timing.words.size() == 5);
       for (int64_t t = 0; t < 5; ++t) {
         const int64_t first = t < 2 ? 0 : 60;
         const at::Tensor q =
             samples(device, 1, 4, 10 + static_cast<uint64_t>(first + (t < 2 ? t : t - 2))).view({4}) * 9;
         const auto key = audio.narrow(1, first, 40).view({10, 4}).matmul(q).argmax().item<int64_t>();
-        CATCH_CHECK(hearing.words[static_cast<size_t>(t)].hot_seconds ==
+        CATCH_CHECK(timing.words[static_cast<size_t>(t)].hot_seconds ==
                     Approx(0.01 * static_cast<double>(first) + 0.04 * (static_cast<double>(key) + 0.5)));
       }
     }

@@ -29,19 +29,18 @@ TimedWord word(const std::string& text, double start, double end) {
 }
 
 WordTiming three_words() {
-  WordTiming hearing;
-  hearing.start_seconds = 10;
-  hearing.seconds = 3.5;
-  hearing.seconds_per_key = 0.02;
-  hearing.words = {word("stop", 10.25, 10.6), word("\"R&D\" <now>", 10.6, 11.0004),
-                   word("caf\xC3\xA9", 12.0196, 12.75)};
-  hearing.words[0].share_within = 0.875;
-  hearing.words[0].mass = 0.5;
-  hearing.words[0].mass_on_padding = 0.25;
-  hearing.words[1].silence = true;
-  hearing.words[1].hot_seconds = kNaN;
-  hearing.words[2].diffuse = true;
-  return hearing;
+  WordTiming timing;
+  timing.start_seconds = 10;
+  timing.seconds = 3.5;
+  timing.seconds_per_key = 0.02;
+  timing.words = {word("stop", 10.25, 10.6), word("\"R&D\" <now>", 10.6, 11.0004), word("caf\xC3\xA9", 12.0196, 12.75)};
+  timing.words[0].share_within = 0.875;
+  timing.words[0].mass = 0.5;
+  timing.words[0].mass_on_padding = 0.25;
+  timing.words[1].silence = true;
+  timing.words[1].hot_seconds = kNaN;
+  timing.words[2].diffuse = true;
+  return timing;
 }
 
 std::vector<std::string> lines(const std::string& text) {
@@ -260,100 +259,100 @@ item []:
 }
 
 CATCH_TEST_CASE("word files: no words") {
-  WordTiming hearing;
-  hearing.seconds = 1;
-  CATCH_CHECK(nlohmann::json::parse(gaze::words_json(hearing))["words"] == nlohmann::json::array());
-  CATCH_CHECK(gaze::words_vtt(hearing) == "WEBVTT\n");
-  CATCH_CHECK(gaze::words_srt(hearing).empty());
-  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(hearing))) == "@0-1000;");
+  WordTiming timing;
+  timing.seconds = 1;
+  CATCH_CHECK(nlohmann::json::parse(gaze::words_json(timing))["words"] == nlohmann::json::array());
+  CATCH_CHECK(gaze::words_vtt(timing) == "WEBVTT\n");
+  CATCH_CHECK(gaze::words_srt(timing).empty());
+  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(timing))) == "@0-1000;");
 }
 
 CATCH_TEST_CASE("word files: texts of any bytes stay one line of valid UTF-8") {
-  WordTiming hearing;
-  hearing.seconds = 9;
-  hearing.words = {word("a\r\n\nb\tc", 0, 1), word("x --> y\xFF", 1, 2), word(std::string("\0\x1B", 2), 2, 3),
-                   word("", 3, 4), word("00:00:01,000 --> 00:00:02,000", 4, 5)};
-  hearing.words[2].word.first = 6;
-  hearing.words[3].word.first = 8;
-  CATCH_CHECK(texts(read_cues(gaze::words_vtt(hearing), '.', false)) ==
+  WordTiming timing;
+  timing.seconds = 9;
+  timing.words = {word("a\r\n\nb\tc", 0, 1), word("x --> y\xFF", 1, 2), word(std::string("\0\x1B", 2), 2, 3),
+                  word("", 3, 4), word("00:00:01,000 --> 00:00:02,000", 4, 5)};
+  timing.words[2].word.first = 6;
+  timing.words[3].word.first = 8;
+  CATCH_CHECK(texts(read_cues(gaze::words_vtt(timing), '.', false)) ==
               "a   b c@0-1000;x --&gt; y" + kReplacement +
                   "@1000-2000;token 7@2000-3000;token 9@3000-4000;00:00:01,000 --&gt; 00:00:02,000@4000-5000;");
-  CATCH_CHECK(texts(read_cues(gaze::words_srt(hearing), ',', true)) ==
+  CATCH_CHECK(texts(read_cues(gaze::words_srt(timing), ',', true)) ==
               "a   b c@0-1000;x -- > y" + kReplacement +
                   "@1000-2000;token 7@2000-3000;token 9@3000-4000;00:00:01,000 -- > 00:00:02,000@4000-5000;");
-  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(hearing))) ==
+  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(timing))) ==
               "a   b c@0-1000;x --> y" + kReplacement +
                   "@1000-2000;token 7@2000-3000;token 9@3000-4000;00:00:01,000 --> 00:00:02,000@4000-5000;@5000-9000;");
-  const auto json = nlohmann::json::parse(gaze::words_json(hearing));
+  const auto json = nlohmann::json::parse(gaze::words_json(timing));
   CATCH_CHECK(json["words"][0]["text"] == "a\r\n\nb\tc");
   CATCH_CHECK(json["words"][1]["text"] == "x --> y" + kReplacement);
   CATCH_CHECK(json["words"][3]["text"] == "");
 }
 
 CATCH_TEST_CASE("word files: times that are not finite are null, and words without times are left out elsewhere") {
-  WordTiming hearing;
-  hearing.seconds = hearing.seconds_per_key = std::numeric_limits<double>::infinity();
-  hearing.words = {word("nowhere", kNaN, kNaN), word("here", 0.5, 1)};
-  hearing.words[0].share_within = hearing.words[0].mass = hearing.words[0].mass_on_padding = kNaN;
-  const auto json = nlohmann::json::parse(gaze::words_json(hearing));
+  WordTiming timing;
+  timing.seconds = timing.seconds_per_key = std::numeric_limits<double>::infinity();
+  timing.words = {word("nowhere", kNaN, kNaN), word("here", 0.5, 1)};
+  timing.words[0].share_within = timing.words[0].mass = timing.words[0].mass_on_padding = kNaN;
+  const auto json = nlohmann::json::parse(gaze::words_json(timing));
   CATCH_CHECK(json["seconds"].is_null());
   CATCH_CHECK(json["seconds_per_key"].is_null());
   for (const char* name : {"start", "end", "hot", "share_within", "mass", "mass_on_padding"}) {
     CATCH_CHECK(json["words"][0].at(name).is_null());
     CATCH_CHECK(json["words"][1].at(name).is_number());
   }
-  CATCH_CHECK(texts(read_cues(gaze::words_vtt(hearing), '.', false)) == "here@500-1000;");
-  CATCH_CHECK(texts(read_cues(gaze::words_srt(hearing), ',', true)) == "here@500-1000;");
-  read_textgrid(gaze::words_textgrid(hearing));
+  CATCH_CHECK(texts(read_cues(gaze::words_vtt(timing), '.', false)) == "here@500-1000;");
+  CATCH_CHECK(texts(read_cues(gaze::words_srt(timing), ',', true)) == "here@500-1000;");
+  read_textgrid(gaze::words_textgrid(timing));
 }
 
 CATCH_TEST_CASE("word files: hours, times before 0, and words without length") {
-  WordTiming hearing;
-  hearing.start_seconds = -1;
-  hearing.seconds = 400000;
-  hearing.words = {word("early", -0.5, -0.25), word("short", 7, 7), word("late", 359999.9996, 360000.5)};
+  WordTiming timing;
+  timing.start_seconds = -1;
+  timing.seconds = 400000;
+  timing.words = {word("early", -0.5, -0.25), word("short", 7, 7), word("late", 359999.9996, 360000.5)};
   const std::string expected = "early@0-1;short@7000-7001;late@360000000-360000500;";
-  CATCH_CHECK(texts(read_cues(gaze::words_vtt(hearing), '.', false)) == expected);
-  CATCH_CHECK(texts(read_cues(gaze::words_srt(hearing), ',', true)) == expected);
-  CATCH_CHECK(gaze::words_vtt(hearing).find("\n100:00:00.000 --> 100:00:00.500\n") != std::string::npos);
-  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(hearing))) ==
+  CATCH_CHECK(texts(read_cues(gaze::words_vtt(timing), '.', false)) == expected);
+  CATCH_CHECK(texts(read_cues(gaze::words_srt(timing), ',', true)) == expected);
+  CATCH_CHECK(gaze::words_vtt(timing).find("\n100:00:00.000 --> 100:00:00.500\n") != std::string::npos);
+  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(timing))) ==
               "@-1000--500;early@-500--250;@-250-7000;short@7000-7001;@7001-360000000;late@360000000-360000500;"
               "@360000500-399999000;");
 }
 
 CATCH_TEST_CASE("word files: words of overlapping windows come by their starts") {
-  WordTiming hearing;
-  hearing.seconds = 4;
-  hearing.words = {word("one", 0.5, 1), word("late", 2.5, 3), word("early", 2, 2.25), word("last", 3, 3.5)};
-  const std::string vtt = gaze::words_vtt(hearing), srt = gaze::words_srt(hearing);
+  WordTiming timing;
+  timing.seconds = 4;
+  timing.words = {word("one", 0.5, 1), word("late", 2.5, 3), word("early", 2, 2.25), word("last", 3, 3.5)};
+  const std::string vtt = gaze::words_vtt(timing), srt = gaze::words_srt(timing);
   CATCH_CHECK(vtt.find("early") < vtt.find("late"));
   CATCH_CHECK(srt.find("2\n00:00:02,000 --> 00:00:02,250\nearly") != std::string::npos);
   CATCH_CHECK(srt.find("3\n00:00:02,500 --> 00:00:03,000\nlate") != std::string::npos);
-  CATCH_CHECK(gaze::words_textgrid(hearing).find("text = \"early late") == std::string::npos);
-  const std::string in_order = gaze::words_json(hearing);  // as the model said them
+  CATCH_CHECK(gaze::words_textgrid(timing).find("text = \"early late") == std::string::npos);
+  const std::string in_order = gaze::words_json(timing);  // as the model said them
   CATCH_CHECK(in_order.find("late") < in_order.find("early"));
 }
 
 CATCH_TEST_CASE("word files: a TextGrid is filled however words overlap or leave the recording") {
-  WordTiming hearing;
-  hearing.start_seconds = 1;
-  hearing.seconds = 2;
-  hearing.words = {word("a", 0.5, 1.5), word("b", 1.2, 2), word("c", 1.2, 1.7), word("d", 2.9, 4), word("e", 5, 6)};
-  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(hearing))) ==
+  WordTiming timing;
+  timing.start_seconds = 1;
+  timing.seconds = 2;
+  timing.words = {word("a", 0.5, 1.5), word("b", 1.2, 2), word("c", 1.2, 1.7), word("d", 2.9, 4), word("e", 5, 6)};
+  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(timing))) ==
               "a@1000-1200;b c@1200-2000;@2000-2900;d@2900-2999;e@2999-3000;");
-  hearing.seconds = 0;
-  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(hearing))) == "a b c d e@1000-1001;");
+  timing.seconds = 0;
+  CATCH_CHECK(texts(read_textgrid(gaze::words_textgrid(timing))) == "a b c d e@1000-1001;");
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> anywhere(-1, 4);
   for (int i = 0; i < 200; ++i) {
-    hearing.seconds = anywhere(random);
-    hearing.words.clear();
-    for (uint64_t w = random() % 6; w > 0; --w) hearing.words.push_back(word("w", anywhere(random), anywhere(random)));
+    timing.seconds = anywhere(random);
+    timing.words.clear();
+    for (uint64_t w = random() % 6; w > 0; --w) timing.words.push_back(word("w", anywhere(random), anywhere(random)));
     size_t told = 0;
-    for (const Cue& tile : read_textgrid(gaze::words_textgrid(hearing))) {
+    for (const Cue& tile : read_textgrid(gaze::words_textgrid(timing))) {
       told += static_cast<size_t>(std::count(tile.text.begin(), tile.text.end(), 'w'));
     }
-    CATCH_REQUIRE(told == hearing.words.size());
+    CATCH_REQUIRE(told == timing.words.size());
   }
 }
 

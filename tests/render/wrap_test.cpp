@@ -124,17 +124,17 @@ CATCH_TEST_CASE(
 CATCH_TEST_CASE("word files: a word of any length is written once over") {
   for (const auto& [name, text] : gaze::test::hard_texts(4 << 20)) {
     CATCH_INFO(name);
-    gaze::WordTiming hearing;
-    hearing.seconds = 2;
+    gaze::WordTiming timing;
+    timing.seconds = 2;
     gaze::TimedWord word;
     word.word = {.text = text, .first = 0, .count = 1};
     word.start_seconds = 0.5;
     word.end_seconds = 1;
-    hearing.words = {word};
+    timing.words = {word};
     // As many bytes as the longest way to say each.
-    CATCH_CHECK(gaze::words_vtt(hearing).size() <= 5 * text.size() + 200);
-    CATCH_CHECK(gaze::words_srt(hearing).size() <= 5 * text.size() + 200);
-    CATCH_CHECK(gaze::words_textgrid(hearing).size() <= 5 * text.size() + 1000);
-    CATCH_CHECK(gaze::words_json(hearing).size() <= 6 * text.size() + 1000);
+    CATCH_CHECK(gaze::words_vtt(timing).size() <= 5 * text.size() + 200);
+    CATCH_CHECK(gaze::words_srt(timing).size() <= 5 * text.size() + 200);
+    CATCH_CHECK(gaze::words_textgrid(timing).size() <= 5 * text.size() + 1000);
+    CATCH_CHECK(gaze::words_json(timing).size() <= 6 * text.size() + 1000);
   }
 }

@@ -44,13 +44,13 @@ std::vector<std::string> word_warnings(const TimedWord& word) {
 
 std::string describe_recording(const SoundAnalysis& heard) {
   const int64_t channels = heard.recording.samples_ct.size(0);
-  std::string text = clock_text(heard.hearing.seconds, 2);
-  if (heard.hearing.seconds >= 60) text += heard.hearing.seconds >= 3600 ? " h" : " min";
+  std::string text = clock_text(heard.timing.seconds, 2);
+  if (heard.timing.seconds >= 60) text += heard.timing.seconds >= 3600 ? " h" : " min";
   text += print(", %g kHz, ", static_cast<double>(heard.recording.sample_rate_hz) / 1000);
   text += channels == 1   ? "mono"
           : channels == 2 ? "stereo"
                           : std::to_string(channels) + " channels, of which the mean is drawn";
-  if (heard.hearing.start_seconds > 0) text += ", from " + clock_text(heard.hearing.start_seconds, 2) + " on";
+  if (heard.timing.start_seconds > 0) text += ", from " + clock_text(heard.timing.start_seconds, 2) + " on";
   return text;
 }
 

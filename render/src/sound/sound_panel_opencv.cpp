@@ -141,8 +141,8 @@ SoundPanel::SoundPanel(const AttentionRecord& record, const SoundAnalysis& heard
     : record_(record), heard_(heard), layout_(plots.layout), full_scale_(plots.full_scale), mel_(plots.mel) {
   sort_words();
   place_marks();
-  summary_hwc_ = blank(heard.hearing.summary.range_max_lift, pages);
-  word_hwc_ = blank(heard.hearing.range_max_lift, pages);
+  summary_hwc_ = blank(heard.timing.summary.range_max_lift, pages);
+  word_hwc_ = blank(heard.timing.range_max_lift, pages);
   cv::Mat words = view(word_hwc_);
   for (size_t row = 0; row < marks_.size(); ++row) draw_marks(words, row, kFaint, kFaintText);
   page_hwc_ = pages.take(word_hwc_.size(0), word_hwc_.size(1)).copy_(word_hwc_);
@@ -160,7 +160,7 @@ int SoundPanel::plot_top(size_t row) const { return row_top(row) + lanes_ * kLan
 
 // Those of windows that overlap are not in order.
 void SoundPanel::sort_words() {
-  const std::vector<TimedWord>& words = heard_.hearing.words;
+  const std::vector<TimedWord>& words = heard_.timing.words;
   by_start_.resize(words.size());
   std::iota(by_start_.begin(), by_start_.end(), size_t{0});
   const auto start = [&](size_t w) {
@@ -172,12 +172,12 @@ void SoundPanel::sort_words() {
 void SoundPanel::place_marks() {
   const auto width = [](const std::string& text) { return text::width(text, kOwn); };
   for (int64_t row = 0; row < layout_.rows; ++row) {
-    const double start = heard_.hearing.start_seconds + layout_.row_start(row);
+    const double start = heard_.timing.start_seconds + layout_.row_start(row);
     const auto end = static_cast<int>(layout_.end_pixel(row));
     std::vector<Mark> marks;
     std::vector<LaneWish> wishes;
     for (const size_t w : by_start_) {
-      const TimedWord& word = heard_.hearing.words[w];
+      const TimedWord& word = heard_.timing.words[w];
       const std::optional<PixelSpan> span = pixels_of(word, start, layout_.seconds_per_pixel(), end);
       if (!span) continue;
       marks.push_back({w, *span, {}});
@@ -201,7 +201,7 @@ at::Tensor SoundPanel::blank(double top_lift, PageMemory& pages) const {
   page.setTo(kPaper);
   const int scale_left = kSoundPageWidth - kMargin - kScaleWidth;
   draw_colour_bar(page, record_.style, top_lift, kPlotGray, scale_left, 30, kScaleWidth);
-  draw_right(page, scale_text(record_.style, heard_.hearing.sinks_subtracted), kSoundPageWidth - kMargin, 20, kAxis);
+  draw_right(page, scale_text(record_.style, heard_.timing.sinks_subtracted), kSoundPageWidth - kMargin, 20, kAxis);
   for (size_t row = 0; row < marks_.size(); ++row) draw_axes(page, row);
   return page_hwc;
 }
@@ -216,7 +216,7 @@ void SoundPanel::draw_axes(cv::Mat& page, size_t row) const {
   cv::rectangle(page, cv::Rect(kPlotLeft - 1, top - 1, end + 2, height + 2), kRule, 1);
   draw_amplitudes(page, full_scale_, layout_.strips, top, wave_height);
   draw_frequencies(page, mel_, heard_.recording.sample_rate_hz, top + height - mel_height, mel_height);
-  draw_time_axis(page, heard_.hearing.start_seconds + layout_.row_start(index), layout_.seconds_per_pixel(),
+  draw_time_axis(page, heard_.timing.start_seconds + layout_.row_start(index), layout_.seconds_per_pixel(),
                  top + height, end);
 }
 
@@ -266,7 +266,7 @@ const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
       draw_column(page, kPlotLeft + mark.span.first, plot_top(row), static_cast<int>(layout_.row_height()), kInk, 0.16);
     }
   }
-  const TimedWord& summary = heard_.hearing.summary;
+  const TimedWord& summary = heard_.timing.summary;
   const auto figures = word_figures(summary);
   const std::string answer = to_ascii(answer_text(record_), kMostLine).text;
   draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
@@ -288,7 +288,7 @@ at::Tensor SoundPanel::word_page(size_t word, const RowSpan& rows, const at::Ten
       draw_label(page, mark.label, bar_top, kOwn);
     }
   }
-  const TimedWord& heard = heard_.hearing.words[word];
+  const TimedWord& heard = heard_.timing.words[word];
   const auto figures = word_figures(heard);
   const int top = row_top(static_cast<size_t>(rows.first)) - kHeadHeight;
   const int height = kHeadHeight + static_cast<int>(rows.count()) * row_pitch();

@@ -9,7 +9,7 @@ namespace {
 
 /// Map 0 is the summary, then each word.
 SoundMapView layer_of(const SoundAnalysis& heard, size_t layer) {
-  const bool diffuse = layer == 0 ? heard.hearing.summary.diffuse : heard.hearing.words[layer - 1].diffuse;
+  const bool diffuse = layer == 0 ? heard.timing.summary.diffuse : heard.timing.words[layer - 1].diffuse;
   return {heard.value_lc[static_cast<int64_t>(layer)], diffuse, heard.first_seconds, heard.seconds_per_key};
 }
 

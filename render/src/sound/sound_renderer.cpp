@@ -18,8 +18,8 @@ SoundPictures draw_pages(const SoundMedium& medium, const SoundAnalysis& heard, 
                          Artifacts& artifacts) {
   if (medium.sound.empty()) decode(medium.sound);  // says what is missing
   SoundPictures names{task.picture("overlay"), task.picture("sheet"), {}};
-  for (size_t w = 0; w < heard.hearing.words.size(); ++w) {
-    names.words.push_back(task.word(w, heard.hearing.words[w].word));
+  for (size_t w = 0; w < heard.timing.words.size(); ++w) {
+    names.words.push_back(task.word(w, heard.timing.words[w].word));
   }
   FramePipeline frames(task.ring);
   const auto encode_word = encoder_of_alike(task.options.format);
@@ -31,13 +31,13 @@ SoundPictures draw_pages(const SoundMedium& medium, const SoundAnalysis& heard, 
   return names;
 }
 
-void write_words(const WordTiming& hearing, const RenderTask& task, Artifacts& artifacts) {
-  artifacts.add(task.file("words.json"), words_json(hearing));
+void write_words(const WordTiming& timing, const RenderTask& task, Artifacts& artifacts) {
+  artifacts.add(task.file("words.json"), words_json(timing));
   const std::vector<WordFile>& wanted = task.options.word_files;
   const auto wants = [&](WordFile file) { return std::find(wanted.begin(), wanted.end(), file) != wanted.end(); };
-  if (wants(WordFile::Vtt)) artifacts.add(task.file("words.vtt"), words_vtt(hearing));
-  if (wants(WordFile::Srt)) artifacts.add(task.file("words.srt"), words_srt(hearing));
-  if (wants(WordFile::TextGrid)) artifacts.add(task.file("words.TextGrid"), words_textgrid(hearing));
+  if (wants(WordFile::Vtt)) artifacts.add(task.file("words.vtt"), words_vtt(timing));
+  if (wants(WordFile::Srt)) artifacts.add(task.file("words.srt"), words_srt(timing));
+  if (wants(WordFile::TextGrid)) artifacts.add(task.file("words.TextGrid"), words_textgrid(timing));
 }
 
 void write_maps(const SoundAnalysis& heard, const RenderTask& task, Artifacts& artifacts) {
@@ -53,28 +53,28 @@ void write_maps(const SoundAnalysis& heard, const RenderTask& task, Artifacts& a
 }
 
 MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, const SoundPictures& names) {
-  const WordTiming& hearing = heard.hearing;
+  const WordTiming& timing = heard.timing;
   MapFacts facts;
   facts.tokens = heard.tokens;
   facts.word_rule = heard.word_rule;
-  facts.range_max_lift = hearing.range_max_lift;
-  facts.sinks_subtracted = hearing.sinks_subtracted;
+  facts.range_max_lift = timing.range_max_lift;
+  facts.sinks_subtracted = timing.sinks_subtracted;
   // The mass of all keys is measured; what of it is the padding's is told by the map.
-  facts.mass_is_exact = hearing.summary.mass_on_padding == 0 ||
+  facts.mass_is_exact = timing.summary.mass_on_padding == 0 ||
                         (reduce.heads == ops::HeadReduce::Mean && reduce.layers == ops::LayerReduce::Mean);
   SoundFacts& sound = facts.sound.emplace();
-  sound.seconds = hearing.seconds;
-  sound.start_seconds = hearing.start_seconds;
-  sound.seconds_per_key = hearing.seconds_per_key;
+  sound.seconds = timing.seconds;
+  sound.start_seconds = timing.start_seconds;
+  sound.seconds_per_key = timing.seconds_per_key;
   if (heard.recording.samples_ct.defined()) {
     sound.sample_rate_hz = heard.recording.sample_rate_hz;
     sound.channels = heard.recording.samples_ct.size(0);
     sound.note = heard.recording.note;
   }
-  sound.padding = hearing.summary.mass_on_padding;
-  facts.summary = {hearing.summary, names.summary, hearing.summary};
-  for (size_t w = 0; w < hearing.words.size(); ++w) {
-    facts.words.push_back({hearing.words[w], names.words[w], hearing.words[w]});
+  sound.padding = timing.summary.mass_on_padding;
+  facts.summary = {timing.summary, names.summary, timing.summary};
+  for (size_t w = 0; w < timing.words.size(); ++w) {
+    facts.words.push_back({timing.words[w], names.words[w], timing.words[w]});
   }
   return facts;
 }
@@ -84,10 +84,10 @@ MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, 
 MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts& artifacts) {
   const SoundAnalysis heard = analyse_sound(task.record, task.map, medium, task.route());
   SoundPictures names;
-  names.words.resize(heard.hearing.words.size());
+  names.words.resize(heard.timing.words.size());
   const bool frames = task.options.delivery == Delivery::Frame;
   if (frames) names = draw_pages(medium, heard, task, artifacts);
-  write_words(heard.hearing, task, artifacts);
+  write_words(heard.timing, task, artifacts);
   if (!frames || task.options.maps) write_maps(heard, task, artifacts);
   return facts_of(task.record.reduce, heard, names);
 }

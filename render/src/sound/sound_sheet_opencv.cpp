@@ -31,13 +31,13 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap
   std::string sites;
   for (const SiteUse& site : record.sites) sites += (sites.empty() ? "" : ", ") + site.name;
   if (!sites.empty()) notes.push_back("Sites: " + sites + ".");
-  notes.push_back(describe_choices(record, map, heard.hearing.sinks_subtracted));
+  notes.push_back(describe_choices(record, map, heard.timing.sinks_subtracted));
   notes.push_back(std::string("Times: from attention") +
                   (record.style.align_to_energy ? ", moved to where the sound itself rises and falls nearby" : "") +
-                  ", one key is " + clock_text(heard.hearing.seconds_per_key, 3) +
+                  ", one key is " + clock_text(heard.timing.seconds_per_key, 3) +
                   ". Within: the share of a word's attention between its start and its end.");
-  if (heard.hearing.words.size() > kMostStrips) {
-    notes.push_back(std::to_string(heard.hearing.words.size() - kMostStrips) + " more words are in the folder words.");
+  if (heard.timing.words.size() > kMostStrips) {
+    notes.push_back(std::to_string(heard.timing.words.size() - kMostStrips) + " more words are in the folder words.");
   }
   if (const std::string origin = describe_origin(record); !origin.empty()) notes.push_back(origin);
   return notes;
@@ -47,7 +47,7 @@ std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap
 
 SoundSheet::SoundSheet(const AttentionRecord& record, const MediumMap& map, const SoundAnalysis& heard,
                        const SoundLayout& layout, const at::Tensor& summary_page, PageMemory& pages)
-    : heard_(heard), layout_(layout), strips_(std::min(heard.hearing.words.size(), kMostStrips)) {
+    : heard_(heard), layout_(layout), strips_(std::min(heard.timing.words.size(), kMostStrips)) {
   constexpr int kInner = kSoundPageWidth - 2 * kMargin;
   const std::vector<Line> header = header_lines(record, kInner);
   const std::vector<Line> footer = footer_lines(notes_of(record, map, heard), evidence_note(map), kInner);
@@ -68,11 +68,11 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const MediumMap& map, cons
     rule(scale_top);
     text::draw(page, "Word by word", kPlotLeft, scale_top + 38, kTitle);
     const int left = kSoundPageWidth - kMargin - kStripScaleWidth;
-    draw_colour_bar(page, record.style, heard.hearing.range_max_lift, 242, left, scale_top + 32, kStripScaleWidth);
-    const std::string scale = describe_colours(record.style, heard.hearing.sinks_subtracted);
+    draw_colour_bar(page, record.style, heard.timing.range_max_lift, 242, left, scale_top + 32, kStripScaleWidth);
+    const std::string scale = describe_colours(record.style, heard.timing.sinks_subtracted);
     text::draw(page, scale, kSoundPageWidth - kMargin - text::width(scale, kNote), scale_top + 24, kNote);
     const double seconds_per_pixel = layout.seconds_per_pixel() * static_cast<double>(layout.rows);
-    draw_time_axis(page, heard.hearing.start_seconds, seconds_per_pixel, strip_top(strips_ - 1) + kStripHeight,
+    draw_time_axis(page, heard.timing.start_seconds, seconds_per_pixel, strip_top(strips_ - 1) + kStripHeight,
                    static_cast<int>(std::lround(layout.seconds / seconds_per_pixel)));
   }
   rule(footer_top);
@@ -85,7 +85,7 @@ int SoundSheet::strip_top(size_t word) const {
 
 void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
   cv::Mat page = view(page_hwc_);
-  const TimedWord& heard = heard_.hearing.words[word];
+  const TimedWord& heard = heard_.timing.words[word];
   const int top = strip_top(word);
   const int baseline = top - 17;
   constexpr std::array<int, 6> kColumns = {kPlotLeft, 300, 440, 590, 860, 990};
@@ -103,7 +103,7 @@ void SoundSheet::add(size_t word, const at::Tensor& strip_hwc) {
                              static_cast<int>(layout_.width));
   view(strip_hwc)(cv::Rect(0, 0, end, kStripHeight)).copyTo(page(cv::Rect(kPlotLeft, top, end, kStripHeight)));
   cv::rectangle(page, cv::Rect(kPlotLeft - 1, top - 1, end + 2, kStripHeight + 2), kRule, 1);
-  const auto span = pixels_of(heard, heard_.hearing.start_seconds, seconds_per_pixel, end);
+  const auto span = pixels_of(heard, heard_.timing.start_seconds, seconds_per_pixel, end);
   if (span) draw_place(page, *span, top - 7, top, kStripHeight);
 }
 

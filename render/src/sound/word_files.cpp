@@ -38,9 +38,9 @@ struct Interval {
 
 // The words that have times, each at least a millisecond long, by their starts: those of windows that overlap are not
 // in order, which cues and intervals must be.
-std::vector<Interval> intervals(const WordTiming& hearing) {
+std::vector<Interval> intervals(const WordTiming& timing) {
   std::vector<Interval> list;
-  for (const TimedWord& heard : hearing.words) {
+  for (const TimedWord& heard : timing.words) {
     if (!std::isfinite(heard.start_seconds) || !std::isfinite(heard.end_seconds)) continue;
     std::string text = one_line(heard.word.text);
     if (text.find_first_not_of(' ') == std::string::npos) text = "token " + std::to_string(heard.word.first + 1);
@@ -90,9 +90,9 @@ std::vector<Interval> tiled(const std::vector<Interval>& words, Milliseconds beg
 
 }  // namespace
 
-std::string words_json(const WordTiming& hearing) {
+std::string words_json(const WordTiming& timing) {
   JsonText words = JsonText::array();
-  for (const TimedWord& heard : hearing.words) {
+  for (const TimedWord& heard : timing.words) {
     words.push_back({{"text", heard.word.text},
                      {"start", rounded(heard.start_seconds)},
                      {"end", rounded(heard.end_seconds)},
@@ -104,16 +104,16 @@ std::string words_json(const WordTiming& hearing) {
                      {"hot", rounded(heard.hot_seconds)}});
   }
   const JsonText root = {{"gaze_words", 1},
-                         {"start", JsonText(hearing.start_seconds)},
-                         {"seconds", JsonText(hearing.seconds)},
-                         {"seconds_per_key", JsonText(hearing.seconds_per_key)},
+                         {"start", JsonText(timing.start_seconds)},
+                         {"seconds", JsonText(timing.seconds)},
+                         {"seconds_per_key", JsonText(timing.seconds_per_key)},
                          {"words", std::move(words)}};
   return root.dump(2) + "\n";
 }
 
-std::string words_vtt(const WordTiming& hearing) {
+std::string words_vtt(const WordTiming& timing) {
   std::string out = "WEBVTT\n";
-  for (const Interval& word : intervals(hearing)) {
+  for (const Interval& word : intervals(timing)) {
     const Milliseconds start = std::max<Milliseconds>(0, word.start), end = std::max(start + 1, word.end);
     std::string text = replaced(word.text, "&", "&amp;");
     text = replaced(replaced(text, "<", "&lt;"), ">", "&gt;");
@@ -122,10 +122,10 @@ std::string words_vtt(const WordTiming& hearing) {
   return out;
 }
 
-std::string words_srt(const WordTiming& hearing) {
+std::string words_srt(const WordTiming& timing) {
   std::string out;
   size_t index = 0;
-  for (const Interval& word : intervals(hearing)) {
+  for (const Interval& word : intervals(timing)) {
     const Milliseconds start = std::max<Milliseconds>(0, word.start), end = std::max(start + 1, word.end);
     if (index > 0) out += "\n";
     out += std::to_string(++index) + "\n" + clock(start, ',') + " --> " + clock(end, ',') + "\n" +
@@ -134,10 +134,10 @@ std::string words_srt(const WordTiming& hearing) {
   return out;
 }
 
-std::string words_textgrid(const WordTiming& hearing) {
-  const Milliseconds begin = milliseconds(hearing.start_seconds);
-  const Milliseconds end = std::max(begin + 1, milliseconds(hearing.start_seconds + hearing.seconds));
-  const std::vector<Interval> tiles = tiled(intervals(hearing), begin, end);
+std::string words_textgrid(const WordTiming& timing) {
+  const Milliseconds begin = milliseconds(timing.start_seconds);
+  const Milliseconds end = std::max(begin + 1, milliseconds(timing.start_seconds + timing.seconds));
+  const std::vector<Interval> tiles = tiled(intervals(timing), begin, end);
   const auto bounds = [](const std::string& indent, Milliseconds from, Milliseconds to) {
     return indent + "xmin = " + decimal(from) + "\n" + indent + "xmax = " + decimal(to) + "\n";
   };

@@ -28,13 +28,13 @@ constexpr double kReachSeconds = 0.12;  // how far a mark may move to the sound'
 
 // From the first to the last of the parts in which the word's tokens were made.
 TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const SoundAnalysis& heard) {
-  TimeSpan reach{heard.hearing.seconds, 0};
+  TimeSpan reach{heard.timing.seconds, 0};
   for (const SoundPart& part : parts) {
     if (part.end_token <= word.first || part.first_token >= word.first + word.count) continue;
     const double end =
         part.start_seconds + heard.first_seconds + static_cast<double>(part.keys) * heard.seconds_per_key;
     reach.start = std::min(reach.start, part.start_seconds);
-    reach.end = std::max(reach.end, std::min(end, heard.hearing.seconds));
+    reach.end = std::max(reach.end, std::min(end, heard.timing.seconds));
   }
   return reach;
 }
@@ -144,9 +144,9 @@ SaidRows said_rows(const SoundPart& part, int64_t tokens, const std::vector<Time
 // Marks the words whose first token the part holds, from its own keys: others cannot tell it where they lie.
 void mark_part(const SoundPart& part, const Style& style, float silence, const std::vector<bool>& punctuation_t,
                SoundAnalysis& heard) {
-  WordTiming& hearing = heard.hearing;
+  WordTiming& timing = heard.timing;
   std::vector<TimedWord*> marked;
-  for (TimedWord& word : hearing.words) {
+  for (TimedWord& word : timing.words) {
     if (word.word.first >= part.first_token && word.word.first < part.end_token) marked.push_back(&word);
   }
   if (marked.empty()) return;
@@ -159,10 +159,10 @@ void mark_part(const SoundPart& part, const Style& style, float silence, const s
   if (style.align_to_energy && !level_k.empty()) {
     align_to_energy(spans, level_k, static_cast<int64_t>(std::lround(kReachSeconds / heard.seconds_per_key)));
   }
-  const double origin = hearing.start_seconds + part.start_seconds + heard.first_seconds;
+  const double origin = timing.start_seconds + part.start_seconds + heard.first_seconds;
   const auto seconds_at = [&](int64_t key) {
-    return std::clamp(origin + static_cast<double>(key) * heard.seconds_per_key, hearing.start_seconds,
-                      hearing.start_seconds + hearing.seconds);
+    return std::clamp(origin + static_cast<double>(key) * heard.seconds_per_key, timing.start_seconds,
+                      timing.start_seconds + timing.seconds);
   };
   for (size_t w = 0; w < spans.size(); ++w) {
     marked[w]->start_seconds = seconds_at(spans[w].first);
@@ -174,25 +174,25 @@ void mark_part(const SoundPart& part, const Style& style, float silence, const s
 
 void mark_words(const AttentionRecord& record, const std::vector<double>& padding_t, const std::vector<double>& hot_l,
                 SoundAnalysis& heard) {
-  WordTiming& hearing = heard.hearing;
+  WordTiming& timing = heard.timing;
   const float silence = heard.level_k.empty() ? 0 : silence_level(heard.level_k);
   std::vector<bool> punctuation_t = punctuation_tokens(record.labels, record.spelling.get());
   punctuation_t.resize(static_cast<size_t>(heard.map_tk.size(0)));
   for (const SoundPart& part : heard.parts) mark_part(part, record.style, silence, punctuation_t, heard);
   const auto seconds_at = [&](double cell) {
-    return hearing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
+    return timing.start_seconds + heard.first_seconds + (cell + 0.5) * heard.seconds_per_key;
   };
-  for (size_t w = 0; w < hearing.words.size(); ++w) {
-    TimedWord& word = hearing.words[w];
+  for (size_t w = 0; w < timing.words.size(); ++w) {
+    TimedWord& word = timing.words[w];
     word.mass_on_padding = mean_of(padding_t, word.word.first, word.word.count);
     if (hot_l[w + 1] >= 0) word.hot_seconds = seconds_at(hot_l[w + 1]);
   }
   // As the summary's mass: the mean over words, or tokens where there are none.
-  const std::vector<TimedWord>& words = hearing.words;
-  hearing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
+  const std::vector<TimedWord>& words = timing.words;
+  timing.summary.mass_on_padding = words.empty() ? mean_of(padding_t, 0, static_cast<int64_t>(padding_t.size())) : 0;
   for (const TimedWord& word : words)
-    hearing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
-  if (hot_l[0] >= 0) hearing.summary.hot_seconds = seconds_at(hot_l[0]);
+    timing.summary.mass_on_padding += word.mass_on_padding / static_cast<double>(words.size());
+  if (hot_l[0] >= 0) timing.summary.hot_seconds = seconds_at(hot_l[0]);
 }
 
 }  // namespace
@@ -204,19 +204,19 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
   SoundAnalysis heard;
   heard.first_seconds = time.first_seconds;
   heard.seconds_per_key = time.seconds_per_key;
-  WordTiming& hearing = heard.hearing;
-  hearing.start_seconds = sound.start_seconds;
-  hearing.seconds_per_key = time.seconds_per_key;
+  WordTiming& timing = heard.timing;
+  timing.start_seconds = sound.start_seconds;
+  timing.seconds_per_key = time.seconds_per_key;
   if (!sound.empty()) {
     heard.recording = decode(sound);
     if (sound.padded)
       heard.recording = without_padding(std::move(heard.recording), ops::route_to(heard.recording.samples_ct.device()));
-    hearing.seconds = heard.recording.seconds();
+    timing.seconds = heard.recording.seconds();
   } else {
-    hearing.seconds = covered_seconds(medium);
+    timing.seconds = covered_seconds(medium);
   }
-  heard.parts = divide(medium, map.map_tk, hearing.seconds);
-  const int64_t cells = cells_of(hearing.seconds, time);
+  heard.parts = divide(medium, map.map_tk, timing.seconds);
+  const int64_t cells = cells_of(timing.seconds, time);
   if (!sound.empty()) {
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
     heard.level_k = levels(heard.recording, time, cells, route);
@@ -242,11 +242,11 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
   heard.map_tk = fetch(analysis.map_tc, route, ops::Cargo::Map);
   heard.lift_tc = analysis.lift_tc;
   heard.mass_t = analysis.mass_t;
-  hearing.range_max_lift = analysis.range_max_lift;
-  hearing.sinks_subtracted = analysis.sinks_subtracted;
-  hearing.summary = not_yet_heard(analysis.summary);
+  timing.range_max_lift = analysis.range_max_lift;
+  timing.sinks_subtracted = analysis.sinks_subtracted;
+  timing.summary = not_yet_heard(analysis.summary);
   for (const WordFacts& facts : analysis.words) {
-    hearing.words.push_back(not_yet_heard(facts));
+    timing.words.push_back(not_yet_heard(facts));
     heard.reach_w.push_back(reach_of(heard.parts, facts.word, heard));
   }
 
@@ -264,7 +264,7 @@ WordTiming time_words(const AttentionRecord& record) {
   check_record(record, route);
   for (const MediumMap& map : record.maps) {
     if (const auto* medium = std::get_if<SoundMedium>(&map.medium)) {
-      return analyse_sound(record, map, *medium, route).hearing;
+      return analyse_sound(record, map, *medium, route).timing;
     }
   }
   throw Error("geometry.time: expected keys that follow one another in time, got those of a picture. Call compose().",

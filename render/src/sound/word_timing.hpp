@@ -22,7 +22,7 @@ struct TimeSpan {
 /// Cell i is heard from first_seconds + i x seconds_per_key on, counted from the recording's own start; cells are those
 /// of the recording alone: keys after its end are taken off, and their share is said as mass on padding.
 struct SoundAnalysis {
-  WordTiming hearing;
+  WordTiming timing;
   Recording recording;
   TokenFacts tokens;                       ///< all that were captured
   std::optional<WordRule> word_rule;       ///< as in Analysis

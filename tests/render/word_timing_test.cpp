@@ -50,14 +50,14 @@ gaze::AttentionRecord heard(int64_t keys, const std::vector<int64_t>& hot, const
 
 }  // namespace
 
-CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the word lies around it") {
-  const gaze::WordTiming hearing = gaze::time_words(heard(50, {10, 30, 44}, tone(1)));
-  CATCH_REQUIRE(hearing.words.size() == 3);
-  CATCH_CHECK(hearing.seconds == 1.0);
-  CATCH_CHECK(hearing.seconds_per_key == kKey);
+CATCH_TEST_CASE("timing: the hottest key's middle is told in seconds, and the word lies around it") {
+  const gaze::WordTiming timing = gaze::time_words(heard(50, {10, 30, 44}, tone(1)));
+  CATCH_REQUIRE(timing.words.size() == 3);
+  CATCH_CHECK(timing.seconds == 1.0);
+  CATCH_CHECK(timing.seconds_per_key == kKey);
   const double keys[] = {10, 30, 44};
   for (size_t w = 0; w < 3; ++w) {
-    const gaze::TimedWord& word = hearing.words[w];
+    const gaze::TimedWord& word = timing.words[w];
     CATCH_CHECK(word.word.text == "word" + std::to_string(w));
     CATCH_CHECK(word.hot_seconds == Approx((keys[w] + 0.5) * kKey));
     CATCH_CHECK(word.start_seconds <= keys[w] * kKey + 1e-9);
@@ -68,34 +68,34 @@ CATCH_TEST_CASE("hearing: the hottest key's middle is told in seconds, and the w
     CATCH_CHECK_FALSE(word.silence);
     CATCH_CHECK_FALSE(word.diffuse);
   }
-  CATCH_CHECK(std::isnan(hearing.summary.start_seconds));
+  CATCH_CHECK(std::isnan(timing.summary.start_seconds));
 }
 
-CATCH_TEST_CASE("hearing: keys begin at first_seconds, and the recording where the host says") {
+CATCH_TEST_CASE("timing: keys begin at first_seconds, and the recording where the host says") {
   gaze::AttentionRecord record = heard(50, {10, 30}, tone(0.8));
   record.maps[0].geometry().time->first_seconds = -0.01;
   sound_of(record).start_seconds = 60;
-  const gaze::WordTiming hearing = gaze::time_words(record);
-  CATCH_CHECK(hearing.start_seconds == 60);
-  CATCH_CHECK(hearing.words[0].hot_seconds == Approx(60 + 10 * kKey));
-  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(60 + 30 * kKey));
-  CATCH_CHECK(hearing.words[0].start_seconds >= 60);
+  const gaze::WordTiming timing = gaze::time_words(record);
+  CATCH_CHECK(timing.start_seconds == 60);
+  CATCH_CHECK(timing.words[0].hot_seconds == Approx(60 + 10 * kKey));
+  CATCH_CHECK(timing.words[1].hot_seconds == Approx(60 + 30 * kKey));
+  CATCH_CHECK(timing.words[0].start_seconds >= 60);
 }
 
-CATCH_TEST_CASE("hearing: keys after the recording's end are padding, said and never hot") {
+CATCH_TEST_CASE("timing: keys after the recording's end are padding, said and never hot") {
   // 0.6 s of 1 s: 30 keys. The second word looks at keys 36 to 44.
-  const gaze::WordTiming hearing = gaze::time_words(heard(50, {10, 40}, tone(0.6)));
-  CATCH_CHECK(hearing.seconds == Approx(0.6));
-  CATCH_CHECK(hearing.words[0].mass == Approx(0.9 + 30 * 0.001));
-  CATCH_CHECK(hearing.words[0].mass_on_padding == Approx(20 * 0.001));
-  CATCH_CHECK(hearing.words[1].mass == Approx(30 * 0.001));
-  CATCH_CHECK(hearing.words[1].mass_on_padding == Approx(0.9 + 20 * 0.001));
-  CATCH_CHECK(hearing.words[1].diffuse);
-  CATCH_CHECK(hearing.words[1].end_seconds <= 0.6 + 1e-9);
-  CATCH_CHECK(hearing.summary.mass_on_padding == Approx((20 * 0.001 + 0.9 + 20 * 0.001) / 2));
+  const gaze::WordTiming timing = gaze::time_words(heard(50, {10, 40}, tone(0.6)));
+  CATCH_CHECK(timing.seconds == Approx(0.6));
+  CATCH_CHECK(timing.words[0].mass == Approx(0.9 + 30 * 0.001));
+  CATCH_CHECK(timing.words[0].mass_on_padding == Approx(20 * 0.001));
+  CATCH_CHECK(timing.words[1].mass == Approx(30 * 0.001));
+  CATCH_CHECK(timing.words[1].mass_on_padding == Approx(0.9 + 20 * 0.001));
+  CATCH_CHECK(timing.words[1].diffuse);
+  CATCH_CHECK(timing.words[1].end_seconds <= 0.6 + 1e-9);
+  CATCH_CHECK(timing.summary.mass_on_padding == Approx((20 * 0.001 + 0.9 + 20 * 0.001) / 2));
 }
 
-CATCH_TEST_CASE("hearing: zeros at the end of a model's input are padding, those of a recording are silence") {
+CATCH_TEST_CASE("timing: zeros at the end of a model's input are padding, those of a recording are silence") {
   gaze::AttentionRecord record = heard(50, {10, 40}, at::cat({tone(0.6), at::zeros({1, 3200})}, 1));
   CATCH_CHECK(gaze::time_words(record).seconds == Approx(1.0));
   CATCH_CHECK(gaze::time_words(record).words[1].silence);
@@ -107,7 +107,7 @@ CATCH_TEST_CASE("hearing: zeros at the end of a model's input are padding, those
   CATCH_CHECK(gaze::time_words(record).words[0].silence);
 }
 
-CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
+CATCH_TEST_CASE("timing: windows lie where they begin, between two keys too") {
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.505));
   windows_of(record) = {{0, 0}, {2, 0.5}};
   CATCH_CHECK(gaze::time_words(record).words[1].hot_seconds == Approx(30.5 * kKey));
@@ -121,7 +121,7 @@ CATCH_TEST_CASE("hearing: windows lie where they begin, between two keys too") {
   CATCH_CHECK(between.words[2].max_lift == Approx(50 * 0.451));  // of a key, wherever it lies
 }
 
-CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") {
+CATCH_TEST_CASE("timing: a sound in parts is heard as each part is by itself") {
   // Three windows of a second, of which the second hears 0.7 s, and the third what is left of the sound.
   const std::vector<std::vector<int64_t>> hot = {{8, 30, 44}, {5, 22}, {12, 31}};
   const double starts[] = {0, 1, 1.7}, lengths[] = {1, 0.7, 0.8};
@@ -129,8 +129,8 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
   gaze::AttentionRecord whole = heard(50, {8, 30, 44, 5, 22, 12, 31}, sound);
   whole.maps[0].map_tk[4].fill_(0.05 / 50).narrow(0, 36, 9).add_(0.1);  // its padding alone
   windows_of(whole) = {{0, 0}, {3, starts[1], lengths[1]}, {5, starts[2]}};
-  const gaze::WordTiming hearing = gaze::time_words(whole);
-  CATCH_CHECK(hearing.seconds == Approx(2.5));
+  const gaze::WordTiming timing = gaze::time_words(whole);
+  CATCH_CHECK(timing.seconds == Approx(2.5));
   size_t w = 0;
   double summary_lift = 0;
   for (size_t part = 0; part < hot.size(); ++part) {
@@ -143,48 +143,48 @@ CATCH_TEST_CASE("hearing: a sound in parts is heard as each part is by itself") 
     summary_lift = std::max(summary_lift, by_itself.summary.max_lift);
     for (const gaze::TimedWord& word : by_itself.words) {
       CATCH_CAPTURE(part, w);
-      CATCH_CHECK(hearing.words[w].start_seconds == Approx(word.start_seconds + starts[part]));
-      CATCH_CHECK(hearing.words[w].end_seconds == Approx(word.end_seconds + starts[part]));
-      CATCH_CHECK(hearing.words[w].share_within == Approx(word.share_within));
-      CATCH_CHECK(hearing.words[w].mass == Approx(word.mass));
-      CATCH_CHECK(hearing.words[w].max_lift == Approx(word.max_lift));
-      CATCH_CHECK(hearing.words[w].entropy == Approx(word.entropy));
-      CATCH_CHECK(hearing.words[w].diffuse == word.diffuse);
-      CATCH_CHECK(hearing.words[w].mass_on_padding == Approx(word.mass_on_padding));
+      CATCH_CHECK(timing.words[w].start_seconds == Approx(word.start_seconds + starts[part]));
+      CATCH_CHECK(timing.words[w].end_seconds == Approx(word.end_seconds + starts[part]));
+      CATCH_CHECK(timing.words[w].share_within == Approx(word.share_within));
+      CATCH_CHECK(timing.words[w].mass == Approx(word.mass));
+      CATCH_CHECK(timing.words[w].max_lift == Approx(word.max_lift));
+      CATCH_CHECK(timing.words[w].entropy == Approx(word.entropy));
+      CATCH_CHECK(timing.words[w].diffuse == word.diffuse);
+      CATCH_CHECK(timing.words[w].mass_on_padding == Approx(word.mass_on_padding));
       ++w;
     }
   }
-  CATCH_REQUIRE(w == hearing.words.size());
-  CATCH_CHECK(hearing.words[4].mass_on_padding > 0.9);
-  CATCH_CHECK_FALSE(hearing.words[4].hot_seconds > 1.7);  // where the next part's sound lies
-  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(30.5 * kKey));
-  CATCH_CHECK(hearing.words[6].hot_seconds == Approx(1.7 + 31.5 * kKey));
+  CATCH_REQUIRE(w == timing.words.size());
+  CATCH_CHECK(timing.words[4].mass_on_padding > 0.9);
+  CATCH_CHECK_FALSE(timing.words[4].hot_seconds > 1.7);  // where the next part's sound lies
+  CATCH_CHECK(timing.words[1].hot_seconds == Approx(30.5 * kKey));
+  CATCH_CHECK(timing.words[6].hot_seconds == Approx(1.7 + 31.5 * kKey));
   // What several words could attend to, each of them shares in; words of other parts do not dilute it.
-  CATCH_CHECK(hearing.summary.max_lift == Approx(summary_lift));
+  CATCH_CHECK(timing.summary.max_lift == Approx(summary_lift));
 }
 
-CATCH_TEST_CASE("hearing: one word does not make the mean of all pale") {
+CATCH_TEST_CASE("timing: one word does not make the mean of all pale") {
   std::vector<int64_t> hot;
   for (int64_t t = 0; t < 11; ++t) hot.push_back(10 * t + 5);
   gaze::AttentionRecord record = heard(110, hot, tone(2.2));
   record.maps[0].map_tk[7][75] = 0.9;
   record.style.normalise.subtract_sinks = false;
-  const gaze::WordTiming hearing = gaze::time_words(record);
+  const gaze::WordTiming timing = gaze::time_words(record);
   // Each cell's mean over 11 words, of which one is hot there.
   const double usual = 110 * (0.45 + 11 * 0.05 / 110) / 11;
-  CATCH_CHECK(hearing.summary.range_max_lift == Approx(usual));
-  CATCH_CHECK(hearing.summary.max_lift == Approx(110 * (0.9 + 10 * 0.05 / 110) / 11));
-  CATCH_CHECK(hearing.summary.hot_seconds == Approx(75.5 * kKey));
+  CATCH_CHECK(timing.summary.range_max_lift == Approx(usual));
+  CATCH_CHECK(timing.summary.max_lift == Approx(110 * (0.9 + 10 * 0.05 / 110) / 11));
+  CATCH_CHECK(timing.summary.hot_seconds == Approx(75.5 * kKey));
 }
 
-CATCH_TEST_CASE("hearing: a word of two parts lies in both, and is marked where it begins") {
+CATCH_TEST_CASE("timing: a word of two parts lies in both, and is marked where it begins") {
   gaze::AttentionRecord record = heard(50, {10, 30, 5}, tone(1.5));
   record.labels = {" one", " two", "fold"};
   windows_of(record) = {{0, 0}, {2, 0.5}};
-  const gaze::WordTiming hearing = gaze::time_words(record);
-  CATCH_REQUIRE(hearing.words.size() == 2);
-  CATCH_CHECK(hearing.words[1].start_seconds == Approx(26 * kKey).margin(2 * kKey));
-  CATCH_CHECK(hearing.words[1].end_seconds == Approx(35 * kKey).margin(2 * kKey));
+  const gaze::WordTiming timing = gaze::time_words(record);
+  CATCH_REQUIRE(timing.words.size() == 2);
+  CATCH_CHECK(timing.words[1].start_seconds == Approx(26 * kKey).margin(2 * kKey));
+  CATCH_CHECK(timing.words[1].end_seconds == Approx(35 * kKey).margin(2 * kKey));
 }
 
 namespace {
@@ -211,7 +211,7 @@ std::vector<std::string> marks(const std::vector<Heard>& tokens, int64_t second_
 
 }  // namespace
 
-CATCH_TEST_CASE("hearing: punctuation is not said, and leaves each word the time that it has without it") {
+CATCH_TEST_CASE("timing: punctuation is not said, and leaves each word the time that it has without it") {
   const std::vector<std::string> plain = marks({{" one", 10}, {" two", 32}, {" three", 20}, {" four", 40}}, 2);
   CATCH_REQUIRE(plain.size() == 4);
   // Its row looks at the next word.
@@ -245,7 +245,7 @@ CATCH_TEST_CASE("hearing: punctuation is not said, and leaves each word the time
     CATCH_CHECK(marks({{" one", 10}, {alone, 32}, {" three", 20}, {" four", 40}}, 2) == plain);
 }
 
-CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refused") {
+CATCH_TEST_CASE("timing: a sound and keys that contradict each other are refused") {
   GAZE_REQUIRE_REFUSED(gaze::time_words(heard(50, {10}, tone(1.5))), DropReason::GridMismatch,
                        "sound: expected at most 1.00 s, which 50 keys of 0.02 s cover, got 1.50 s");
   gaze::AttentionRecord whole = heard(50, {10}, tone(0.6));
@@ -266,7 +266,7 @@ CATCH_TEST_CASE("hearing: a sound and keys that contradict each other are refuse
   }
 }
 
-CATCH_TEST_CASE("hearing: broken and odd samples") {
+CATCH_TEST_CASE("timing: broken and odd samples") {
   const auto with = [](const at::Tensor& samples, int64_t rate = 8000) {
     return gaze::time_words(heard(50, {10}, samples, rate));
   };
@@ -290,22 +290,22 @@ CATCH_TEST_CASE("hearing: broken and odd samples") {
   CATCH_CHECK(with(tone(1).t().contiguous().t()).seconds == 1.0);  // strided
 }
 
-CATCH_TEST_CASE("hearing: an hour in windows") {
+CATCH_TEST_CASE("timing: an hour in windows") {
   const int64_t keys = 1500;
   gaze::AttentionRecord record = heard(keys, {100, 1400}, tone(3600, 1000), 1000);
   windows_of(record) = {{0, 0}, {1, 3570}};
-  const gaze::WordTiming hearing = gaze::time_words(record);
-  CATCH_CHECK(hearing.seconds == 3600);
-  CATCH_CHECK(hearing.words[1].hot_seconds == Approx(3570 + 1400.5 * kKey));
+  const gaze::WordTiming timing = gaze::time_words(record);
+  CATCH_CHECK(timing.seconds == 3600);
+  CATCH_CHECK(timing.words[1].hot_seconds == Approx(3570 + 1400.5 * kKey));
 }
 
-CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") {
+CATCH_TEST_CASE("timing: without a sound the numbers are those of the window") {
   gaze::AttentionRecord record = heard(50, {10}, {});
   sound_of(record) = {};
-  const gaze::WordTiming hearing = gaze::time_words(record);
-  CATCH_CHECK(hearing.seconds == Approx(1.0));
-  CATCH_CHECK(hearing.words[0].hot_seconds == Approx(10.5 * kKey));
-  CATCH_CHECK_FALSE(hearing.words[0].silence);
+  const gaze::WordTiming timing = gaze::time_words(record);
+  CATCH_CHECK(timing.seconds == Approx(1.0));
+  CATCH_CHECK(timing.words[0].hot_seconds == Approx(10.5 * kKey));
+  CATCH_CHECK_FALSE(timing.words[0].silence);
 
   record = heard(50, {10, 20, 30}, {});
   sound_of(record) = {};
@@ -319,6 +319,6 @@ CATCH_TEST_CASE("hearing: without a sound the numbers are those of the window") 
   GAZE_REQUIRE_REFUSED(gaze::time_words(record), DropReason::GridMismatch, "window: expected a start");
 }
 
-CATCH_TEST_CASE("hearing: a picture's record is refused") {
+CATCH_TEST_CASE("timing: a picture's record is refused") {
   GAZE_REQUIRE_REFUSED(gaze::time_words(planted(2, 3, {1})), DropReason::GridMismatch, "Call compose()");
 }
