@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "graph/arguments.hpp"
 #include "graph/op_traits.hpp"

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <deque>
+#include <unordered_set>
 
 namespace gaze {
 namespace {

@@ -4,6 +4,7 @@
 #include "graph/op_traits.hpp"
 
 #include <deque>
+#include <unordered_set>
 
 namespace gaze {
 namespace {

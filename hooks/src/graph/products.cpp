@@ -93,7 +93,7 @@ std::optional<SummedProduct> summed_product(const Node* sum, const GraphAxes& ax
   return found.axis ? std::optional<SummedProduct>(found) : std::nullopt;
 }
 
-std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, const Kinds& also) {
+std::vector<Path> paths_to_products(Value* root, const GraphAxes& axes, Kinds also) {
   constexpr int kLongest = 16;
   std::unordered_map<Value*, Value*> parent{{root, nullptr}};
   std::unordered_map<Value*, int> steps{{root, 0}};

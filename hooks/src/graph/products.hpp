@@ -54,6 +54,6 @@ struct Path {
 };
 
 /// @param also  operators that may be passed beside those that reshape, change, mix or drop
-std::vector<Path> paths_to_products(torch::jit::Value* root, const GraphAxes& axes, const Kinds& also = {});
+std::vector<Path> paths_to_products(torch::jit::Value* root, const GraphAxes& axes, Kinds also = {});
 
 }  // namespace gaze

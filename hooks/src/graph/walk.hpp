@@ -5,20 +5,22 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/ir/ir.h>
 
+#include <algorithm>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace gaze {
 
-using Kinds = std::unordered_set<std::string_view>;
+/// Names of operators, as "aten::softmax".
+using Kinds = std::initializer_list<std::string_view>;
 
-inline bool is_any(const torch::jit::Node* node, const Kinds& kinds) {
-  return kinds.count(node->kind().toQualString()) != 0;
+inline bool is_any(const torch::jit::Node* node, Kinds kinds) {
+  return std::find(kinds.begin(), kinds.end(), std::string_view(node->kind().toQualString())) != kinds.end();
 }
 inline bool is(const torch::jit::Node* node, std::string_view kind) { return node->kind().toQualString() == kind; }
 inline bool is_tensor(const torch::jit::Value* value) {
