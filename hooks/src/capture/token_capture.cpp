@@ -228,7 +228,7 @@ void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
 }
 
 void TokenCapture::keep_encoder(int64_t site, const AttentionCall& call) {
-  // As above; and what is launched while a graph is recorded has no values yet.
+  // Later runs are of other pictures, as in add_between. What is launched while a graph is recorded has no values yet.
   if (placed_) return;
   if (ops::capturing(call.device())) return encoder_->leave();
   follow_streams(call.device());

@@ -88,9 +88,9 @@ Run run(Attached& attached, const std::string& method, const std::function<void(
 }
 
 /// Keys of the span to cells, in float64.
-class Folding {
+class KeysToCells {
  public:
-  explicit Folding(const Geometry& geometry) : keys_(cell_keys(geometry)) {}
+  explicit KeysToCells(const Geometry& geometry) : keys_(cell_keys(geometry)) {}
 
   [[nodiscard]] CellMap operator()(const float* weight_k) const {
     CellMap map{keys_.rows, keys_.cols, std::vector<double>(static_cast<size_t>(keys_.rows * keys_.cols))};
@@ -200,13 +200,13 @@ HeadsResult find_heads(torch::jit::Module& module, const std::string& method, co
       const Run made =
           run(attached, method, [&] { options.drive ? options.drive(n) : void(module.get_method(method)(inputs[n])); });
       for (size_t b = 0; b < made.geometries.size(); ++b) {
-        const Folding fold(*made.geometries[b]);
+        const KeysToCells to_cells(*made.geometries[b]);
         std::map<HeadOfSite, std::vector<CellMap>> maps;
         for (const HeadRows& rows : made.rows) {
           if (rows.batch != static_cast<int64_t>(b)) continue;
           const float* weight = rows.map_hts.const_data_ptr<float>();
           for (int64_t row = 0; row < rows.map_hts.size(0) * rows.map_hts.size(1); ++row) {
-            maps[{rows.site, row / rows.map_hts.size(1)}].push_back(fold(weight + row * rows.map_hts.size(2)));
+            maps[{rows.site, row / rows.map_hts.size(1)}].push_back(to_cells(weight + row * rows.map_hts.size(2)));
           }
         }
         auto& figures = samples.emplace_back();

@@ -29,7 +29,7 @@ using torch::jit::WithInsertPoint;
 
 SetUpMutex registry_mutex;
 
-/// By number. The type is held weakly: an address may be used again for another model's type.
+/// A model's number is its index here. Held weakly: an address may be used again for another model's type.
 std::vector<std::weak_ptr<c10::ClassType>>& instrumented_types() {
   static auto* types = new std::vector<std::weak_ptr<c10::ClassType>>();
   return *types;

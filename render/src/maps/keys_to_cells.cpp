@@ -58,23 +58,23 @@ CellMaps keys_to_cells(const MediumMap& map, const ops::ReduceOptions& reduce, c
   }
   const int64_t tokens = map_tk.size(0);
   const int64_t cells = keys.rows * keys.cols;
-  CellMaps folded;
-  folded.map_tc = take(map_tk, keys.keys, route).view({tokens, keys.parts, cells}).sum(1);
-  if (keys.thumbnail_rows > 0) folded.map_tc = folded.map_tc + spread_thumbnail(map_tk, keys, route);
-  folded.keys_per_cell = per_key * static_cast<double>(keys.used()) / static_cast<double>(cells);
+  CellMaps made;
+  made.map_tc = take(map_tk, keys.keys, route).view({tokens, keys.parts, cells}).sum(1);
+  if (keys.thumbnail_rows > 0) made.map_tc = made.map_tc + spread_thumbnail(map_tk, keys, route);
+  made.keys_per_cell = per_key * static_cast<double>(keys.used()) / static_cast<double>(cells);
 
   // The capture knows the mass of the whole span only. Its part on some keys is told by the map: exactly where the map
   // is the plain mean that the mass is too, else as far as the weighing of heads and layers leaves it.
   const bool whole = keys.used() == keys.span;
   const at::Tensor span_t = map_tk.sum(1);
   const at::Tensor per_share_t = at::where(span_t > 0, mass_t / span_t, at::zeros_like(span_t));
-  folded.mass_t = whole ? mass_t : folded.map_tc.sum(1) * per_share_t;
-  folded.mass_is_exact = plain_mean || (whole && !map.geometry().video && !gaps);
+  made.mass_t = whole ? mass_t : made.map_tc.sum(1) * per_share_t;
+  made.mass_is_exact = plain_mean || (whole && !map.geometry().video && !gaps);
   if (!keys.video_keys.empty()) {
     const at::Tensor frames_tfc = take(map_tk, keys.video_keys, route).view({tokens, -1, cells});
-    folded.frame_mass_tf = frames_tfc.sum(2) * per_share_t.unsqueeze(1);
+    made.frame_mass_tf = frames_tfc.sum(2) * per_share_t.unsqueeze(1);
   }
-  return folded;
+  return made;
 }
 
 }  // namespace gaze

@@ -132,7 +132,7 @@ at::Tensor merge_where_reached(const at::Tensor& rows_tc, const at::Tensor& reac
 }
 
 // What is said of raw maps, by the rules of ops::normalise.
-struct RawFigures {
+struct RawFacts {
   at::Tensor max_lift_l, entropy_l, diffuse_l;
 
   // Maps that have only some of the `keys` they were measured over.
@@ -141,14 +141,14 @@ struct RawFigures {
     entropy_l = (entropy_l * std::log(static_cast<double>(keys)) / reached_l.clamp_min(2).log()).clamp_max(1);
     diffuse_l = diffuse_l.logical_or(entropy_l > ops::kDiffuseEntropy);
   }
-  void replace_first(const RawFigures& first) {
+  void replace_first(const RawFacts& first) {
     max_lift_l.narrow(0, 0, 1).copy_(first.max_lift_l);
     entropy_l.narrow(0, 0, 1).copy_(first.entropy_l);
     diffuse_l.narrow(0, 0, 1).copy_(first.diffuse_l);
   }
 };
 
-RawFigures figures_of(const at::Tensor& lift_lc) {
+RawFacts raw_facts(const at::Tensor& lift_lc) {
   const at::Tensor once_l = at::ones({lift_lc.size(0)}, lift_lc.options());
   const ops::Normalised raw = ops::normalise(lift_lc, once_l, {.subtract_sinks = false});
   return {raw.max_lift_t, raw.entropy_t, raw.diffuse_t};
@@ -180,9 +180,9 @@ void lower_summary_range(const Analysis& analysis, at::Tensor& peak_l) {
 }
 
 // Reads what `analyse` packed, in the same order.
-class Figures {
+class Readback {
  public:
-  explicit Figures(const at::Tensor& host) : host_(host), next_(host_.const_data_ptr<double>()) {}
+  explicit Readback(const at::Tensor& host) : host_(host), next_(host_.const_data_ptr<double>()) {}
   const double* take(size_t count) { return std::exchange(next_, next_ + count); }
 
  private:
@@ -191,7 +191,7 @@ class Figures {
 };
 
 template <typename Value>
-void take_tokens(Figures& figures, size_t tokens, std::vector<Value>& values) {
+void take_tokens(Readback& figures, size_t tokens, std::vector<Value>& values) {
   const double* row = figures.take(tokens);
   values.assign(row, row + tokens);
 }
@@ -206,7 +206,7 @@ void describe_words(const TokenFacts& tokens, std::vector<WordFacts>& words) {
   }
 }
 
-void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysis& analysis) {
+void describe_maps(Readback& figures, const double* peak_l, bool per_map, Analysis& analysis) {
   std::vector<WordFacts*> factss = {&analysis.summary};
   for (WordFacts& facts : analysis.words) factss.push_back(&facts);
   const size_t maps = factss.size();
@@ -223,7 +223,7 @@ void describe_maps(Figures& figures, const double* peak_l, bool per_map, Analysi
 }
 
 // A key frame's mass in equal parts on the frames that share it.
-void describe_frames(Figures& figures, const Video& video, Analysis& analysis) {
+void describe_frames(Readback& figures, const Video& video, Analysis& analysis) {
   const auto describe = [&](WordFacts& facts) {
     const double* mass_f = figures.take(static_cast<size_t>(video.key_frames()));
     for (int64_t frame = 0; frame < video.frames; ++frame) {
@@ -276,7 +276,7 @@ void check_record(const AttentionRecord& record, const ops::Route& route) {
       check_facts(record, map);
     } catch (const Error&) {
       // Broken weights are the graver fault, and cost a transfer to see.
-      Figures figures(fetch(pack({map.flags_t, finite(map)}), route, ops::Cargo::Figures));
+      Readback figures(fetch(pack({map.flags_t, finite(map)}), route, ops::Cargo::Figures));
       std::vector<int32_t> flags_t;
       take_tokens(figures, static_cast<size_t>(map.tokens()), flags_t);
       check_rows(flags_t, *figures.take(1) != 0);
@@ -295,38 +295,38 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
     analysis.words.emplace_back().word = std::move(word);
 
   // Enqueued on the device ...
-  const CellMaps folded = keys_to_cells(map, record.reduce, route);
-  analysis.map_tc = folded.map_tc.narrow(0, 0, tokens).contiguous();
-  analysis.mass_t = folded.mass_t.narrow(0, 0, tokens).contiguous();
-  analysis.mass_is_exact = folded.mass_is_exact;
+  const CellMaps cells = keys_to_cells(map, record.reduce, route);
+  analysis.map_tc = cells.map_tc.narrow(0, 0, tokens).contiguous();
+  analysis.mass_t = cells.mass_t.narrow(0, 0, tokens).contiguous();
+  analysis.mass_is_exact = cells.mass_is_exact;
   at::Tensor visible_t = map.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
   // Uniform attention stays 1.0 where a cell shows more keys than one.
-  if (folded.keys_per_cell != 1) visible_t = visible_t / folded.keys_per_cell;
+  if (cells.keys_per_cell != 1) visible_t = visible_t / cells.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
   analysis.sinks_subtracted = normalised.sinks_subtracted;
-  RawFigures raw;
+  RawFacts raw;
   if (layout == nullptr) {
     analysis.lift_tc = normalised.lift_tc;
     analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
     analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
-    raw = figures_of(analysis.lift_lc);
+    raw = raw_facts(analysis.lift_lc);
   } else {
     analysis.lift_tc = layout->lay_out(normalised.lift_tc);
     const at::Tensor reach_tk = layout->reach_tk.narrow(0, 0, tokens);
     const at::Tensor reach_tc = layout->lay_out(reach_tk);
     analysis.lift_lc = merge_where_reached(analysis.lift_tc, reach_tc, analysis.words);
     analysis.shown_lc = merge_where_reached(layout->lay_out(normalised.shown_tc), reach_tc, analysis.words);
-    raw = figures_of(merge_rows(normalised.lift_tc, analysis.words));
+    raw = raw_facts(merge_rows(normalised.lift_tc, analysis.words));
     raw.spread_over(merge_rows(reach_tk, analysis.words).sum(1), reach_tk.size(1));
-    raw.replace_first(figures_of(analysis.lift_lc.narrow(0, 0, 1)));
+    raw.replace_first(raw_facts(analysis.lift_lc.narrow(0, 0, 1)));
   }
   at::Tensor peak_l = analysis.shown_lc.amax({1});
   if (layout != nullptr && !analysis.words.empty()) lower_summary_range(analysis, peak_l);
   analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
-  std::vector<at::Tensor> parts = {folded.mass_t, map.visible_t,  map.flags_t,   finite(map),  normalised.range_max,
-                                   peak_l,        raw.max_lift_l, raw.entropy_l, raw.diffuse_l};
-  if (folded.frame_mass_tf.defined()) {
-    parts.push_back(merge_rows(folded.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
+  std::vector<at::Tensor> parts = {cells.mass_t, map.visible_t,  map.flags_t,   finite(map),  normalised.range_max,
+                                   peak_l,       raw.max_lift_l, raw.entropy_l, raw.diffuse_l};
+  if (cells.frame_mass_tf.defined()) {
+    parts.push_back(merge_rows(cells.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
   }
   if (picture != nullptr) {
     parts.push_back(hottest(analysis.shown_lc, picture->placement, record.style.interpolation, route));
@@ -335,7 +335,7 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   }
 
   // ... and back in one transfer.
-  Figures figures(fetch(pack(parts), route, ops::Cargo::Figures));
+  Readback figures(fetch(pack(parts), route, ops::Cargo::Figures));
   const auto captured = static_cast<size_t>(map.tokens());
   take_tokens(figures, captured, analysis.tokens.mass);
   take_tokens(figures, captured, analysis.tokens.visible);
