@@ -256,13 +256,16 @@ CATCH_TEST_CASE("token rows: rows of a cache that was cut back were none") {
   CATCH_CHECK(rows.rows() == 7);
 }
 
-CATCH_TEST_CASE("token rows: keys on the query's side are told from a picture that does not fit") {
+CATCH_TEST_CASE("token rows: keys on the query's side are told from a medium that does not fit") {
   torch::jit::Module module = attention();
   gaze::Options options = hooks_test::options({"*"});
-  options.profile_in_code->geometry = gaze::test::grid_of(kRows, kCols);
   const auto run = [&](gaze::Request&) { module.forward({at::randn({1, 1, kCells, 8}), at::randn({1, 1, 5, 8})}); };
-  CATCH_CHECK_THAT(hooks_test::captured(module, options, run).only().error,
-                   contains("12 queries") && contains("query side"));
+  const gaze::Geometry sound{.rows = 1, .cols = kCells, .time = gaze::Timeline{.seconds_per_key = 0.02}};
+  for (const auto& [geometry, noun] : {std::pair{gaze::test::grid_of(kRows, kCols), "picture"}, {sound, "sound"}}) {
+    options.profile_in_code->geometry = geometry;
+    CATCH_CHECK_THAT(hooks_test::captured(module, options, run).only().error,
+                     contains("12 queries") && contains(std::string("the ") + noun + " is on the query side"));
+  }
 }
 
 CATCH_TEST_CASE("token rows: names are read as they are written") {

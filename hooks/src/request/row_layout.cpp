@@ -2,6 +2,7 @@
 #include "request/row_layout.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <gaze/render/medium.hpp>
 
 #include <optional>
 #include <string>
@@ -79,11 +80,13 @@ class Layout {
   static void refuse_query_side(const Geometry& geometry, const AttentionCall& call) {
     const int64_t queries = call.queries();
     if (call.keys() >= geometry.keys() || (queries != geometry.keys() && queries != geometry.cells())) return;
-    throw Error("geometry: expected " + std::to_string(geometry.keys()) + " keys, the picture's, got " +
-                    std::to_string(call.keys()) + " keys and " + std::to_string(queries) +
-                    " queries: the picture is on the query side of this attention, which is not supported. Select "
-                    "sites whose keys are the picture's.",
-                DropReason::GridMismatch);
+    const std::string medium = noun(medium_of(geometry));
+    throw Error(
+        "geometry: expected " + std::to_string(geometry.keys()) + " keys, the " + medium + "'s, got " +
+            std::to_string(call.keys()) + " keys and " + std::to_string(queries) + " queries: the " + medium +
+            " is on the query side of this attention, which is not supported. Select sites whose keys are the " +
+            medium + "'s.",
+        DropReason::GridMismatch);
   }
 
   [[nodiscard]] LatentLayout latents(size_t index, int64_t keys) const {
