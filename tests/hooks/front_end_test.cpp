@@ -15,6 +15,7 @@
 using fake::Attention;
 using fake::Decoder;
 using gaze::FrontEnd;
+using hooks_test::worst;
 using namespace front_end_test;
 
 namespace {
@@ -79,11 +80,6 @@ at::Tensor expected_map(const std::vector<at::Tensor>& weights, size_t first, in
     sum = sum.defined() ? sum + rows : rows;
   }
   return sum / static_cast<double>(kLayers);
-}
-
-double worst(const at::Tensor& map, const at::Tensor& expected) {
-  CATCH_REQUIRE(map.sizes() == expected.sizes());
-  return (map.to(at::kDouble) - expected).abs().max().item<double>();
 }
 
 /// The decoder as a TorchScript module of the same parameters.
