@@ -71,10 +71,28 @@ void run(gaze::Gaze& gaze, torch::jit::Module& module, const std::string& id) {
 
 }  // namespace
 
-CATCH_TEST_CASE("a full queue drops and counts, and the host does not wait") {
+CATCH_TEST_CASE("while the sink hangs the queue fills, drops and counts, and the host does not wait") {
   torch::jit::Module module = load("softmax");
   auto sink = std::make_shared<GateSink>();
   gaze::Options options = hooks_test::options(sink);
+  options.queue_bytes = 1 << 16;  // of a few hundred records
+  gaze::Gaze gaze = gaze::attach(module, options);
+  run(gaze, module, "hangs");
+  sink->wait_until_entered();
+  int64_t others = 0;
+  for (; others < 10000 && gaze.stats().drops(gaze::DropReason::QueueBytes) == 0; ++others) run(gaze, module, "more");
+  CATCH_CHECK(gaze.stats().drops(gaze::DropReason::QueueBytes) == 1);
+  CATCH_CHECK(others > 1);
+  CATCH_CHECK(gaze.stats().in_flight == others);  // the one in the sink, and all that wait
+  CATCH_CHECK(gaze.stats().written == 0);
+  sink->open();
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(balanced(gaze.stats()));
+}
+
+CATCH_TEST_CASE("a record beyond the queue's budget is dropped and counted") {
+  torch::jit::Module module = load("softmax");
+  gaze::Options options = hooks_test::options(std::make_shared<GateSink>());
   options.queue_bytes = 1;  // nothing fits
   gaze::Gaze gaze = gaze::attach(module, options);
   run(gaze, module, "a");
