@@ -2,7 +2,14 @@
 // What the hosts of these tests share: a model of one attention that costs microseconds, and the law of the counters.
 #pragma once
 
-#include <torch/script.h>
+#include <torch/csrc/jit/api/module.h>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/zeros.h>
 #include <gaze/gaze.hpp>
 
 #include <cstdint>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A host that does everything at once, and looks at the counters all the while:
 // gaze_torture short|whole [law] [sampling] [overlap].
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/randn.h>
+#include <torch/csrc/jit/serialization/import.h>
 #include <unistd.h>
 
 #include <algorithm>

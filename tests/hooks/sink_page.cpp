@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The lines of docs/sinks.md, as a program: sink_page MODEL.pt
-#include <torch/script.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <ATen/ops/rand.h>
 #include <gaze/gaze.hpp>
 #include <gaze/render/artifacts.hpp>
 #include <gaze/render/sink.hpp>
