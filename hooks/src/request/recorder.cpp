@@ -49,10 +49,11 @@ int64_t date_of_build() {
   return seconds > 0 && seconds < int64_t{1} << 40 ? seconds * 1000 : 0;
 }
 
-/// Empty where neither file nor text can be had.
-std::string profile_digest(const Options& options, const Profile& profile) {
+/// Empty where there is no file. Of one made in code there is none: the library that writes its text allocates in
+/// destructors, and attach must outlive an allocation that fails.
+std::string profile_digest(const Options& options) {
   try {
-    if (options.profile_in_code || options.profile.empty()) return sha256_of(profile_json(profile));
+    if (options.profile_in_code || options.profile.empty()) return {};
     std::ifstream file(options.profile, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     return file.bad() || text.empty() ? std::string() : sha256_of(text);
@@ -75,7 +76,7 @@ Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& 
   ids_arguments_ = arguments_of("geometry.spans.argument.",
                                 profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), model);
   draws_ = std::random_device{}();
-  profile_sha256_ = profile_digest(options, profile);
+  profile_sha256_ = profile_digest(options);
   dated_ms = date_of_build();
   char name[HOST_NAME_MAX + 1] = {};
   if (::gethostname(name, sizeof name - 1) == 0) host_name_ = name;
