@@ -86,10 +86,10 @@ CATCH_TEST_CASE("origin: a record names its process, its profile, its parameters
     from_file.profile = file;
     return record_of(again, from_file).profile_sha256;
   };
-  const std::string digest = digest_of(R"({"gaze_profile": 1, "sites": ["*"]})");
+  const std::string digest = digest_of(R"({"gaze_profile": 1, "sites": {"match": ["*"]}})");
   CATCH_CHECK(digest.size() == 64);
-  CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": ["*"]})") == digest);
-  CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": [ "*"]})") != digest);
+  CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": {"match": ["*"]}})") == digest);
+  CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": {"match": [ "*"]}})") != digest);
   fs::remove(file);
   const at::NoGradGuard no_grad;
   for (const auto& parameter : again.named_parameters()) {
