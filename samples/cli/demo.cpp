@@ -47,6 +47,7 @@ int demo(const DemoArguments& arguments) {
 
   Options options = capture_options();
   options.profile_in_code = stickers.profile;
+  options.profile_text = profile_json(stickers.profile);
   options.model_path = stickers.model_path;
   if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;
   const auto bundles = std::make_shared<Bundles>(options);

@@ -59,6 +59,7 @@ int demo_speech(const DemoArguments& arguments) {
 
   Options options = capture_options();
   options.profile_in_code = speech.profile;
+  options.profile_text = profile_json(speech.profile);
   options.model_path = speech.model_path;
   options.max_tokens = std::max(options.max_tokens, most_rows(speech, kMostSecondsPerBundle));
   if (!arguments.out_dir.empty()) options.out_dir = arguments.out_dir;

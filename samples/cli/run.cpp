@@ -311,6 +311,7 @@ int run(const RunArguments& given) {
     call.drive(std::move(loop));
   }
   options.profile_in_code = profile;
+  options.profile_text = profile_json(profile);
   const auto bundles = std::make_shared<Bundles>(options);
   const auto named = std::make_shared<NamedBundles>(bundles, profile);
   options.sink = named;

@@ -74,7 +74,7 @@ CATCH_TEST_CASE("origin: a record names its process, its profile, its parameters
   CATCH_CHECK(record.host == host);
   CATCH_CHECK(record.created_ms >= before);
   CATCH_CHECK(record.created_ms <= std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1));
-  CATCH_CHECK(record.profile_sha256 == "");  // made in code
+  CATCH_CHECK(record.profile_sha256 == "");  // made in code, and nothing said of its text
   CATCH_CHECK(record.parameters_sha256.size() == 64);
 
   torch::jit::Module again = hooks_test::load("softmax");
@@ -90,6 +90,9 @@ CATCH_TEST_CASE("origin: a record names its process, its profile, its parameters
   CATCH_CHECK(digest.size() == 64);
   CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": {"match": ["*"]}})") == digest);
   CATCH_CHECK(digest_of(R"({"gaze_profile": 1, "sites": {"match": [ "*"]}})") != digest);
+  gaze::Options told = hooks_test::options({"*"});
+  told.profile_text = R"({"gaze_profile": 1, "sites": {"match": ["*"]}})";
+  CATCH_CHECK(record_of(again, told).profile_sha256 == digest);
   fs::remove(file);
   const at::NoGradGuard no_grad;
   for (const auto& parameter : again.named_parameters()) {

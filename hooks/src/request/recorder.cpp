@@ -49,10 +49,11 @@ int64_t date_of_build() {
   return seconds > 0 && seconds < int64_t{1} << 40 ? seconds * 1000 : 0;
 }
 
-/// Empty where there is no file. Of one made in code there is none: the library that writes its text allocates in
-/// destructors, and attach must outlive an allocation that fails.
+/// Empty where neither file nor text can be had. The text of one made in code is not written here: the library that
+/// does allocates in destructors, and attach must outlive an allocation that fails.
 std::string profile_digest(const Options& options) {
   try {
+    if (!options.profile_text.empty()) return sha256_of(options.profile_text);
     if (options.profile_in_code || options.profile.empty()) return {};
     std::ifstream file(options.profile, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -39,6 +39,7 @@ struct GAZE_API Options {
   // Fields a host sets in code only.
   LogLine on_log;                          ///< where log lines go; empty: standard error
   std::optional<Profile> profile_in_code;  ///< instead of a profile file
+  std::string profile_text;                ///< of profile_in_code (`profile_json`): its hash is in every bundle
   Style style;                             ///< colormap above wins when set
   bool maps = false;                       ///< also write maps.safetensors
   int64_t max_tokens = 256;                ///< token rows kept per request; more are dropped and counted
