@@ -93,6 +93,11 @@ CATCH_TEST_CASE("origin: a record names its process, its profile, its parameters
   gaze::Options told = hooks_test::options({"*"});
   told.profile_text = R"({"gaze_profile": 1, "sites": {"match": ["*"]}})";
   CATCH_CHECK(record_of(again, told).profile_sha256 == digest);
+  told.profile_text += " ";
+  told.profile_in_code.reset();
+  told.profile = file;  // the text is not what runs
+  std::ofstream(file) << R"({"gaze_profile": 1, "sites": {"match": ["*"]}})";
+  CATCH_CHECK(record_of(again, told).profile_sha256 == digest);
   fs::remove(file);
   const at::NoGradGuard no_grad;
   for (const auto& parameter : again.named_parameters()) {

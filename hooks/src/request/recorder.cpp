@@ -53,8 +53,9 @@ int64_t date_of_build() {
 /// does allocates in destructors, and attach must outlive an allocation that fails.
 std::string profile_digest(const Options& options) {
   try {
-    if (!options.profile_text.empty()) return sha256_of(options.profile_text);
-    if (options.profile_in_code || options.profile.empty()) return {};
+    const std::string& said = options.profile_text;
+    if (options.profile_in_code) return said.empty() ? std::string() : sha256_of(said);
+    if (options.profile.empty()) return {};
     std::ifstream file(options.profile, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     return file.bad() || text.empty() ? std::string() : sha256_of(text);
