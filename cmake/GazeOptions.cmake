@@ -88,3 +88,15 @@ function(gaze_find_libraries variable otherwise)
   endforeach()
   set(${variable} "${found}" PARENT_SCOPE)
 endfunction()
+
+# gaze_embed(<target> <file> <symbol>): the text of a file as `const std::string_view gaze::<symbol>`, which a header declares.
+function(gaze_embed target file symbol)
+  file(READ "${file}" text)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cpp")
+  string(CONCAT content
+    "// Made from @file@.\n#include <string_view>\n\nnamespace gaze {\nextern const std::string_view @symbol@;\n"
+    "const std::string_view @symbol@ = R\"gaze_text(@text@)gaze_text\";\n}  // namespace gaze\n")
+  file(CONFIGURE OUTPUT "${source}" CONTENT "${content}" @ONLY)
+  target_sources(${target} PRIVATE "${source}")
+endfunction()
