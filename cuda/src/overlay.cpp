@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/ops/empty.h>
 #include <gaze/ops/overlay.hpp>
 
 #include <algorithm>
@@ -116,6 +117,17 @@ kernels::OverlayParams overlay_params(const at::Tensor& rgb_hwc, const at::Tenso
   fill_levels(options.colormap, options.blend, p.level_rgba);
   p.out_rgb = out;
   return p;
+}
+
+at::Tensor overlay_levels(Colormap colormap, const BlendOptions& options) {
+  at::Tensor levels_la = at::empty({kernels::kLevels, 4}, at::kByte);
+  std::uint32_t level_rgba[kernels::kLevels];
+  fill_levels(colormap, options, level_rgba);
+  auto* byte = levels_la.mutable_data_ptr<uint8_t>();
+  for (const std::uint32_t rgba : level_rgba) {
+    for (int shift = 0; shift < 32; shift += 8) *byte++ = static_cast<uint8_t>(rgba >> shift);
+  }
+  return levels_la;
 }
 
 void overlay_out(const at::Tensor& rgb_hwc, const at::Tensor& value_yx, const std::optional<at::Tensor>& inside_yx,

@@ -106,7 +106,6 @@ class Rig {
     options = null_options(sweep.sound ? null_sound_profile() : null_profile());
     options.sample_rate = sweep.sample_rate;
     options.deferred_tokens = sweep.deferred_tokens;
-    options.maps = true;
     options.log = "warn";
     if (sweep.sound) options.word_files = {WordFile::Vtt, WordFile::Srt, WordFile::TextGrid};
     if (sweep.target == Target::Host) {

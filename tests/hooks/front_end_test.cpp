@@ -241,7 +241,6 @@ CATCH_TEST_CASE("a model leaves the same bundle as a module and through another 
   for (const bool tapped : {true, false}) {
     gaze::Options options = options_of(nullptr);
     options.out_dir = folder / (tapped ? "module" : "front_end");
-    options.maps = true;
     // One date and one model's file for both, which sheets show.
     CATCH_REQUIRE(::setenv("SOURCE_DATE_EPOCH", "1767323045", 1) == 0);
     options.model_path = __FILE__;

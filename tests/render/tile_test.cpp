@@ -4,7 +4,7 @@
 
 #include <opencv2/imgproc.hpp>
 
-#include "picture/thumbnail.hpp"
+#include "picture/scaled.hpp"
 #include "records.hpp"
 
 CATCH_TEST_CASE("tile: as small as asked, and as the host's own scaling makes it") {

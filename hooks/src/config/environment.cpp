@@ -113,6 +113,19 @@ const std::vector<Variable>& variables() {
          }
          return true;
        }},
+      {"GAZE_PICTURES", "all, none, or any of overlay,words,sheet", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_pictures(v);
+         if (parsed) o.pictures = *parsed;
+         return parsed.has_value();
+       }},
+      {"GAZE_LONGEST_SIDE", "full, or a whole number of pixels from 16 to 65500", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         int64_t pixels = 0;
+         if (v != "full" && (!parse_number(v, pixels) || pixels < 16 || pixels > 65500)) return false;
+         o.longest_side_pixels = pixels;
+         return true;
+       }},
       {"GAZE_DELIVERY", "frame or map", Kind::Limits,
        [](const std::string& v, Options& o) {
          if (v != "frame" && v != "map") return false;

@@ -10,7 +10,8 @@ BundleOptions bundle_options(const Options& options) {
   bundle.format = options.format;
   bundle.delivery = options.delivery;
   bundle.word_files = options.word_files;
-  bundle.maps = options.maps || options.delivery == Delivery::Map;
+  bundle.pictures = options.pictures;
+  bundle.longest_side_pixels = options.longest_side_pixels;
   return bundle;
 }
 

@@ -10,6 +10,7 @@
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
 #include "picture/picture_renderer.hpp"
+#include "report/report_page.hpp"
 #include "sound/sound_renderer.hpp"
 
 namespace gaze {
@@ -19,6 +20,15 @@ void add_request_json(RequestFacts& facts, Artifacts& artifacts) {
   facts.files = artifacts.names();
   facts.files.emplace_back("request.json");
   artifacts.add("request.json", write_json(facts));
+}
+
+// The page holds all that request.json says.
+void add_report(RequestFacts& facts, Artifacts& artifacts) {
+  facts.files = artifacts.names();
+  facts.files.insert(facts.files.end(), {"report.html", "request.json"});
+  const std::string json = write_json(facts);
+  artifacts.add("report.html", report_page(json, facts.record.style, facts.maps));
+  artifacts.add("request.json", json);
 }
 
 /// Where the artifacts of a record's map lie.
@@ -42,7 +52,11 @@ void render_record(const AttentionRecord& record, const RenderOptions& options, 
   }
   facts.tokens = facts.maps.front().tokens;
   facts.render_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  add_request_json(facts, artifacts);
+  if (options.delivery == Delivery::Frame) {
+    add_report(facts, artifacts);
+  } else {
+    add_request_json(facts, artifacts);
+  }
 }
 
 void render_refusal(const AttentionRecord& record, DropReason reason, const std::string& message, FrameRing& ring,

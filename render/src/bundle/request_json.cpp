@@ -82,6 +82,8 @@ JsonText drawn_facts(const DrawnMap& drawn, bool sized) {
 JsonText picture_facts(const MapFacts& facts) {
   if (!facts.picture) return nullptr;
   JsonText json = {{"width", facts.picture->width}, {"height", facts.picture->height}};
+  if (facts.picture->drawn_width > 0)
+    json["drawn"] = JsonText::array_of(std::array{facts.picture->drawn_width, facts.picture->drawn_height});
   if (!facts.picture->note.empty()) json["note"] = facts.picture->note;
   return json;
 }

@@ -12,6 +12,7 @@
 #include "codecs/image_codec.hpp"
 #include "codecs/image_header.hpp"
 #include "codecs/jpeg_reader.hpp"
+#include "codecs/jpeg_writer.hpp"
 #include "codecs/memory_errors_opencv.hpp"
 #include "codecs/orientation.hpp"
 #include "codecs/png/png.hpp"
@@ -102,24 +103,20 @@ DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::
 }
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
-  if (format == ImageFormat::Png) {
-    const cv::Mat rgb = view(rgb_hwc);
-    return encode_png(rgb.data, rgb.rows, rgb.cols);
-  }
-  const bool jpeg = format == ImageFormat::Jpeg;
-  const char* extension = jpeg ? ".jpg" : ".webp";
-  const std::vector<int> parameters{jpeg ? cv::IMWRITE_JPEG_QUALITY : cv::IMWRITE_WEBP_QUALITY, 92};
+  const cv::Mat rgb = view(rgb_hwc);
+  if (format == ImageFormat::Png) return encode_png(rgb.data, rgb.rows, rgb.cols);
+  if (format == ImageFormat::Jpeg) return encode_jpeg(rgb.data, rgb.rows, rgb.cols);
+  const std::vector<int> parameters{cv::IMWRITE_WEBP_QUALITY, 92};
   std::vector<unsigned char> bytes;
   try {
     at::Tensor bgr_hwc = rgb_hwc.clone();
     swap_red_and_blue(bgr_hwc.data_ptr<uint8_t>(), bgr_hwc.numel() / 3);
-    const bool known = with_memory_errors([&] { return cv::imencode(extension, view(bgr_hwc), bytes, parameters); });
+    const bool known = with_memory_errors([&] { return cv::imencode(".webp", view(bgr_hwc), bytes, parameters); });
     if (known) return {bytes.begin(), bytes.end()};
   } catch (const cv::Exception& error) {
-    throw Error("encoding " + std::string(extension) + " failed: " + error.err + ".", DropReason::RenderError);
+    throw Error("encoding .webp failed: " + error.err + ".", DropReason::RenderError);
   }
-  throw Error("encoding " + std::string(extension) + " failed: this OpenCV cannot write it. Choose png.",
-              DropReason::RenderError);
+  throw Error("encoding .webp failed: this OpenCV cannot write it. Choose png.", DropReason::RenderError);
 }
 
 std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "geometry/placement.hpp"
 #include "maps/token_facts.hpp"
 
 namespace gaze {
@@ -21,8 +22,27 @@ struct DrawnMap {
 };
 
 struct PictureFacts {
-  int64_t width = 0, height = 0;  ///< of the original picture
-  std::string note;               ///< what of its file is shown, where that is not all of it
+  int64_t width = 0, height = 0;              ///< of the original picture
+  int64_t drawn_width = 0, drawn_height = 0;  ///< of the overlays; 0: none was drawn
+  std::string note;                           ///< what of its file is shown, where that is not all of it
+};
+
+/// What report.html draws the maps of a picture from.
+struct ReportPicture {
+  std::string jpeg;     ///< the picture in the size it is drawn
+  Placement placement;  ///< of the grid on that
+  at::Tensor shown_lc;  ///< float32 [1 + words, cells] on the CPU: the whole answer first
+  at::Tensor lift_lc;   ///< likewise, before sinks were taken off
+};
+
+/// And those of a sound: plots in rows of time, one below the other.
+struct ReportSound {
+  std::string jpeg;  ///< of the plots, without a tint
+  std::string wav;   ///< to listen to; empty: too long for a page
+  int64_t rows = 1;
+  double seconds_per_row = 0;
+  double first_seconds = 0, seconds_per_cell = 0;
+  at::Tensor shown_lc, lift_lc;  ///< as a picture's, over the recording's cells
 };
 
 struct SoundFacts {
@@ -37,6 +57,8 @@ struct MapFacts {
   std::vector<DrawnMap> words;
   DrawnMap summary;
   std::optional<PictureFacts> picture;  ///< where its size is known
+  std::optional<ReportPicture> report_picture;
+  std::optional<ReportSound> report_sound;
   std::optional<SoundFacts> sound;
   double range_max_lift = 1;
   bool sinks_subtracted = false;

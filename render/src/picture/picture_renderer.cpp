@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "picture/picture_renderer.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -8,8 +9,10 @@
 #include "codecs/safetensors.hpp"
 #include "device/device_event.hpp"
 #include "device/frame_pipeline.hpp"
+#include "maps/content_words.hpp"
 #include "maps/map_analysis.hpp"
 #include "picture/placed_picture.hpp"
+#include "picture/scaled.hpp"
 #include "picture/sheet.hpp"
 
 namespace gaze {
@@ -36,49 +39,83 @@ void write_maps(const Analysis& analysis, const RenderTask& task, Artifacts& art
                                                                      {{"gaze_maps", "1"}}));
 }
 
-MapFacts facts_of(const Analysis& analysis, const PlacedPicture* placed, const std::string& summary_file,
-                  const std::vector<std::string>& word_files) {
+MapFacts facts_of(const Analysis& analysis) {
   MapFacts facts;
   facts.tokens = analysis.tokens;
   facts.range_max_lift = analysis.range_max_lift;
   facts.sinks_subtracted = analysis.sinks_subtracted;
   facts.mass_is_exact = analysis.mass_is_exact;
   facts.word_rule = analysis.word_rule;
-  if (placed != nullptr) facts.picture = {placed->placement.width, placed->placement.height, placed->base.note};
-  facts.summary = {analysis.summary, summary_file};
-  for (size_t w = 0; w < analysis.words.size(); ++w) facts.words.push_back({analysis.words[w], word_files[w]});
+  facts.summary.facts = analysis.summary;
+  for (const WordFacts& word : analysis.words) facts.words.push_back({word, {}});
   return facts;
 }
 
-// Everything stays on the device but the figures and finished frames.
-MapFacts draw(const PictureMedium& medium, const RenderTask& task, Artifacts& artifacts) {
-  const AttentionRecord& record = task.record;
-  const ops::Route& route = task.route();
-  const PlacedPicture placed = place_picture(record, task.map, medium, route);
-  const Underlay underlay = placed.underlay();
-  const Analysis analysis = analyse(record, task.map, route, &underlay);
+// The picture as large as it is drawn. `placed` keeps where the grid lies on the original.
+Placement fit_to_frames(const PictureMedium& medium, int64_t longest_side_pixels, PlacedPicture& placed) {
+  const Placement& whole = placed.placement;
+  const int64_t longest = std::max(whole.width, whole.height);
+  if (longest_side_pixels <= 0 || longest <= longest_side_pixels) return whole;
+  const auto side = [&](int64_t extent) { return std::max<int64_t>(1, extent * longest_side_pixels / longest); };
+  const Placement frame =
+      place_scaled(medium.geometry, whole.width, whole.height, side(whole.width), side(whole.height));
+  placed.base.rgb_hwc = scale_picture(placed.base.rgb_hwc, frame.height, frame.width);
+  return frame;
+}
+
+// Draws what of a map was asked for, and names it in `facts`.
+void draw_frames(const RenderTask& task, const Analysis& analysis, const PlacedPicture& placed, const Placement& frame,
+                 MapFacts& facts, Artifacts& artifacts) {
+  const PictureChoice& wanted = task.options.pictures;
   FramePipeline frames(task.ring);
-  const at::Tensor base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
-  const auto add = [&](const std::string& file, const MapView& map) {
-    frames.add(
-        placed.placement.height, placed.placement.width,
-        [&](at::Tensor& rgb_hwc) { paint(base_hwc, map, placed.placement, record.style, rgb_hwc); },
+  const at::Tensor base_hwc = ops::to_device(placed.base.rgb_hwc, task.route(), ops::Cargo::Picture);
+  const auto add = [&](const FramePipeline::Draw& draw, FramePipeline::Receive receive) {
+    frames.add(frame.height, frame.width, draw, std::move(receive));
+  };
+  const auto add_overlay = [&](const MapView& map, const std::string& file, std::string& named) {
+    named = file;
+    add([&](at::Tensor& rgb_hwc) { paint(base_hwc, map, frame, task.record.style, rgb_hwc); },
         [&, file](const at::Tensor& rgb_hwc) { artifacts.add(file, encode_image(rgb_hwc, task.options.format)); });
   };
-  const std::string summary_file = task.picture("overlay");
-  add(summary_file, summary_view(analysis));
-  std::vector<std::string> word_files;
+  if (wanted.overlay) add_overlay(summary_view(analysis), task.picture("overlay"), facts.summary.file);
   for (size_t w = 0; w < analysis.words.size(); ++w) {
-    word_files.push_back(task.word(w, analysis.words[w].word));
-    add(word_files.back(), word_view(analysis, w));
+    const Word& word = analysis.words[w].word;
+    if (!(wanted.words && (wanted.function_words || is_content_word(word.text)))) continue;
+    add_overlay(word_view(analysis, w), task.word(w, word), facts.words[w].file);
   }
-  const at::Tensor sheet_hwc = draw_sheet(record, task.map, analysis, placed, frames, task.pages);
-  artifacts.add(task.picture("sheet"), encode_image(sheet_hwc, task.options.format));
-  if (task.options.maps) {
-    const bool there = route.crosses;
-    write_maps(there ? analyse(record, bring_back(task.map, route), ops::Route(), nullptr) : analysis, task, artifacts);
+  std::string& jpeg = facts.report_picture->jpeg;
+  const auto encode = [&](const at::Tensor& rgb_hwc) { jpeg = encode_image(rgb_hwc, ImageFormat::Jpeg); };
+  if (placed.base.rgb_hwc.is_cpu()) {
+    encode(placed.base.rgb_hwc);
+  } else {
+    add([&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(base_hwc); }, encode);
   }
-  return facts_of(analysis, &placed, summary_file, word_files);
+  if (wanted.sheet) {
+    const at::Tensor sheet_hwc = draw_sheet(task.record, task.map, analysis, placed, frames, task.pages);
+    artifacts.add(task.picture("sheet"), encode_image(sheet_hwc, task.options.format));
+  }
+  frames.finish();
+}
+
+// Everything stays on the device but the map, the figures and finished frames.
+MapFacts draw(const PictureMedium& medium, const RenderTask& task, Artifacts& artifacts) {
+  const ops::Route& route = task.route();
+  PlacedPicture placed = place_picture(task.record, task.map, medium, route);
+  const Underlay underlay = placed.underlay();
+  const Analysis analysis = analyse(task.record, task.map, route, &underlay);
+  MapFacts facts = facts_of(analysis);
+  facts.picture = {placed.placement.width, placed.placement.height, 0, 0, placed.base.note};
+  const Placement frame = fit_to_frames(medium, task.options.longest_side_pixels, placed);
+  facts.picture->drawn_width = frame.width;
+  facts.picture->drawn_height = frame.height;
+  facts.report_picture.emplace().placement = frame;
+  draw_frames(task, analysis, placed, frame, facts, artifacts);
+  const Analysis here =
+      route.crosses ? analyse(task.record, bring_back(task.map, route), ops::Route(), nullptr) : analysis;
+  facts.report_picture->shown_lc = here.shown_lc;
+  facts.report_picture->lift_lc = here.lift_lc;
+  write_maps(here, task, artifacts);
+  return facts;
 }
 
 // Maps alone: they come back once, and all else is computed from them here.
@@ -94,7 +131,9 @@ MapFacts tell(const PictureMedium& medium, const RenderTask& task, Artifacts& ar
   const Analysis analysis =
       analyse(task.record, bring_back(task.map, route), ops::Route(), underlay ? &*underlay : nullptr);
   write_maps(analysis, task, artifacts);
-  return facts_of(analysis, placed ? &*placed : nullptr, "", std::vector<std::string>(analysis.words.size()));
+  MapFacts facts = facts_of(analysis);
+  if (placed) facts.picture = {placed->placement.width, placed->placement.height, 0, 0, placed->base.note};
+  return facts;
 }
 
 }  // namespace

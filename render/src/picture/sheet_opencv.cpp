@@ -11,8 +11,8 @@
 #include "maps/captions.hpp"
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
+#include "picture/scaled.hpp"
 #include "picture/sheet.hpp"
-#include "picture/thumbnail.hpp"
 
 namespace gaze {
 namespace {

@@ -12,7 +12,7 @@
 
 namespace gaze {
 
-/// Names of the pictures to draw.
+/// Names of the pictures to draw; empty: not that one.
 struct SoundPictures {
   std::string summary, sheet;
   std::vector<std::string> words;
@@ -21,8 +21,9 @@ struct SoundPictures {
 /// Gets finished pages on the host.
 struct SoundPageReceiver {
   using Receive = std::function<void(const std::string& name, const at::Tensor& rgb_hwc)>;
-  Receive page;  ///< the summary first, the sheet last
-  Receive word;  ///< pages of which many differ by little
+  Receive page;                                          ///< the summary first, the sheet last
+  Receive word;                                          ///< pages of which many differ by little
+  std::function<void(const at::Tensor& rgb_hwc)> plots;  ///< of all rows, without a tint
 };
 
 /// Plots are drawn and tinted on the device.

@@ -26,18 +26,24 @@ void draw_sound(const AttentionRecord& record, const MediumMap& map, const Sound
         rows.count() * layout.row_height(), layout.width,
         [&](at::Tensor& rgb_hwc) { paint_sound(plots, rows, layer_of(heard, layer), record.style, rgb_hwc); }, finish);
   };
+  frames.add(
+      layout.height(), layout.width, [&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(plots.base_hwc); }, receive.plots);
   at::Tensor summary_hwc;
-  add(0, layout.all_rows(), [&](const at::Tensor& plot_hwc) {
-    summary_hwc = panel.summary_page(plot_hwc);
-    receive.page(names.summary, summary_hwc);
-  });
+  if (!names.summary.empty() || !names.sheet.empty()) {
+    add(0, layout.all_rows(), [&](const at::Tensor& plot_hwc) {
+      summary_hwc = panel.summary_page(plot_hwc);
+      if (!names.summary.empty()) receive.page(names.summary, summary_hwc);
+    });
+  }
   for (size_t w = 0; w < names.words.size(); ++w) {
+    if (names.words[w].empty()) continue;
     // Where its keys do not reach, there is nothing to see of a word.
     const RowSpan rows = layout.rows_between(heard.reach_w[w].start, heard.reach_w[w].end);
     add(w + 1, rows,
         [&, w, rows](const at::Tensor& plot_hwc) { receive.word(names.words[w], panel.word_page(w, rows, plot_hwc)); });
   }
   frames.finish();
+  if (names.sheet.empty()) return;
   SoundSheet sheet(record, map, heard, layout, summary_hwc, pages);
   for (size_t w = 0; w < sheet.strips(); ++w) {
     frames.add(

@@ -18,14 +18,8 @@
 namespace gaze {
 namespace {
 
-constexpr double kMostSecondsPerRow = 30;
-constexpr int64_t kMostRows = 11;
 constexpr double kRangeDb = 60;     // below, rooms and microphones make their noise
 constexpr double kHeadroom = 1.06;  // the loudest sample keeps a little away from the edge
-
-int64_t pixels_until(double seconds, double seconds_per_pixel, int64_t width) {
-  return std::clamp<int64_t>(std::llround(seconds / seconds_per_pixel), 1, width);
-}
 
 double peak_of(const at::Tensor& envelope_ckw, const ops::Route& route) {
   const at::Tensor peak = envelope_ckw.narrow(1, 0, 2).abs().amax().to(at::kDouble).view({1});
@@ -96,35 +90,6 @@ void stamp(at::Tensor out_hwc, int64_t height) {
 }
 
 }  // namespace
-
-int64_t SoundLayout::end_pixel(int64_t row) const {
-  return pixels_until(seconds - row_start(row), seconds_per_pixel(), width);
-}
-
-RowSpan SoundLayout::rows_between(double start_seconds, double end_seconds) const {
-  const auto first = static_cast<int64_t>(std::floor(start_seconds / seconds_per_row + 1e-9));
-  const auto end = static_cast<int64_t>(std::ceil(end_seconds / seconds_per_row - 1e-9));
-  RowSpan span{std::clamp<int64_t>(first, 0, rows - 1), 0};
-  span.end = std::clamp<int64_t>(end, span.first + 1, rows);
-  return span;
-}
-
-SoundLayout lay_out_sound(double seconds, int64_t channels) {
-  SoundLayout layout;
-  layout.seconds = seconds;
-  layout.strips = channels == 2 ? 2 : 1;
-  const auto wanted = static_cast<int64_t>(std::ceil(seconds / kMostSecondsPerRow - 1e-9));
-  if (wanted <= 1) {
-    layout.seconds_per_row = seconds;
-  } else {
-    layout.seconds_per_row = std::ceil(seconds / static_cast<double>(std::min(wanted, kMostRows)));
-    layout.rows = static_cast<int64_t>(std::ceil(seconds / layout.seconds_per_row));
-  }
-  const bool alone = layout.rows == 1;
-  layout.wave_height = layout.strips == 2 ? (alone ? 240 : 140) : (alone ? 190 : 110);
-  layout.mel_height = alone ? 180 : 100;
-  return layout;
-}
 
 SoundPlots make_sound_plots(const Recording& recording, const ops::Route& route) {
   SoundPlots plots;

@@ -2,33 +2,61 @@
 #include "sound/sound_renderer.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "codecs/image_codec.hpp"
 #include "codecs/safetensors.hpp"
 #include "device/device_event.hpp"
 #include "device/frame_pipeline.hpp"
+#include "maps/content_words.hpp"
+#include "sound/small_wav.hpp"
 #include "sound/sound_pictures.hpp"
+#include "sound/sound_plots.hpp"
 #include "sound/word_files.hpp"
 #include "sound/word_timing.hpp"
 
 namespace gaze {
 namespace {
 
-SoundPictures draw_pages(const SoundMedium& medium, const SoundAnalysis& heard, const RenderTask& task,
-                         Artifacts& artifacts) {
-  if (medium.sound.empty()) decode(medium.sound);  // says what is missing
-  SoundPictures names{task.picture("overlay"), task.picture("sheet"), {}};
+SoundPictures names_of(const SoundAnalysis& heard, const RenderTask& task) {
+  const PictureChoice& wanted = task.options.pictures;
+  SoundPictures names;
+  if (wanted.overlay) names.summary = task.picture("overlay");
+  if (wanted.sheet) names.sheet = task.picture("sheet");
   for (size_t w = 0; w < heard.timing.words.size(); ++w) {
-    names.words.push_back(task.word(w, heard.timing.words[w].word));
+    const Word& word = heard.timing.words[w].word;
+    const bool draws = wanted.words && (wanted.function_words || is_content_word(word.text));
+    names.words.push_back(draws ? task.word(w, word) : std::string());
   }
+  return names;
+}
+
+void draw_pages(const SoundAnalysis& heard, const SoundPictures& names, const RenderTask& task, Artifacts& artifacts,
+                ReportSound& report) {
   FramePipeline frames(task.ring);
   const auto encode_word = encoder_of_alike(task.options.format);
   draw_sound(task.record, task.map, heard, names, frames, task.pages,
              {[&](const std::string& name, const at::Tensor& rgb_hwc) {
                 artifacts.add(name, encode_image(rgb_hwc, task.options.format));
               },
-              [&](const std::string& name, const at::Tensor& rgb_hwc) { artifacts.add(name, encode_word(rgb_hwc)); }});
-  return names;
+              [&](const std::string& name, const at::Tensor& rgb_hwc) { artifacts.add(name, encode_word(rgb_hwc)); },
+              [&](const at::Tensor& rgb_hwc) { report.jpeg = encode_image(rgb_hwc, ImageFormat::Jpeg); }});
+}
+
+// What the page shows and plays of a recording.
+ReportSound report_of(const SoundAnalysis& heard, const ops::Route& route) {
+  const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), route, ops::Cargo::Map); };
+  ReportSound report;
+  report.shown_lc = here(heard.shown_lc);
+  report.lift_lc = here(heard.lift_lc);
+  report.first_seconds = heard.first_seconds;
+  report.seconds_per_cell = heard.seconds_per_key;
+  const SoundLayout layout = lay_out_sound(heard.recording.seconds(), heard.recording.samples_ct.size(0));
+  report.rows = layout.rows;
+  report.seconds_per_row = layout.seconds_per_row;
+  report.wav = small_wav(heard.recording, route);
+  return report;
 }
 
 void write_words(const WordTiming& timing, const RenderTask& task, Artifacts& artifacts) {
@@ -84,12 +112,20 @@ MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, 
 MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts& artifacts) {
   const SoundAnalysis heard = analyse_sound(task.record, task.map, medium, task.route());
   SoundPictures names;
-  names.words.resize(heard.timing.words.size());
-  const bool frames = task.options.delivery == Delivery::Frame;
-  if (frames) names = draw_pages(medium, heard, task, artifacts);
+  std::optional<ReportSound> report;
+  if (task.options.delivery == Delivery::Frame) {
+    if (medium.sound.empty()) decode(medium.sound);  // says what is missing
+    names = names_of(heard, task);
+    report = report_of(heard, task.route());
+    draw_pages(heard, names, task, artifacts, *report);
+  } else {
+    names.words.resize(heard.timing.words.size());
+  }
   write_words(heard.timing, task, artifacts);
-  if (!frames || task.options.maps) write_maps(heard, task, artifacts);
-  return facts_of(task.record.reduce, heard, names);
+  write_maps(heard, task, artifacts);
+  MapFacts facts = facts_of(task.record.reduce, heard, names);
+  facts.report_sound = std::move(report);
+  return facts;
 }
 
 }  // namespace gaze

@@ -20,6 +20,10 @@ struct OverlayOptions {
   int64_t border_pixels = 0;  ///< width of the dashed border around what the model saw, where that is not all; 0: none
 };
 
+/// Colour and opacity of every level: what `overlay_out` draws with, for whoever draws elsewhere.
+/// @return uint8 [512, 4] RGBA on the CPU, from 0 to 1
+GAZE_API at::Tensor overlay_levels(Colormap colormap, const BlendOptions& options);
+
 /// The map at every pixel (`Interpolation`), coloured and blended, with contour and border: one read of the picture,
 /// one write of the frame.
 ///

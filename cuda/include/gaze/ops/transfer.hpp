@@ -16,7 +16,7 @@ enum class Cargo {
   Frame,    ///< finished pixels, to the host
   Map,      ///< a request's map, to the host
   Figures,  ///< a few numbers per token and per map, to the host
-  Picture,  ///< a base picture, either way
+  Picture,  ///< a base picture or recording, either way
   Table,    ///< positions and small drawings, to the device
   kCount
 };

@@ -19,18 +19,20 @@ namespace gaze {
 /// Empty counts as unset. Of a value that is not understood one line tells; when the variable limits what is captured,
 /// capture then stays off, else it is ignored: docs/environment.md says which do.
 struct GAZE_API Options {
-  bool capture = false;                   ///< GAZE_CAPTURE: 1, true, yes, on, or 0, false, no, off
-  bool disabled = false;                  ///< GAZE_DISABLED: anything but 0, false, no, off keeps capture off
-  std::string out_dir = "./overlays";     ///< GAZE_OUT_DIR
-  bool strict_out_dir = false;            ///< GAZE_STRICT_OUT_DIR: 1 refuses one that others may write or have placed
-  std::string profile;                    ///< GAZE_PROFILE: path of a profile; empty: none
-  double sample_rate = 1.0;               ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
-  std::optional<LayerChoice> layers;      ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
-  std::optional<HeadChoice> heads;        ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
-  std::optional<ops::Colormap> colormap;  ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
-  ImageFormat format = ImageFormat::Png;  ///< GAZE_FORMAT: png, jpeg, webp
-  Delivery delivery = Delivery::Frame;    ///< GAZE_DELIVERY: frame, map
-  std::vector<WordFile> word_files = {};  ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
+  bool capture = false;                    ///< GAZE_CAPTURE: 1, true, yes, on, or 0, false, no, off
+  bool disabled = false;                   ///< GAZE_DISABLED: anything but 0, false, no, off keeps capture off
+  std::string out_dir = "./overlays";      ///< GAZE_OUT_DIR
+  bool strict_out_dir = false;             ///< GAZE_STRICT_OUT_DIR: 1 refuses one that others may write or have placed
+  std::string profile;                     ///< GAZE_PROFILE: path of a profile; empty: none
+  double sample_rate = 1.0;                ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
+  std::optional<LayerChoice> layers;       ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
+  std::optional<HeadChoice> heads;         ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
+  std::optional<ops::Colormap> colormap;   ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
+  ImageFormat format = ImageFormat::Jpeg;  ///< GAZE_FORMAT: png, jpeg, webp
+  PictureChoice pictures;                  ///< GAZE_PICTURES: all, none, or any of overlay,words,sheet
+  int64_t longest_side_pixels = 1280;      ///< GAZE_LONGEST_SIDE: of an overlay; full or 0: as large as the picture
+  Delivery delivery = Delivery::Frame;     ///< GAZE_DELIVERY: frame, map
+  std::vector<WordFile> word_files = {};   ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
   int64_t queue_bytes =
       int64_t{64} << 20;        ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
   int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
@@ -41,7 +43,6 @@ struct GAZE_API Options {
   std::optional<Profile> profile_in_code;  ///< instead of a profile file
   std::string profile_text;                ///< of profile_in_code (`profile_json`): its hash is in every bundle
   Style style;                             ///< colormap above wins when set
-  bool maps = false;                       ///< also write maps.safetensors
   int64_t max_tokens = 256;                ///< token rows kept per request; more are dropped and counted
   std::string model_path;                  ///< named and hashed in request.json when given
   std::shared_ptr<Sink> sink;              ///< instead of bundles in out_dir

@@ -5,18 +5,21 @@
 #include <gaze/render/formats.hpp>
 #include <gaze/render/record.hpp>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace gaze {
 
-enum class Delivery { Frame, Map };  ///< Frame: pictures; Map: request.json and maps.safetensors only
+/// Frame: pictures, report.html, maps.safetensors and request.json; Map: the last two.
+enum class Delivery { Frame, Map };
 
 struct RenderOptions {
-  ImageFormat format = ImageFormat::Png;
+  ImageFormat format = ImageFormat::Jpeg;
+  PictureChoice pictures = {};
+  int64_t longest_side_pixels = 1280;  ///< of an overlay; a larger picture is drawn smaller. 0: as large as it is
   Delivery delivery = Delivery::Frame;
-  bool maps = false;                      ///< also make maps.safetensors next to frames
   std::vector<WordFile> word_files = {};  ///< of a sound, beside words.json: words.vtt, words.srt, words.TextGrid
 };
 
@@ -43,9 +46,9 @@ class GAZE_API Artifacts {
   std::vector<std::string> names_;
 };
 
-/// Makes all artifacts of `record`: pictures, maps and word files of each of its maps as `options` say, request.json
-/// last. The first map's lie at the top, those of the others in folders: "sound-2/overlay.png". Frames are drawn on the
-/// record's device, on a stream of Gaze's own; the calling thread waits for them. Any thread.
+/// Makes all artifacts of `record`: pictures, maps and word files of each of its maps as `options` say, report.html and
+/// request.json last. The first map's lie at the top, those of the others in folders: "sound-2/overlay.png". Frames are
+/// drawn on the record's device, on a stream of Gaze's own; the calling thread waits for them. Any thread.
 /// @throws gaze::Error with the reason, when the record cannot be drawn, and what `artifacts` throws; what they were
 ///         given until then is not to be used
 GAZE_API void render(const AttentionRecord& record, const RenderOptions& options, Artifacts& artifacts);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A small copy of a picture.
+// A copy of a picture in another size.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include "base/for_parts.hpp"
 
 namespace gaze {
 
@@ -10,6 +12,6 @@ namespace gaze {
 /// but that of a few rows.
 /// @param rgb_hwc  uint8 [height, width, 3]; on the CPU contiguous
 /// @return uint8 [height, width, 3] on the same device, contiguous. Asynchronous.
-at::Tensor scale_picture(const at::Tensor& rgb_hwc, int64_t height, int64_t width);
+GAZE_FOR_PARTS at::Tensor scale_picture(const at::Tensor& rgb_hwc, int64_t height, int64_t width);
 
 }  // namespace gaze

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "picture/thumbnail.hpp"
+#include "picture/scaled.hpp"
 
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/empty.h>

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "report/report_page.hpp"
+
+#include <gaze/ops/overlay.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "base/base64.hpp"
+#include "base/json_text.hpp"
+#include "report/report_html.hpp"
+
+namespace gaze {
+namespace {
+
+constexpr std::string_view kHole = "{{data}}";
+
+/// A row of values in bytes: 255 is the greatest of them.
+JsonText row_json(const at::Tensor& value_c) {
+  const at::Tensor row_c = value_c.contiguous();
+  const auto* value = row_c.const_data_ptr<float>();
+  const int64_t cells = row_c.numel();
+  float most = 0;
+  for (int64_t c = 0; c < cells; ++c) most = std::max(most, value[c]);
+  std::string bytes(static_cast<size_t>(cells), '\0');
+  const float scale = most > 0 ? 255 / most : 0;
+  for (int64_t c = 0; c < cells; ++c) {
+    bytes[static_cast<size_t>(c)] = static_cast<char>(std::lround(std::max(0.F, value[c] * scale)));
+  }
+  return {{"most", JsonText(static_cast<double>(most))}, {"bytes", base64(bytes)}};
+}
+
+JsonText rows_json(const at::Tensor& value_lc) {
+  JsonText rows = JsonText::array();
+  for (int64_t l = 0; l < value_lc.size(0); ++l) rows.push_back(row_json(value_lc[l]));
+  return rows;
+}
+
+JsonText levels_json(const Style& style) {
+  const at::Tensor levels_la = ops::overlay_levels(style.colormap, style.blend);
+  return base64({static_cast<const char*>(levels_la.const_data_ptr()), levels_la.nbytes()});
+}
+
+JsonText picture_json(const ReportPicture& picture, const Style& style) {
+  const Placement& placement = picture.placement;
+  const ops::CellAffine& affine = placement.affine;
+  return {{"medium", "picture"},
+          {"jpeg", base64(picture.jpeg)},
+          {"width", placement.width},
+          {"height", placement.height},
+          {"rows", placement.rows},
+          {"cols", placement.cols},
+          {"place",
+           {{"scale_x", JsonText(affine.scale_x)},
+            {"offset_x", JsonText(affine.offset_x)},
+            {"scale_y", JsonText(affine.scale_y)},
+            {"offset_y", JsonText(affine.offset_y)}}},
+          {"levels", levels_json(style)},
+          {"shown", rows_json(picture.shown_lc)},
+          {"lift", rows_json(picture.lift_lc)}};
+}
+
+JsonText sound_json(const ReportSound& sound, const Style& style) {
+  return {{"medium", "sound"},
+          {"jpeg", base64(sound.jpeg)},
+          {"wav", base64(sound.wav)},
+          {"rows", sound.rows},
+          {"seconds_per_row", JsonText(sound.seconds_per_row)},
+          {"first_seconds", JsonText(sound.first_seconds)},
+          {"seconds_per_cell", JsonText(sound.seconds_per_cell)},
+          {"levels", levels_json(style)},
+          {"shown", rows_json(sound.shown_lc)},
+          {"lift", rows_json(sound.lift_lc)}};
+}
+
+JsonText map_json(const MapFacts& map, const Style& style) {
+  if (map.report_picture) return picture_json(*map.report_picture, style);
+  if (map.report_sound) return sound_json(*map.report_sound, style);
+  return nullptr;
+}
+
+/// Within a script element, where only "<" could end it.
+void append_escaped(std::string& page, std::string_view json) {
+  for (const char c : json) {
+    if (c == '<') {
+      page += "\\u003c";
+    } else {
+      page += c;
+    }
+  }
+}
+
+}  // namespace
+
+std::string report_page(const std::string& request_json, const Style& style, const std::vector<MapFacts>& maps) {
+  JsonText drawn = JsonText::array();
+  for (const MapFacts& map : maps) drawn.push_back(map_json(map, style));
+  const std::string maps_json = drawn.dump(-1);
+  const size_t hole = kReportHtml.find(kHole);
+  std::string page;
+  page.reserve(kReportHtml.size() + request_json.size() + maps_json.size() + 64);
+  page += kReportHtml.substr(0, hole);
+  page += "{\"request\":";
+  append_escaped(page, request_json);
+  page += ",\"maps\":";
+  append_escaped(page, maps_json);
+  page += '}';
+  page += kReportHtml.substr(hole + kHole.size());
+  return page;
+}
+
+}  // namespace gaze
