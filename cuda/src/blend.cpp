@@ -26,10 +26,11 @@ at::Tensor blend(const at::Tensor& rgb_hwc, const at::Tensor& colour_hwc, const 
   const Quiet quiet;
   const at::Tensor colour = colour_hwc.contiguous(), value = value_yx.contiguous();
   at::Tensor out_hwc = at::empty(rgb_hwc.sizes(), rgb_hwc.options());
-  kernels_for(rgb_hwc).blend({rgb_hwc.const_data_ptr<uint8_t>(), colour.const_data_ptr<uint8_t>(),
-                              value.const_data_ptr<float>(), value.numel(), static_cast<float>(options.alpha_max),
-                              static_cast<float>(options.alpha_start), out_hwc.data_ptr<uint8_t>()},
-                             rgb_hwc.get_device());
+  kernels_for(rgb_hwc).blend(
+      {rgb_hwc.const_data_ptr<uint8_t>(), colour.const_data_ptr<uint8_t>(), value.const_data_ptr<float>(),
+       value.numel(), static_cast<float>(options.alpha_max), static_cast<float>(options.alpha_start),
+       static_cast<float>(options.alpha_full), out_hwc.data_ptr<uint8_t>()},
+      rgb_hwc.get_device());
   return out_hwc;
 }
 

@@ -125,7 +125,7 @@ struct BlendParams {
   const std::uint8_t* colour = nullptr;
   const float* value = nullptr;
   std::int64_t pixels = 0;
-  float alpha_max = 0, alpha_start = 0;
+  float alpha_max = 0, alpha_start = 0, alpha_full = 1;
   std::uint8_t* out_rgb = nullptr;
 };
 

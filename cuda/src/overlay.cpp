@@ -32,7 +32,8 @@ void fill_levels(Colormap colormap, const BlendOptions& options, std::uint32_t* 
     const double value = static_cast<double>(level) / kLast;
     double alpha = 0;
     if (value > options.alpha_start) {
-      const double s = (value - options.alpha_start) / (1 - options.alpha_start);
+      const double s =
+          value < options.alpha_full ? (value - options.alpha_start) / (options.alpha_full - options.alpha_start) : 1;
       alpha = 255 * options.alpha_max * s * s * (3 - 2 * s);
     }
     level_rgba[level] = static_cast<std::uint32_t>(alpha + 0.5) << 24;

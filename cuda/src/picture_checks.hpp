@@ -26,6 +26,8 @@ inline void check_blend(const char* op, const BlendOptions& options) {
              options.alpha_max);
   GAZE_CHECK(options.alpha_start >= 0 && options.alpha_start <= 1, op, "options.alpha_start", "0..1, got ",
              options.alpha_start);
+  GAZE_CHECK(options.alpha_full >= options.alpha_start && options.alpha_full <= 1, op, "options.alpha_full",
+             "alpha_start..1, got ", options.alpha_full);
 }
 
 }  // namespace gaze::ops

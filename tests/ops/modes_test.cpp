@@ -430,6 +430,10 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
          overlay(rgb, value, none, {}, {.blend = {0.5, -1}});
        }),
        "gaze::overlay: options.alpha_start: expected 0..1, got -1"},
+      {error_of([&] {
+         blend(rgb, rgb, value, {0.5, 0.4, 0.3});
+       }),
+       "gaze::blend: options.alpha_full: expected alpha_start..1, got 0.3"},
       {error_of([&] { overlay(rgb, value, none, {}, {.contour_pixels = 65}); }),
        "gaze::overlay: options.contour_pixels: expected 1..64, got 65"},
       {error_of([&] { overlay(rgb, value, none, {}, {.border_pixels = -1}); }),

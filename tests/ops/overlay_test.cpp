@@ -84,7 +84,7 @@ CATCH_TEST_CASE("overlay is the resampled map, coloured and blended, within thre
       for (const auto interpolation : {Interpolation::Bilinear, Interpolation::Exact}) {
         for (const auto colormap : {Colormap::Turbo, Colormap::Inferno, Colormap::Viridis, Colormap::Cividis,
                                     Colormap::Gray, Colormap::Diverging}) {
-          for (const BlendOptions& blending : {BlendOptions{}, BlendOptions{1, 0}, BlendOptions{0.8, 0.6}}) {
+          for (const BlendOptions& blending : {BlendOptions{}, BlendOptions{1, 0, 1}, BlendOptions{0.8, 0.6, 1}}) {
             CATCH_CAPTURE(device.str(), picture.width, picture.place.offset_x, int(interpolation), int(colormap),
                           blending.alpha_max);
             Random random(40);

@@ -278,9 +278,9 @@ CATCH_TEST_CASE("colour clamps, takes NaN for 0, and reads any layout and shape"
 CATCH_TEST_CASE("blend matches float64 and keeps the base where the value is at or below the start") {
   for (const at::Device device : devices()) {
     for (const Layout layout : kLayouts) {
-      for (const BlendOptions& options :
-           {BlendOptions{}, BlendOptions{1, 0}, BlendOptions{0, 0.5}, BlendOptions{1, 1}}) {
-        CATCH_CAPTURE(device.str(), name(layout), options.alpha_max, options.alpha_start);
+      for (const BlendOptions& options : {BlendOptions{}, BlendOptions{1, 0, 1}, BlendOptions{0, 0.5, 0.7},
+                                          BlendOptions{1, 1, 1}, BlendOptions{0.8, 0.4, 0.4}}) {
+        CATCH_CAPTURE(device.str(), name(layout), options.alpha_max, options.alpha_start, options.alpha_full);
         Random random(27);
         const at::Tensor rgb = random.tensor({31, 33, 3}, at::kByte, 0, 255.99, device);
         const at::Tensor colours = laid_out(random.tensor({31, 33, 3}, at::kByte, 0, 255.99, device), layout);
@@ -294,7 +294,9 @@ CATCH_TEST_CASE("blend matches float64 and keeps the base where the value is at 
         int kept = 0;
         for (size_t i = 0; i < v.size(); ++i) {
           const bool shown = v[i] > options.alpha_start && options.alpha_start < 1;
-          const double s = shown ? (std::min(v[i], 1.0) - options.alpha_start) / (1 - options.alpha_start) : 0;
+          const double width = options.alpha_full - options.alpha_start;
+          const double rise = width > 0 ? (v[i] - options.alpha_start) / width : 1;
+          const double s = shown ? std::min(rise, 1.0) : 0;
           const double alpha = options.alpha_max * s * s * (3 - 2 * s);
           for (size_t c = 3 * i; c < 3 * i + 3; ++c) {
             const double mixed = base[c] * (1 - alpha) + over[c] * alpha;

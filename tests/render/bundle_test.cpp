@@ -32,11 +32,7 @@ std::string publish(const BundleOptions& options, const AttentionRecord& record)
   return published;
 }
 
-BundleOptions into(const TempDir& dir) {
-  BundleOptions options;
-  options.out_dir = dir / "out";
-  return options;
-}
+BundleOptions into(const TempDir& dir) { return gaze::test::all_pictures_in(dir / "out"); }
 
 json sidecar(const std::string& bundle) { return json::parse(gaze::test::read_bytes(bundle + "/request.json")); }
 
@@ -48,15 +44,16 @@ CATCH_TEST_CASE("bundle: pictures are those of compose, of the original size, an
   record.labels = {"Red", "five", "<eos>"};
   record.prompt = "what is it?";
   const std::string bundle = publish(into(dir), record);
-  CATCH_CHECK(gaze::test::list(bundle) == List{"overlay.png", "request.json", "sheet.png", "words"});
+  CATCH_CHECK(gaze::test::list(bundle) ==
+              List{"maps.safetensors", "overlay.png", "report.html", "request.json", "sheet.png", "words"});
   CATCH_CHECK(gaze::test::list(bundle + "/words") == List{"01-red.png", "02-five.png"});
   const gaze::Composition composition = gaze::compose(record);
   CATCH_CHECK(at::equal(gaze::decode(bundle + "/overlay.png"), composition.summary.rgb_hwc));
   CATCH_CHECK(at::equal(gaze::decode(bundle + "/words/01-red.png"), composition.words[0].rgb_hwc));
   CATCH_CHECK(at::equal(gaze::decode(bundle + "/words/02-five.png"), composition.words[1].rgb_hwc));
   const json root = sidecar(bundle);
-  CATCH_CHECK(root.at("files") ==
-              json({"overlay.png", "words/01-red.png", "words/02-five.png", "sheet.png", "request.json"}));
+  CATCH_CHECK(root.at("files") == json({"overlay.png", "words/01-red.png", "words/02-five.png", "sheet.png",
+                                        "maps.safetensors", "report.html", "request.json"}));
   CATCH_CHECK(root.at("words").at(1).at("file") == "words/02-five.png");
   CATCH_CHECK(root.at("summary").at("file") == "overlay.png");
   CATCH_CHECK(root.at("words").at(1).at("hot_point").at(0) == composition.words[1].hot_x);
@@ -89,7 +86,7 @@ CATCH_TEST_CASE("bundle: extreme pictures still make a whole bundle") {
         gaze::test::noise_picture(height, width).select(2, 0).contiguous();  // gray: channels are not in doubt
     const std::string bundle = publish(into(dir), record);
     CATCH_CHECK(gaze::decode(bundle + "/overlay.png").size(1) == width);
-    CATCH_CHECK(gaze::test::list(bundle).size() == 4);
+    CATCH_CHECK(gaze::test::list(bundle).size() == 6);
   }
 }
 
@@ -104,19 +101,85 @@ CATCH_TEST_CASE("bundle: equal, hostile and nameless words get file names of the
               List{"01-token.png", "02-token.png", "03-token.png", "04-token.png", "05-token.png", "06-token.png"});
 }
 
-CATCH_TEST_CASE("bundle: other formats and the maps on request") {
+CATCH_TEST_CASE("bundle: other formats") {
   const TempDir dir;
   BundleOptions options = into(dir);
   options.format = ImageFormat::Jpeg;
-  options.maps = true;
   const std::string jpeg = publish(options, planted(2, 3, {1}));
-  CATCH_CHECK(gaze::test::list(jpeg) == List{"maps.safetensors", "overlay.jpg", "request.json", "sheet.jpg", "words"});
+  CATCH_CHECK(gaze::test::list(jpeg) ==
+              List{"maps.safetensors", "overlay.jpg", "report.html", "request.json", "sheet.jpg", "words"});
   CATCH_CHECK(gaze::test::read_bytes(jpeg + "/overlay.jpg").substr(0, 3) == "\xFF\xD8\xFF");
   CATCH_CHECK(gaze::decode(jpeg + "/overlay.jpg").size(1) == 100);
   options.format = ImageFormat::Webp;
   const std::string webp = publish(options, planted(2, 3, {1}));
   CATCH_CHECK(gaze::test::read_bytes(webp + "/overlay.webp").substr(8, 4) == "WEBP");
   CATCH_CHECK(gaze::decode(webp + "/overlay.webp").size(1) == 100);
+}
+
+CATCH_TEST_CASE("bundle: by default an overlay, one for each content word, the page and the numbers") {
+  const TempDir dir;
+  BundleOptions options;
+  options.out_dir = dir / "out";
+  AttentionRecord record = planted(6, 10, {3, 17, 42, 8}, 600, 1601);
+  record.labels = {" a", " red", ",", " ball"};
+  const std::string bundle = publish(options, record);
+  CATCH_CHECK(gaze::test::list(bundle) ==
+              List{"maps.safetensors", "overlay.jpg", "report.html", "request.json", "words"});
+  CATCH_CHECK(gaze::test::list(bundle + "/words") == List{"02-red.jpg", "03-ball.jpg"});
+  const json root = sidecar(bundle);
+  CATCH_CHECK(root.at("picture").at("width") == 1601);
+  CATCH_CHECK(root.at("picture").at("drawn") == json({1280, 479}));
+  CATCH_CHECK(root.at("words").at(0).at("file").is_null());
+  for (const char* file : {"/overlay.jpg", "/words/02-red.jpg"}) {
+    const at::Tensor drawn_hwc = gaze::decode(bundle + file);
+    CATCH_CHECK(drawn_hwc.sizes() == at::IntArrayRef({479, 1280, 3}));
+  }
+  // Places are those of the original.
+  CATCH_CHECK(root.at("words").at(1).at("hot_point").at(0) == gaze::compose(record).words[1].hot_x);
+}
+
+CATCH_TEST_CASE("bundle: pictures are those that were asked for") {
+  const TempDir dir;
+  AttentionRecord record = planted(6, 10, {3, 17}, 60, 100);
+  record.labels = {" the", " ball"};
+  const auto made = [&](const char* choice) {
+    BundleOptions options = into(dir);
+    options.pictures = *gaze::parse_pictures(choice);
+    const std::string bundle = publish(options, record);
+    List files = gaze::test::list(bundle);
+    if (std::filesystem::exists(bundle + "/words"))
+      for (const std::string& name : gaze::test::list(bundle + "/words")) files.push_back(name);
+    for (const char* always : {"maps.safetensors", "report.html", "request.json"})
+      CATCH_CHECK(std::erase(files, always) == 1);
+    return files;
+  };
+  CATCH_CHECK(made("none").empty());
+  CATCH_CHECK(made("overlay") == List{"overlay.png"});
+  CATCH_CHECK(made("sheet") == List{"sheet.png"});
+  CATCH_CHECK(made("words") == List{"words", "02-ball.png"});
+  CATCH_CHECK(made("words,overlay") == List{"overlay.png", "words", "02-ball.png"});
+  CATCH_CHECK(made("all") == List{"overlay.png", "sheet.png", "words", "01-the.png", "02-ball.png"});
+  for (const char* wrong :
+       {"", "All", "overlay,", "overlay,overlay", "all,sheet", "none,words", "word", "overlay, sheet"})
+    CATCH_CHECK_FALSE(gaze::parse_pictures(wrong));
+}
+
+CATCH_TEST_CASE("bundle: a picture that is drawn smaller shows what the whole one shows") {
+  const TempDir dir;
+  AttentionRecord record = planted(6, 10, {17}, 400, 700);
+  record.labels = {" ball"};
+  picture_of(record) = gaze::Picture(at::full({400, 700, 3}, 90, at::kByte));
+  record.style.contour = false;
+  BundleOptions options = into(dir);
+  const at::Tensor whole_hwc = gaze::decode(publish(options, record) + "/words/01-ball.png");
+  options.longest_side_pixels = 175;
+  const at::Tensor small_hwc = gaze::decode(publish(options, record) + "/words/01-ball.png");
+  CATCH_REQUIRE(small_hwc.sizes() == at::IntArrayRef({100, 175, 3}));
+  // Every fourth pixel of the whole one, but for half a pixel of shift.
+  const at::Tensor mean_hwc = whole_hwc.to(at::kFloat).view({100, 4, 175, 4, 3}).mean({1, 3});
+  CATCH_CHECK((mean_hwc - small_hwc.to(at::kFloat)).abs().max().item<float>() < 12);
+  options.longest_side_pixels = 700;
+  CATCH_CHECK(at::equal(gaze::decode(publish(options, record) + "/words/01-ball.png"), whole_hwc));
 }
 
 CATCH_TEST_CASE("bundle: a picture that cannot be decoded leaves the reason and no picture") {
@@ -166,7 +229,7 @@ CATCH_TEST_CASE("bundle: writers that share a directory do not meet") {
   for (std::thread& writer : writers) writer.join();
   const List names = gaze::test::list(dir / "out");
   CATCH_CHECK(names.size() == 12);
-  for (const std::string& name : names) CATCH_CHECK(gaze::test::list(dir / "out/" + name).size() == 4);
+  for (const std::string& name : names) CATCH_CHECK(gaze::test::list(dir / "out/" + name).size() == 6);
 }
 
 CATCH_TEST_CASE("bundle: a text of any length looks as its beginning, and costs no more to lay out") {

@@ -28,9 +28,7 @@ AttentionRecord on(const AttentionRecord& record, at::Device device) {
 }
 
 std::string publish(const std::string& out, const AttentionRecord& record) {
-  gaze::BundleOptions options;
-  options.out_dir = out;
-  gaze::BundleSink sink(options);
+  gaze::BundleSink sink(gaze::test::all_pictures_in(out));
   std::string published;
   sink.on_published([&](const std::string&, const std::string& path) { published = path; });
   sink.consume(record);

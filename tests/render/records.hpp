@@ -17,6 +17,7 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <gaze/render/bundle.hpp>
 #include <gaze/render/record.hpp>
 
 #include <algorithm>
@@ -124,6 +125,16 @@ inline std::vector<std::string> list(const std::string& path) {
   for (const auto& entry : std::filesystem::directory_iterator(path)) names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   return names;
+}
+
+/// Every picture there is, as large as it is, and to the bit.
+inline gaze::BundleOptions all_pictures_in(const std::string& out_dir) {
+  gaze::BundleOptions options;
+  options.out_dir = out_dir;
+  options.format = gaze::ImageFormat::Png;
+  options.pictures = {true, true, true, true};
+  options.longest_side_pixels = 0;
+  return options;
 }
 
 }  // namespace gaze::test

@@ -59,6 +59,10 @@ void check_equal(const std::string& one, const std::string& two) {
     CATCH_INFO(file);
     const std::string a = gaze::test::read_bytes(one + "/" + file);
     const std::string b = gaze::test::read_bytes(two + "/" + file);
+    if (file == "report.html") {  // what it says of the request is request.json's, what it draws from comes behind
+      CATCH_CHECK(a.substr(a.find(",\"maps\":")) == b.substr(b.find(",\"maps\":")));
+      continue;
+    }
     if (file != "request.json") {
       CATCH_CHECK(a == b);
       continue;
@@ -77,11 +81,7 @@ AttentionRecord answer(int64_t height, int64_t width) {
   return record;
 }
 
-BundleOptions into(const TempDir& dir) {
-  BundleOptions options;
-  options.out_dir = dir / "out";
-  return options;
-}
+BundleOptions into(const TempDir& dir) { return gaze::test::all_pictures_in(dir / "out"); }
 
 }  // namespace
 
@@ -94,9 +94,11 @@ CATCH_TEST_CASE("transfers: frames, figures and one picture, to the byte") {
   constexpr int64_t kFrame = 480 * 720 * 3, kTile = 240 * 360 * 3;
   CATCH_CHECK(apart.back(Cargo::Frame) == (1 + kWords) * kFrame + (1 + kWords) * kTile);
   CATCH_CHECK(apart.calls(Cargo::Frame) == 2 * (1 + kWords));
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * kTokens + 2 + 5 * (1 + kWords)));
-  CATCH_CHECK(apart.calls(Cargo::Figures) == 1);
-  CATCH_CHECK(apart.all_back() == apart.back(Cargo::Frame) + apart.back(Cargo::Figures));
+  // And the map with its three figures a token, for the page and maps.safetensors.
+  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * kTokens + 2 + 5 * (1 + kWords)) + kFigure * 3 * kTokens);
+  CATCH_CHECK(apart.calls(Cargo::Figures) == 2);
+  CATCH_CHECK(apart.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
+  CATCH_CHECK(apart.all_back() == apart.back(Cargo::Frame) + apart.back(Cargo::Figures) + apart.back(Cargo::Map));
   CATCH_CHECK(apart.up(Cargo::Picture) == kFrame + kTile);
   // Where the samples lie: 4 values for each side's 2 pixels per cell, beside its centre.
   CATCH_CHECK(apart.up(Cargo::Table) <= kFigure * 4 * (2 * (6 + 10) + 4));
@@ -122,16 +124,15 @@ CATCH_TEST_CASE("transfers: maps alone are the map and three figures a token, an
   check_equal(publish(options, record, false).bundle, apart.bundle);
 }
 
-CATCH_TEST_CASE("transfers: maps beside frames add the map and three figures a token") {
+CATCH_TEST_CASE("transfers: a picture crosses in the size it is drawn") {
   const TempDir dir;
   BundleOptions options = into(dir);
-  const AttentionRecord record = answer(60, 100);
-  const Published frames = publish(options, record, true);
-  options.maps = true;
-  const Published both = publish(options, record, true);
-  CATCH_CHECK(both.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
-  CATCH_CHECK(both.all_back() - frames.all_back() == both.back(Cargo::Map) + kFigure * 3 * 5);
-  check_equal(publish(options, record, false).bundle, both.bundle);
+  options.longest_side_pixels = 100;
+  options.pictures = {true, true, true, false};
+  const Published apart = publish(options, answer(240, 400), true);
+  constexpr int64_t kWords = 3;
+  CATCH_CHECK(apart.up(Cargo::Picture) == 60 * 100 * 3);
+  CATCH_CHECK(apart.back(Cargo::Frame) == (1 + kWords) * 60 * 100 * 3);
 }
 
 CATCH_TEST_CASE("transfers: a model's input brings three figures of its range along") {
@@ -139,8 +140,8 @@ CATCH_TEST_CASE("transfers: a model's input brings three figures of its range al
   AttentionRecord record = answer(60, 100);
   picture_of(record) = gaze::Picture(at::rand({3, 60, 100}));
   const Published apart = publish(into(dir), record, true);
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 2 + 5 * 4 + 3));
-  CATCH_CHECK(apart.calls(Cargo::Figures) == 1);
+  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 2 + 5 * 4 + 3) + kFigure * 3 * 5);
+  CATCH_CHECK(apart.calls(Cargo::Figures) == 2);
   check_equal(publish(into(dir), record, false).bundle, apart.bundle);
 
   picture_of(record) = gaze::Picture(at::rand({3, 60, 100}) + 1);

@@ -8,7 +8,7 @@ void blend(const BlendParams& p) {
     const float v = p.value[i] < 1 ? p.value[i] : 1.0f;
     float alpha = 0;
     if (p.value[i] > p.alpha_start && v > p.alpha_start) {  // neither holds for NaN
-      const float s = (v - p.alpha_start) / (1 - p.alpha_start);
+      const float s = v < p.alpha_full ? (v - p.alpha_start) / (p.alpha_full - p.alpha_start) : 1;
       alpha = p.alpha_max * s * s * (3 - 2 * s);
     }
     for (std::int64_t c = 3 * i; c < 3 * i + 3; ++c) {

@@ -221,11 +221,16 @@ JsonText geometry_facts(const Geometry& geometry) {
 }
 
 JsonText style_facts(const Style& style) {
-  return {
-      {"interpolation", interpolation_name(style.interpolation)}, {"alpha_max", JsonText(style.blend.alpha_max)},
-      {"alpha_start", JsonText(style.blend.alpha_start)},         {"percentile", JsonText(style.normalise.percentile)},
-      {"per_map_min_max", style.normalise.per_map_min_max},       {"contour", style.contour},
-      {"contour_share", JsonText(style.contour_share)},           {"align_to_energy", style.align_to_energy}};
+  return {{"ground", style.ground == Ground::Grey ? "grey" : "colour"},
+          {"interpolation", interpolation_name(style.interpolation)},
+          {"alpha_max", JsonText(style.blend.alpha_max)},
+          {"alpha_start", JsonText(style.blend.alpha_start)},
+          {"alpha_full", JsonText(style.blend.alpha_full)},
+          {"percentile", JsonText(style.normalise.percentile)},
+          {"per_map_min_max", style.normalise.per_map_min_max},
+          {"contour", style.contour},
+          {"contour_share", JsonText(style.contour_share)},
+          {"align_to_energy", style.align_to_energy}};
 }
 
 // What is said of a map, beyond what all of a record's share.

@@ -21,7 +21,7 @@ struct Tick {
 
 std::vector<Tick> make_ticks(const Style& style, double top) {
   if (style.normalise.per_map_min_max) return {{0, "each map's minimum"}, {1, "maximum"}};
-  std::vector<Tick> ticks = {{1, times(top)}};
+  std::vector<Tick> ticks = {{1, times(top) + " and more"}};
   if (top < 15) ticks.push_back({0, "0"});  // beyond, "uniform" stands where its text would
   if (top > 1.5) ticks.push_back({1 / top, "1.0 uniform"});
   // Only where its text has room to the left of the end and to the right of "uniform".

@@ -5,6 +5,7 @@
 
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
+#include "picture/grey.hpp"
 #include "picture/placed_picture.hpp"
 
 namespace gaze {
@@ -25,8 +26,9 @@ Composition compose(const AttentionRecord& record) {
   const Analysis analysis = analyse(record, *map, route, &underlay);
   Composition composition;
   composition.base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
+  const at::Tensor ground_hwc = ground_of(composition.base_hwc, record.style);
   const auto draw = [&](const WordFacts& facts, const MapView& map) {
-    return Overlay{facts, paint(composition.base_hwc, map, placed.placement, record.style)};
+    return Overlay{facts, paint(ground_hwc, map, placed.placement, record.style)};
   };
   composition.summary = draw(analysis.summary, summary_view(analysis));
   for (size_t w = 0; w < analysis.words.size(); ++w) {

@@ -11,6 +11,8 @@
 #include "device/frame_pipeline.hpp"
 #include "maps/content_words.hpp"
 #include "maps/map_analysis.hpp"
+#include "maps/map_painter.hpp"
+#include "picture/grey.hpp"
 #include "picture/placed_picture.hpp"
 #include "picture/scaled.hpp"
 #include "picture/sheet.hpp"
@@ -68,13 +70,14 @@ void draw_frames(const RenderTask& task, const Analysis& analysis, const PlacedP
                  MapFacts& facts, Artifacts& artifacts) {
   const PictureChoice& wanted = task.options.pictures;
   FramePipeline frames(task.ring);
-  const at::Tensor base_hwc = ops::to_device(placed.base.rgb_hwc, task.route(), ops::Cargo::Picture);
+  const at::Tensor picture_hwc = ops::to_device(placed.base.rgb_hwc, task.route(), ops::Cargo::Picture);
+  const at::Tensor ground_hwc = ground_of(picture_hwc, task.record.style);
   const auto add = [&](const FramePipeline::Draw& draw, FramePipeline::Receive receive) {
     frames.add(frame.height, frame.width, draw, std::move(receive));
   };
   const auto add_overlay = [&](const MapView& map, const std::string& file, std::string& named) {
     named = file;
-    add([&](at::Tensor& rgb_hwc) { paint(base_hwc, map, frame, task.record.style, rgb_hwc); },
+    add([&](at::Tensor& rgb_hwc) { paint(ground_hwc, map, frame, task.record.style, rgb_hwc); },
         [&, file](const at::Tensor& rgb_hwc) { artifacts.add(file, encode_image(rgb_hwc, task.options.format)); });
   };
   if (wanted.overlay) add_overlay(summary_view(analysis), task.picture("overlay"), facts.summary.file);
@@ -88,7 +91,7 @@ void draw_frames(const RenderTask& task, const Analysis& analysis, const PlacedP
   if (placed.base.rgb_hwc.is_cpu()) {
     encode(placed.base.rgb_hwc);
   } else {
-    add([&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(base_hwc); }, encode);
+    add([&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(picture_hwc); }, encode);
   }
   if (wanted.sheet) {
     const at::Tensor sheet_hwc = draw_sheet(task.record, task.map, analysis, placed, frames, task.pages);

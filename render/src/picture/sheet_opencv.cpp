@@ -11,6 +11,7 @@
 #include "maps/captions.hpp"
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
+#include "picture/grey.hpp"
 #include "picture/scaled.hpp"
 #include "picture/sheet.hpp"
 
@@ -119,9 +120,10 @@ void draw_pictures(const AttentionRecord& record, const Analysis& analysis, cons
     base_hwc = scale_picture(placed.base.rgb_hwc, thumbnail.height, thumbnail.width);
     add(0, [&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(base_hwc); });
   }
+  const at::Tensor ground_hwc = ground_of(base_hwc, record.style);
   for (size_t panel = 1; panel < panels; ++panel) {
     const MapView map = panel == 1 ? summary_view(analysis) : word_view(analysis, panel - 2);
-    add(panel, [&](at::Tensor& rgb_hwc) { paint(base_hwc, map, thumbnail, record.style, rgb_hwc); });
+    add(panel, [&](at::Tensor& rgb_hwc) { paint(ground_hwc, map, thumbnail, record.style, rgb_hwc); });
   }
   frames.finish();
 }
@@ -150,7 +152,7 @@ at::Tensor draw_sheet(const AttentionRecord& record, const MediumMap& map, const
   sheet.setTo(kPaper);
   draw_lines(sheet, header, kMargin, kMargin);
   const int bar_top = kMargin + height_of(header) + 28;
-  draw_colour_bar(sheet, record.style, analysis.range_max_lift, 150, kMargin, bar_top, kPanelWidth);
+  draw_colour_bar(sheet, record.style, analysis.range_max_lift, 140, kMargin, bar_top, kPanelWidth);
   text::draw(sheet, describe_colours(record.style, analysis.sinks_subtracted), kMargin, bar_top - 10, kNote);
   draw_pictures(record, analysis, placed, thumbnail, panels.size(), frames,
                 [&](size_t panel, const at::Tensor& rgb_hwc) {

@@ -45,11 +45,10 @@ void draw_pages(const SoundAnalysis& heard, const SoundPictures& names, const Re
 }
 
 // What the page shows and plays of a recording.
-ReportSound report_of(const SoundAnalysis& heard, const ops::Route& route) {
-  const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), route, ops::Cargo::Map); };
+ReportSound report_of(const SoundAnalysis& heard, const at::Tensor& shown_lc, const ops::Route& route) {
   ReportSound report;
-  report.shown_lc = here(heard.shown_lc);
-  report.lift_lc = here(heard.lift_lc);
+  report.shown_lc = shown_lc;
+  report.lift_lc = fetch(heard.lift_lc.contiguous(), route, ops::Cargo::Map);
   report.first_seconds = heard.first_seconds;
   report.seconds_per_cell = heard.seconds_per_key;
   const SoundLayout layout = lay_out_sound(heard.recording.seconds(), heard.recording.samples_ct.size(0));
@@ -68,14 +67,14 @@ void write_words(const WordTiming& timing, const RenderTask& task, Artifacts& ar
   if (wants(WordFile::TextGrid)) artifacts.add(task.file("words.TextGrid"), words_textgrid(timing));
 }
 
-void write_maps(const SoundAnalysis& heard, const RenderTask& task, Artifacts& artifacts) {
+/// @param shown_lc  of the analysis, on the host
+void write_maps(const SoundAnalysis& heard, const at::Tensor& shown_lc, const RenderTask& task, Artifacts& artifacts) {
   const auto here = [&](const at::Tensor& map) { return fetch(map.contiguous(), task.route(), ops::Cargo::Map); };
-  const int64_t words = heard.shown_lc.size(0) - 1;
   const at::Tensor map_tc = lay_out(heard.map_tk, heard.parts, heard.seconds_per_key, heard.shown_lc.size(1));
   artifacts.add(task.file("maps.safetensors"),
                 serialise_safetensors({{"map_tc", map_tc},
                                        {"lift_tc", here(heard.lift_tc)},
-                                       {"shown_wc", here(heard.shown_lc.narrow(0, 1, words))},
+                                       {"shown_wc", shown_lc.narrow(0, 1, shown_lc.size(0) - 1)},
                                        {"mass_t", here(heard.mass_t)}},
                                       {{"gaze_maps", "1"}}));
 }
@@ -111,18 +110,19 @@ MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, 
 
 MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts& artifacts) {
   const SoundAnalysis heard = analyse_sound(task.record, task.map, medium, task.route());
+  const at::Tensor shown_lc = fetch(heard.shown_lc.contiguous(), task.route(), ops::Cargo::Map);
   SoundPictures names;
   std::optional<ReportSound> report;
   if (task.options.delivery == Delivery::Frame) {
     if (medium.sound.empty()) decode(medium.sound);  // says what is missing
     names = names_of(heard, task);
-    report = report_of(heard, task.route());
+    report = report_of(heard, shown_lc, task.route());
     draw_pages(heard, names, task, artifacts, *report);
   } else {
     names.words.resize(heard.timing.words.size());
   }
   write_words(heard.timing, task, artifacts);
-  write_maps(heard, task, artifacts);
+  write_maps(heard, shown_lc, task, artifacts);
   MapFacts facts = facts_of(task.record.reduce, heard, names);
   facts.report_sound = std::move(report);
   return facts;

@@ -8,12 +8,14 @@
 namespace gaze::ops {
 
 struct BlendOptions {
-  double alpha_max = 0.6;     ///< opacity of the highest value, 0..1
+  double alpha_max = 0.7;     ///< the highest opacity, 0..1
   double alpha_start = 0.05;  ///< values at or below stay fully transparent, 0..1
+  double alpha_full = 0.3;    ///< values at or above have the highest opacity, alpha_start..1
 };
 
-/// out = round(base (1 - a) + colour a), a = alpha_max * smoothstep((value - start) / (1 - start)).
-/// A pixel with value <= start keeps its base exactly; the base is never rescaled.
+/// out = round(base (1 - a) + colour a), a = alpha_max * smoothstep((value - start) / (full - start)).
+/// A pixel with value <= start keeps its base exactly. Opacity says that there is attention, colours say how much: were
+/// it to grow all the way up, the base's own colours would be taken for other values.
 ///
 /// @param rgb_hwc     uint8 [height, width, 3], contiguous
 /// @param colour_hwc  uint8 [height, width, 3]

@@ -9,7 +9,11 @@
 
 namespace gaze {
 
+/// What lies below the heat of a picture. On grey no colour of the picture is taken for attention.
+enum class Ground { Grey, Colour };
+
 struct Style {
+  Ground ground = Ground::Grey;
   ops::Colormap colormap = ops::Colormap::Turbo;
   ops::Interpolation interpolation = ops::Interpolation::Bilinear;
   ops::NormaliseOptions normalise;
