@@ -81,7 +81,7 @@ int demo(const DemoArguments& arguments) {
                   answer == question.truth ? "" : "   <-- differs", printable(bundles->outcomes().back().path).c_str());
     }
   }
-  std::printf("\n%zu of %zu answers right. Look at sheet.png in any of the folders above; all are in\n%s\n", right,
+  std::printf("\n%zu of %zu answers right. Open report.html in any of the folders above; all are in\n%s\n", right,
               asked, whole_path(options.out_dir).c_str());
   return 0;
 }

@@ -104,7 +104,7 @@ int demo_speech(const DemoArguments& arguments) {
   }
   std::printf("\n");
   if (known > 0) std::printf("%zu of %zu recordings written down right. ", right, known);
-  std::printf("Look at sheet.png in any of the folders above; all are in\n%s\n", whole_path(options.out_dir).c_str());
+  std::printf("Open report.html in any of the folders above; all are in\n%s\n", whole_path(options.out_dir).c_str());
   return 0;
 }
 

@@ -64,7 +64,7 @@ std::function<int()> add_demo(CLI::App& app) {
   add_device(*verb, arguments->device);
   verb->footer(
       "Prints, for each question: what was asked, what the model answered, the truth, and the folder with the\n"
-      "overlays. Open sheet.png in it: the photograph once per word, warm where the model looked for that word.");
+      "overlays. Open report.html in it: point at a word of the answer to see where the model looked for it.");
   return [arguments, verb] {
     if (!verb->parsed()) return -1;
     return arguments->speech ? gaze::cli::demo_speech(*arguments) : gaze::cli::demo(*arguments);

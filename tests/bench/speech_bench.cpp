@@ -162,7 +162,7 @@ Subject bundle_subject(int64_t words) {
   subject.check = [=]() -> std::string {
     sink->consume(*record);
     for (const auto& bundle : std::filesystem::directory_iterator(folder->path)) {
-      if (!std::filesystem::exists(bundle.path() / "sheet.png")) return "no sheet.png";
+      if (!std::filesystem::exists(bundle.path() / "report.html")) return "no report.html";
     }
     return "";
   };

@@ -28,7 +28,7 @@ class Variable {
 CATCH_TEST_CASE("environment values set their fields") {
   const Variable a("GAZE_CAPTURE", "1"), b("GAZE_OUT_DIR", "/somewhere"), c("GAZE_SAMPLE_RATE", "0.5"),
       d("GAZE_LAYERS", "max:1-2");
-  const Variable e("GAZE_HEADS", "topk:2"), f("GAZE_COLORMAP", "cividis"), g("GAZE_FORMAT", "jpeg"),
+  const Variable e("GAZE_HEADS", "topk:2"), f("GAZE_COLORMAP", "cividis"), g("GAZE_FORMAT", "webp"),
       h("GAZE_DELIVERY", "map");
   const Variable i("GAZE_QUEUE_BYTES", "4096"), j("GAZE_LOG", "info"), k("GAZE_PROFILE", "p.json"),
       l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid"), n("GAZE_STRICT_OUT_DIR", "1");
@@ -49,7 +49,7 @@ CATCH_TEST_CASE("environment values set their fields") {
   CATCH_CHECK(options.heads->kind == gaze::ops::HeadReduce::TopK);
   CATCH_CHECK(options.heads->k == 2);
   CATCH_CHECK(options.colormap == gaze::ops::Colormap::Cividis);
-  CATCH_CHECK(options.format == gaze::ImageFormat::Jpeg);
+  CATCH_CHECK(options.format == gaze::ImageFormat::Webp);
   CATCH_CHECK(options.delivery == gaze::Delivery::Map);
   CATCH_CHECK((options.word_files == std::vector{gaze::WordFile::Srt, gaze::WordFile::TextGrid}));
   CATCH_CHECK(options.queue_bytes == 4096);
@@ -77,6 +77,10 @@ CATCH_TEST_CASE("a value that is not understood keeps capture off where it limit
                                    {"GAZE_DEFERRED_TOKENS", "1", "from 2 to 32", true},
                                    {"GAZE_COLORMAP", "jet", "turbo", false},
                                    {"GAZE_FORMAT", "gif", "png", false},
+                                   {"GAZE_PICTURES", "all,sheet", "overlay,words,sheet", true},
+                                   {"GAZE_PICTURES", "words,", "overlay,words,sheet", true},
+                                   {"GAZE_LONGEST_SIDE", "15", "from 16", true},
+                                   {"GAZE_LONGEST_SIDE", "huge", "full", true},
                                    {"GAZE_WORD_FILES", "vtt,doc", "vtt,srt,textgrid", false},
                                    {"GAZE_WORD_FILES", "vtt,vtt", "vtt,srt,textgrid", false},
                                    {"GAZE_LOG", "loud", "debug", false}};

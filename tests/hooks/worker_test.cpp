@@ -32,6 +32,50 @@ class GateSink : public MemorySink {
   std::promise<void> open_;
 };
 
+/// Writes down what it is asked for, gives up prompts, and is held at one step until it is opened.
+class CompactingSink : public gaze::Sink {
+ public:
+  void consume(const gaze::AttentionRecord& record) override { step("draw " + record.request_id); }
+  void compact(gaze::AttentionRecord& record) override {
+    step("compact " + record.request_id);
+    if (record.request_id == "3") throw std::bad_alloc();
+    record.prompt = std::string();
+  }
+  void hold_at(const std::string& step) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    held_ = step;
+    entered_ = false;
+  }
+  void wait_until_entered() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return entered_; });
+  }
+  void open() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    open_ = steps_.back();
+    changed_.notify_all();
+  }
+  std::vector<std::string> steps() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return steps_;
+  }
+
+ private:
+  void step(const std::string& name) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    steps_.push_back(name);
+    if (name != held_) return;
+    entered_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_ == name; });
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> steps_;
+  std::string held_ = "draw 0", open_;
+  bool entered_ = false;
+};
+
 class ThrowingSink : public gaze::Sink {
  public:
   void consume(const gaze::AttentionRecord& record) override {
@@ -87,6 +131,71 @@ CATCH_TEST_CASE("while the sink hangs the queue fills, drops and counts, and the
   CATCH_CHECK(gaze.stats().written == 0);
   sink->open();
   CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(balanced(gaze.stats()));
+}
+
+CATCH_TEST_CASE("what waits is compacted before the next is drawn, in order, and the budget holds more") {
+  torch::jit::Module module = load("softmax");
+  auto sink = std::make_shared<CompactingSink>();
+  gaze::Options options = hooks_test::options(sink);
+  gaze::Gaze gaze = gaze::attach(module, options);
+  run(gaze, module, "0");
+  sink->wait_until_entered();
+  for (int i = 1; i < 6; ++i) run(gaze, module, std::to_string(i));
+  sink->open();
+  CATCH_REQUIRE(gaze.flush());
+  // Nobody waits behind the first; the last of them waits behind others as well. Compacting 3 throws.
+  const std::vector<std::string> wanted = {"draw 0", "compact 1", "compact 2", "compact 3", "compact 4", "compact 5",
+                                           "draw 1", "draw 2",    "draw 3",    "draw 4",    "draw 5"};
+  CATCH_CHECK(sink->steps() == wanted);
+  CATCH_CHECK(gaze.stats().written == 6);
+  CATCH_CHECK(balanced(gaze.stats()));
+}
+
+CATCH_TEST_CASE("a queue full of pixels has room again as they are compacted") {
+  torch::jit::Module module = load("softmax");
+  auto sink = std::make_shared<CompactingSink>();
+  gaze::Options options = hooks_test::options(sink);
+  const auto asked = [&](gaze::Gaze& gaze, int id) {
+    gaze::RequestSpec spec;
+    spec.id = std::to_string(id);
+    spec.prompt = std::string(10'000, 'p');  // what the sink gives up
+    gaze::Request request = gaze.begin(std::move(spec));
+    module.forward(hooks_test::inputs(1, 2, 6));
+    request.finish();
+  };
+  options.queue_bytes = 65'000;  // of six
+  gaze::Gaze gaze = gaze::attach(module, options);
+  asked(gaze, 0);
+  sink->wait_until_entered();
+  int others = 1;
+  for (; gaze.stats().drops(gaze::DropReason::QueueBytes) == 0; ++others) asked(gaze, others);
+  CATCH_REQUIRE(others < 9);
+  sink->hold_at("draw 1");
+  sink->open();
+  sink->wait_until_entered();  // all others are small by now
+  int more = 0;
+  for (; more < 100 && gaze.stats().drops(gaze::DropReason::QueueBytes) == 1; ++more) asked(gaze, 100 + more);
+  CATCH_CHECK(more >= 4);
+  sink->open();
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(gaze.stats().in_flight == 0);
+  CATCH_CHECK(balanced(gaze.stats()));
+}
+
+CATCH_TEST_CASE("shutdown counts what was compacted and not drawn") {
+  torch::jit::Module module = load("softmax");
+  auto sink = std::make_shared<CompactingSink>();
+  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
+  run(gaze, module, "0");
+  sink->wait_until_entered();
+  for (int i = 1; i < 6; ++i) run(gaze, module, std::to_string(i));
+  sink->hold_at("draw 1");
+  sink->open();
+  sink->wait_until_entered();
+  gaze.shutdown(std::chrono::milliseconds(0));
+  sink->open();
+  CATCH_CHECK(gaze.stats().drops(gaze::DropReason::Shutdown) == 4);
   CATCH_CHECK(balanced(gaze.stats()));
 }
 

@@ -441,8 +441,8 @@ CATCH_TEST_CASE("cuda colour and blend equal their cpu twins") {
     const std::vector<std::uint8_t> base(3 * pixels, 100);
     Output<std::uint8_t> mixed(3 * pixels), want_mixed(3 * pixels);
     const std::vector<std::uint8_t> colours = want_rgb.values();
-    BlendParams blend{base.data(), colours.data(), odd.data(),       static_cast<std::int64_t>(pixels),
-                      0.6f,        0.05f,          want_mixed.data()};
+    BlendParams blend{base.data(), colours.data(), odd.data(), static_cast<std::int64_t>(pixels),
+                      0.7f,        0.05f,          0.3f,       want_mixed.data()};
     cpu::blend(blend);
     blend.out_rgb = mixed.data();
     CATCH_REQUIRE(cuda::blend(blend, nullptr) == 0);

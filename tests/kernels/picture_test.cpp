@@ -79,7 +79,7 @@ CATCH_TEST_CASE("blend keeps to its memory") {
     const std::vector<float> values(size(pixels), 1.0f);
     const Input value(values);
     Output<std::uint8_t> out(size(3 * pixels));
-    cpu::blend({rgb.data(), colour.data(), value.data(), pixels, 1.0f, 0.1f, out.data()});
+    cpu::blend({rgb.data(), colour.data(), value.data(), pixels, 1.0f, 0.1f, 0.6f, out.data()});
     CATCH_CHECK(out.intact());
     CATCH_CHECK(differs(out.values(), colour) == "");
   }

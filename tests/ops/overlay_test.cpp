@@ -217,8 +217,9 @@ CATCH_TEST_CASE("overlay is near OpenCV's resize and the same colours mixed in f
       const double s = std::clamp((grays[i / 3] - 0.05) / 0.95, 0.0, 1.0), alpha = 0.6 * s * s * (3 - 2 * s);
       want.push_back(base[i] + alpha * (over[i] - base[i]));
     }
-    const at::Tensor got = overlay(rgb, tensor_of(values, {24, 24}, at::kFloat, device), std::nullopt,
-                                   whole(24, 24, kHeight, kWidth), {.colormap = Colormap::Inferno});
+    const at::Tensor got =
+        overlay(rgb, tensor_of(values, {24, 24}, at::kFloat, device), std::nullopt, whole(24, 24, kHeight, kWidth),
+                {.colormap = Colormap::Inferno, .blend = {0.6, 0.05, 1}});
     const Distance distance(values_of(got), want);
     CATCH_CHECK(distance.worst <= 2.5);
     CATCH_CHECK(distance.mean < 0.5);

@@ -279,7 +279,7 @@ CATCH_TEST_CASE("blend matches float64 and keeps the base where the value is at 
   for (const at::Device device : devices()) {
     for (const Layout layout : kLayouts) {
       for (const BlendOptions& options : {BlendOptions{}, BlendOptions{1, 0, 1}, BlendOptions{0, 0.5, 0.7},
-                                          BlendOptions{1, 1, 1}, BlendOptions{0.8, 0.4, 0.4}}) {
+                                          BlendOptions{1, 1, 1}, BlendOptions{0.8, 0.5, 0.5}}) {
         CATCH_CAPTURE(device.str(), name(layout), options.alpha_max, options.alpha_start, options.alpha_full);
         Random random(27);
         const at::Tensor rgb = random.tensor({31, 33, 3}, at::kByte, 0, 255.99, device);

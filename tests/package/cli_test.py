@@ -379,7 +379,7 @@ def overlay_refuses_what_does_not_fit():
     refused(*run, tiny_profile(), "--inputs", FILES / "tiny_nan.pt", says=("NaN",))
     for bundle in bundles("out"):
         expect(request_of(bundle)["error"], bundle)
-        expect(not list(bundle.rglob("*.png")), "a picture of broken attention", bundle)
+        expect([path.name for path in bundle.rglob("*")] == ["request.json"], "a picture of broken attention", bundle)
     expect(len(bundles("out")) == 2, bundles("out"))
     done_by(*run, tiny_profile(), "--inputs", FILES / "tiny_inputs.pt")
 
@@ -395,8 +395,23 @@ def overlay_with_words_from_the_vocabulary():
     expect(request["error"] is None and request["answer"], request)
     words = sorted(path.name for path in (bundle / "words").iterdir())
     expect(len(words) == len(request["answer"].split()), words, request["answer"])
-    for picture in ("overlay.png", "sheet.png", *(f"words/{name}" for name in words)):
-        expect((bundle / picture).read_bytes().startswith(b"\x89PNG\r\n"), picture)
+    for picture in ("overlay.jpg", *(f"words/{name}" for name in words)):
+        expect((bundle / picture).read_bytes().startswith(b"\xff\xd8\xff"), picture)
+    expect((bundle / "report.html").read_text().startswith("<!doctype html>"), "a page")
+    expect(set(safetensors(bundle / "maps.safetensors")) == {"map_tc", "lift_tc", "shown_wc", "mass_t"}, "the numbers")
+
+
+@case
+def pictures_are_those_that_the_environment_asks_for():
+    def made(out, **environment):
+        done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo(), "--out", out, **environment)
+        (bundle,) = bundles(out)
+        return bundle, {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} - {"report.html", "request.json", "maps.safetensors"}
+    expect(made("none", GAZE_PICTURES="none")[1] == set(), "no picture")
+    bundle, files = made("all", GAZE_PICTURES="all", GAZE_FORMAT="png", GAZE_LONGEST_SIDE="64")
+    expect({"overlay.png", "sheet.png"} < files and (bundle / "words").is_dir(), files)
+    drawn = request_of(bundle)["picture"]["drawn"]
+    expect(max(drawn) == 64 and struct.unpack(">II", (bundle / "overlay.png").read_bytes()[16:24]) == tuple(drawn), drawn)
 
 
 @case
@@ -520,7 +535,7 @@ def bad_pictures():
     for name in ("text.jpg", "cut.jpg", "missing.jpg"):
         refused(*run, name, says=(name,))
     for bundle in bundles("out"):
-        expect(not list(bundle.rglob("*.png")), bundle)
+        expect([path.name for path in bundle.rglob("*")] == ["request.json"], bundle)
 
 
 @case
@@ -537,9 +552,9 @@ def overlay_directories_that_cannot_be_written():
 @case
 def overlay_settings_from_the_environment():
     run = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo())
-    done_by(*run, GAZE_OUT_DIR="from-environment", GAZE_FORMAT="jpeg", GAZE_HEADS="mean", GAZE_CAPTURE="0", GAZE_SAMPLE_RATE="0")
+    done_by(*run, GAZE_OUT_DIR="from-environment", GAZE_FORMAT="webp", GAZE_HEADS="mean", GAZE_CAPTURE="0", GAZE_SAMPLE_RATE="0")
     (bundle,) = bundles("from-environment")
-    expect((bundle / "overlay.jpg").exists() and request_of(bundle)["heads"]["reduce"] == "mean", list(bundle.iterdir()))
+    expect((bundle / "overlay.webp").exists() and request_of(bundle)["heads"]["reduce"] == "mean", list(bundle.iterdir()))
     done_by(*run, "--out", "from-flag", GAZE_OUT_DIR="from-environment")
     expect(len(bundles("from-flag")) == 1 and len(bundles("from-environment")) == 1, "the flag wins")
     done = gaze(*run, "--out", "out", GAZE_COLORMAP="banana", GAZE_HEADS="")
@@ -746,7 +761,7 @@ def demo_answers_the_shipped_photographs():
     for path, answer, (prompt, _) in zip(paths, answers, questions):
         request = request_of(Path(path))
         expect(request["prompt"] == prompt and request["answer"] == answer and request["error"] is None, request)
-        expect((Path(path) / "sheet.png").exists(), path)
+        expect((Path(path) / "report.html").exists(), path)
     right = sum(answer == truth for answer, (_, truth) in zip(answers, questions))
     expect(f"{right} of {len(questions)} answers right" in out, out.splitlines()[-2:])
     expect(right >= len(questions) * 3 // 4, f"{right} right")
@@ -787,7 +802,7 @@ def speech_demo_writes_down_the_shipped_recordings():
     for path, recording in zip(paths, shipped):
         request = request_of(Path(path))
         expect(request["error"] is None and request["request_id"] == recording["file"], request)
-        for name in ("overlay.png", "sheet.png", "words.json"):
+        for name in ("overlay.jpg", "report.html", "words.json"):
             expect((Path(path) / name).exists(), path, name)
         words = json.loads((Path(path) / "words.json").read_text())["words"]
         expect([word["text"] for word in words] == [word["text"] for word in request["words"]], words)
@@ -850,7 +865,7 @@ def speech_demo_divides_an_hour():
     expect(abs(end - seconds) < 1e-3, parts)
     for bundle in bundles("out"):
         request = request_of(bundle)
-        expect(not request["error"] and (bundle / "sheet.png").exists(), request["error"])
+        expect(not request["error"] and (bundle / "report.html").exists(), request["error"])
         for heard in request["words"]:
             first = request["sound"]["start_seconds"]
             expect(first - 1e-3 <= heard["start"] < heard["end"] <= first + request["sound"]["seconds"] + 1e-3, heard)
@@ -873,7 +888,7 @@ def speech_overlays_of_a_model_of_ones_own():
     inputs = ("--inputs", FILES / "speech_inputs.pt", "--method", "generate", "--out", "out")
     done_by("run", model, *inputs, "--word-files", "vtt,srt,textgrid")
     bundle, = bundles("out")
-    for name in ("words.vtt", "words.srt", "words.TextGrid", "words.json", "sheet.png"):
+    for name in ("words.vtt", "words.srt", "words.TextGrid", "words.json", "report.html"):
         expect((bundle / name).exists(), name)
     expect((bundle / "words.vtt").read_text().startswith("WEBVTT"), "vtt")
     request = request_of(bundle)
@@ -903,7 +918,7 @@ def overlays_of_a_picture_and_a_sound_of_one_model():
     done_by(*run, "--image", photo(), "--out", "given")
     for out in ("own", "given"):
         bundle, = bundles(out)
-        for name in ("overlay.png", "sheet.png", "sound-2/overlay.png", "sound-2/sheet.png", "sound-2/words.json"):
+        for name in ("overlay.jpg", "report.html", "sound-2/overlay.jpg", "sound-2/words.json"):
             expect((bundle / name).exists(), out, name)
         request = request_of(bundle)
         more, = request["more_maps"]

@@ -62,7 +62,7 @@ with tempfile.TemporaryDirectory() as folder:
     (bundle,) = Path(folder, "out").iterdir()
     request = json.loads((bundle / "request.json").read_text())
     if arguments.opencv == "1":
-        assert request["error"] is None and (bundle / "overlay.png").exists(), request
+        assert request["error"] is None and (bundle / "overlay.jpg").exists(), request
     else:
         assert "GAZE_WITH_OPENCV" in json.dumps(request["error"]), request
 

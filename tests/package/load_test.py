@@ -93,7 +93,7 @@ def draws_without_showing_it() -> None:
     lines = run(arguments.host, "answer", model, "global", PARTS[0][4], "libraries", **capture)
     only(lines[:2], "done ", "unknown")
     assert "libgaze_opencv.so" in libraries(lines) and "libgaze_sndfile.so" not in libraries(lines), lines
-    assert list(out.glob("*/overlay.png")), list(out.rglob("*"))
+    assert list(out.glob("*/overlay.jpg")), list(out.rglob("*"))
 
 
 def stands_until_told() -> None:

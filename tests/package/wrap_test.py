@@ -22,5 +22,5 @@ with tempfile.TemporaryDirectory() as folder:
     assert len(bundles) == 1, bundles
     request = json.loads((bundles[0] / "request.json").read_text())
     assert request["error"] is None and request["request_id"] == "42", request
-    assert (bundles[0] / "overlay.png").read_bytes().startswith(b"\x89PNG")
+    assert (bundles[0] / "overlay.jpg").read_bytes().startswith(b"\xff\xd8\xff")
 print("one bundle, same answer")

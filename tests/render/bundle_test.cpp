@@ -138,6 +138,51 @@ CATCH_TEST_CASE("bundle: by default an overlay, one for each content word, the p
   CATCH_CHECK(root.at("words").at(1).at("hot_point").at(0) == gaze::compose(record).words[1].hot_x);
 }
 
+CATCH_TEST_CASE(
+    "bundle: a picture that was compacted is drawn as large and in the same places, from a fraction of its bytes") {
+  const TempDir dir;
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{480, 640}, {1500, 2001}}) {
+    BundleOptions options;
+    options.out_dir = dir / "out";
+    AttentionRecord record = planted(6, 10, {3, 17, 42}, height, width);
+    // Smooth, as photographs are: noise does not become smaller.
+    const at::Tensor ramp_yx = at::arange(height * width, at::kFloat).view({height, width}).remainder(251);
+    picture_of(record) = gaze::Picture(at::stack({ramp_yx, ramp_yx / 2, ramp_yx / 3}, 2).to(at::kByte));
+    AttentionRecord compacted = record;
+    BundleSink(options).compact(compacted);
+    CATCH_CHECK(compacted.bytes() * 4 < record.bytes());
+    const std::string whole = publish(options, record), small = publish(options, compacted);
+    const json left = sidecar(whole), right = sidecar(small);
+    for (const char* field : {"picture", "words", "summary", "geometry"})
+      CATCH_CHECK(left.at(field) == right.at(field));
+    const at::Tensor a = gaze::decode(whole + "/overlay.jpg"), b = gaze::decode(small + "/overlay.jpg");
+    CATCH_REQUIRE(a.sizes() == b.sizes());
+    CATCH_CHECK((a.to(at::kFloat) - b.to(at::kFloat)).abs().mean().item<float>() < 4);
+  }
+  // What is drawn to the bit, what is a file or small already, and what is no picture stay as they are.
+  AttentionRecord record = planted(6, 10, {3}, 480, 640);
+  const auto stays = [&](const BundleOptions& options) {
+    AttentionRecord same = record;
+    try {
+      BundleSink(options).compact(same);
+    } catch (const gaze::Error&) {  // said when it is drawn
+    }
+    return picture_of(same).tensor.is_same(picture_of(record).tensor) && same.bytes() == record.bytes();
+  };
+  CATCH_CHECK(stays(into(dir)));
+  BundleOptions usual;
+  usual.out_dir = dir / "out";
+  CATCH_CHECK_FALSE(stays(usual));
+  picture_of(record) = gaze::Picture(at::full({480, 640, 3}, std::nan("")));
+  CATCH_CHECK(stays(usual));
+  picture_of(record) = gaze::Picture(at::rand({480, 640, 5}));
+  CATCH_CHECK(stays(usual));
+  picture_of(record) = gaze::Picture(at::full({20, 30, 3}, 9, at::kByte));
+  CATCH_CHECK(stays(usual));
+  picture_of(record) = gaze::Picture("nowhere.jpg");
+  CATCH_CHECK(stays(usual));
+}
+
 CATCH_TEST_CASE("bundle: pictures are those that were asked for") {
   const TempDir dir;
   AttentionRecord record = planted(6, 10, {3, 17}, 60, 100);

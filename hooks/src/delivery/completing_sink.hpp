@@ -26,6 +26,7 @@ class CompletingSink : public Sink {
   CompletingSink(std::shared_ptr<Sink> next, std::string model_path, std::shared_ptr<Counters> counters,
                  std::shared_ptr<const Log> log);
   void consume(const AttentionRecord& record) override;
+  void compact(AttentionRecord& record) override { next_->compact(record); }
 
  private:
   std::shared_ptr<Sink> next_;

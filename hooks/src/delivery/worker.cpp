@@ -19,6 +19,7 @@
 #include <list>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "capture/stream_order.hpp"
 #include "delivery/drop_report.hpp"
@@ -64,7 +65,8 @@ Clock::time_point after(milliseconds timeout) {
 struct Worker::State {
   std::mutex mutex;
   std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
-  Queue queue;
+  Queue queue;                   // as they came, behind
+  Queue compacted;               // those that waited
   int64_t queued_bytes = 0;
   bool busy = false;
   bool stop = false;
@@ -88,6 +90,9 @@ struct Worker::State {
   }
 
   void run() noexcept;
+  /// Behind the mutex.
+  [[nodiscard]] bool nothing_waits() const { return queue.empty() && compacted.empty(); }
+  void compact_waiting() noexcept;
   Queue take() noexcept;
   void consume(Queued& queued) noexcept;
   /// Behind the mutex.
@@ -254,11 +259,36 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
   state.counters->dropped(reason);
 }
 
+// All that wait but one, before the next is drawn: it takes a fraction of the time, and makes room for those to come.
+void Worker::State::compact_waiting() noexcept {
+  while (order.load(std::memory_order_acquire) == Stop::No) {
+    Queue one;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (queue.empty() || (compacted.empty() && queue.size() == 1)) return;
+      one.splice(one.begin(), queue, queue.begin());
+      busy = true;
+    }
+    Queued& queued = one.front();
+    int64_t bytes = queued.bytes;
+    try {
+      sink->compact(queued.record);
+      bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+    } catch (...) {  // it waits as it is
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    queued_bytes += bytes - std::exchange(queued.bytes, bytes);
+    compacted.splice(compacted.end(), one);
+    busy = false;
+  }
+}
+
 Queue Worker::State::take() noexcept {
   Queue one;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (queue.empty()) return one;
-  one.splice(one.begin(), queue, queue.begin());
+  if (nothing_waits()) return one;
+  Queue& from = compacted.empty() ? queue : compacted;
+  one.splice(one.begin(), from, from.begin());
   busy = true;
   return one;
 }
@@ -294,12 +324,13 @@ void Worker::State::run() noexcept {
   while (true) {
     Clock::time_point next_look = tell_drops();
     if (chores) next_look = std::min(next_look, chores->run(Clock::now()));
+    compact_waiting();
     Queue next = take();
     if (next.empty()) {
       {
         const std::lock_guard<std::mutex> lock(mutex);
-        if (stop && queue.empty()) break;
-        if (!queue.empty()) continue;
+        if (stop && nothing_waits()) break;
+        if (!nothing_waits()) continue;
       }
       counters->bell().wait_until(next_look);
       continue;
@@ -312,7 +343,7 @@ void Worker::State::run() noexcept {
     const std::lock_guard<std::mutex> lock(mutex);
     queued_bytes -= bytes;
     busy = false;
-    if (queue.empty()) idle.notify_all();
+    if (nothing_waits()) idle.notify_all();
   }
   sum_up();
   const std::lock_guard<std::mutex> lock(mutex);
@@ -334,7 +365,8 @@ void Worker::State::give_up() noexcept {
     const std::lock_guard<std::mutex> lock(mutex);
     Stop expected = Stop::No;
     order.compare_exchange_strong(expected, Stop::GiveUp);
-    left.swap(queue);
+    left.swap(compacted);
+    left.splice(left.end(), queue);
     for (const Queued& each : left) queued_bytes -= each.bytes;
     if (!busy) idle.notify_all();
   }
@@ -361,7 +393,7 @@ void Worker::State::sum_up() noexcept {
 bool Worker::flush(milliseconds timeout) noexcept {
   if (state_->forked() || state_->own_thread()) return false;
   std::unique_lock<std::mutex> lock(state_->mutex);
-  return state_->idle.wait_until(lock, after(timeout), [&] { return state_->queue.empty() && !state_->busy; });
+  return state_->idle.wait_until(lock, after(timeout), [&] { return state_->nothing_waits() && !state_->busy; });
 }
 
 void Worker::shutdown(milliseconds timeout) noexcept {

@@ -10,6 +10,7 @@
 #include "base/files.hpp"
 #include "bundle/renderers.hpp"
 #include "parts/opencv_part.hpp"
+#include "picture/compact_picture.hpp"
 
 namespace gaze {
 namespace {
@@ -86,6 +87,14 @@ BundleSink::~BundleSink() = default;
 
 void BundleSink::on_published(std::function<void(const std::string&, const std::string&)> callback) {
   impl_->published = std::move(callback);
+}
+
+void BundleSink::compact(AttentionRecord& record) {
+  if (impl_->options.format != ImageFormat::Jpeg) return;  // the others are drawn to the bit
+  for (MediumMap& map : record.maps) {
+    if (auto* medium = std::get_if<PictureMedium>(&map.medium))
+      compact_picture(impl_->options.longest_side_pixels, *medium);
+  }
 }
 
 void BundleSink::consume(const AttentionRecord& record) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "picture/picture_renderer.hpp"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -55,14 +54,12 @@ MapFacts facts_of(const Analysis& analysis) {
 
 // The picture as large as it is drawn. `placed` keeps where the grid lies on the original.
 Placement fit_to_frames(const PictureMedium& medium, int64_t longest_side_pixels, PlacedPicture& placed) {
-  const Placement& whole = placed.placement;
-  const int64_t longest = std::max(whole.width, whole.height);
-  if (longest_side_pixels <= 0 || longest <= longest_side_pixels) return whole;
-  const auto side = [&](int64_t extent) { return std::max<int64_t>(1, extent * longest_side_pixels / longest); };
-  const Placement frame =
-      place_scaled(medium.geometry, whole.width, whole.height, side(whole.width), side(whole.height));
-  placed.base.rgb_hwc = scale_picture(placed.base.rgb_hwc, frame.height, frame.width);
-  return frame;
+  const PictureSize whole{placed.placement.width, placed.placement.height};
+  const PictureSize frame = fitted(whole, longest_side_pixels);
+  at::Tensor& rgb_hwc = placed.base.rgb_hwc;
+  if (rgb_hwc.size(1) != frame.width || rgb_hwc.size(0) != frame.height)
+    rgb_hwc = scale_picture(rgb_hwc, frame.height, frame.width);
+  return place_scaled(medium.geometry, whole.width, whole.height, frame.width, frame.height);
 }
 
 // Draws what of a map was asked for, and names it in `facts`.

@@ -34,8 +34,9 @@ PlacedPicture place_picture(const AttentionRecord& record, const MediumMap& map,
     analyse(record, map, route, nullptr);
     throw;
   }
-  const int64_t height = placed.base.rgb_hwc.size(0);
-  const int64_t width = placed.base.rgb_hwc.size(1);
+  const bool is_copy = medium.original.width > 0;
+  const int64_t height = is_copy ? medium.original.height : placed.base.rgb_hwc.size(0);
+  const int64_t width = is_copy ? medium.original.width : placed.base.rgb_hwc.size(1);
   const Geometry& geometry = medium.geometry;
   if (geometry.picture_width > 0 && (geometry.picture_width != width || geometry.picture_height != height)) {
     throw Error("geometry: expected the picture of " + std::to_string(geometry.picture_width) + " x " +

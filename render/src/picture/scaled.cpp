@@ -51,6 +51,13 @@ at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t wid
 
 }  // namespace
 
+PictureSize fitted(const PictureSize& whole, int64_t longest_side_pixels) {
+  const int64_t longest = std::max(whole.width, whole.height);
+  if (longest_side_pixels <= 0 || longest <= longest_side_pixels) return whole;
+  const auto side = [&](int64_t extent) { return std::max<int64_t>(1, extent * longest_side_pixels / longest); };
+  return {side(whole.width), side(whole.height)};
+}
+
 at::Tensor scale_picture(const at::Tensor& rgb_hwc, int64_t height, int64_t width) {
   const bool shrinks = height < rgb_hwc.size(0) || width < rgb_hwc.size(1);
   if (shrinks && rgb_hwc.is_cpu()) return shrink_on_host(rgb_hwc, height, width);

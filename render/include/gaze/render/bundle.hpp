@@ -29,6 +29,8 @@ class GAZE_API BundleSink : public Sink {
   explicit BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring = nullptr);
   ~BundleSink() override;
   void consume(const AttentionRecord& record) override;
+  /// Where overlays are JPEGs, pictures in host memory become JPEGs as large as they are drawn.
+  void compact(AttentionRecord& record) override;
   /// Called after each published bundle with the request id and its path (on the worker thread).
   void on_published(std::function<void(const std::string& request_id, const std::string& path)> callback);
 

@@ -35,6 +35,7 @@ struct SoundWindow {
 struct PictureMedium {
   Geometry geometry;  ///< resolved; without `time`
   Picture picture;
+  PictureSize original = {};  ///< set where `picture` is a smaller copy: what the geometry and all places are told of
 };
 
 struct SoundMedium {

@@ -14,6 +14,10 @@ class GAZE_API Sink {
   /// written is right: the request counts as dropped. One that takes long looks at `gaze::stopping()` now and then, and
   /// returns or throws once it is true: shutdown and the end of the process do not wait for ever.
   virtual void consume(const AttentionRecord& record) = 0;
+  /// Called on the worker thread for a record that waits behind others, before its own consume(): gives up memory that
+  /// this sink will not need, so that the queue's budget holds more answers. Without it a record waits as it is. What
+  /// it throws is ignored; the record must then be as it was.
+  virtual void compact(AttentionRecord& record) { (void)record; }
 };
 
 }  // namespace gaze

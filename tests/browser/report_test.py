@@ -1,0 +1,254 @@
+"""report.html in a real browser: opened from a file, nothing leaves, words change what is drawn, keys and regions work, texts stay texts.
+
+Usage: report_test.py GAZE SOURCE_DIR, where GAZE is the tool. Without a browser it is skipped.
+"""
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chromium import Chromium, skip_without
+
+skip_without()
+GAZE, SOURCE = Path(sys.argv[1]), Path(sys.argv[2])
+READY = "document.documentElement.dataset.ready === '1'"
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def expect(holds, *what):
+    if not holds:
+        raise AssertionError(" ".join(str(each) for each in what))
+
+
+def gaze(*arguments, **environment):
+    done = subprocess.run([str(GAZE), *map(str, arguments)], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+    expect(done.returncode == 0, done.stderr)
+    return done.stdout
+
+
+def bundle_of(folder: Path, prompt: str) -> Path:
+    for request in sorted(folder.glob("*/request.json")):
+        if json.loads(request.read_text())["prompt"] == prompt:
+            return request.parent
+    raise AssertionError(f"no bundle for {prompt}")
+
+
+def opened(browser, page: Path, width=1440, height=900, dark=False):
+    browser.window(width, height, dark)
+    browser.navigate(page)
+    browser.wait_until(READY)
+    expect(browser.errors == [] and browser.left == [], browser.errors, browser.left)
+
+
+def rewritten(page: Path, to: Path, change) -> Path:
+    """The page with other data; `change` gets it."""
+    text = page.read_text()
+    begin = text.index('type="application/json">') + len('type="application/json">')
+    end = text.index("</script>", begin)
+    data = json.loads(text[begin:end])
+    change(data)
+    to.write_text(text[:begin] + json.dumps(data).replace("<", "\\u003c") + text[end:])
+    return to
+
+
+def pixels(browser) -> bytes:
+    """RGBA of the first canvas."""
+    script = ("(() => { const c = document.querySelector('canvas.picture'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+              "let s = ''; for (let i = 0; i < d.length; i += 32768) s += String.fromCharCode(...d.subarray(i, i + 32768)); return btoa(s); })()")
+    return base64.b64decode(browser.evaluate(script))
+
+
+@case
+def words_change_the_overlay_as_the_pictures_show(browser, demo, scratch):
+    """Each word's canvas is near the JPEG that Gaze itself drew: two ways to the same picture."""
+    bundle = bundle_of(demo, "describe the stickers :")
+    request = json.loads((bundle / "request.json").read_text())
+    expect(len(request["words"]) >= 4, request["words"])
+    opened(browser, bundle / "report.html")
+    seen = set()
+    for i, facts in enumerate([request["summary"], *request["words"]]):
+        browser.evaluate(f"document.querySelectorAll('#words button')[{i}].click()")
+        drawn = pixels(browser)
+        seen.add(drawn)
+        browser.evaluate("window.theirs = null; (() => { const image = new Image(); image.onload = () => { const c = document.createElement('canvas');"
+                         "c.width = image.naturalWidth; c.height = image.naturalHeight; const x = c.getContext('2d'); x.drawImage(image, 0, 0);"
+                         "const a = x.getImageData(0, 0, c.width, c.height).data, own = document.querySelector('canvas.picture');"
+                         "const b = own.getContext('2d').getImageData(0, 0, own.width, own.height).data; let sum = 0, far = 0;"
+                         "for (let i = 0; i < a.length; i += 4) { let d = 0; for (let k = 0; k < 3; ++k) d += Math.abs(a[i + k] - b[i + k]) / 3; sum += d; far += d > 24; }"
+                         "window.theirs = { mean: sum / (a.length / 4), far: far / (a.length / 4), same: a.length === b.length }; };"
+                         f"image.src = 'data:image/jpeg;base64,{base64.b64encode((bundle / facts['file']).read_bytes()).decode()}'; }})()")
+        browser.wait_until("window.theirs !== null")
+        theirs = browser.evaluate("window.theirs")
+        # JPEG, and the contour, which the page leaves to its own style.
+        expect(theirs["same"] and theirs["mean"] < 3 and theirs["far"] < 0.05, facts["file"], theirs)
+    expect(len(seen) == len(request["words"]) + 1, "every word has a picture of its own")
+
+
+@case
+def keys_move_through_the_words(browser, demo, scratch):
+    bundle = bundle_of(demo, "describe the stickers :")
+    words = json.loads((bundle / "request.json").read_text())["words"]
+    opened(browser, bundle / "report.html")
+    pressed = "[...document.querySelectorAll('#words button')].findIndex(b => b.getAttribute('aria-pressed') === 'true')"
+    browser.evaluate("document.querySelector('#words button').focus()")
+    for key, now in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", len(words)), ("ArrowRight", 0), ("ArrowLeft", len(words)), ("Home", 0)):
+        browser.key(key)
+        expect(browser.evaluate(pressed) == now, key, now, browser.evaluate(pressed))
+        expect(browser.evaluate(f"document.activeElement === document.querySelectorAll('#words button')[{now}]"), "the focus follows", key)
+    expect(browser.evaluate("document.querySelectorAll('#words button[tabindex=\"0\"]').length") == 1, "one stop of the tabulator")
+    browser.key("ArrowRight")
+    label = browser.evaluate("document.querySelector('canvas.picture').getAttribute('aria-label')")
+    expect(words[0]["text"] in label, label)
+
+
+@case
+def styles_differ_and_opacity_zero_is_the_ground(browser, demo, scratch):
+    opened(browser, bundle_of(demo, "describe the stickers :") / "report.html")
+    drawn = {}
+    for style in ("grey", "colour", "spot", "outline"):
+        browser.evaluate(f"(() => {{ const s = document.getElementById('style'); s.value = '{style}'; s.dispatchEvent(new Event('input')); }})()")
+        drawn[style] = pixels(browser)
+    expect(len(set(drawn.values())) == 4, "four styles")
+    for control, value in (("cells", "exact"), ("range", "own"), ("sinks", "raw")):
+        browser.evaluate("(() => { const s = document.getElementById('style'); s.value = 'grey'; s.dispatchEvent(new Event('input')); })()")
+        browser.evaluate("document.querySelectorAll('#words button')[1].click()")
+        before = pixels(browser)
+        browser.evaluate(f"(() => {{ const s = document.getElementById('{control}'); s.value = '{value}'; s.dispatchEvent(new Event('input')); }})()")
+        expect(pixels(browser) != before, control)
+    browser.evaluate("(() => { const s = document.getElementById('opacity'); s.value = 0; s.dispatchEvent(new Event('input')); })()")
+    bare = pixels(browser)
+    expect(all(bare[i] == bare[i + 1] == bare[i + 2] for i in range(0, 4000, 4)), "grey alone")
+
+
+@case
+def a_region_tells_its_words(browser, demo, scratch):
+    bundle = bundle_of(demo, "describe the stickers :")
+    words = json.loads((bundle / "request.json").read_text())["words"]
+    width = json.loads((bundle / "request.json").read_text())["picture"]["width"]
+    opened(browser, bundle / "report.html")
+    box = browser.evaluate("(() => { const r = document.querySelector('canvas.picture').getBoundingClientRect(); return [r.x, r.y, r.width]; })()")
+    word = max(words, key=lambda each: each["max_lift"])
+    x, y = (box[i] + word["hot_point"][i] * box[2] / width for i in (0, 1))
+    for kind, dx, dy in (("mousePressed", -45, -45), ("mouseMoved", 0, 0), ("mouseMoved", 45, 45), ("mouseReleased", 45, 45)):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x + dx, y=y + dy, button="left", buttons=1, clickCount=1)
+    told = browser.evaluate("document.querySelector('.pick').textContent")
+    expect(told.startswith("Looked there: ") and word["text"] in told, told, word["text"])
+    share = {text: int(percent) for text, percent in re.findall(r"(\S+) (\d+) %", told)}
+    expect(list(share.values()) == sorted(share.values(), reverse=True) and share[word["text"]] >= 30, told)
+
+
+@case
+def hostile_texts_stay_texts(browser, demo, scratch):
+    evil = '</script><script>window.hurt = 1</script><img src=x onerror="window.hurt = 1"> " \' & \u202eabc \U0001f436 \u0645\u0631\u062d\u0628\u0627'
+
+    def change(data):
+        request = data["request"]
+        for field in ("answer", "prompt", "request_id", "profile", "note", "host"):
+            request[field] = evil
+        request["attributes"] = {evil: evil}
+        request["model"]["path"] = evil
+        request["words"][0]["text"] = evil
+        request["grounding"] = {"verdict": evil, "why": evil}
+    page = rewritten(bundle_of(demo, "describe the stickers :") / "report.html", scratch / "evil.html", change)
+    opened(browser, page)
+    expect(browser.evaluate("window.hurt") is None, "a text ran")
+    expect(browser.evaluate("document.getElementById('answer').textContent") == evil, "the answer")
+    expect(browser.evaluate("document.images.length") == 0 and browser.evaluate("document.scripts.length") == 2, "a text became an element")
+    policy = browser.evaluate("document.querySelector('meta[http-equiv]').content")
+    expect("default-src 'none'" in policy and "http" not in policy, policy)
+
+
+@case
+def no_page_holds_a_tag_in_its_data(browser, demo, scratch):
+    for page in demo.glob("*/report.html"):
+        text = page.read_text()
+        begin = text.index('type="application/json">') + len('type="application/json">')
+        expect("<" not in text[begin:text.index("</script>", begin)], page)
+
+
+@case
+def no_words_one_word_and_two_thousand(browser, demo, scratch):
+    source = bundle_of(demo, "describe the stickers :") / "report.html"
+    for count in (0, 1, 2000):
+        def change(data):
+            words, shown, lift = data["request"]["words"], data["maps"][0]["shown"], data["maps"][0]["lift"]
+            data["request"]["words"] = [dict(words[i % len(words)], text=f"w{i}") for i in range(count)]
+            data["maps"][0]["shown"] = [shown[0]] + [shown[1 + i % (len(shown) - 1)] for i in range(count)]
+            data["maps"][0]["lift"] = [lift[0]] + [lift[1 + i % (len(lift) - 1)] for i in range(count)]
+        opened(browser, rewritten(source, scratch / f"words{count}.html", change))
+        expect(browser.evaluate("document.querySelectorAll('#words button').length") == count + 1, count)
+        browser.evaluate("document.querySelector('#words button:last-child').click()")
+        expect(browser.errors == [], browser.errors)
+
+
+@case
+def a_refusal_says_why(browser, demo, scratch):
+    def change(data):
+        data["request"].update(error={"reason": "decode_failed", "message": "picture: expected a JPEG <b>"}, words=[], summary=None, answer="")
+        data["maps"] = []
+    opened(browser, rewritten(bundle_of(demo, "describe the stickers :") / "report.html", scratch / "refused.html", change))
+    expect("expected a JPEG <b>" in browser.evaluate("document.getElementById('error').textContent"), "the reason")
+    expect(browser.evaluate("document.getElementById('controls').hidden"), "nothing to control")
+
+
+@case
+def it_fits_small_dark_and_printed(browser, demo, scratch):
+    page = bundle_of(demo, "describe the stickers :") / "report.html"
+    for width, dark in ((390, False), (390, True), (1440, True), (1440, False)):
+        opened(browser, page, width, 844, dark)
+        expect(browser.evaluate("document.documentElement.scrollWidth") <= width, "wider than the window", width)
+        paper = [int(each) for each in re.findall(r"\d+", browser.evaluate("getComputedStyle(document.body).backgroundColor"))]
+        expect((max(paper) < 60) == dark, paper, dark)
+    browser.pdf(scratch / "page.pdf")
+    expect((scratch / "page.pdf").read_bytes().startswith(b"%PDF"), "printed")
+
+
+@case
+def a_sound_is_played_and_its_words_are_found(browser, demo, scratch):
+    gaze("demo", "--speech", "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", scratch / "speech")
+    (bundle,) = (scratch / "speech").iterdir()
+    request = json.loads((bundle / "request.json").read_text())
+    opened(browser, bundle / "report.html")
+    browser.wait_until("document.querySelector('audio').readyState >= 1 || document.querySelector('audio').error")
+    expect(abs(browser.evaluate("document.querySelector('audio').duration") - request["sound"]["seconds"]) < 0.1, "all of it can be heard")
+    word = request["words"][4]
+    seconds = (word["start"] + word["end"]) / 2
+    x = browser.evaluate(f"(() => {{ const c = document.querySelector('canvas.sound'), r = c.getBoundingClientRect(); return r.x + r.width * {seconds / request['sound']['seconds']}; }})()")
+    y = browser.evaluate("(() => { const r = document.querySelector('canvas.sound').getBoundingClientRect(); return r.y + r.height / 2; })()")
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    expect(word["text"] in browser.evaluate("document.querySelector('.pick').textContent"), word)
+    expect(browser.evaluate("document.querySelectorAll('#words button')[5].getAttribute('aria-pressed')") == "true", "the word is chosen")
+    expect(browser.errors == [] and browser.left == [], browser.errors, browser.left)
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "demo"
+        gaze("demo", "--out", demo)
+        with Chromium() as browser:
+            for number, function in enumerate(CASES):
+                scratch = Path(folder) / str(number)
+                scratch.mkdir()
+                try:
+                    function(browser, demo, scratch)
+                    print(f"passed  {function.__name__}", flush=True)
+                except Exception as problem:  # the others are tried all the same
+                    failed += 1
+                    print(f"FAILED  {function.__name__}: {type(problem).__name__}: {problem}", flush=True)
+    print(f"gaze-cases: {len(CASES) - failed} passed, {failed} failed, 0 skipped")
+    sys.exit(1 if failed else 0)
+
+
+main()
