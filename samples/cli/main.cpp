@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "bundle_verbs.hpp"
 #include "console.hpp"
 #include "script.hpp"
 #include "verbs.hpp"
@@ -460,8 +461,9 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  const std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),   add_run(app),
-                                                   add_probe(app), add_heads(app), add_evaluate(app)};
+  std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),   add_run(app),
+                                             add_probe(app), add_heads(app), add_evaluate(app)};
+  for (auto& verb : gaze::cli::add_bundle_verbs(app)) verbs.push_back(std::move(verb));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "bundle_verbs.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+namespace gaze::cli {
+namespace {
+
+std::function<int()> add_report(CLI::App& app) {
+  auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* verb = app.add_subcommand("report", "Make a page of many answers, the worst grounded first");
+  verb->add_option("DIR", arguments->directories,
+                   "Directories with bundles, at any depth. Two are also compared, answer by answer, by request id")
+      ->required();
+  verb->add_option("--out", arguments->out,
+                   "The page, or the folder of its index.html (default: the first DIR). Its rows lie beside it, in\n"
+                   "<name>-data; pictures stay in the bundles. Run again it is brought up to date")
+      ->type_name("FILE|DIR");
+  verb->add_option("--table", arguments->table, "Also write CSV, a row for each word of each answer")
+      ->type_name("FILE.csv");
+  verb->add_option("--limit", arguments->limit, "Bundles at most: the newest")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  verb->footer(
+      "Open the page in a browser: / searches, j and k or the arrows go from answer to answer, Enter opens one.\n"
+      "A bundle that cannot be read is listed with the reason.");
+  return [arguments, verb] { return verb->parsed() ? report(*arguments) : -1; };
+}
+
+std::function<int()> add_diff(CLI::App& app) {
+  auto arguments = std::make_shared<DiffArguments>();
+  CLI::App* verb = app.add_subcommand("diff", "Show what changed between two answers, and where attention moved");
+  verb->add_option("A", arguments->a, "A bundle")->required();
+  verb->add_option("B", arguments->b, "Another, of the same picture")->required();
+  verb->add_option("--out", arguments->out, "The page, written where there is a difference")
+      ->type_name("FILE.html")
+      ->capture_default_str();
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Prints the answers, words, verdicts, figures, model and profile that differ. The page draws B's attention less\n"
+      "A's on the picture: orange where B looked more, blue where it looked less.");
+  return [arguments, verb] { return verb->parsed() ? diff(*arguments) : -1; };
+}
+
+std::function<int()> add_pack(CLI::App& app) {
+  auto arguments = std::make_shared<PackArguments>();
+  CLI::App* verb = app.add_subcommand("pack", "Make one page of an answer, below 1 MB, to mail");
+  verb->add_option("BUNDLE", arguments->bundle, "A bundle with report.html")->required();
+  verb->add_option("--out", arguments->out, "The page")->type_name("FILE.html")->required();
+  verb->add_option("--redact", arguments->redact, "What to leave out: picture, prompt, or both with a comma")
+      ->type_name("WHAT")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"picture", "prompt"}));
+  verb->footer(
+      "Only what is named is left out: the answer stays, and so do the host's attributes. Of the picture also every\n"
+      "picture made of it goes; the prompt's text goes wherever else it stands in the page.");
+  return [arguments, verb] { return verb->parsed() ? pack(*arguments) : -1; };
+}
+
+}  // namespace
+
+std::vector<std::function<int()>> add_bundle_verbs(CLI::App& app) {
+  return {add_report(app), add_diff(app), add_pack(app)};
+}
+
+}  // namespace gaze::cli

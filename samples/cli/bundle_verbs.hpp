@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The verbs that read bundles. Each returns the exit status and throws Refusal for what it refuses.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace gaze::cli {
+
+struct ReportArguments {
+  std::vector<std::string> directories;
+  std::string out;    ///< page, or folder of one; empty: the first directory
+  std::string table;  ///< CSV to write; empty: none
+  int64_t limit = 50'000;
+};
+int report(const ReportArguments& arguments);
+
+struct DiffArguments {
+  std::string a, b;
+  std::string out = "gaze-diff.html";
+  bool json = false;
+};
+int diff(const DiffArguments& arguments);
+
+struct PackArguments {
+  std::string bundle, out;
+  std::vector<std::string> redact;  ///< of picture, prompt
+};
+int pack(const PackArguments& arguments);
+
+/// Puts the verbs into the program. What is returned runs the one that was typed, -1: another was.
+std::vector<std::function<int()>> add_bundle_verbs(CLI::App& app);
+
+}  // namespace gaze::cli

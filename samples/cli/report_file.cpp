@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include "report_file.hpp"
+
+#include "bundle_file.hpp"
+#include "console.hpp"
+
+namespace gaze::cli {
+
+std::optional<Report> read_report(const std::filesystem::path& file) {
+  constexpr uint64_t kMostBytes = 256 << 20;
+  constexpr std::string_view kBegin = "<script id=\"data\" type=\"application/json\">", kEnd = "</script>";
+  std::string text;
+  try {
+    text = read_bytes(file, kMostBytes);
+  } catch (const Refusal&) {
+    return std::nullopt;
+  }
+  const size_t begin = text.find(kBegin);
+  const size_t end = begin == std::string::npos ? begin : text.find(kEnd, begin);
+  if (end == std::string::npos) return std::nullopt;
+  const size_t from = begin + kBegin.size();
+  Report report{text.substr(0, from), text.substr(end), {}};
+  report.data = nlohmann::ordered_json::parse(text.begin() + static_cast<std::ptrdiff_t>(from),
+                                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+  if (!report.data.is_object() || !report.data.contains("request")) return std::nullopt;
+  return report;
+}
+
+}  // namespace gaze::cli
