@@ -97,13 +97,13 @@ ordered_json facts_of_gallery(const ReportArguments& arguments, const FoundBundl
 }  // namespace
 
 int report(const ReportArguments& arguments) {
-  const fs::path file = gallery_file(arguments);
-  const fs::path home = fs::canonical(file.parent_path());
-  const fs::path data = home / (file.stem().string() + "-data");
   const FoundBundles found = find_bundles(arguments.directories, static_cast<size_t>(arguments.limit));
   if (found.bundles.empty())
     throw Refusal("DIR: expected bundles below " + join(arguments.directories) +
                   ", found none. GAZE_CAPTURE=1 makes a host write them; `gaze demo` writes twelve.");
+  const fs::path file = gallery_file(arguments);
+  const fs::path home = fs::canonical(file.parent_path());
+  const fs::path data = home / (file.stem().string() + "-data");
   const bool two = arguments.directories.size() == 2;
   const auto table = arguments.table.empty() ? nullptr : std::make_unique<Table>(arguments.table);
   ChunkWriter rows(data, "rows"), pairs(data, "pairs");
