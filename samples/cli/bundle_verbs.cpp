@@ -55,8 +55,9 @@ std::function<int()> add_pack(CLI::App& app) {
       ->delimiter(',')
       ->check(CLI::IsMember({"picture", "prompt"}));
   verb->footer(
-      "Only what is named is left out: the answer stays, and so do the host's attributes. Of the picture also every\n"
-      "picture made of it goes; the prompt's text goes wherever else it stands in the page.");
+      "Only what is named is left out. picture: what the model looked at or listened to; its maps lie on grey. "
+      "prompt:\n"
+      "also where the request id repeats it. The answer and the host's attributes stay.");
   return [arguments, verb] { return verb->parsed() ? pack(*arguments) : -1; };
 }
 

@@ -229,7 +229,9 @@ ordered_json picture_of(const Side& side) {
   ordered_json picture = {{"width", size.value("width", json())}, {"height", size.value("height", json())}};
   const std::optional<Report> report = read_report(side.folder / "report.html");
   const json reported = report ? json(report->data) : json();
-  std::string data = text_at(object_at(reported, "map"), "picture");
+  const json& drawn = list_at(reported, "maps");
+  const std::string jpeg = drawn.empty() ? "" : text_at(drawn[0], "jpeg");
+  std::string data = jpeg.empty() ? "" : "data:image/jpeg;base64," + jpeg;
   picture["is_overlay"] = data.empty();
   const auto overlay = inner_file(text_at(object_at(side.request, "summary"), "file"));
   if (data.empty() && overlay) {

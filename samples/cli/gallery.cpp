@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gallery.hpp"
 
+#include <gaze/ops/api.hpp>
+
 #include <algorithm>
 #include <cstdio>
 #include <fstream>

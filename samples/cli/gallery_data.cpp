@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gallery_data.hpp"
 
+#include <gaze/ops/api.hpp>
+
 #include <system_error>
 
 #include "console.hpp"

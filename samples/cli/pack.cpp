@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <gaze/ops/api.hpp>
+
 #include <algorithm>
 #include <cstdio>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "bundle_file.hpp"
 #include "bundle_verbs.hpp"
 #include "console.hpp"
+#include "grey_jpeg.hpp"
 #include "page.hpp"
 #include "report_file.hpp"
 
@@ -20,38 +22,49 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 constexpr size_t kMostPageBytes = 1'000'000;
-constexpr size_t kLeastPrompt = 3;  // bytes: a shorter one stands in any text
+constexpr size_t kLeastPrompt = 3;    // bytes: a shorter one stands in any text
+constexpr size_t kOwnWords = 24;      // bytes: a page's own words are not repeated at such length
+constexpr size_t kLeastPicture = 64;  // characters of an embedded one
 const std::string kRemovedPrompt = "[prompt removed]";
 
-/// Every text below `value`, which `change` may replace.
-void each_text(ordered_json& value, const std::function<void(std::string&)>& change) {
-  if (value.is_string()) {
-    change(value.get_ref<std::string&>());
-  } else if (value.is_structured()) {
-    for (ordered_json& inner : value) each_text(inner, change);
+/// A grey one of the same size, on which the maps lie as before.
+ordered_json without_picture(const ordered_json& jpeg) {
+  const JpegSize size = jpeg.is_string() ? jpeg_size(from_base64(jpeg.get<std::string>())) : JpegSize();
+  return size.width > 0 && size.height > 0 ? base64(grey_jpeg(size)) : std::string();
+}
+
+/// What the model looked at and listened to.
+void remove_media(ordered_json& data) {
+  if (!data.contains("maps") || !data["maps"].is_array()) return;
+  for (ordered_json& map : data["maps"]) {
+    if (!map.is_object()) continue;
+    if (map.contains("jpeg")) map["jpeg"] = without_picture(map["jpeg"]);
+    if (map.contains("wav")) map["wav"] = "";
   }
 }
 
-/// Pictures may be long: whatever data address of one stands in the data goes.
-void remove_pictures(ordered_json& data) {
-  each_text(data, [](std::string& text) {
-    if (text.starts_with("data:image/")) text.clear();
-  });
-  if (data.contains("map") && data["map"].is_object()) data["map"]["picture"] = nullptr;
+void replace_all(std::string& text, const std::string& what, const std::string& by) {
+  for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
+    text.replace(at, what.size(), by);
 }
 
-/// The prompt, and the same text wherever else it stands, but in the host's attributes.
-void remove_prompt(ordered_json& data, const std::string& prompt) {
-  ordered_json& request = data["request"];
-  ordered_json attributes = request.contains("attributes") ? request["attributes"] : ordered_json();
-  if (prompt.size() >= kLeastPrompt) {
-    each_text(data, [&](std::string& text) {
-      for (size_t at = 0; (at = text.find(prompt, at)) != std::string::npos; at += kRemovedPrompt.size())
-        text.replace(at, prompt.size(), kRemovedPrompt);
-    });
-  }
+/// The prompt, and its text within the request's id, which hosts make of it.
+void remove_prompt(ordered_json& request, const std::string& prompt) {
   request["prompt"] = nullptr;
-  if (!attributes.is_null()) request["attributes"] = std::move(attributes);
+  if (prompt.size() >= kLeastPrompt && request.contains("request_id") && request["request_id"].is_string())
+    replace_all(request["request_id"].get_ref<std::string&>(), prompt, kRemovedPrompt);
+}
+
+/// Fields that repeat the prompt: they are not named, so they stay, and that is said.
+std::vector<std::string> fields_with(const ordered_json& request, const std::string& prompt) {
+  std::vector<std::string> fields;
+  const std::string quoted = ordered_json(prompt).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const std::string inner = quoted.substr(1, quoted.size() - 2);
+  for (const auto& [name, value] : request.items()) {
+    const std::string text = value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+    if (prompt.size() >= kLeastPrompt && text.find(inner) != std::string::npos) fields.push_back(printable(name));
+  }
+  return fields;
 }
 
 /// Text as it would stand in a page outside of its data.
@@ -64,14 +77,22 @@ std::string html_escaped(const std::string& text) {
   return escaped;
 }
 
-void expect_nothing_left(const Report& report, bool picture, const std::string& prompt) {
+bool embeds_media(const std::string& text) {
+  static const std::string kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+  for (size_t at = 0; (at = text.find(";base64,", at)) != std::string::npos; ++at) {
+    const size_t from = at + 8, end = text.find_first_not_of(kLetters, from);
+    if ((end == std::string::npos ? text.size() : end) - from >= kLeastPicture) return true;
+  }
+  return false;
+}
+
+void expect_nothing_beside(const Report& report, bool media, const std::string& prompt) {
   for (const std::string* around : {&report.before, &report.after}) {
-    const bool has_picture = picture && (around->find("data:image/jpeg") != std::string::npos ||
-                                         around->find("data:image/png") != std::string::npos);
-    const bool has_prompt = prompt.size() >= kLeastPrompt && (around->find(prompt) != std::string::npos ||
-                                                              around->find(html_escaped(prompt)) != std::string::npos);
-    if (has_picture || has_prompt)
-      throw Refusal(std::string("--redact: expected the ") + (has_picture ? "picture" : "prompt") +
+    const bool has_media = media && embeds_media(*around);
+    const bool has_prompt = prompt.size() >= kOwnWords && (around->find(prompt) != std::string::npos ||
+                                                           around->find(html_escaped(prompt)) != std::string::npos);
+    if (has_media || has_prompt)
+      throw Refusal(std::string("--redact: expected the ") + (has_media ? "picture" : "prompt") +
                     " in the page's data alone, found it beside that too, where it would stay. Was report.html "
                     "changed? Take the bundle as gaze wrote it.");
   }
@@ -80,12 +101,6 @@ void expect_nothing_left(const Report& report, bool picture, const std::string& 
 std::string version_of(const nlohmann::json& request) {
   const std::string version = printable(text_at(request, "gaze_version").substr(0, 40));
   return version.empty() ? "an unknown version of gaze" : "gaze " + version;
-}
-
-bool attributes_hold(const nlohmann::json& request, const std::string& prompt) {
-  return prompt.size() >= kLeastPrompt &&
-         object_at(request, "attributes").dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).find(prompt) !=
-             std::string::npos;
 }
 
 }  // namespace
@@ -102,9 +117,9 @@ int pack(const PackArguments& arguments) {
     return std::find(arguments.redact.begin(), arguments.redact.end(), what) != arguments.redact.end();
   };
   const std::string prompt = redacts("prompt") ? text_at(request, "prompt") : "";
-  if (redacts("picture")) remove_pictures(report->data);
-  if (redacts("prompt")) remove_prompt(report->data, prompt);
-  expect_nothing_left(*report, redacts("picture"), prompt);
+  if (redacts("picture")) remove_media(report->data);
+  if (redacts("prompt")) remove_prompt(report->data["request"], prompt);
+  expect_nothing_beside(*report, redacts("picture"), prompt);
   const std::string text = report->before + page_json(report->data) + report->after;
   if (text.size() > kMostPageBytes) {
     const std::string words = std::to_string(list_at(request, "words").size());
@@ -116,7 +131,8 @@ int pack(const PackArguments& arguments) {
   write_page(arguments.out, text, "--out");
   std::printf("page     %s  %zu bytes\n", printable(arguments.out).c_str(), text.size());
   std::printf("removed  %s\n", arguments.redact.empty() ? "nothing" : join(arguments.redact).c_str());
-  if (attributes_hold(request, prompt)) std::printf("kept     attributes, one of which holds the prompt's text\n");
+  const std::vector<std::string> kept = fields_with(report->data["request"], prompt);
+  if (!kept.empty()) std::printf("kept     what repeats the prompt: %s\n", join(kept).c_str());
   return 0;
 }
 

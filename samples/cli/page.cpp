@@ -14,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kMostEncoded = size_t{1} << 30;  // OpenSSL counts in int
+
 /// What stands between the first `begin` and the next `end`.
 std::string_view between(std::string_view text, std::string_view begin, std::string_view end) {
   const size_t from = text.find(begin);
@@ -37,6 +39,18 @@ std::string base64(std::string_view bytes) {
                       reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   text.resize(static_cast<size_t>(length));
   return text;
+}
+
+std::string from_base64(std::string_view text) {
+  if (text.empty() || text.size() % 4 != 0 || text.size() > kMostEncoded) return "";
+  std::string bytes(text.size() / 4 * 3, '\0');
+  const int length =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  if (length < 0) return "";
+  const size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+  bytes.resize(static_cast<size_t>(length) - padding);
+  return bytes;
 }
 
 std::string policy_digest(std::string_view text) {

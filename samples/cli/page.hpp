@@ -18,6 +18,9 @@ std::string page(std::string_view source, std::string_view sources, const nlohma
 
 std::string base64(std::string_view bytes);
 
+/// Empty where it is none.
+std::string from_base64(std::string_view text);
+
 /// The digest of a style or a script, as a policy names it.
 std::string policy_digest(std::string_view text);
 

@@ -22,7 +22,8 @@ std::optional<Report> read_report(const std::filesystem::path& file) {
   Report report{text.substr(0, from), text.substr(end), {}};
   report.data = nlohmann::ordered_json::parse(text.begin() + static_cast<std::ptrdiff_t>(from),
                                               text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-  if (!report.data.is_object() || !report.data.contains("request")) return std::nullopt;
+  if (!report.data.is_object() || !report.data.contains("request") || !report.data["request"].is_object())
+    return std::nullopt;
   return report;
 }
 

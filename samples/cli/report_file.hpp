@@ -11,7 +11,7 @@ namespace gaze::cli {
 
 struct Report {
   std::string before, after;    ///< the page around its data
-  nlohmann::ordered_json data;  ///< {request, map}
+  nlohmann::ordered_json data;  ///< {request, maps}
 };
 
 /// None where there is no such file, or it has no data.

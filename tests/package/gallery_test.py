@@ -478,30 +478,70 @@ def what_diff_refuses():
 
 # ---- pack
 
-PHOTO = "data:image/jpeg;base64," + base64.b64encode(b"a photograph" * 100).decode()
+def jpeg_of(width: int, height: int, quality_bytes: int = 3000) -> str:
+    """What has a JPEG's header; no picture."""
+    head = b"\xff\xd8\xff\xe0\x00\x10JFIF\0" + bytes(9) + b"\xff\xc0\x00\x11\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big") + bytes(10)
+    return base64.b64encode(head + bytes(quality_bytes)).decode()
+
+
+def decoded_grey(encoded: str) -> tuple[int, int]:
+    """Size of a JPEG that one grey fills, decoded bit by bit as its tables say; ends the test where it is not that."""
+    raw, at, size, tables = base64.b64decode(encoded), 2, None, {}
+    while raw[at + 1] != 0xda:
+        marker, length = raw[at + 1], int.from_bytes(raw[at + 2:at + 4], "big")
+        body = raw[at + 4:at + 2 + length]
+        if marker == 0xc0:
+            expect(body[0] == 8 and body[5] == 1, "8 bits of one component", body)
+            size = int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big")
+        elif marker == 0xc4:
+            expect(body[1:17] == b"\1" + bytes(15) and len(body) == 18, "one code of one bit", body)
+            tables[body[0]] = body[17]
+        at += 2 + length
+    data = raw[at + 2 + int.from_bytes(raw[at + 2:at + 4], "big"):-2]
+    bits = "".join(f"{byte:08b}" for byte in data)
+    blocks = -(-size[0] // 8) * -(-size[1] // 8)
+    expect(tables == {0x00: 0, 0x10: 0} and bits[:2 * blocks] == "0" * 2 * blocks and set(bits[2 * blocks:]) <= {"1"} and len(bits) - 2 * blocks < 8, size)
+    expect(raw[:2] == b"\xff\xd8" and raw[-2:] == b"\xff\xd9", raw[:2], raw[-2:])
+    return size
 
 
 @case
 def a_packed_page_is_the_report_less_what_is_named():
-    request = made.request("a red seven", request_id="cup.jpg: is it <red> ?", prompt="is it <red> ?", attributes={"asked": "is it <red> ?"})
-    for name, text in (("again", "is it <red> ? seven"),):
-        request["tokens"] = [{"index": 0, "text": text}]
-    made.write(Path("a"), request, report=made.report(request, PHOTO))
+    prompt = "is it <red> ? \"yes\""
+    request = made.request("a red seven", request_id=f"cup.jpg: {prompt}", prompt=prompt, attributes={"asked": prompt})
+    photo = jpeg_of(960, 577)
+    made.write(Path("a"), request, report=made.report(request, photo))
     done_by("pack", "a", "--out", "whole.html")
     expect(data_of("whole.html") == data_of("a/report.html") and "<red>" not in Path("whole.html").read_text(), "nothing named, nothing gone")
-    out = done_by("pack", "a", "--out", "p.html", "--redact", "picture")
+    done_by("pack", "a", "--out", "p.html", "--redact", "picture")
     page = data_of("p.html")
-    expect("data:image" not in Path("p.html").read_text() and page["map"]["picture"] is None and page["map"]["grid"] == [2, 3] and page["request"] == request, page)
+    expect(photo[60:] not in Path("p.html").read_text() and page["request"] == request, page["request"])
+    expect(decoded_grey(page["maps"][0].pop("jpeg")) == (960, 577), "a grey one of the same size")
+    whole = data_of("whole.html")["maps"][0]
+    expect(page["maps"][0] == {name: value for name, value in whole.items() if name != "jpeg"}, "the maps stay", page["maps"])
     out = done_by("pack", "a", "--out", "p.html", "--redact", "prompt")
     page = data_of("p.html")
-    expect(page["request"]["prompt"] is None and page["request"]["answer"] == "a red seven" and page["map"]["picture"] == PHOTO, page)
-    expect(page["request"]["request_id"] == "cup.jpg: [prompt removed]" and page["request"]["tokens"][0]["text"] == "[prompt removed] seven", page["request"])
-    expect(page["request"]["attributes"] == {"asked": "is it <red> ?"} and "attributes" in out, "the host's own stay, and that is said", out)
+    expect(page["request"] == request | {"prompt": None, "request_id": "cup.jpg: [prompt removed]"} and page["maps"][0]["jpeg"] == photo, page["request"])
+    expect("kept     what repeats the prompt: attributes" in out, "the host's own stay, and that is said", out)
     done_by("pack", "a", "--out", "p.html", "--redact", "picture,prompt")
     page = data_of("p.html")
-    expect(page["request"]["prompt"] is None and page["map"]["picture"] is None, page)
+    expect(page["request"]["prompt"] is None and decoded_grey(page["maps"][0]["jpeg"]) == (960, 577), page)
     before, after = Path("a/report.html").read_text().split('application/json">')[0], Path("a/report.html").read_text().split("</script>", 1)[1]
     expect(Path("p.html").read_text().startswith(before) and Path("p.html").read_text().endswith(after), "the page around its data")
+
+
+@case
+def a_packed_page_of_a_sound_has_no_recording():
+    request = made.request("seven", prompt="A")  # one that stands in every encoded text
+    made.write(Path("a"), request, report=made.report(request, jpeg_of(1, 1), wav="UklGRgAA" * 100))
+    done_by("pack", "a", "--out", "p.html", "--redact", "picture,prompt")
+    page = data_of("p.html")
+    expect("UklGR" not in Path("p.html").read_text() and decoded_grey(page["maps"][0]["jpeg"]) == (1, 1), page)
+    expect(page["maps"][0]["shown"] == [{"most": 1, "bytes": "AAAA"}] and page["request"] == request | {"prompt": None}, "a short prompt is replaced nowhere else", page)
+    for damaged in ("", "no base64", base64.b64encode(b"\xff\xd8\xff").decode(), base64.b64encode(b"\xff\xd8\xff\xe0\xff\xff" * 9).decode()):
+        Path("a/report.html").write_text(made.report(request, damaged))
+        done_by("pack", "a", "--out", "p.html", "--redact", "picture")
+        expect(data_of("p.html")["maps"][0]["jpeg"] == "", damaged)
 
 
 @case
@@ -511,15 +551,16 @@ def what_pack_refuses():
     made.write(Path("empty page"), made.request(), report="<html>no data</html>")
     refused("pack", "empty page", "--out", "p.html", says=("report.html",))
     big = made.request()
-    made.write(Path("big"), big, report=made.report(big, "data:image/jpeg;base64," + "A" * 1_200_000))
+    made.write(Path("big"), big, report=made.report(big, jpeg_of(640, 480, 900_000)))
     refused("pack", "big", "--out", "p.html", says=("1000000", "--redact picture"))
     done_by("pack", "big", "--out", "small.html", "--redact", "picture")
     expect(Path("small.html").stat().st_size < 20_000, "without its picture")
     wordy = made.request(words=[made.word("x" * 900, i) for i in range(1500)])
-    made.write(Path("wordy"), wordy, report=made.report(wordy, PHOTO))
+    made.write(Path("wordy"), wordy, report=made.report(wordy, jpeg_of(8, 8)))
     refused("pack", "wordy", "--out", "p.html", "--redact", "picture", says=("1500 words",))
-    request = made.request(prompt="who is <he> ?")
-    made.write(Path("beside"), request, report=made.report(request, PHOTO, beside="<h1>who is &lt;he&gt; ?</h1><img src='data:image/png;base64,AA'>"))
+    request = made.request(prompt="who is <he>, and what is he doing ?")
+    beside = "<h1>who is &lt;he&gt;, and what is he doing ?</h1><img src='data:image/png;base64," + base64.b64encode(made.PICTURE).decode() + "'>"
+    made.write(Path("beside"), request, report=made.report(request, jpeg_of(8, 8), beside=beside))
     refused("pack", "beside", "--out", "p.html", "--redact", "prompt", says=("prompt", "beside"))
     refused("pack", "beside", "--out", "p.html", "--redact", "picture", says=("picture", "beside"))
     expect(not Path("p.html").exists(), "nothing is written where something would stay")

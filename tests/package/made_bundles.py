@@ -52,8 +52,10 @@ def write(folder: Path, made: dict | bytes, map_tc: list[list[float]] | None = N
     return folder
 
 
-def report(made: dict, picture: str | None = None, beside: str = "") -> str:
+def report(made: dict, jpeg: str = "", wav: str | None = None, beside: str = "") -> str:
     """A page of one answer with its data as Gaze puts it in."""
-    data = json.dumps({"request": made, "map": picture and {"picture": picture, "grid": [2, 3]}}).replace("<", "\\u003c")
+    drawn = {"medium": "picture" if wav is None else "sound", "jpeg": jpeg, "rows": 2, "shown": [{"most": 1, "bytes": "AAAA"}]} | ({} if wav is None else {"wav": wav})
+    data = json.dumps({"request": made, "maps": [drawn]}).replace("<", "\\u003c")
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>one answer</title>{beside}<p id="p"></p>'
-            f'<script id="data" type="application/json">{data}</script><script>document.getElementById("p").textContent = "report"</script></html>')
+            f'<script id="data" type="application/json">{data}</script><script>const prefix = "data:image/jpeg;base64,";'
+            f'document.getElementById("p").textContent = "report"</script></html>')
