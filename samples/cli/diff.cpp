@@ -251,7 +251,10 @@ ordered_json page_facts(const Side& a, const Side& b, const std::vector<WordPair
   facts["grid"] = nullptr;
   if (!same_grid(a, b)) return facts;
   facts["grid"] = {{"rows", a.maps->rows}, {"cols", a.maps->cols}};
-  const bool sound = object_at(a.request, "sound").size() > 0;
+  const json& heard = object_at(a.request, "sound");
+  const bool sound = !heard.empty();
+  facts["seconds"] = number_or_none(number_at(heard, "seconds"));
+  facts["start_seconds"] = number_at(heard, "start_seconds").value_or(0);
   facts["place"] = sound ? ordered_json(nullptr) : place_of_grid(a.request, *a.maps);
   facts["picture"] = sound ? ordered_json(nullptr) : picture_of(a);
   const std::vector<float> whole = lift_difference(a.maps->whole_c, b.maps->whole_c);

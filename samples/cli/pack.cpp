@@ -122,11 +122,11 @@ int pack(const PackArguments& arguments) {
   expect_nothing_beside(*report, redacts("picture"), prompt);
   const std::string text = report->before + page_json(report->data) + report->after;
   if (text.size() > kMostPageBytes) {
-    const std::string words = std::to_string(list_at(request, "words").size());
-    throw Refusal(
-        "BUNDLE: expected a page of at most 1000000 bytes, got " + std::to_string(text.size()) +
-        (redacts("picture") ? " without the picture, for " + words + " words" : std::string(" with its picture")) +
-        ". " + (redacts("picture") ? "Zip the folder instead." : "--redact picture leaves the picture out."));
+    const bool bare = redacts("picture");
+    throw Refusal("BUNDLE: expected a page of at most 1000000 bytes, got " + std::to_string(text.size()) +
+                  (bare ? ", without the picture, for " + std::to_string(list_at(request, "words").size()) + " words"
+                        : std::string(", with the picture or the recording")) +
+                  ". " + (bare ? "Zip the folder instead." : "--redact picture leaves either out."));
   }
   write_page(arguments.out, text, "--out");
   std::printf("page     %s  %zu bytes\n", printable(arguments.out).c_str(), text.size());

@@ -363,6 +363,10 @@ def links_are_not_followed_but_a_directory_may_be_one():
     os.symlink(made.name_of(1), Path("a", made.name_of(2)))
     os.symlink("a", "link")
     expect(numbers(done_by("report", "link", "--out", "index.html"))[0] == 1, "one bundle")
+    made.write(Path("deep", *["d"] * 60, made.name_of(1)), made.request())
+    made.write(Path("deep", *["d"] * 80, made.name_of(2)), made.request())
+    expect("too many folders" in done_by("report", "deep", "--out", "index.html") and len(rows()) == 1, "what is too deep is told")
+    expect("too many folders" in data_of("index.html")["not_entered"][0], "in the page too")
     expect(numbers(done_by("report", Path("a", made.name_of(1)), "--out", "index.html"))[0] == 1, "a bundle itself")
 
 
@@ -452,6 +456,18 @@ def the_grid_lies_where_the_model_saw_the_picture():
                    [[1, 0, 0, 1 if folder == "a" else 0]])
     done_by("diff", "a", "b", "--out", "d.html")
     expect(data_of("d.html")["place"] == {"left": 0, "top": -2, "width": 8, "height": 8}, data_of("d.html")["place"])
+
+
+@case
+def sounds_are_compared_over_the_whole_recording():
+    # The geometry is that of a window of 3 keys; the recording has 5.
+    sound = {"seconds": 2.5, "start_seconds": 10.0, "sample_rate_hz": 16000}
+    for folder, answer, row in (("a", "one", [1, 0, 0, 0, 0]), ("b", "one", [0, 0, 0, 0, 1])):
+        made.write(Path(folder), made.request(answer, picture={"width": None, "height": None}, sound=sound, geometry={"kind": "time", "rows": 1, "cols": 3}), [row])
+    result = json.loads(done_by("diff", "a", "b", "--json", "--out", "d.html"))
+    expect(result["moved"] == 2 and not result["answer_changed"], result)
+    page = data_of("d.html")
+    expect(page["grid"] == {"rows": 1, "cols": 5} and (page["start_seconds"], page["seconds"]) == (10, 2.5) and page["place"] is None, page["grid"])
 
 
 @case
