@@ -125,7 +125,10 @@ int report(const ReportArguments& arguments) {
               static_cast<unsigned long long>(rows.rows()), printable(join(arguments.directories)).c_str(),
               static_cast<unsigned long long>(rows.rows() - tally.not_read_again),
               static_cast<unsigned long long>(tally.not_read_again), static_cast<unsigned long long>(tally.unreadable));
-  if (two) std::printf("%llu pairs by request id\n", static_cast<unsigned long long>(pairs.rows()));
+  if (two)
+    std::printf("%llu pairs by request id, %llu answers in one directory only\n",
+                static_cast<unsigned long long>(pairs.rows()),
+                static_cast<unsigned long long>(tally.pairable.size() - 2 * pairs.rows()));
   if (found.left_out > 0)
     std::printf("%llu older ones left out: --limit %lld\n", static_cast<unsigned long long>(found.left_out),
                 static_cast<long long>(arguments.limit));

@@ -64,6 +64,7 @@ def texts_stay_texts(browser: Chromium) -> None:
     gaze("report", "hostile", "other", "--out", "two.html")
     opened(browser, "two.html")
     expect(count(browser) == f"{len(made.HOSTILE)} pairs", count(browser))
+    expect(not browser.evaluate("[...document.getElementById('flag').options].some(option => option.value === 'only in one directory')"), "all have fellows")
     browser.key("j")
     browser.key("Enter")
     gaze("diff", Path("hostile", made.name_of(0)), Path("other", made.name_of(0)), "--out", "hostile.html")

@@ -293,7 +293,7 @@ def two_directories_are_compared_by_request_id():
     made.write(Path("a", made.name_of(7)), made.request(request_id="none"), [[0] * 6])
     made.write(Path("b", made.name_of(7)), made.request(request_id="none"), [[1] * 6])
     out = done_by("report", "a", "b", "--out", "index.html")
-    expect("5 pairs by request id" in out, out)
+    expect("5 pairs by request id, 3 answers in one directory only" in out, out)
     listed, pairs = rows(), rows(kind="pairs")
     found = {listed[pair["a"]]["request_id"]: (listed[pair["a"]], listed[pair["b"]], pair) for pair in pairs}
     expect(all(x["request_id"] == y["request_id"] and (x["root"], y["root"]) == (0, 1) for x, y, _ in found.values()), pairs)
