@@ -79,42 +79,6 @@ class Writer {
   Gaze gaze_;
 };
 
-struct Match {
-  size_t said, heard;
-};
-
-/// The fewest insertions, deletions and substitutions, and which words are the same.
-std::pair<int64_t, std::vector<Match>> match(const std::vector<std::string>& said,
-                                             const std::vector<std::string>& heard) {
-  const size_t wide = heard.size() + 1;
-  std::vector<int64_t> cost((said.size() + 1) * wide);
-  for (size_t i = 0; i <= said.size(); ++i) {
-    for (size_t j = 0; j <= heard.size(); ++j) {
-      int64_t& here = cost[i * wide + j];
-      if (i == 0 || j == 0) {
-        here = static_cast<int64_t>(i + j);
-        continue;
-      }
-      here = std::min({cost[(i - 1) * wide + j] + 1, cost[i * wide + j - 1] + 1,
-                       cost[(i - 1) * wide + j - 1] + (said[i - 1] == heard[j - 1] ? 0 : 1)});
-    }
-  }
-  std::vector<Match> matches;
-  for (size_t i = said.size(), j = heard.size(); i > 0 && j > 0;) {
-    const int64_t here = cost[i * wide + j];
-    const bool same = said[i - 1] == heard[j - 1];
-    if (here == cost[(i - 1) * wide + j - 1] + (same ? 0 : 1)) {
-      --i, --j;
-      if (same) matches.push_back({i, j});
-    } else if (here == cost[(i - 1) * wide + j] + 1) {
-      --i;
-    } else {
-      --j;
-    }
-  }
-  return {cost.back(), matches};
-}
-
 double quantile(std::vector<double> values, double share) {
   if (values.empty()) return std::nan("");
   std::sort(values.begin(), values.end());
@@ -161,7 +125,7 @@ int evaluate_speech(const EvaluateArguments& arguments) {
       said.push_back(vocabulary.at(static_cast<size_t>(word.word)));
     const WordTiming timing = as_shipped.listen(samples_s, heard);
     const WordTiming raw_timing = raw.listen(samples_s, raw_heard);
-    const auto [edits, matches] = match(said, heard);
+    const auto [edits, matches] = matched_words(said, heard);
     ++figures.recordings;
     figures.said += static_cast<int64_t>(said.size());
     figures.wrong += edits;

@@ -382,6 +382,38 @@ std::function<int()> add_heads(CLI::App& app) {
   };
 }
 
+std::function<int()> add_ground(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::GroundArguments>();
+  CLI::App* verb = app.add_subcommand(
+      "ground", "Measure the limits by which words are called grounded or not; write a profile with them");
+  verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
+  verb->add_option(
+          "--inputs", arguments->inputs,
+          "The method's arguments, as for gaze run, of one answer each; one file for each run. Twenty or more\n"
+          "that the model answers well; no labels are needed")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
+  add_loop(*verb, arguments->loop);
+  verb->add_option("--profile", arguments->profile,
+                   "The profile that the limits are for (default: profile.json beside the model)")
+      ->type_name("P");
+  verb->add_option("--out", arguments->out, "Write the profile with the limits")->type_name("PROFILE");
+  add_device(*verb, arguments->device);
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  const OpLibraries libraries = add_op_libraries(*verb);
+  verb->footer(
+      "Runs the method three times for each file: as it is, with a picture or sound of one value, and with its values\n"
+      "in random order. Exit 1 when attention cannot tell these from those.\n"
+      "Example:\n"
+      "  gaze ground model.pt --inputs in*.pt --method generate --out profile.json");
+  return [arguments, libraries, verb] {
+    if (!verb->parsed()) return -1;
+    load(*libraries);
+    return gaze::cli::ground(*arguments);
+  };
+}
+
 std::function<int()> add_evaluate(CLI::App& app) {
   auto arguments = std::make_shared<gaze::cli::EvaluateArguments>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measure the sample model: exact answers and the pointing game");
@@ -389,6 +421,8 @@ std::function<int()> add_evaluate(CLI::App& app) {
                  "The speech sample: word errors, and how well each word's overlay and marks lie in time");
   verb->add_flag("--align-to-energy", arguments->align_to_energy,
                  "With --speech: move the words' marks to where the sound itself rises and falls nearby");
+  verb->add_flag("--grounding", arguments->grounding,
+                 "How well the verdicts tell right answers from answers to inputs that show nothing");
   verb->add_option("--scenes,--recordings", arguments->scenes, "How many scenes, or recordings with --speech")
       ->type_name("N")
       ->check(CLI::Range(1, 1000000))
@@ -407,6 +441,10 @@ std::function<int()> add_evaluate(CLI::App& app) {
       "hottest pixel of a word's overlay lies on that word's sticker, at most half a cell beside it.");
   return [arguments, verb] {
     if (!verb->parsed()) return -1;
+    if (arguments->grounding) {
+      return arguments->speech ? gaze::cli::evaluate_speech_grounding(*arguments)
+                               : gaze::cli::evaluate_grounding(*arguments);
+    }
     return arguments->speech ? gaze::cli::evaluate_speech(*arguments) : gaze::cli::evaluate(*arguments);
   };
 }
@@ -461,8 +499,8 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),   add_run(app),
-                                             add_probe(app), add_heads(app), add_evaluate(app)};
+  std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),  add_run(app),
+                                             add_probe(app), add_heads(app), add_ground(app), add_evaluate(app)};
   for (auto& verb : gaze::cli::add_bundle_verbs(app)) verbs.push_back(std::move(verb));
   try {
     app.parse(argc, argv);

@@ -20,4 +20,8 @@ void write_profile(const std::string& path, const Profile& profile);
 /// written.
 void write_selected_heads(const std::string& path, const std::vector<SiteHeads>& selected, const std::string& out);
 
+/// The profile at `path` as it is, its limits of grounding replaced: at `out`. @throws Refusal when it cannot be
+/// written.
+void write_grounding(const std::string& path, const GroundingLimits& limits, const std::string& out);
+
 }  // namespace gaze::cli

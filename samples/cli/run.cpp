@@ -193,22 +193,6 @@ class NamedBundles final : public Sink {
   int64_t most_ = 0;
 };
 
-/// How many ids at the front are those of a row of the inputs: a prompt that the method returns with the answer.
-size_t prompt_in_front(const Call& call, size_t row, const std::vector<int64_t>& ids) {
-  size_t most = 0;
-  for (size_t i = 0; i < call.arguments().size(); ++i) {
-    const at::Tensor argument = call.tensor_argument(static_cast<int64_t>(i));
-    if (!argument.defined() || argument.dim() < 1 || argument.dim() > 2 || argument.numel() == 0) continue;
-    if (!at::isIntegralType(argument.scalar_type(), /*includeBool=*/false)) continue;
-    const at::Tensor rows = argument.to(at::kCPU, at::kLong).contiguous().view({-1, argument.size(-1)});
-    const auto of_row = std::min(row, static_cast<size_t>(rows.size(0)) - 1);
-    const auto size = static_cast<size_t>(rows.size(1));
-    const int64_t* prompt = rows.const_data_ptr<int64_t>() + of_row * size;
-    if (size < ids.size() && std::equal(prompt, prompt + size, ids.begin())) most = std::max(most, size);
-  }
-  return most;
-}
-
 void name_words(const Call& call, const std::vector<RequestSpec>& specs, NamedBundles& bundles) {
   std::vector<std::vector<int64_t>> ids = call.token_ids();
   if (ids.size() != specs.size()) {
@@ -220,7 +204,7 @@ void name_words(const Call& call, const std::vector<RequestSpec>& specs, NamedBu
   }
   std::map<std::string, std::vector<int64_t>> named;
   for (size_t row = 0; row < specs.size(); ++row) {
-    const size_t prompt = prompt_in_front(call, row, ids[row]);
+    const size_t prompt = call.prompt_in_front(row, ids[row]);
     if (prompt > 0) {
       std::printf("words     the last %zu of the ids that %s returned: %zu before them are the prompt's\n",
                   ids[row].size() - prompt, printable(specs[row].id).c_str(), prompt);

@@ -294,6 +294,15 @@ at::Tensor Model::generate(const at::Tensor& images_bchw, const at::Tensor& prom
   }
 }
 
+void Model::forward(const at::Tensor& input, const at::Tensor& tokens_bt) {
+  const at::NoGradGuard no_grad;
+  try {
+    module_->get_method("forward")({input, tokens_bt});
+  } catch (const std::exception& error) {
+    throw Refusal("model: expected a sample model with forward(input, tokens), got one that fails: " + said_by(error));
+  }
+}
+
 struct Call::Impl {
   torch::jit::Module module;
   std::string method;
@@ -485,6 +494,25 @@ at::Tensor Call::tensor_argument(int64_t index) const {
 }
 
 std::vector<std::vector<int64_t>> Call::token_ids() const { return ids_in(impl_->result); }
+
+size_t Call::prompt_in_front(size_t row, const std::vector<int64_t>& ids) const {
+  size_t most = 0;
+  for (size_t i = 0; i < impl_->arguments.size(); ++i) {
+    const at::Tensor argument = tensor_argument(static_cast<int64_t>(i));
+    if (!argument.defined() || argument.dim() < 1 || argument.dim() > 2 || argument.numel() == 0) continue;
+    if (!at::isIntegralType(argument.scalar_type(), /*includeBool=*/false)) continue;
+    const at::Tensor rows = argument.to(at::kCPU, at::kLong).contiguous().view({-1, argument.size(-1)});
+    const auto of_row = std::min(row, static_cast<size_t>(rows.size(0)) - 1);
+    const auto size = static_cast<size_t>(rows.size(1));
+    const int64_t* prompt = rows.const_data_ptr<int64_t>() + of_row * size;
+    if (size < ids.size() && std::equal(prompt, prompt + size, ids.begin())) most = std::max(most, size);
+  }
+  return most;
+}
+
+void Call::replace(int64_t index, const at::Tensor& tensor) {
+  impl_->arguments.at(static_cast<size_t>(index)) = tensor;
+}
 
 std::string Call::summary() const { return describe(impl_->result); }
 

@@ -43,6 +43,8 @@ class Model {
   [[nodiscard]] std::vector<std::string> method_names() const;
   /// The sample models' greedy decoding: ids [batch, n].
   [[nodiscard]] at::Tensor generate(const at::Tensor& images_bchw, const at::Tensor& prompt_bt, int64_t max_new);
+  /// The sample models' one pass over prompt and answer (teacher forcing).
+  void forward(const at::Tensor& input, const at::Tensor& tokens_bt);
 
  private:
   std::unique_ptr<torch::jit::Module> module_;
@@ -76,6 +78,10 @@ class Call {
   /// numbers, of rows, or of a tensor for each token, the first of these in a tuple, or what a dict calls "sequences".
   /// Empty: there are none.
   [[nodiscard]] std::vector<std::vector<int64_t>> token_ids() const;
+  /// How many ids at the front are those of a row of the inputs: a prompt that the method returns with the answer.
+  [[nodiscard]] size_t prompt_in_front(size_t row, const std::vector<int64_t>& ids) const;
+  /// Another tensor in place of argument `index` (without self), which must be one.
+  void replace(int64_t index, const at::Tensor& tensor);
   /// The last result in a few words: "Tensor int64 [1, 7]".
   [[nodiscard]] std::string summary() const;
 

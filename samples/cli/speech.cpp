@@ -23,7 +23,6 @@ namespace gaze::cli {
 namespace {
 
 constexpr int64_t kMostTokens = 30;
-constexpr int64_t kBegin = 1;
 
 nlohmann::json read_list(const std::string& path) {
   std::ifstream file(path);
@@ -56,6 +55,56 @@ Speech open_speech(const std::string& model_path) {
 
 std::vector<std::string> spoken_words(const std::string& samples) {
   return read_list(samples + "/data/speech/held_out.json").at("words").get<std::vector<std::string>>();
+}
+
+WordMatches matched_words(const std::vector<std::string>& said, const std::vector<std::string>& heard) {
+  const size_t wide = heard.size() + 1;
+  std::vector<int64_t> cost((said.size() + 1) * wide);
+  for (size_t i = 0; i <= said.size(); ++i) {
+    for (size_t j = 0; j <= heard.size(); ++j) {
+      int64_t& here = cost[i * wide + j];
+      if (i == 0 || j == 0) {
+        here = static_cast<int64_t>(i + j);
+        continue;
+      }
+      here = std::min({cost[(i - 1) * wide + j] + 1, cost[i * wide + j - 1] + 1,
+                       cost[(i - 1) * wide + j - 1] + (said[i - 1] == heard[j - 1] ? 0 : 1)});
+    }
+  }
+  std::vector<Match> matches;
+  for (size_t i = said.size(), j = heard.size(); i > 0 && j > 0;) {
+    const int64_t here = cost[i * wide + j];
+    const bool same = said[i - 1] == heard[j - 1];
+    if (here == cost[(i - 1) * wide + j - 1] + (same ? 0 : 1)) {
+      --i, --j;
+      if (same) matches.push_back({i, j});
+    } else if (here == cost[(i - 1) * wide + j] + 1) {
+      --i;
+    } else {
+      --j;
+    }
+  }
+  return {cost.back(), matches};
+}
+
+std::vector<int64_t> spoken_ids(const Speech& speech, const std::vector<std::string>& words) {
+  const std::vector<std::string>& vocabulary = speech.profile.vocabulary;
+  std::vector<int64_t> ids;
+  for (const std::string& word : words) {
+    // From left to right the longest piece that fits.
+    for (std::string rest = " " + word; !rest.empty();) {
+      size_t best = vocabulary.size();
+      for (size_t id = 0; id < vocabulary.size(); ++id) {
+        const bool fits = !vocabulary[id].empty() && rest.starts_with(vocabulary[id]);
+        if (fits && (best == vocabulary.size() || vocabulary[id].size() > vocabulary[best].size())) best = id;
+      }
+      if (best == vocabulary.size())
+        throw Refusal("tokens.vocabulary: expected pieces that write " + word + ", got none. Use a speech model.");
+      ids.push_back(static_cast<int64_t>(best));
+      rest.erase(0, vocabulary[best].size());
+    }
+  }
+  return ids;
 }
 
 scenes::RecordingComposer held_out_composer(const std::string& samples) {

@@ -24,6 +24,22 @@ struct Speech {
 /// @throws Refusal or gaze::Error when the model or its profile is missing or of another kind.
 Speech open_speech(const std::string& model_path);
 
+/// Id that an answer begins with.
+inline constexpr int64_t kBegin = 1;
+
+struct Match {
+  size_t said, heard;
+};
+struct WordMatches {
+  int64_t edits = 0;        ///< the fewest insertions, deletions and substitutions
+  std::vector<Match> same;  ///< words that are the same, from the last to the first
+};
+WordMatches matched_words(const std::vector<std::string>& said, const std::vector<std::string>& heard);
+
+/// The sample's ids of spoken words.
+/// @throws Refusal for a word that its vocabulary cannot write
+std::vector<int64_t> spoken_ids(const Speech& speech, const std::vector<std::string>& words);
+
 /// The words the sample knows, in the order of the composer's indices.
 std::vector<std::string> spoken_words(const std::string& samples);
 

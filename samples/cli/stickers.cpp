@@ -8,6 +8,7 @@
 #include <gaze/render/opencv.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include <scenes/scenes.hpp>
@@ -30,7 +31,15 @@ std::vector<int64_t> Stickers::prompt_ids(const std::string& prompt) const {
   if (profile.spans && profile.geometry)  // early fusion: the picture's cells stand first
     ids.assign(static_cast<size_t>(profile.geometry->rows * profile.geometry->cols), profile.spans->placeholder);
   std::istringstream text("<bos> " + prompt);
-  for (std::string word; text >> word;) {
+  const std::vector<std::string> words{std::istream_iterator<std::string>(text), {}};
+  const std::vector<int64_t> more = word_ids(words);
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+std::vector<int64_t> Stickers::word_ids(const std::vector<std::string>& words) const {
+  std::vector<int64_t> ids;
+  for (const std::string& word : words) {
     const auto found = std::find(profile.vocabulary.begin(), profile.vocabulary.end(), word);
     if (found == profile.vocabulary.end())
       throw Refusal(profile_path + ": tokens.vocabulary: expected a model that knows the word \"" + word +

@@ -21,6 +21,8 @@ struct Stickers {
   /// Ids of "<bos> " + prompt, after those that stand for the picture where the model has such.
   /// @throws Refusal for a word the model does not know.
   [[nodiscard]] std::vector<int64_t> prompt_ids(const std::string& prompt) const;
+  /// @throws Refusal for a word the model does not know.
+  [[nodiscard]] std::vector<int64_t> word_ids(const std::vector<std::string>& words) const;
   /// Words of an answer up to the end token.
   [[nodiscard]] std::vector<std::string> words(const at::Tensor& ids_t) const;
   /// Photographs, uint8 [576, 960, 3], as the model wants them: float32 [batch, 3, 96, 160].

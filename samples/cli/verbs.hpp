@@ -77,6 +77,18 @@ struct HeadsArguments {
 };
 int heads(const HeadsArguments& arguments);
 
+struct GroundArguments {
+  std::string model;
+  std::vector<std::string> inputs;  ///< one file for each run
+  std::string method = "forward";
+  std::string profile;  ///< empty: profile.json beside the model
+  LoopSettings loop;
+  std::string out;  ///< file to write; empty: none
+  std::string device = "cpu";
+  bool json = false;
+};
+int ground(const GroundArguments& arguments);
+
 struct EvaluateArguments {
   int64_t scenes = 500;
   uint64_t seed = 9'000'000;
@@ -85,8 +97,11 @@ struct EvaluateArguments {
   bool json = false;
   bool speech = false;
   bool align_to_energy = false;
+  bool grounding = false;
 };
 int evaluate(const EvaluateArguments& arguments);
 int evaluate_speech(const EvaluateArguments& arguments);
+int evaluate_grounding(const EvaluateArguments& arguments);
+int evaluate_speech_grounding(const EvaluateArguments& arguments);
 
 }  // namespace gaze::cli

@@ -20,6 +20,10 @@ int demo_speech(const DemoArguments& arguments) { return demo(arguments); }
 
 int evaluate_speech(const EvaluateArguments& arguments) { return evaluate(arguments); }
 
+int evaluate_grounding(const EvaluateArguments& arguments) { return evaluate(arguments); }
+
+int evaluate_speech_grounding(const EvaluateArguments& arguments) { return evaluate(arguments); }
+
 void expect_pictures() {
   throw Refusal("--picture: expected a build with OpenCV, got one without. Build with -DGAZE_WITH_OPENCV=ON.");
 }

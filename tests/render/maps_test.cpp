@@ -183,7 +183,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
       "layers",       "heads",          "sinks",          "range_max_lift", "colormap",   "style", "summary",
       "words",        "tokens",         "tokens_dropped", "drops",          "timings_ms", "files", "note",
       "mass",         "through",        "sound",          "rows",           "created",    "host",  "pid",
-      "attributes",   "profile_sha256", "words_by"};
+      "attributes",   "profile_sha256", "words_by",       "grounding"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);
@@ -233,6 +233,16 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(word.at("mass").get<double>() == Approx(0.6));
   CATCH_CHECK(word.at("max_lift").get<double>() == Approx(60 * (0.45 + 0.025 / 60)));
   CATCH_CHECK(word.at("diffuse") == false);
+  CATCH_CHECK(word.at("content") == true);
+  const json& grounding = word.at("grounding");
+  CATCH_CHECK(grounding.size() == 4);
+  CATCH_CHECK(grounding.at("verdict") == "cannot say");
+  CATCH_CHECK_THAT(grounding.at("why").get<std::string>(), Catch::Matchers::Contains("saw no key"));
+  CATCH_CHECK(grounding.at("figures").at("token").get<int64_t>() >= 0);
+  CATCH_CHECK(grounding.at("score").get<double>() == Approx(grounding.at("figures").at("mass").get<double>() *
+                                                            (1 - grounding.at("figures").at("entropy").get<double>())));
+  CATCH_CHECK(root.at("grounding").at("verdict") == "cannot say");
+  CATCH_CHECK(root.at("grounding").at("figures").at("cannot say") == 1);
   CATCH_CHECK(word.at("flags") == json({"fully_masked"}));
   const auto x = word.at("hot_point").at(0).get<double>();
   const auto y = word.at("hot_point").at(1).get<double>();

@@ -271,7 +271,7 @@ CATCH_TEST_CASE("profile schema: it names the fields and the choices of the pars
   int64_t objects = 0;
   int64_t choices = 0;
   walk(schema(), "", objects, choices);
-  CATCH_CHECK(objects == 18);
+  CATCH_CHECK(objects == 19);
   CATCH_CHECK(choices == 10);
 }
 

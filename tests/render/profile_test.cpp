@@ -85,7 +85,7 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
        "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, heads, "
        "rows, image, "
        "sound, "
-       "geometry, verify, tokens, got []."},
+       "geometry, grounding, verify, tokens, got []."},
       {"{}", "profile: the profile: expected the field gaze_profile: 1, got none."},
       {R"({"gaze_profile": 2, "sites": {}})", "profile: gaze_profile: expected 1, got 2."},
       {R"({"gaze_profile": 1})", "profile: the profile: expected the field sites, got none."},
@@ -97,7 +97,7 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
        "profile: sites : expected one of the fields gaze_profile, name, sites, through, encoder, layers, heads, rows, "
        "image, "
        "sound, "
-       "geometry, verify, tokens, "
+       "geometry, grounding, verify, tokens, "
        "got an unknown field."},
       {with(R"("heads": {"reduce": "avg"})"),
        R"(profile: heads.reduce: expected one of mean, max, min, weighted, one, topk, got "avg".)"},
@@ -357,7 +357,7 @@ CATCH_TEST_CASE("profile: brackets in brackets are refused before they cost anyt
   CATCH_CHECK(refused(std::string(32, '[') + std::string(32, ']')) ==
               "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, "
               "heads, rows, image, "
-              "sound, geometry, verify, tokens, got " +
+              "sound, geometry, grounding, verify, tokens, got " +
                   std::string(32, '[') + std::string(25, ']') + "....");
 }
 

@@ -45,6 +45,7 @@ class RandomProfiles {
     }
     profile.encoder = flip();
     profile.verify = flip();
+    if (flip()) profile.grounding = grounding();
     if (flip()) profile.eos = within(0, 100);
     return profile;
   }
@@ -104,6 +105,12 @@ class RandomProfiles {
       for (int64_t head = within(0, 64); head < 255; head += within(64, 128)) of.heads.push_back(255 - head);
       profile.selected_heads.push_back(of);
     }
+  }
+
+  GroundingLimits grounding() {
+    const auto limit = [&](int64_t least) { return static_cast<double>(within(least, 1000)) / 1000; };
+    const int64_t word = within(0, 1000), answer = within(0, 1000);
+    return {static_cast<double>(word) / 1000, limit(word), static_cast<double>(answer) / 1000, limit(answer)};
   }
 
   ImageInput image() {

@@ -60,11 +60,15 @@ inline auto members(const Through& through) {
   const auto& [sites, rollout] = through;
   return std::tie(sites, rollout);
 }
+inline auto members(const GroundingLimits& limits) {
+  const auto& [word_weak, word_grounded, answer_weak, answer_grounded] = limits;
+  return std::tie(word_weak, word_grounded, answer_weak, answer_grounded);
+}
 inline auto members(const Profile& profile) {
   const auto& [name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder, rows,
-               image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
+               image, sound, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
   return std::tie(name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder,
-                  rows, image, sound, geometry, verify, spans, vocabulary, spelling, vocabulary_file, eos);
+                  rows, image, sound, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file, eos);
 }
 
 template <typename Value>

@@ -138,6 +138,8 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     map.medium = medium_of(place.geometry.value_or(Geometry()));
     std::visit([&](auto& medium) { fill(medium, row, facts); }, map.medium);
   }
+  // Other heads or layers have another focus.
+  if (!recorder.options.heads && !recorder.options.layers) record.maps.front().grounding = recorder.profile.grounding;
   record.keys = capture.keys();
   if (facts.method >= 0) record.method = recorder.model.methods[static_cast<size_t>(facts.method)];
   const bool gathered = list_sites(capture, recorder, record);

@@ -63,6 +63,36 @@ void add_times(const WordTimes& word, JsonText& facts) {
   facts["mass_on_padding"] = JsonText(word.mass_on_padding);
 }
 
+JsonText grounding_facts(const WordFacts& word, JsonText figures) {
+  const Grounding& grounding = word.grounding;
+  return {{"verdict", name(grounding.verdict)},
+          {"score", JsonText(grounding.score)},
+          {"figures", std::move(figures)},
+          {"why", grounding.why}};
+}
+
+JsonText word_grounding(const WordFacts& word) {
+  const SharpestToken& sharpest = word.sharpest;
+  if (sharpest.token < 0) return grounding_facts(word, nullptr);
+  return grounding_facts(word, {{"token", sharpest.token},
+                                {"sharpest_lift", JsonText(sharpest.max_lift)},
+                                {"entropy", JsonText(sharpest.entropy)},
+                                {"mass", JsonText(sharpest.mass)}});
+}
+
+// Of the whole answer: the means of its words with content, and how many of each verdict there are.
+JsonText answer_grounding(const MapFacts& facts) {
+  const SharpestToken& mean = facts.summary.facts.sharpest;
+  JsonText figures = {
+      {"sharpest_lift", JsonText(mean.max_lift)}, {"entropy", JsonText(mean.entropy)}, {"mass", JsonText(mean.mass)}};
+  for (const Verdict verdict : {Verdict::Grounded, Verdict::Weak, Verdict::NotGrounded, Verdict::CannotSay}) {
+    figures[name(verdict)] = std::count_if(facts.words.begin(), facts.words.end(), [&](const DrawnMap& word) {
+      return word.facts.grounding.verdict == verdict;
+    });
+  }
+  return grounding_facts(facts.summary.facts, std::move(figures));
+}
+
 JsonText drawn_facts(const DrawnMap& drawn, bool sized) {
   const WordFacts& word = drawn.facts;
   const bool hot = sized && std::isfinite(word.hot_x) && std::isfinite(word.hot_y);
@@ -109,6 +139,8 @@ JsonText word_list(const MapFacts& facts) {
   for (const DrawnMap& drawn : facts.words) {
     const Word& word = drawn.facts.word;
     JsonText entry = {{"text", word.text}, {"first", word.first}, {"count", word.count}};
+    entry["content"] = drawn.facts.content;
+    entry["grounding"] = word_grounding(drawn.facts);
     entry.append(drawn_facts(drawn, facts.picture.has_value()));
     list.push_back(std::move(entry));
   }
@@ -236,7 +268,7 @@ JsonText style_facts(const Style& style) {
 // What is said of a map, beyond what all of a record's share.
 struct MapJson {
   JsonText picture = nullptr, sound = nullptr, geometry, mass, through = nullptr, sinks, range = nullptr,
-           summary = nullptr, words_by = nullptr, words = JsonText::array();
+           summary = nullptr, grounding = nullptr, words_by = nullptr, words = JsonText::array();
 };
 
 /// @param facts  null: it was not measured
@@ -252,6 +284,7 @@ MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapF
   json.sound = sound_facts(*facts, map, record.style);
   json.range = JsonText(facts->range_max_lift);
   json.summary = drawn_facts(facts->summary, facts->picture.has_value());
+  json.grounding = answer_grounding(*facts);
   json.words_by = word_rule_facts(facts->word_rule);
   json.words = word_list(*facts);
   return json;
@@ -273,6 +306,7 @@ JsonText more_maps(const RequestFacts& facts) {
     entry["sinks"] = std::move(json.sinks);
     entry["range_max_lift"] = std::move(json.range);
     entry["summary"] = std::move(json.summary);
+    entry["grounding"] = std::move(json.grounding);
     entry["words"] = std::move(json.words);
     list.push_back(std::move(entry));
   }
@@ -322,6 +356,7 @@ std::string write_json(const RequestFacts& facts) {
   root["colormap"] = name(record.style.colormap);
   root["style"] = style_facts(record.style);
   root["summary"] = std::move(json.summary);
+  root["grounding"] = std::move(json.grounding);
   root["words_by"] = std::move(json.words_by);
   root["words"] = std::move(json.words);
   if (record.maps.size() > 1) root["more_maps"] = more_maps(facts);

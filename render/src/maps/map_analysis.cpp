@@ -18,6 +18,8 @@
 
 #include "codecs/base_picture.hpp"
 #include "device/device_event.hpp"
+#include "maps/content_words.hpp"
+#include "maps/grounding.hpp"
 #include "maps/hottest.hpp"
 #include "maps/keys_to_cells.hpp"
 #include "maps/row_notes.hpp"
@@ -110,30 +112,50 @@ std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens, std:
   return words;
 }
 
-// The mean over words, then each word. An answer without words (special tokens only) is summarised over its tokens.
-at::Tensor merge_rows(const at::Tensor& rows_tc, const std::vector<WordFacts>& words) {
-  if (words.empty()) return rows_tc.mean(0, true);
-  std::vector<at::Tensor> merged;
-  for (const WordFacts& facts : words) {
-    merged.push_back(rows_tc.narrow(0, facts.word.first, facts.word.count).mean(0));
+// Makes one row of a word's tokens.
+class Merge {
+ public:
+  /// @param weight_t  what a token counts beside the others of its word, > 0
+  Merge(const std::vector<WordFacts>& words, const at::Tensor& weight_t) : words_(words), weight_t_(weight_t) {}
+
+  // The mean over words, then each word. An answer without words (special tokens only) is summarised over its tokens.
+  [[nodiscard]] at::Tensor rows(const at::Tensor& rows_tc) const {
+    if (words_.empty()) return rows_tc.mean(0, true);
+    std::vector<at::Tensor> merged;
+    for (const WordFacts& facts : words_) merged.push_back(row(rows_tc, facts.word));
+    const at::Tensor rows_wc = at::stack(merged);
+    return at::cat({rows_wc.mean(0, true), rows_wc});
   }
-  const at::Tensor rows_wc = at::stack(merged);
-  return at::cat({rows_wc.mean(0, true), rows_wc});
-}
 
-// As above, but each cell's mean is over the words that reach it.
-at::Tensor merge_where_reached(const at::Tensor& rows_tc, const at::Tensor& reach_tc,
-                               const std::vector<WordFacts>& words) {
-  at::Tensor merged_lc = merge_rows(rows_tc, words);
-  const at::Tensor reach_c = merge_rows(reach_tc, words)[0];
-  at::Tensor mean_c = merged_lc[0];
-  mean_c.copy_(at::where(reach_c > 0, mean_c / reach_c, at::zeros_like(mean_c)));
-  return merged_lc;
-}
+  // As above, but each cell's mean is over the words that reach it.
+  [[nodiscard]] at::Tensor where_reached(const at::Tensor& rows_tc, const at::Tensor& reach_tc) const {
+    at::Tensor merged_lc = rows(rows_tc);
+    const at::Tensor reach_c = rows(reach_tc)[0];
+    at::Tensor mean_c = merged_lc[0];
+    mean_c.copy_(at::where(reach_c > 0, mean_c / reach_c, at::zeros_like(mean_c)));
+    return merged_lc;
+  }
 
-// What is said of raw maps, by the rules of ops::normalise.
+ private:
+  [[nodiscard]] at::Tensor row(const at::Tensor& rows_tc, const Word& word) const {
+    if (word.count == 1) return rows_tc[word.first];
+    const at::Tensor weight_t1 = weight_t_.narrow(0, word.first, word.count).unsqueeze(1);
+    return (rows_tc.narrow(0, word.first, word.count) * weight_t1).sum(0) / weight_t1.sum();
+  }
+
+  const std::vector<WordFacts>& words_;
+  const at::Tensor weight_t_;
+};
+
+// What is said of raw maps, of words or of tokens, by the rules of ops::normalise.
 struct RawFacts {
   at::Tensor max_lift_l, entropy_l, diffuse_l;
+
+  // Sub-words that look nowhere in particular must not hide the one that points; of a flat word all count the same.
+  [[nodiscard]] at::Tensor focus(const at::Tensor& mass_l) const {
+    constexpr double kLeast = 1e-6;
+    return (mass_l * (1 - entropy_l)).clamp_min(kLeast);
+  }
 
   // Maps that have only some of the `keys` they were measured over.
   void spread_over(const at::Tensor& reached_l, int64_t keys) {
@@ -196,12 +218,24 @@ void take_tokens(Readback& figures, size_t tokens, std::vector<Value>& values) {
   values.assign(row, row + tokens);
 }
 
-void describe_words(const TokenFacts& tokens, std::vector<WordFacts>& words) {
+// Of every token that was asked for.
+struct TokenShapes {
+  std::vector<double> max_lift, entropy;
+  std::vector<bool> diffuse;
+};
+
+void describe_words(const TokenFacts& tokens, const TokenShapes& shapes, std::vector<WordFacts>& words) {
   for (WordFacts& facts : words) {
+    // Nothing is known of a word without text.
+    facts.content = facts.word.text.empty() || is_content_word(facts.word.text);
     for (int64_t i = facts.word.first; i < facts.word.first + facts.word.count; ++i) {
       const auto t = static_cast<size_t>(i);
       facts.mass += tokens.mass[t] / static_cast<double>(facts.word.count);
       facts.flags |= tokens.flags[t];
+      const double focus = tokens.mass[t] * (1 - shapes.entropy[t]);
+      if (facts.sharpest.token >= 0 && focus <= facts.sharpest.focus) continue;
+      facts.sharpest = {i, shapes.max_lift[t], shapes.entropy[t], tokens.mass[t], focus};
+      facts.diffuse = shapes.diffuse[t];
     }
   }
 }
@@ -216,7 +250,8 @@ void describe_maps(Readback& figures, const double* peak_l, bool per_map, Analys
   for (size_t l = 0; l < maps; ++l) {
     factss[l]->max_lift = max_lift_l[l];
     factss[l]->entropy = entropy_l[l];
-    factss[l]->diffuse = diffuse_l[l] != 0;
+    // No stamp on a word whose sharpest token points.
+    factss[l]->diffuse = diffuse_l[l] != 0 && (l == 0 || factss[l]->diffuse);
     factss[l]->range_max_lift = per_map ? peak_l[l] : analysis.range_max_lift;
   }
   analysis.summary.range_max_lift = peak_l[0] > 0 ? peak_l[0] : 1;
@@ -245,6 +280,21 @@ void describe_hot(const double* hot_l, const Placement& placement, Analysis& ana
   for (WordFacts& facts : analysis.words) place(*++hot_l, facts);
 }
 
+// Over the words that have content, or all where none has.
+void summarise_sharpest(const std::vector<WordFacts>& words, SharpestToken& mean) {
+  const bool any = std::any_of(words.begin(), words.end(), [](const WordFacts& facts) { return facts.content; });
+  double count = 0;
+  for (const WordFacts& facts : words) {
+    if (any && !facts.content) continue;
+    ++count;
+    mean.max_lift += facts.sharpest.max_lift;
+    mean.entropy += facts.sharpest.entropy;
+    mean.mass += facts.sharpest.mass;
+    mean.focus += facts.sharpest.focus;
+  }
+  for (double* sum : {&mean.max_lift, &mean.entropy, &mean.mass, &mean.focus}) *sum /= count;
+}
+
 void summarise(size_t tokens, Analysis& analysis) {
   WordFacts& summary = analysis.summary;
   const std::vector<WordFacts>& words = analysis.words;
@@ -258,6 +308,7 @@ void summarise(size_t tokens, Analysis& analysis) {
     summary.mass += facts.mass / static_cast<double>(words.size());
     summary.flags |= facts.flags;
   }
+  summarise_sharpest(words, summary.sharpest);
 }
 
 }  // namespace
@@ -304,29 +355,34 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   if (cells.keys_per_cell != 1) visible_t = visible_t / cells.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
   analysis.sinks_subtracted = normalised.sinks_subtracted;
+  RawFacts shape{normalised.max_lift_t, normalised.entropy_t, normalised.diffuse_t};  // of tokens
+  const at::Tensor reach_tk = layout == nullptr ? at::Tensor() : layout->reach_tk.narrow(0, 0, tokens);
+  if (layout != nullptr) shape.spread_over(reach_tk.sum(1), reach_tk.size(1));
+  const Merge merge(analysis.words, shape.focus(analysis.mass_t));
   RawFacts raw;
   if (layout == nullptr) {
     analysis.lift_tc = normalised.lift_tc;
-    analysis.lift_lc = merge_rows(normalised.lift_tc, analysis.words);
-    analysis.shown_lc = merge_rows(normalised.shown_tc, analysis.words);
+    analysis.lift_lc = merge.rows(normalised.lift_tc);
+    analysis.shown_lc = merge.rows(normalised.shown_tc);
     raw = raw_facts(analysis.lift_lc);
   } else {
     analysis.lift_tc = layout->lay_out(normalised.lift_tc);
-    const at::Tensor reach_tk = layout->reach_tk.narrow(0, 0, tokens);
     const at::Tensor reach_tc = layout->lay_out(reach_tk);
-    analysis.lift_lc = merge_where_reached(analysis.lift_tc, reach_tc, analysis.words);
-    analysis.shown_lc = merge_where_reached(layout->lay_out(normalised.shown_tc), reach_tc, analysis.words);
-    raw = raw_facts(merge_rows(normalised.lift_tc, analysis.words));
-    raw.spread_over(merge_rows(reach_tk, analysis.words).sum(1), reach_tk.size(1));
+    analysis.lift_lc = merge.where_reached(analysis.lift_tc, reach_tc);
+    analysis.shown_lc = merge.where_reached(layout->lay_out(normalised.shown_tc), reach_tc);
+    raw = raw_facts(merge.rows(normalised.lift_tc));
+    raw.spread_over(merge.rows(reach_tk).sum(1), reach_tk.size(1));
     raw.replace_first(raw_facts(analysis.lift_lc.narrow(0, 0, 1)));
   }
   at::Tensor peak_l = analysis.shown_lc.amax({1});
   if (layout != nullptr && !analysis.words.empty()) lower_summary_range(analysis, peak_l);
   analysis.value_lc = values(analysis, peak_l, normalised.range_max, options.per_map_min_max);
-  std::vector<at::Tensor> parts = {cells.mass_t, map.visible_t,  map.flags_t,   finite(map),  normalised.range_max,
-                                   peak_l,       raw.max_lift_l, raw.entropy_l, raw.diffuse_l};
+  std::vector<at::Tensor> parts = {cells.mass_t,     map.visible_t,   map.flags_t,     finite(map),
+                                   shape.max_lift_l, shape.entropy_l, shape.diffuse_l, normalised.range_max,
+                                   peak_l,           raw.max_lift_l,  raw.entropy_l,   raw.diffuse_l};
   if (cells.frame_mass_tf.defined()) {
-    parts.push_back(merge_rows(cells.frame_mass_tf.narrow(0, 0, tokens), analysis.words));
+    const Merge alike(analysis.words, at::ones_like(analysis.mass_t));
+    parts.push_back(alike.rows(cells.frame_mass_tf.narrow(0, 0, tokens)));
   }
   if (picture != nullptr) {
     parts.push_back(hottest(analysis.shown_lc, picture->placement, record.style.interpolation, route));
@@ -341,12 +397,17 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   take_tokens(figures, captured, analysis.tokens.visible);
   take_tokens(figures, captured, analysis.tokens.flags);
   check_rows(analysis.tokens.flags, *figures.take(1) != 0);
+  TokenShapes shapes;
+  take_tokens(figures, static_cast<size_t>(tokens), shapes.max_lift);
+  take_tokens(figures, static_cast<size_t>(tokens), shapes.entropy);
+  take_tokens(figures, static_cast<size_t>(tokens), shapes.diffuse);
   analysis.range_max_lift = *figures.take(1);
   const size_t maps = 1 + analysis.words.size();
   const double* peaks = figures.take(maps);
-  describe_words(analysis.tokens, analysis.words);
+  describe_words(analysis.tokens, shapes, analysis.words);
   describe_maps(figures, peaks, options.per_map_min_max, analysis);
   summarise(static_cast<size_t>(tokens), analysis);
+  judge(map.grounding, analysis.words, analysis.summary);
   if (const auto& video = map.geometry().video) describe_frames(figures, *video, analysis);
   if (picture != nullptr) {
     describe_hot(figures.take(maps), picture->placement, analysis);

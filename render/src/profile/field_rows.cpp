@@ -115,6 +115,17 @@ Binding positive_number(double& value) {
   return binding;
 }
 
+Binding share(double& value) {
+  const auto read = [&value](const Field& field) {
+    value = field.number();
+    if (!(value >= 0 && value <= 1)) field.refuse("a number in 0..1");
+  };
+  return {read, [&value] { return OrderedJson(value); },
+          [] {
+            return OrderedJson{{"type", "number"}, {"minimum", 0}, {"maximum", 1}};
+          }};
+}
+
 Binding flag(bool& value) {
   return {[&value](const Field& field) { value = field.flag(); }, [&value] { return OrderedJson(value); },
           [] {

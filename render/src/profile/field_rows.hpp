@@ -74,6 +74,8 @@ Binding whole(int64_t& value, int64_t least, int64_t greatest = kMaxCount);
 Binding number(double& value);
 /// That it is above 0 is said in the schema alone: whoever owns it checks it.
 Binding positive_number(double& value);
+/// 0..1
+Binding share(double& value);
 Binding flag(bool& value);
 Binding text(std::string& value);
 /// @param expected  what the text is, for the refusal of an empty one

@@ -362,6 +362,14 @@ Rows geometry_fields(StatedGeometry& geometry) {
   };
 }
 
+Rows grounding_fields(GroundingLimits& limits) {
+  return {
+      {"word_weak", share(limits.word_weak), "Focus of a word below which it is not grounded.", kRequired},
+      {"word_grounded", share(limits.word_grounded), "Focus from which on a word is grounded.", kRequired},
+      {"answer_weak", share(limits.answer_weak), "Mean focus of an answer below which it is not grounded.", kRequired},
+      {"answer_grounded", share(limits.answer_grounded), "Mean focus from which on an answer is grounded.", kRequired}};
+}
+
 Rows profile_fields(StatedProfile& profile) {
   return {
       {"gaze_profile", only(1), "Version of this format.", kRequired},
@@ -386,6 +394,8 @@ Rows profile_fields(StatedProfile& profile) {
       {"geometry", geometry_of(profile),
        "Which keys are the picture, and where each lies (docs/geometry.md). rows and cols are required unless patch or "
        "the preset says how they are computed."},
+      {"grounding", part(profile.grounding, grounding_fields, check_grounding),
+       "The limits of the verdict whether words are grounded, which gaze ground measured with these heads and layers."},
       {"verify", flag(profile.verify),
        "Measure the geometry on the example inputs when attaching, and throw where it is another."},
       {"tokens", group(profile, token_fields), "The text of token ids."},

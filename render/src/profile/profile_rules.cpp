@@ -103,6 +103,15 @@ void check_image(const Field& field, ImageInput& image) {
                          std::to_string(image.std.size()));
 }
 
+void check_grounding(const Field& field, GroundingLimits& limits) {
+  const auto check = [&](const char* grounded, double most, double least, const char* weak) {
+    if (most >= least) return;
+    field.at(grounded).refuse("at least " + std::string(weak) + " (" + show(least) + ")");
+  };
+  check("word_grounded", limits.word_grounded, limits.word_weak, "word_weak");
+  check("answer_grounded", limits.answer_grounded, limits.answer_weak, "answer_weak");
+}
+
 void check_beside(const Field& field, Geometry& geometry) {
   try {
     check(geometry);

@@ -14,6 +14,7 @@ namespace gaze::fields {
 void check_selected(const Field& field, std::vector<SiteHeads>& selected);
 void check_heads(const Field& field, StatedProfile& profile);
 void check_rows(const Field& field, TokenRows& rows);
+void check_grounding(const Field& field, GroundingLimits& limits);
 void check_image(const Field& field, ImageInput& image);
 void check_beside(const Field& field, Geometry& geometry);
 /// Of a whole profile.

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/reduce.hpp>
+#include <gaze/render/grounding.hpp>
 #include <gaze/render/medium.hpp>
 #include <gaze/render/site_kind.hpp>
 #include <gaze/render/style.hpp>
@@ -51,6 +52,7 @@ struct GAZE_API MediumMap {
   at::Tensor visible_t;  ///< float32 [tokens]
   at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
   std::optional<ThroughUse> through = {};
+  std::optional<GroundingLimits> grounding = {};  ///< unset: none were measured with these heads and layers
 
   [[nodiscard]] const Geometry& geometry() const;
   [[nodiscard]] Geometry& geometry();

@@ -2,6 +2,7 @@
 // What is said about one map, of whatever medium.
 #pragma once
 
+#include <gaze/render/grounding.hpp>
 #include <gaze/render/words.hpp>
 
 #include <cstdint>
@@ -10,6 +11,15 @@
 
 namespace gaze {
 
+/// The token of a word whose attention is the most focused on few cells.
+struct SharpestToken {
+  int64_t token = -1;   ///< -1: of the summary, or of an answer without tokens
+  double max_lift = 0;  ///< of its raw map
+  double entropy = 0;   ///< 0..1, of its raw map
+  double mass = 0;      ///< share of its attention on the keys shown
+  double focus = 0;     ///< 0..1: mass x (1 - entropy); 1: all attention on one cell. Of the summary: mean over words
+};
+
 /// Of one word of an answer, or of the summary of all.
 struct WordFacts {
   Word word;                       ///< empty text for the summary
@@ -17,9 +27,12 @@ struct WordFacts {
   std::vector<double> frame_mass;  ///< on each frame of a video, the same way; else empty
   double max_lift = 0;             ///< of the raw map
   double entropy = 0;              ///< 0..1, of the raw map
-  bool diffuse = false;            ///< flat map: drawn without hot colours
+  bool diffuse = false;            ///< flat map, as that of its sharpest token: drawn without hot colours
   double range_max_lift = 1;       ///< shown lift at the top of this map's colours
   int32_t flags = 0;               ///< ops::RowFlag bits of its tokens
+  bool content = true;             ///< it says something of what was seen or heard, as "the" and "," do not
+  SharpestToken sharpest;
+  Grounding grounding;
   /// Hottest pixel of the shown map in the original picture; NaN when nothing is shown, or not on a picture.
   double hot_x = std::numeric_limits<double>::quiet_NaN(), hot_y = std::numeric_limits<double>::quiet_NaN();
 };

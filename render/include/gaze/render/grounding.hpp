@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Whether attention supports what a model said, by limits that were measured on the model.
+#pragma once
+
+#include <gaze/ops/api.hpp>
+
+#include <limits>
+#include <string>
+
+namespace gaze {
+
+enum class Verdict {
+  CannotSay,    ///< nothing was measured, or nothing can be told
+  NotGrounded,  ///< attention as over an input without content
+  Weak,         ///< between the two
+  Grounded      ///< attention as for answers to inputs with content
+};
+
+/// "cannot say", "not grounded", "weak", "grounded".
+GAZE_API const char* name(Verdict verdict) noexcept;
+
+/// Focus (SharpestToken::focus) of words and of whole answers: below `weak` not grounded, from `grounded` on grounded.
+/// 0 <= weak <= grounded <= 1. They hold for one model, its chosen heads and its layers alone.
+struct GroundingLimits {
+  double word_weak = 0, word_grounded = 1;
+  double answer_weak = 0, answer_grounded = 1;
+};
+
+struct Grounding {
+  Verdict verdict = Verdict::CannotSay;
+  double score = std::numeric_limits<double>::quiet_NaN();  ///< 0..1, the focus; NaN: there is none
+  std::string why = {};                                     ///< one plain sentence
+};
+
+}  // namespace gaze

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// From the figures of an answer's words to verdicts.
+#pragma once
+
+#include <gaze/render/grounding.hpp>
+#include <gaze/render/word_facts.hpp>
+
+#include <optional>
+#include <vector>
+
+namespace gaze {
+
+/// Fills in the grounding of every word, and of the whole answer by the mean focus of its words with content.
+/// @param limits  unset: none were measured for this model, its heads and its layers
+void judge(const std::optional<GroundingLimits>& limits, std::vector<WordFacts>& words, WordFacts& summary);
+
+}  // namespace gaze

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/Context.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/randperm.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "console.hpp"
+#include "grounding_cases.hpp"
+#include "judged_model.hpp"
+#include "profile_file.hpp"
+#include "samples.hpp"
+#include "verbs.hpp"
+
+namespace gaze::cli {
+namespace {
+
+constexpr int64_t kLeastCases = 10;
+constexpr double kLeastArea = 0.95;  // of answers; below it a verdict would be a guess
+constexpr double kErrors = 0.05;     // of either kind, at most, beyond the limit that belongs to it
+constexpr uint64_t kSeed = 1;
+
+struct Measured {
+  std::vector<JudgedCase> answers, words;
+};
+
+/// Index of the picture or the sound among the method's arguments.
+int64_t medium_argument(const Profile& profile, const std::string& method) {
+  std::map<std::string, int64_t> arguments;
+  if (profile.sound) arguments = profile.sound->argument;
+  if (profile.image) arguments = profile.image->argument;
+  const auto found = arguments.find(method);
+  if (found == arguments.end())
+    throw Refusal(
+        "profile: image.argument (or sound.argument): expected the index of the picture among the arguments of " +
+        method + ", got none. Add it.");
+  return found->second;
+}
+
+// All of one value, its mean.
+at::Tensor flat(const at::Tensor& input) { return at::full_like(input, input.mean().item()); }
+
+// The same values in another place each; those of one pixel stay together.
+at::Tensor shuffled(const at::Tensor& input) {
+  const int64_t channels = input.dim() == 4 ? input.size(1) : 1;
+  const at::Tensor values_bcn = input.reshape({input.size(0), channels, -1});
+  const at::Tensor order_n = at::randperm(values_bcn.size(2), values_bcn.options().dtype(at::kLong));
+  return values_bcn.index_select(2, order_n).reshape(input.sizes());
+}
+
+void add(const GroundedAnswer& answer, const std::string& kind, Truth truth, Measured& measured) {
+  measured.answers.push_back({kind, truth, answer.summary.grounding});
+  for (const WordFacts& word : answer.words) {
+    if (word.content) measured.words.push_back({kind, truth, word.grounding});
+  }
+}
+
+/// At most `kErrors` of the supported lie below the first, and of the unsupported from the second on.
+std::pair<double, double> limits_of(const std::vector<JudgedCase>& cases, const char* what) {
+  const std::vector<double> supported = scores_of(cases, Truth::Supported);
+  const std::vector<double> unsupported = scores_of(cases, Truth::Unsupported);
+  const auto least = static_cast<size_t>(kLeastCases);
+  if (supported.size() < least || unsupported.size() < least)
+    throw Refusal("--inputs: expected at least " + std::to_string(kLeastCases) + " " + what +
+                  " over inputs with and over those without content, got " + std::to_string(supported.size()) +
+                  " and " + std::to_string(unsupported.size()) +
+                  ". Give more inputs, whose questions the model answers whatever it is shown.");
+  const double low = quantile_of(supported, kErrors), high = quantile_of(unsupported, 1 - kErrors);
+  // Rounded outwards, so that none changes its side.
+  const double weak = std::floor(1e4 * std::min(low, high)) / 1e4,
+               grounded = std::ceil(1e4 * std::max(low, high)) / 1e4;
+  return {weak, std::min(grounded, 1.0)};
+}
+
+Measured measure(const GroundArguments& arguments, const Profile& profile, at::Device device) {
+  JudgedModel judged(arguments.model, device, profile);
+  const bool loops = !arguments.loop.methods.empty();
+  const std::string method = loops ? arguments.loop.first_method() : arguments.method;
+  const int64_t argument = medium_argument(profile, method);
+  at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
+  generator.set_current_seed(kSeed);
+  Measured measured;
+  Progress progress("ground", "inputs");
+  for (size_t i = 0; i < arguments.inputs.size(); ++i) {
+    Call call(judged.model(), method, arguments.inputs[i], device);
+    if (loops) {
+      LoopSettings loop = arguments.loop;
+      if (loop.eos < 0) loop.eos = profile.eos;
+      call.drive(std::move(loop));
+    }
+    const at::Tensor input = call.tensor_argument(argument);
+    if (!input.defined() || !at::isFloatingType(input.scalar_type()) || input.numel() == 0)
+      throw Refusal("--inputs: expected a picture or a sound of floating values in argument " +
+                    std::to_string(argument) + " of " + arguments.inputs[i] + ", got none. Correct the profile.");
+    const auto run = [&](const char* kind, Truth truth) {
+      const GroundedAnswer answer = judged.judge({}, [&](Request& request) {
+        call.run();
+        const std::vector<std::vector<int64_t>> ids = call.token_ids();
+        if (ids.size() != 1) return;
+        const auto prompt = static_cast<std::ptrdiff_t>(call.prompt_in_front(0, ids[0]));
+        request.tokens({ids[0].begin() + prompt, ids[0].end()});
+      });
+      add(answer, kind, truth, measured);
+    };
+    run("as given", Truth::Supported);
+    call.replace(argument, flat(input));
+    run("one value", Truth::Unsupported);
+    call.replace(argument, shuffled(input));
+    run("shuffled", Truth::Unsupported);
+    progress.show(static_cast<int64_t>(i) + 1, static_cast<int64_t>(arguments.inputs.size()));
+  }
+  return measured;
+}
+
+void print(const Measured& measured, const GroundingLimits& limits) {
+  print_cases("answers", measured.answers);
+  print_cases("words", measured.words);
+  std::printf("answer    not grounded below %.4f, grounded from %.4f on\n", limits.answer_weak, limits.answer_grounded);
+  std::printf("word      not grounded below %.4f, grounded from %.4f on\n", limits.word_weak, limits.word_grounded);
+}
+
+}  // namespace
+
+int ground(const GroundArguments& arguments) {
+  const std::string path = arguments.profile.empty() ? profile_beside(arguments.model) : arguments.profile;
+  if (path.empty())
+    throw Refusal(
+        "--profile: expected a profile, whose geometry says what the picture's keys are, got none, and no profile.json "
+        "beside the model. `gaze probe` makes one.");
+  const Profile profile = read_profile(path);
+  const Measured measured = measure(arguments, profile, parse_device(arguments.device));
+  GroundingLimits limits;
+  std::tie(limits.answer_weak, limits.answer_grounded) = limits_of(measured.answers, "answers");
+  std::tie(limits.word_weak, limits.word_grounded) = limits_of(measured.words, "words");
+  if (arguments.json) {
+    const nlohmann::ordered_json json = {{"grounding",
+                                          {{"word_weak", limits.word_weak},
+                                           {"word_grounded", limits.word_grounded},
+                                           {"answer_weak", limits.answer_weak},
+                                           {"answer_grounded", limits.answer_grounded}}},
+                                         {"answers", json_of(measured.answers)},
+                                         {"words", json_of(measured.words)}};
+    std::printf("%s\n", json.dump(1).c_str());
+  } else {
+    print(measured, limits);
+  }
+  const double area =
+      area_under_roc(scores_of(measured.answers, Truth::Supported), scores_of(measured.answers, Truth::Unsupported));
+  if (area < kLeastArea) {
+    char text[160];
+    std::snprintf(
+        text, sizeof text,
+        "ground: expected attention that tells answers to these inputs from answers to inputs without content "
+        "(area %.2f), got %.2f.",
+        kLeastArea, area);
+    throw Refusal(std::string(text) + " Choose heads that point (gaze heads); else its verdicts would be guesses.");
+  }
+  if (arguments.out.empty()) return 0;
+  write_grounding(path, limits, arguments.out);
+  if (!arguments.json) std::printf("profile   %s\n", printable(arguments.out).c_str());
+  return 0;
+}
+
+}  // namespace gaze::cli
