@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/fft_irfftn.h>
+#include <ATen/ops/fft_rfftn.h>
 #include <ATen/ops/full_like.h>
-#include <ATen/ops/randperm.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/polar.h>
+#include <ATen/ops/rand.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numbers>
 #include <tuple>
 
 #include "console.hpp"
@@ -22,7 +28,9 @@ namespace {
 
 constexpr int64_t kLeastCases = 10;
 constexpr double kLeastArea = 0.95;  // of answers; below it a verdict would be a guess
-constexpr double kErrors = 0.05;     // of either kind, at most, beyond the limit that belongs to it
+constexpr double kAccused = 0.02;    // of the supported, that lie below the lower limit
+constexpr double kDoubted = 0.1;     // of the supported, that lie below the upper one at the least
+constexpr double kBelieved = 0.05;   // of the unsupported, that lie above the upper one at the most
 constexpr uint64_t kSeed = 1;
 
 struct Measured {
@@ -45,12 +53,21 @@ int64_t medium_argument(const Profile& profile, const std::string& method) {
 // All of one value, its mean.
 at::Tensor flat(const at::Tensor& input) { return at::full_like(input, input.mean().item()); }
 
-// The same values in another place each; those of one pixel stay together.
-at::Tensor shuffled(const at::Tensor& input) {
-  const int64_t channels = input.dim() == 4 ? input.size(1) : 1;
-  const at::Tensor values_bcn = input.reshape({input.size(0), channels, -1});
-  const at::Tensor order_n = at::randperm(values_bcn.size(2), values_bcn.options().dtype(at::kLong));
-  return values_bcn.index_select(2, order_n).reshape(input.sizes());
+// Its spectrum with random phases: as loud and as coarse everywhere, and nothing in it.
+at::Tensor scrambled(const at::Tensor& input) {
+  const bool picture = input.dim() == 4;
+  const std::vector<int64_t> dims = picture ? std::vector<int64_t>{2, 3} : std::vector<int64_t>{-1};
+  const at::Tensor values = input.to(at::kDouble);
+  at::Tensor spectrum = at::fft_rfftn(values, c10::nullopt, dims);
+  std::vector<int64_t> sizes = spectrum.sizes().vec();
+  if (picture) sizes[1] = 1;  // colours keep their relations
+  at::Tensor phase = at::rand(sizes, values.options()) * (2 * std::numbers::pi);
+  // The mean stays.
+  picture ? phase.select(3, 0).select(2, 0).zero_() : phase.select(-1, 0).zero_();
+  spectrum = spectrum * at::polar(at::ones_like(phase), phase);
+  std::vector<int64_t> shape;
+  for (const int64_t dim : dims) shape.push_back(input.size(dim));
+  return at::fft_irfftn(spectrum, shape, dims).to(input.scalar_type()).contiguous();
 }
 
 void add(const GroundedAnswer& answer, const std::string& kind, Truth truth, Measured& measured) {
@@ -60,7 +77,7 @@ void add(const GroundedAnswer& answer, const std::string& kind, Truth truth, Mea
   }
 }
 
-/// At most `kErrors` of the supported lie below the first, and of the unsupported from the second on.
+/// Few of the supported are not grounded, and few of the unsupported grounded.
 std::pair<double, double> limits_of(const std::vector<JudgedCase>& cases, const char* what) {
   const std::vector<double> supported = scores_of(cases, Truth::Supported);
   const std::vector<double> unsupported = scores_of(cases, Truth::Unsupported);
@@ -70,11 +87,11 @@ std::pair<double, double> limits_of(const std::vector<JudgedCase>& cases, const 
                   " over inputs with and over those without content, got " + std::to_string(supported.size()) +
                   " and " + std::to_string(unsupported.size()) +
                   ". Give more inputs, whose questions the model answers whatever it is shown.");
-  const double low = quantile_of(supported, kErrors), high = quantile_of(unsupported, 1 - kErrors);
-  // Rounded outwards, so that none changes its side.
-  const double weak = std::floor(1e4 * std::min(low, high)) / 1e4,
-               grounded = std::ceil(1e4 * std::max(low, high)) / 1e4;
-  return {weak, std::min(grounded, 1.0)};
+  const double weak = quantile_of(supported, kAccused);
+  const double grounded = std::max(quantile_of(supported, kDoubted), quantile_of(unsupported, 1 - kBelieved));
+  // With few digits, for people read them.
+  const auto rounded = [](double limit) { return std::round(1e4 * limit) / 1e4; };
+  return {rounded(weak), rounded(grounded)};
 }
 
 Measured measure(const GroundArguments& arguments, const Profile& profile, at::Device device) {
@@ -110,8 +127,8 @@ Measured measure(const GroundArguments& arguments, const Profile& profile, at::D
     run("as given", Truth::Supported);
     call.replace(argument, flat(input));
     run("one value", Truth::Unsupported);
-    call.replace(argument, shuffled(input));
-    run("shuffled", Truth::Unsupported);
+    call.replace(argument, scrambled(input));
+    run("phases scrambled", Truth::Unsupported);
     progress.show(static_cast<int64_t>(i) + 1, static_cast<int64_t>(arguments.inputs.size()));
   }
   return measured;

@@ -403,8 +403,8 @@ std::function<int()> add_ground(CLI::App& app) {
   verb->add_flag("--json", arguments->json, "Print JSON");
   const OpLibraries libraries = add_op_libraries(*verb);
   verb->footer(
-      "Runs the method three times for each file: as it is, with a picture or sound of one value, and with its values\n"
-      "in random order. Exit 1 when attention cannot tell these from those.\n"
+      "Runs the method three times for each file: as it is, with a picture or sound of one value, and with one whose\n"
+      "spectrum has random phases. Exit 1 when attention cannot tell these from those.\n"
       "Example:\n"
       "  gaze ground model.pt --inputs in*.pt --method generate --out profile.json");
   return [arguments, libraries, verb] {

@@ -21,11 +21,16 @@ void write(const std::string& path, const std::string& text) {
   if (!file) throw Refusal("--out: expected a file that can be written, got " + path + ". Check the folder.");
 }
 
-// The profile at `path` with another value of one field, at `out`.
-void write_with(const std::string& path, const std::string& field, const ordered_json& value, const std::string& out) {
+// The profile at `path` with other values of these fields, null: without, at `out`.
+void write_with(const std::string& path, const ordered_json& fields, const std::string& out) {
   std::ifstream file(path, std::ios::binary);
   auto json = ordered_json::parse(file);  // it was read as a profile before
-  json[field] = value;
+  for (const auto& [field, value] : fields.items()) {
+    if (value.is_null())
+      json.erase(field);
+    else
+      json[field] = value;
+  }
   if (json.contains("tokens") && json["tokens"].contains("vocabulary")) {
     // It is relative to the profile, which may move.
     namespace fs = std::filesystem;
@@ -52,13 +57,14 @@ void write_selected_heads(const std::string& path, const std::vector<SiteHeads>&
   Profile profile;
   profile.heads = ops::HeadReduce::Mean;
   profile.selected_heads = selected;
-  write_with(path, "heads", to_json(profile).at("heads"), out);
+  // Limits hold for the heads they were measured with.
+  write_with(path, {{"heads", to_json(profile).at("heads")}, {"grounding", nullptr}}, out);
 }
 
 void write_grounding(const std::string& path, const GroundingLimits& limits, const std::string& out) {
   Profile profile;
   profile.grounding = limits;
-  write_with(path, "grounding", to_json(profile).at("grounding"), out);
+  write_with(path, {{"grounding", to_json(profile).at("grounding")}}, out);
 }
 
 }  // namespace gaze::cli

@@ -72,6 +72,9 @@ void write_stickers_inputs(const at::Tensor& image_bchw) {
   const int64_t max_new = 11;
   save("forward.pt", tuple({image_bchw, prompt_bt}));
   save("generate.pt", tuple({image_bchw, prompt_bt, max_new}));
+  // "which number is on the red sticker ?"
+  const at::Tensor which_bt = at::tensor(at::ArrayRef<int64_t>({1, 6, 7, 8, 9, 4, 14, 10, 12})).unsqueeze(0);
+  save("which.pt", tuple({image_bchw, which_bt, max_new}));
   save("generate_named.pt", named({{"max_new", max_new}, {"image", image_bchw}, {"prompt", prompt_bt}}));
   save("encode.pt", image_bchw);
   save("encode_two.pt", at::cat({image_bchw, image_bchw.flip({3})}));

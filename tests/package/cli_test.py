@@ -212,7 +212,7 @@ def an_error_of_the_model_is_told_by_its_own_words():
 
 @case
 def help_for_every_verb():
-    for words in ((), ("demo",), ("sites",), ("run",), ("probe",), ("heads",), ("evaluate",)):
+    for words in ((), ("demo",), ("sites",), ("run",), ("probe",), ("heads",), ("ground",), ("evaluate",)):
         text = done_by(*words, "--help")
         expect("Usage: gaze" in text and len(text) > 200, words, text)
     expect(re.fullmatch(r"gaze \d+\.\d+\.\d+\n", done_by("--version")), "version")
@@ -708,7 +708,8 @@ def heads_writes_a_profile_that_run_accepts():
     profile = json.loads(Path("heads.json").read_text())
     given = json.loads((STICKERS / "profile.json").read_text())
     expect(profile["heads"]["reduce"] == "mean" and sum(len(of["heads"]) for of in profile["heads"]["select"]) == 3, profile["heads"])
-    expect({**profile, "heads": 0, "tokens": 0} == {**given, "heads": 0, "tokens": 0}, profile)
+    expect("grounding" in given and "grounding" not in profile, "limits hold for the heads they were measured with")
+    expect({**profile, "heads": 0, "tokens": 0} == {name: 0 if name in ("heads", "tokens") else value for name, value in given.items() if name != "grounding"}, profile)
     done_by("run", alone(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", "heads.json", "--image", photo(), "--out", "out")
     request = request_of(bundles("out")[0])
     expect({site["name"]: site["chosen_heads"] for site in request["sites"]} == {of["site"]: of["heads"] for of in profile["heads"]["select"]}, request["sites"])
@@ -784,6 +785,96 @@ def evaluate_for_people():
     expect(again == json.loads(done_by("evaluate", "--scenes", "3", "--json", GAZE_HEADS="min", GAZE_PROFILE="missing.json")), "the environment changes no figure")
     Path("lonely.pt").write_bytes(sdpa().read_bytes())
     refused("evaluate", "--scenes", "1", "--model", "lonely.pt", says=("profile.json",))
+
+
+# ---- grounding
+
+def area(supported: list[float], unsupported: list[float]) -> float | None:
+    """The share of pairs in the right order, a tie counting half."""
+    if not supported or not unsupported:
+        return None
+    return sum((a > b) + (a == b) / 2 for a in supported for b in unsupported) / len(supported) / len(unsupported)
+
+
+def verdict_of(score: float | None, limits: dict, of: str) -> str:
+    if score is None:
+        return "cannot say"
+    return "not grounded" if score < limits[of + "_weak"] else "weak" if score < limits[of + "_grounded"] else "grounded"
+
+
+def check_judged(told: dict, limits: dict | None, of: str) -> None:
+    """A report against its own cases: areas by pairs, counts, and verdicts by the limits."""
+    cases = told["cases"]
+    scores = lambda wanted: [case["score"] for case in cases if wanted(case) and case["score"] is not None]
+    right = scores(lambda case: case["supported"])
+    near = lambda a, b: a == b or (a is not None and b is not None and abs(a - b) <= 1e-4)
+    expect(near(told["auc"], area(right, scores(lambda case: not case["supported"] and case["judged_together"]))), of, told["auc"])
+    expect(sum(kind["cases"] for kind in told["kinds"]) == len(cases), of, told["kinds"])
+    for kind in told["kinds"]:
+        same = lambda case: (case["kind"], case["supported"]) == (kind["kind"], kind["supported"])
+        expect(near(kind["auc"], None if kind["supported"] else area(right, scores(same))), of, kind)
+        for verdict in ("grounded", "weak", "not grounded", "cannot say"):
+            expect(kind[verdict] == sum(same(case) and case["verdict"] == verdict for case in cases), of, kind)
+    for case in cases:
+        expect(case["score"] is None or 0 <= case["score"] <= 1, case)
+        expect(case["verdict"] == (verdict_of(case["score"], limits, of) if limits else "cannot say"), of, case)
+
+
+@case
+def evaluate_grounding_counts_what_it_says():
+    for words, folder, kinds in ((("--scenes", "6"), "stickers", {"right", "plain colour", "noise", "photograph", "absent sticker", "said over noise", "said over another scene"}),
+                                 (("--scenes", "4", "--model", SOURCE / "samples/models/early_fusion/early_fusion_sdpa.pt"), "early_fusion", {"right", "said over photograph"}),
+                                 (("--speech", "--recordings", "3"), "speech", {"right", "silence", "tones", "said over silence", "said over other words"})):
+        told = json.loads(done_by("evaluate", "--grounding", "--json", *words))
+        limits = json.loads((SOURCE / "samples/models" / folder / "profile.json").read_text())["grounding"]
+        check_judged(told["answers"], limits, "answer")
+        check_judged(told["words"], limits, "word")
+        expect(kinds <= {kind["kind"] for kind in told["answers"]["kinds"]}, told["answers"]["kinds"])
+        blank = [kind for kind in told["answers"]["kinds"] if kind["kind"] in ("said over plain colour", "said over silence")]
+        expect(all(kind["auc"] == 1 and kind["grounded"] == 0 for kind in blank) and len(blank) == 1, folder, blank)
+    out = done_by("evaluate", "--grounding", "--scenes", "3")
+    expect("area under the ROC curve" in out and "said over noise" in out, out)
+    expect(out == done_by("evaluate", "--grounding", "--scenes", "3", GAZE_HEADS="min"), "the environment changes no figure")
+
+
+def grounded(*words, inputs=("which.pt",) * 10) -> tuple:
+    return ("ground", sdpa(), "--inputs", *(FILES / name for name in inputs), "--method", "generate", *words)
+
+
+@case
+def ground_writes_limits_that_run_judges_by():
+    told = json.loads(done_by(*grounded("--json", "--out", "limits.json")))
+    check_judged(told["answers"], json.loads((STICKERS / "profile.json").read_text())["grounding"], "answer")
+    profile, given = json.loads(Path("limits.json").read_text()), json.loads((STICKERS / "profile.json").read_text())
+    expect(profile["grounding"] == told["grounding"], profile["grounding"])
+    expect({**profile, "grounding": 0, "tokens": 0} == {**given, "grounding": 0, "tokens": 0}, profile)
+    # The quantiles that the page names, anew.
+    for of in ("answer", "word"):
+        cases = told[of + "s"]["cases"]
+        quantile = lambda values, at: (lambda v, x: v[int(x)] + (x - int(x)) * (v[min(int(x) + 1, len(v) - 1)] - v[int(x)]))(sorted(values), at * (len(values) - 1))
+        right = [case["score"] for case in cases if case["supported"]]
+        wrong = [case["score"] for case in cases if not case["supported"]]
+        expect(abs(told["grounding"][of + "_weak"] - quantile(right, 0.02)) <= 1e-4, of, told["grounding"])
+        expect(abs(told["grounding"][of + "_grounded"] - max(quantile(right, 0.1), quantile(wrong, 0.95))) <= 1e-4, of, told["grounding"])
+    expect(told == json.loads(done_by(*grounded("--json"))), "the same inputs, the same limits")
+    done_by("run", alone(), "--inputs", FILES / "which.pt", "--method", "generate", "--profile", "limits.json", "--image", photo(), "--out", "out")
+    request = request_of(bundles("out")[0])
+    expect(request["grounding"]["verdict"] == "grounded" and request["words"][0]["grounding"]["verdict"] == "grounded", request["grounding"])
+    expect(abs(request["grounding"]["score"] - told["answers"]["cases"][0]["score"]) < 1e-5, request["grounding"])
+    # Limits hold for the heads they were measured with.
+    done_by("run", alone(), "--inputs", FILES / "which.pt", "--method", "generate", "--profile", "limits.json", "--image", photo(), "--out", "max", GAZE_HEADS="max")
+    expect(request_of(bundles("max")[0])["grounding"]["verdict"] == "cannot say", "other heads")
+
+
+@case
+def ground_refuses_what_it_cannot_measure():
+    refused(*grounded("--out", "few.json", inputs=("which.pt",) * 3), says=("--inputs", "at least 10"))
+    refused(*grounded("--out", "silent.json", inputs=("generate.pt",) * 10), says=("--inputs", "at least 10"))  # nothing is said of nothing
+    expect(not Path("few.json").exists() and not Path("silent.json").exists())
+    refused("ground", alone(), *grounded()[2:], says=("--profile", "gaze probe"))
+    refused(*grounded("--out", "missing/limits.json"), says=("--out", "missing/limits.json"))
+    refused("ground", sdpa(), "--inputs", FILES / "encode.pt", "--method", "decode_step", says=("decode_step",))
+    refused("ground", sdpa(), "--inputs", FILES / "wrong_size.pt", "--method", "generate", says=("generate", "error from it"))
 
 
 # ---- speech

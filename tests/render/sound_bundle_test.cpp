@@ -287,7 +287,7 @@ CATCH_TEST_CASE("sound bundle: frames, the map, levels and figures cross, to the
   CATCH_CHECK(back(Cargo::Map) ==
               4 * (kLabelled * kCells + 2 * (1 + kWords) * kCells + kLabelled * kCells + kLabelled));
   // As of a picture but the hottest pixels; levels; the share on padding; the hottest cells; the loudest sample.
-  constexpr int64_t kAnalysis = 8 * (3 * kTokens + 2 + 4 * (1 + kWords));
+  constexpr int64_t kAnalysis = 8 * (3 * kTokens + 3 * kLabelled + 2 + 4 * (1 + kWords));
   CATCH_CHECK(back(Cargo::Figures) == kAnalysis + 4 * kCells + 8 * kTokens + 8 * (1 + kWords) + 8);
   CATCH_CHECK(back(Cargo::Picture) == 4 * 6 * gaze::test::kRate);  // the samples, to be played
   CATCH_CHECK(back(Cargo::Table) == 0);

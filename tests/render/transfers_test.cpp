@@ -90,12 +90,12 @@ CATCH_TEST_CASE("transfers: frames, figures and one picture, to the byte") {
   // 720 x 480: a panel of the sheet is 360 wide and 240 high.
   const AttentionRecord record = answer(480, 720);
   const Published apart = publish(into(dir), record, true);
-  constexpr int64_t kWords = 3, kTokens = 5;
+  constexpr int64_t kWords = 3, kTokens = 5, kLabelled = 4;
   constexpr int64_t kFrame = 480 * 720 * 3, kTile = 240 * 360 * 3;
   CATCH_CHECK(apart.back(Cargo::Frame) == (1 + kWords) * kFrame + (1 + kWords) * kTile);
   CATCH_CHECK(apart.calls(Cargo::Frame) == 2 * (1 + kWords));
   // And the map with its three figures a token, for the page and maps.safetensors.
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (6 * kTokens + 2 + 5 * (1 + kWords)) + kFigure * 3 * kTokens);
+  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * kTokens + 3 * kLabelled + 2 + 5 * (1 + kWords)) + kFigure * 3 * kTokens);
   CATCH_CHECK(apart.calls(Cargo::Figures) == 2);
   CATCH_CHECK(apart.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
   CATCH_CHECK(apart.all_back() == apart.back(Cargo::Frame) + apart.back(Cargo::Figures) + apart.back(Cargo::Map));
@@ -140,7 +140,7 @@ CATCH_TEST_CASE("transfers: a model's input brings three figures of its range al
   AttentionRecord record = answer(60, 100);
   picture_of(record) = gaze::Picture(at::rand({3, 60, 100}));
   const Published apart = publish(into(dir), record, true);
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (6 * 5 + 2 + 5 * 4 + 3) + kFigure * 3 * 5);
+  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 3 * 4 + 2 + 5 * 4 + 3) + kFigure * 3 * 5);
   CATCH_CHECK(apart.calls(Cargo::Figures) == 2);
   check_equal(publish(into(dir), record, false).bundle, apart.bundle);
 
@@ -159,7 +159,7 @@ CATCH_TEST_CASE("transfers: what is refused brings back figures alone, and they 
   record.maps[0].flags_t[2] = static_cast<int>(gaze::ops::kRowSum);
   const Published apart = publish(into(dir), record, true);
   CATCH_CHECK(apart.all_back() == apart.back(Cargo::Figures));
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (6 * 5 + 2 + 5 * 4) + kFigure * 3 * 5);
+  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * 5 + 3 * 4 + 2 + 5 * 4) + kFigure * 3 * 5);
   const json root = json::parse(gaze::test::read_bytes(apart.bundle + "/request.json"));
   CATCH_CHECK(root.at("error").at("reason") == "row_sum");
   CATCH_CHECK(root.at("tokens").at(2).at("flags") == json({"row_sum"}));
