@@ -124,6 +124,10 @@ class StickerJudge {
       said = stickers_.words(ids_t);
       request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()});
     });
+    if (said.empty()) {
+      answers.push_back({kind.empty() ? "wrong answer" : kind, Truth::Unsupported, kNothingSaid});
+      return;
+    }
     const bool right = said == question.truth;
     if (kind.empty()) {
       add(answers, right, "wrong answer", answer.summary);

@@ -108,6 +108,10 @@ class SpeechJudge {
   void listen(const Samples& samples, const std::vector<std::string>& said) {
     std::vector<std::string> heard;
     const GroundedAnswer answer = own_answer(samples, heard);
+    if (heard.empty()) {
+      answers.push_back({"wrong answer", Truth::Unsupported, kNothingSaid});
+      return;
+    }
     const bool right = heard == said;
     answers.push_back(
         {right ? "right" : "wrong answer", right ? Truth::Supported : Truth::Unsupported, answer.summary.grounding});
@@ -121,7 +125,12 @@ class SpeechJudge {
   // What is heard where nobody speaks.
   void invent(const std::string& kind, const Samples& samples) {
     std::vector<std::string> heard;
-    add(kind, Truth::Unsupported, own_answer(samples, heard));
+    const GroundedAnswer answer = own_answer(samples, heard);
+    if (heard.empty()) {
+      answers.push_back({kind, Truth::Unsupported, kNothingSaid});
+    } else {
+      add(kind, Truth::Unsupported, answer);
+    }
   }
 
   // The right words of a recording, over another sound.

@@ -115,14 +115,17 @@ Measured measure(const GroundArguments& arguments, const Profile& profile, at::D
       throw Refusal("--inputs: expected a picture or a sound of floating values in argument " +
                     std::to_string(argument) + " of " + arguments.inputs[i] + ", got none. Correct the profile.");
     const auto run = [&](const char* kind, Truth truth) {
+      bool said = true;
       const GroundedAnswer answer = judged.judge({}, [&](Request& request) {
         call.run();
         const std::vector<std::vector<int64_t>> ids = call.token_ids();
         if (ids.size() != 1) return;
         const auto prompt = static_cast<std::ptrdiff_t>(call.prompt_in_front(0, ids[0]));
-        request.tokens({ids[0].begin() + prompt, ids[0].end()});
+        const std::vector<int64_t> own(ids[0].begin() + prompt, ids[0].end());
+        said = !own.empty() && own.front() != profile.eos;
+        request.tokens(own);
       });
-      add(answer, kind, truth, measured);
+      if (said) add(answer, kind, truth, measured);
     };
     run("as given", Truth::Supported);
     call.replace(argument, flat(input));

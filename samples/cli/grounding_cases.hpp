@@ -22,6 +22,9 @@ struct JudgedCase {
   Grounding grounding;
 };
 
+/// Of an answer without words.
+inline const Grounding kNothingSaid = {};
+
 /// The probability that a supported case has the higher score than an unsupported one, a tie counting half: the area
 /// under the ROC curve, by ranks (Mann and Whitney). NaN where either is empty. Scores are finite.
 double area_under_roc(const std::vector<double>& supported, const std::vector<double>& unsupported);

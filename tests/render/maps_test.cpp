@@ -231,7 +231,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   CATCH_CHECK(word.at("first") == 0);
   CATCH_CHECK(word.at("count") == 2);
   CATCH_CHECK(word.at("mass").get<double>() == Approx(0.6));
-  CATCH_CHECK(word.at("max_lift").get<double>() == Approx(60 * (0.9 * 0.7 / 1.2 + 0.05 / 60)));
+  CATCH_CHECK(word.at("max_lift").get<double>() == Approx(60 * (0.7 * 0.9 + 0.5 * 0.05 / 60) / 1.2));
   CATCH_CHECK(word.at("diffuse") == false);
   CATCH_CHECK(word.at("content") == true);
   const json& grounding = word.at("grounding");

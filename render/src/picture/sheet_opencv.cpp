@@ -42,7 +42,10 @@ Placement place_thumbnail(const Geometry& geometry, const Placement& whole) {
 std::vector<std::string> captions(const WordFacts& facts, bool own_range, bool exact_mass) {
   std::vector<std::string> lines;
   char line[96];
-  std::snprintf(line, sizeof line, "peak %s uniform", times(facts.max_lift).c_str());
+  // Of a model without limits nothing is said.
+  const Verdict verdict = facts.grounding.verdict;
+  std::snprintf(line, sizeof line, "peak %s uniform%s%s", times(facts.max_lift).c_str(),
+                verdict == Verdict::CannotSay ? "" : ", ", verdict == Verdict::CannotSay ? "" : name(verdict));
   lines.emplace_back(line);
   std::snprintf(line, sizeof line, "%s%.0f%% of attention on the picture", exact_mass ? "" : "about ",
                 100 * facts.mass);

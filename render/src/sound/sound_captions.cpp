@@ -39,6 +39,9 @@ std::vector<std::string> word_warnings(const TimedWord& word) {
   std::vector<std::string> warnings;
   if (word.silence) warnings.emplace_back("said over silence");
   if (word.diffuse) warnings.emplace_back("diffuse, not coloured");
+  const Verdict verdict = word.grounding.verdict;
+  if (verdict == Verdict::Weak) warnings.emplace_back("weakly grounded");
+  if (verdict == Verdict::NotGrounded) warnings.emplace_back(name(verdict));
   return warnings;
 }
 
