@@ -86,7 +86,7 @@ JsonText answer_grounding(const MapFacts& facts) {
   JsonText figures = {
       {"sharpest_lift", JsonText(mean.max_lift)}, {"entropy", JsonText(mean.entropy)}, {"mass", JsonText(mean.mass)}};
   for (const Verdict verdict : {Verdict::Grounded, Verdict::Weak, Verdict::NotGrounded, Verdict::CannotSay}) {
-    figures[name(verdict)] = std::count_if(facts.words.begin(), facts.words.end(), [&](const DrawnMap& word) {
+    figures["words"][name(verdict)] = std::count_if(facts.words.begin(), facts.words.end(), [&](const DrawnMap& word) {
       return word.facts.grounding.verdict == verdict;
     });
   }
