@@ -89,8 +89,8 @@ std::pair<double, double> limits_of(const std::vector<JudgedCase>& cases, const 
                   ". Give more inputs, whose questions the model answers whatever it is shown.");
   const double weak = quantile_of(supported, kAccused);
   const double grounded = std::max(quantile_of(supported, kDoubted), quantile_of(unsupported, 1 - kBelieved));
-  // With few digits, for people read them.
-  const auto rounded = [](double limit) { return std::round(1e4 * limit) / 1e4; };
+  // With few digits, for people read them; down, so that a score that is the limit reaches it.
+  const auto rounded = [](double limit) { return std::floor(1e4 * limit) / 1e4; };
   return {rounded(weak), rounded(grounded)};
 }
 
