@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
-SIDE, GAP, MARGIN = 300, 70, 50
+SIDE, GAP, MARGIN = 300, 80, 60
 
 
 def curve(cases: list[dict]) -> list[tuple[float, float]]:
@@ -33,17 +33,17 @@ def panel(left: int, title: str, curves: list[tuple[str, dict, str]]) -> list[st
         drawn.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text><text x="{x}" y="{top + SIDE + 18}" text-anchor="middle">{tick:g}</text>')
     drawn.append(f'<path d="M{left} {top + SIDE}L{left + SIDE} {top}" stroke="#999" stroke-dasharray="4 4"/>')
     for i, (name, told, colour) in enumerate(curves):
-        # A corner where the curve has moved by half a pixel.
+        # A corner where the curve has moved by a pixel.
         corners = [(0.0, 0.0)]
         for x, y in curve(told["cases"]):
-            if (x, y) == (1, 1) or max(x - corners[-1][0], y - corners[-1][1]) >= 0.5 / SIDE:
+            if (x, y) == (1, 1) or max(x - corners[-1][0], y - corners[-1][1]) >= 1 / SIDE:
                 corners.append((x, y))
         path = " ".join(f"{left + SIDE * x:.1f},{top + SIDE * (1 - y):.1f}" for x, y in corners)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         drawn.append(f'<text x="{left + SIDE - 10}" y="{top + SIDE - 14 - 20 * (len(curves) - 1 - i)}" text-anchor="end" fill="{colour}">{name}: {told["auc"]:.3f}</text>')
     drawn.append(f'<text x="{left}" y="{top - 14}" font-weight="bold">{title}</text>')
     drawn.append(f'<text x="{left + SIDE / 2}" y="{top + SIDE + 38}" text-anchor="middle">unsupported cases above the limit</text>')
-    drawn.append(f'<text transform="translate({left - 38} {top + SIDE / 2}) rotate(-90)" text-anchor="middle">supported cases above it</text>')
+    drawn.append(f'<text transform="translate({left - 46} {top + SIDE / 2}) rotate(-90)" text-anchor="middle">supported cases above it</text>')
     return drawn
 
 
