@@ -2,7 +2,7 @@
 // From the figures of an answer's words to verdicts.
 #pragma once
 
-#include <gaze/render/grounding.hpp>
+#include <gaze/render/grounding_limits.hpp>
 #include <gaze/render/word_facts.hpp>
 
 #include <optional>

@@ -19,13 +19,6 @@ enum class Verdict {
 /// "cannot say", "not grounded", "weak", "grounded".
 GAZE_API const char* name(Verdict verdict) noexcept;
 
-/// Focus (SharpestToken::focus) of words and of whole answers: below `weak` not grounded, from `grounded` on grounded.
-/// 0 <= weak <= grounded <= 1. They hold for one model, its chosen heads and its layers alone.
-struct GroundingLimits {
-  double word_weak = 0, word_grounded = 1;
-  double answer_weak = 0, answer_grounded = 1;
-};
-
 struct Grounding {
   Verdict verdict = Verdict::CannotSay;
   double score = std::numeric_limits<double>::quiet_NaN();  ///< 0..1, the focus; NaN: there is none

@@ -5,7 +5,7 @@
 #include <gaze/ops/colour.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
-#include <gaze/render/grounding.hpp>
+#include <gaze/render/grounding_limits.hpp>
 #include <gaze/render/token_rows.hpp>
 #include <gaze/render/token_spelling.hpp>
 
@@ -70,9 +70,9 @@ struct Profile {
   std::optional<SoundInput> sound;
   std::optional<Geometry> geometry;
   std::optional<GroundingLimits> grounding;  ///< of the first medium, with this profile's heads and layers
-  bool verify = false;                    ///< `attach` measures the geometry, and throws where it is another
-  std::optional<PlaceholderSpans> spans;  ///< for geometries that say neither spans nor first_key
-  std::vector<std::string> vocabulary;    ///< text of token ids, read from `vocabulary_file`
+  bool verify = false;                       ///< `attach` measures the geometry, and throws where it is another
+  std::optional<PlaceholderSpans> spans;     ///< for geometries that say neither spans nor first_key
+  std::vector<std::string> vocabulary;       ///< text of token ids, read from `vocabulary_file`
   /// How the vocabulary's texts are written; null: told by an answer's labels.
   std::shared_ptr<const TokenSpelling> spelling;
   std::string vocabulary_file;  ///< as the profile names it: relative to the profile's own directory

@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/reduce.hpp>
-#include <gaze/render/grounding.hpp>
+#include <gaze/render/grounding_limits.hpp>
 #include <gaze/render/medium.hpp>
 #include <gaze/render/site_kind.hpp>
 #include <gaze/render/style.hpp>
