@@ -51,8 +51,8 @@ struct Underlay {
 void check_record(const AttentionRecord& record, const ops::Route& route);
 
 /// Of one map of a record that was checked. Computes on the map's device, whose figures come back in one transfer of
-/// 8 (3 tokens + 3 labels + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and 8 (1 + words) for
-/// each key frame of a video.
+/// 8 (3 tokens + 3 labels + 2 + 5 (1 + words)) bytes, 24 more for a picture whose range is to be checked, and
+/// 8 (1 + words) for each key frame of a video.
 /// @param picture  null: no hottest pixels, which makes 4 (1 + words), and no contours
 /// @param layout  null: keys are cells. Else rows are normalised over their keys; the mean over words is, in each cell,
 ///                that over the words which reach it
