@@ -27,12 +27,6 @@ const json* field_of(const json& object, std::string_view field) {
 
 std::string shown_path(const fs::path& path) { return printable(path.string()); }
 
-/// What stands in a safetensors file under one name.
-struct StoredMap {
-  int64_t rows = 0, cols = 0;
-  std::vector<float> values;
-};
-
 int64_t whole_of(const json& list, size_t i) {
   return list.is_array() && i < list.size() && list[i].is_number_integer() ? list[i].get<int64_t>() : -1;
 }
@@ -90,6 +84,10 @@ std::vector<float> mean_share(const StoredMap& map, int64_t first, int64_t count
 }
 
 }  // namespace
+
+StoredMap read_map(const fs::path& folder, const std::string& name) {
+  return stored_map(folder / "maps.safetensors", name);
+}
 
 bool is_bundle_name(std::string_view name) {
   constexpr std::string_view kForm = "00000000T000000Z-";

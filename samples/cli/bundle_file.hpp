@@ -33,6 +33,15 @@ std::optional<std::string> inner_file(const std::string& name);
 /// Bytes of a file. @throws Refusal where it is no plain file, cannot be read, or has more than `most_bytes`.
 std::string read_bytes(const std::filesystem::path& file, uint64_t most_bytes);
 
+/// What stands in a safetensors file under one name.
+struct StoredMap {
+  int64_t rows = 0, cols = 0;
+  std::vector<float> values;
+};
+
+/// A bundle's own, of two axes. @throws Refusal where there is none of that name, or the file is damaged.
+StoredMap read_map(const std::filesystem::path& folder, const std::string& name);
+
 /// Attention shares of a bundle with maps.safetensors.
 struct BundleMaps {
   int64_t rows = 0, cols = 0;                ///< of the grid; a sound's is one row

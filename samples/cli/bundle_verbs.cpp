@@ -61,10 +61,34 @@ std::function<int()> add_pack(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? pack(*arguments) : -1; };
 }
 
+std::function<int()> add_draw(CLI::App& app) {
+  auto arguments = std::make_shared<DrawArguments>();
+  CLI::App* verb = app.add_subcommand("draw", "Draw a bundle's pictures again: other colours, any size, all words");
+  verb->add_option("BUNDLE", arguments->bundle, "A bundle of a picture, with maps.safetensors")->required();
+  verb->add_option("--out", arguments->out, "The folder to write: a bundle of its own")->capture_default_str();
+  verb->add_option("--image", arguments->image,
+                   "The original picture. Without it the one within report.html, which may be smaller")
+      ->type_name("FILE");
+  verb->add_option("--pictures", arguments->pictures, "all, none, or any of overlay,words,sheet")->type_name("WHICH");
+  verb->add_option("--colormap", arguments->colormap, "turbo, inferno, viridis, cividis or gray")->type_name("NAME");
+  verb->add_option("--ground", arguments->ground, "What lies below the heat: the picture in grey, or its colours")
+      ->check(CLI::IsMember({"grey", "colour"}));
+  verb->add_option("--cells", arguments->cells, "How cells become pixels")->check(CLI::IsMember({"smooth", "exact"}));
+  verb->add_flag("--own-range", arguments->own_range, "Each map from its own minimum to its own maximum");
+  verb->add_flag("--raw", arguments->raw, "Without taking the mean of all words off");
+  verb->add_option("--format", arguments->format, "Of the pictures")->check(CLI::IsMember({"jpeg", "png", "webp"}));
+  verb->add_option("--longest-side", arguments->longest_side, "Pixels, or full: as large as the picture")
+      ->type_name("N");
+  verb->footer(
+      "Everything is drawn from maps.safetensors: no model is needed. What was captured stays what it was; heads and\n"
+      "layers were reduced then.");
+  return [arguments, verb] { return verb->parsed() ? draw(*arguments) : -1; };
+}
+
 }  // namespace
 
 std::vector<std::function<int()>> add_bundle_verbs(CLI::App& app) {
-  return {add_report(app), add_diff(app), add_pack(app)};
+  return {add_draw(app), add_report(app), add_diff(app), add_pack(app)};
 }
 
 }  // namespace gaze::cli

@@ -34,6 +34,14 @@ struct PackArguments {
 };
 int pack(const PackArguments& arguments);
 
+struct DrawArguments {
+  std::string bundle, out = "drawn";
+  std::string image;  ///< the original picture; empty: the one that is in report.html
+  std::string colormap, ground, cells, format, pictures, longest_side;  ///< empty: as the bundle has it, or the default
+  bool own_range = false, raw = false;
+};
+int draw(const DrawArguments& arguments);
+
 /// Puts the verbs into the program. What is returned runs the one that was typed, -1: another was.
 std::vector<std::function<int()>> add_bundle_verbs(CLI::App& app);
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/ops/full.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "bundle_file.hpp"
+#include "bundle_verbs.hpp"
 #include "console.hpp"
 #include "demo_list.hpp"
 #include "samples.hpp"
@@ -15,6 +19,8 @@
 namespace gaze::cli {
 namespace {
 namespace fs = std::filesystem;
+
+constexpr int64_t kBlankHeight = 576, kBlankWidth = 960;  // as the photographs
 
 struct Question {
   std::string prompt, truth;
@@ -54,35 +60,51 @@ int demo(const DemoArguments& arguments) {
   options.sink = bundles;
   Gaze gaze = attach(model.module(), options);
 
+  // Asks, prints, and returns the answer.
+  const auto ask = [&](const std::string& file, const at::Tensor& photo_hwc, const std::string& prompt) {
+    RequestSpec spec;
+    spec.id = file + ": " + prompt;
+    spec.image = photo_hwc;
+    spec.prompt = prompt;
+    const at::Tensor input_bchw = stickers.inputs({photo_hwc}).to(device);
+    const at::Tensor prompt_bt = row_of(stickers.prompt_ids(prompt)).to(device);
+    Request request = gaze.begin(std::move(spec));
+    const at::Tensor ids_bt = model.generate(input_bchw, prompt_bt, kMaxNew);
+    const at::Tensor ids_t = ids_bt[0].cpu().contiguous();
+    request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()});
+    request.finish();
+    wait_for_bundles(gaze, *bundles);
+    const std::string answer = join(stickers.words(ids_t));
+    const Grounding grounding = grounding_of(read_request(bundles->outcomes().back().path));
+    std::printf("  asked     %s\n  answered  %s%s\n", printable(prompt).c_str(), printable(answer).c_str(),
+                grounding.verdict.empty() ? "" : ("   (" + printable(grounding.verdict) + ")").c_str());
+    return answer;
+  };
+  const auto print_path = [&] { std::printf("  overlays  %s\n", printable(bundles->outcomes().back().path).c_str()); };
+
   size_t asked = 0;
   size_t right = 0;
   for (const Shot& shot : shots) {
     const at::Tensor photo_hwc = decode(Picture((pictures / shot.file).string()));
-    const at::Tensor input_bchw = stickers.inputs({photo_hwc}).to(device);
     std::printf("%s\n", printable(shot.file).c_str());
     for (const Question& question : shot.questions) {
-      RequestSpec spec;
-      spec.id = shot.file + ": " + question.prompt;
-      spec.image = photo_hwc;
-      spec.prompt = question.prompt;
-      const at::Tensor prompt_bt = row_of(stickers.prompt_ids(question.prompt)).to(device);
-      Request request = gaze.begin(std::move(spec));
-      const at::Tensor ids_bt = model.generate(input_bchw, prompt_bt, kMaxNew);
-      const at::Tensor ids_t = ids_bt[0].cpu().contiguous();
-      request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()});
-      request.finish();
-      wait_for_bundles(gaze, *bundles);
-
-      const std::string answer = join(stickers.words(ids_t));
+      const std::string answer = ask(shot.file, photo_hwc, question.prompt);
       ++asked;
       right += answer == question.truth ? 1 : 0;
-      std::printf("  asked     %s\n  answered  %s\n  truth     %s%s\n  overlays  %s\n",
-                  printable(question.prompt).c_str(), printable(answer).c_str(), printable(question.truth).c_str(),
-                  answer == question.truth ? "" : "   <-- differs", printable(bundles->outcomes().back().path).c_str());
+      std::printf("  truth     %s%s\n", printable(question.truth).c_str(),
+                  answer == question.truth ? "" : "   <-- differs");
+      print_path();
     }
   }
-  std::printf("\n%zu of %zu answers right. Open report.html in any of the folders above; all are in\n%s\n", right,
-              asked, whole_path(options.out_dir).c_str());
+  // A picture without anything to answer from: what the model says of it rests on nothing, and the overlay shows that.
+  std::printf("a grey picture\n");
+  ask("grey", at::full({kBlankHeight, kBlankWidth, 3}, 128, at::kByte), "describe the stickers :");
+  std::printf("  truth     there is none\n");
+  print_path();
+  std::printf("\n%zu of %zu answers about photographs right.\n", right, asked);
+  report({{options.out_dir}, {}, {}});
+  std::printf("Open index.html, or report.html in any of the folders above; all are in\n%s\n",
+              whole_path(options.out_dir).c_str());
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "bundle_verbs.hpp"
 #include "console.hpp"
 #include "demo_list.hpp"
 #include "samples.hpp"
@@ -104,7 +105,9 @@ int demo_speech(const DemoArguments& arguments) {
   }
   std::printf("\n");
   if (known > 0) std::printf("%zu of %zu recordings written down right. ", right, known);
-  std::printf("Open report.html in any of the folders above; all are in\n%s\n", whole_path(options.out_dir).c_str());
+  report({{options.out_dir}, {}, {}});
+  std::printf("Open index.html, or report.html in any of the folders above; all are in\n%s\n",
+              whole_path(options.out_dir).c_str());
   return 0;
 }
 

@@ -6,15 +6,8 @@
 
 namespace gaze::cli {
 
-std::optional<Report> read_report(const std::filesystem::path& file) {
-  constexpr uint64_t kMostBytes = 256 << 20;
+std::optional<Report> parse_report(const std::string& text) {
   constexpr std::string_view kBegin = "<script id=\"data\" type=\"application/json\">", kEnd = "</script>";
-  std::string text;
-  try {
-    text = read_bytes(file, kMostBytes);
-  } catch (const Refusal&) {
-    return std::nullopt;
-  }
   const size_t begin = text.find(kBegin);
   const size_t end = begin == std::string::npos ? begin : text.find(kEnd, begin);
   if (end == std::string::npos) return std::nullopt;
@@ -25,6 +18,15 @@ std::optional<Report> read_report(const std::filesystem::path& file) {
   if (!report.data.is_object() || !report.data.contains("request") || !report.data["request"].is_object())
     return std::nullopt;
   return report;
+}
+
+std::optional<Report> read_report(const std::filesystem::path& file) {
+  constexpr uint64_t kMostBytes = 256 << 20;
+  try {
+    return parse_report(read_bytes(file, kMostBytes));
+  } catch (const Refusal&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace gaze::cli

@@ -14,6 +14,9 @@ struct Report {
   nlohmann::ordered_json data;  ///< {request, maps}
 };
 
+/// None where a page has no data.
+std::optional<Report> parse_report(const std::string& text);
+
 /// None where there is no such file, or it has no data.
 std::optional<Report> read_report(const std::filesystem::path& file);
 

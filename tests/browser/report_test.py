@@ -216,7 +216,7 @@ def it_fits_small_dark_and_printed(browser, demo, scratch):
 @case
 def a_sound_is_played_and_its_words_are_found(browser, demo, scratch):
     gaze("demo", "--speech", "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", scratch / "speech")
-    (bundle,) = (scratch / "speech").iterdir()
+    (bundle,) = (page.parent for page in (scratch / "speech").glob("*/report.html"))
     request = json.loads((bundle / "request.json").read_text())
     opened(browser, bundle / "report.html")
     browser.wait_until("document.querySelector('audio').readyState >= 1 || document.querySelector('audio').error")

@@ -17,12 +17,12 @@ import tempfile
 
 MODELS = pathlib.Path(__file__).resolve().parents[2] / "samples/models"
 DEMOS = {  # name: arguments and environment
-    "pictures": (["demo"], {}),
-    "pictures as jpeg": (["demo"], {"GAZE_FORMAT": "jpeg", "GAZE_COLORMAP": "cividis"}),
+    "pictures": (["demo"], {"GAZE_COLORMAP": "cividis"}),
+    "all pictures as png": (["demo"], {"GAZE_FORMAT": "png", "GAZE_PICTURES": "all", "GAZE_LONGEST_SIDE": "full"}),
     "pictures as webp, one head": (["demo"], {"GAZE_FORMAT": "webp", "GAZE_HEADS": "one:1", "GAZE_LAYERS": "1-2"}),
     "pictures, deferred": (["demo"], {"GAZE_DEFERRED_TOKENS": "4", "GAZE_HEADS": "topk:2", "GAZE_LAYERS": "max"}),
     "maps of pictures": (["demo"], {"GAZE_DELIVERY": "map"}),
-    "recordings": (["demo", "--speech"], {"GAZE_WORD_FILES": "vtt,srt,textgrid"}),
+    "recordings": (["demo", "--speech"], {"GAZE_WORD_FILES": "vtt,srt,textgrid", "GAZE_FORMAT": "png", "GAZE_PICTURES": "all"}),
     "maps of recordings": (["demo", "--speech"], {"GAZE_DELIVERY": "map", "GAZE_HEADS": "mean"}),
 }
 # model, method, the arguments as Python
@@ -43,6 +43,18 @@ def plain(text):
     return json.dumps(strip(json.loads(text)), sort_keys=True).encode()
 
 
+def plain_page(text):
+    """A report.html, the request within it likewise."""
+    mark = b'<script id="data" type="application/json">'
+    begin = text.index(mark) + len(mark)
+    end = text.index(b"</script>", begin)
+    data = json.loads(text[begin:end])
+    return text[:begin] + plain(json.dumps(data["request"])) + json.dumps(data["maps"]).encode() + text[end:]
+
+
+PLAIN = {"request.json": plain, "report.html": plain_page}
+
+
 def run(program, arguments, environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GAZE_")}
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=dict(clean, OMP_NUM_THREADS="1", SOURCE_DATE_EPOCH="1767323045", **environment))
@@ -60,9 +72,9 @@ def bundles(program, arguments, environment):
             for file in sorted(pathlib.Path(bundle).rglob("*")):
                 if file.is_file():
                     data = file.read_bytes()
-                    files[f"{number}/{file.relative_to(bundle)}"] = plain(data) if file.name == "request.json" else data
+                    files[f"{number}/{file.relative_to(bundle)}"] = PLAIN.get(file.name, bytes)(data)
         # What it says of the answers, without the folders' names.
-        files["what was printed"] = re.sub(r"\S*/\S*", "", told).encode()
+        files["what was printed"] = re.sub(r"\S*/\S*", "", re.sub(r"(?m)^\d+ answers below .*\n|^page .*\n", "", told)).encode()
         return files
 
 

@@ -32,7 +32,7 @@ FOLDERS = {
         "maps": {"base", "geometry", "profile", "tokens", "device", "codecs"},
         "page": {"base", "maps"},
         "media": {"base", "geometry", "device", "codecs", "maps", "page"},
-        "picture": {"geometry", "device", "codecs", "maps", "page", "media"},
+        "picture": {"base", "geometry", "device", "codecs", "maps", "page", "media"},
         "sound": {"base", "device", "codecs", "maps", "page", "media"},
         "parts": {"codecs", "picture", "sound"},
         "report": {"base", "media"},

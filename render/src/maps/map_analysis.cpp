@@ -101,6 +101,7 @@ at::Tensor finite(const MediumMap& map) {
 }
 
 std::vector<Word> find_words(const AttentionRecord& record, int64_t tokens, std::optional<WordRule>& rule) {
+  if (record.words) return *record.words;
   if (!record.labels.empty()) {
     // Those of tokens beyond the limit have no row.
     const auto kept = std::min(record.labels.size(), static_cast<size_t>(tokens));

@@ -10,6 +10,7 @@
 #include <gaze/render/style.hpp>
 #include <gaze/render/token_rows.hpp>
 #include <gaze/render/token_spelling.hpp>
+#include <gaze/render/words.hpp>
 
 #include <cstdint>
 #include <map>
@@ -67,6 +68,8 @@ struct AttentionRecord {
   std::vector<int64_t> token_ids;   ///< if the host gave them
   /// How the labels are written; null: told by the labels themselves.
   std::shared_ptr<const TokenSpelling> spelling;
+  /// The words, where they are known already: tokens of the labels, in order. Unset: they are told from the labels.
+  std::optional<std::vector<Word>> words = {};
 
   /// One for each medium that was looked at, over the same tokens; the first is the one that words are told by. Empty,
   /// or without tensors, where capture could not finish.
