@@ -83,6 +83,7 @@ void add_overlay_lines();
 void add_rows_lines();
 void add_sound_lines();
 void add_speech_lines();
+void add_answer_lines();
 void add_decoder_lines();
 void add_files_lines();
 

@@ -83,6 +83,7 @@ int main(int argc, char** argv) {
   add_decoder_lines();
 #ifdef GAZE_WITH_OPENCV
   add_files_lines();
+  add_answer_lines();
 #endif
   int others = static_cast<int>(arguments.size());
   benchmark::Initialize(&others, arguments.data());
