@@ -211,7 +211,7 @@ std::optional<double> map_difference(const std::vector<float>& a_c, const std::v
                             [](float a, float b) { return std::abs(static_cast<double>(a) - b); });
 }
 
-Grounding grounding_of(const json& answer_or_word) {
+StoredVerdict grounding_of(const json& answer_or_word) {
   const json& grounding = object_at(answer_or_word, "grounding");
   return {text_at(grounding, "verdict"), text_at(grounding, "why"), number_at(grounding, "score")};
 }
@@ -236,7 +236,7 @@ double rank_of(const json& request) {
   const json* error = field_of(request, "error");
   if (error != nullptr && !error->is_null()) return kNotDrawn;
   const json& summary = object_at(request, "summary");
-  const Grounding grounding = grounding_of(request);
+  const StoredVerdict grounding = grounding_of(request);
   const double flat = diffuse_share(request).value_or(is_true_at(summary, "diffuse") ? 1.0 : 0.0);
   // Within one verdict: a low score first, without one a flat map.
   const double within =

@@ -56,12 +56,12 @@ BundleMaps read_maps(const std::filesystem::path& folder, const nlohmann::json& 
 std::optional<double> map_difference(const std::vector<float>& a_c, const std::vector<float>& b_c);
 
 /// The verdict on how well an answer, or a word, is grounded; without one the figures say what they can.
-struct Grounding {
+struct StoredVerdict {
   std::string verdict;  ///< "grounded", "weak", "not grounded", "cannot say"; empty: none was written
   std::string why;
   std::optional<double> score;
 };
-Grounding grounding_of(const nlohmann::json& answer_or_word);
+StoredVerdict grounding_of(const nlohmann::json& answer_or_word);
 
 /// Share of the words that carry content whose map is diffuse, of all words where that is not told; none without words.
 std::optional<double> diffuse_share(const nlohmann::json& request);

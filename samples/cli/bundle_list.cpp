@@ -137,7 +137,7 @@ ordered_json all_flags(const nlohmann::json& request) {
 }
 
 ordered_json word_row(const nlohmann::json& word) {
-  const Grounding grounding = grounding_of(word);
+  const StoredVerdict grounding = grounding_of(word);
   ordered_json flags = flags_of(word);
   return {cut(text_at(word, "text")),
           number_or_null(number_at(word, "mass")),
@@ -172,7 +172,7 @@ ordered_json facts_row(const fs::path& folder, const nlohmann::json& request) {
   const nlohmann::json& error = object_at(request, "error");
   row["error"] = error.empty() ? "" : cut(text_at(error, "reason") + ": " + text_at(error, "message"));
   const nlohmann::json& summary = object_at(request, "summary");
-  const Grounding grounding = grounding_of(request);
+  const StoredVerdict grounding = grounding_of(request);
   row["verdict"] = cut(grounding.verdict);
   row["score"] = number_or_null(grounding.score);
   row["why"] = cut(grounding.why);

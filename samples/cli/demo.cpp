@@ -75,7 +75,7 @@ int demo(const DemoArguments& arguments) {
     request.finish();
     wait_for_bundles(gaze, *bundles);
     const std::string answer = join(stickers.words(ids_t));
-    const Grounding grounding = grounding_of(read_request(bundles->outcomes().back().path));
+    const StoredVerdict grounding = grounding_of(read_request(bundles->outcomes().back().path));
     std::printf("  asked     %s\n  answered  %s%s\n", printable(prompt).c_str(), printable(answer).c_str(),
                 grounding.verdict.empty() ? "" : ("   (" + printable(grounding.verdict) + ")").c_str());
     return answer;

@@ -91,7 +91,7 @@ ordered_json changed_figures(const json& a, const json& b) {
 }
 
 ordered_json changed_verdict(const json& a, const json& b) {
-  const Grounding one = grounding_of(a), other = grounding_of(b);
+  const StoredVerdict one = grounding_of(a), other = grounding_of(b);
   if (one.verdict == other.verdict) return nullptr;
   return ordered_json::array({one.verdict, other.verdict});
 }
@@ -136,7 +136,7 @@ ordered_json word_change(const Side& a, const Side& b, const WordPair& pair) {
 }
 
 ordered_json side_facts(const Side& side) {
-  const Grounding grounding = grounding_of(side.request);
+  const StoredVerdict grounding = grounding_of(side.request);
   return {{"folder", printable(side.folder.string())},   {"request_id", text_at(side.request, "request_id")},
           {"created", text_at(side.request, "created")}, {"prompt", text_at(side.request, "prompt")},
           {"answer", text_at(side.request, "answer")},   {"verdict", grounding.verdict}};

@@ -32,7 +32,7 @@ std::string csv_bool(const json& object, std::string_view field) {
 }
 
 std::string words_columns(const json& word) {
-  const Grounding grounding = grounding_of(word);
+  const StoredVerdict grounding = grounding_of(word);
   std::string row = csv_text(text_at(word, "text")) + "," + csv_bool(word, "content") + "," +
                     csv_text(grounding.verdict) + "," + csv_number(object_at(word, "grounding"), "score");
   for (const char* field : {"mass", "max_lift", "entropy"}) row += "," + csv_number(word, field);
@@ -78,7 +78,7 @@ Table::~Table() {
 void Table::add(const std::string& folder, const json& request) {
   const json& model = object_at(request, "model");
   const json& error = object_at(request, "error");
-  const Grounding grounding = grounding_of(request);
+  const StoredVerdict grounding = grounding_of(request);
   std::string answer = csv_text(folder);
   for (const char* field : {"request_id", "created", "prompt", "answer"})
     answer += "," + csv_text(text_at(request, field));
