@@ -96,9 +96,14 @@ int demo(const DemoArguments& arguments) {
       print_path();
     }
   }
-  // A picture without anything to answer from: what the model says of it rests on nothing, and the overlay shows that.
+  // Pictures without anything to answer from: what the model says of them rests on nothing, and that is seen.
+  std::printf("a photograph without stickers\n");
+  ask("no-stickers.jpg", decode(Picture((samples / "data" / "photos" / "held_out" / "china.jpg").string())),
+      "describe the stickers :");
+  std::printf("  truth     there is none\n");
+  print_path();
   std::printf("a grey picture\n");
-  ask("grey", at::full({kBlankHeight, kBlankWidth, 3}, 128, at::kByte), "describe the stickers :");
+  ask("grey", at::full({kBlankHeight, kBlankWidth, 3}, 128, at::kByte), "which number is on the red sticker ?");
   std::printf("  truth     there is none\n");
   print_path();
   std::printf("\n%zu of %zu answers about photographs right.\n", right, asked);
