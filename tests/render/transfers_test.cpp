@@ -95,7 +95,8 @@ CATCH_TEST_CASE("transfers: frames, figures and one picture, to the byte") {
   CATCH_CHECK(apart.back(Cargo::Frame) == (1 + kWords) * kFrame + (1 + kWords) * kTile);
   CATCH_CHECK(apart.calls(Cargo::Frame) == 2 * (1 + kWords));
   // And the map with its three figures a token, for the page and maps.safetensors.
-  CATCH_CHECK(apart.back(Cargo::Figures) == kFigure * (3 * kTokens + 3 * kLabelled + 2 + 5 * (1 + kWords)) + kFigure * 3 * kTokens);
+  CATCH_CHECK(apart.back(Cargo::Figures) ==
+              kFigure * (3 * kTokens + 3 * kLabelled + 2 + 5 * (1 + kWords)) + kFigure * 3 * kTokens);
   CATCH_CHECK(apart.calls(Cargo::Figures) == 2);
   CATCH_CHECK(apart.back(Cargo::Map) == static_cast<int64_t>(record.maps[0].map_tk.nbytes()));
   CATCH_CHECK(apart.all_back() == apart.back(Cargo::Frame) + apart.back(Cargo::Figures) + apart.back(Cargo::Map));
