@@ -35,7 +35,7 @@ CATCH_TEST_CASE("compose: each word is coloured at its own cell of a grid that i
     CATCH_CHECK(gaze::cell_at(record.maps[0].geometry(), 90, 60, overlay.hot_x, overlay.hot_y) == cells[w]);
     const int64_t x = cells[w] % 9 * 10;
     const int64_t y = cells[w] / 9 * 15;
-    const at::Tensor changed = differing(overlay.rgb_hwc, composition.base_hwc);
+    const at::Tensor changed = differing(overlay.rgb_hwc, composition.ground_hwc);
     CATCH_CHECK(changed[y + 7][x + 5].item<bool>());
     CATCH_CHECK(count(changed) > 0);
     CATCH_CHECK(overlay.rgb_hwc.sizes() == composition.base_hwc.sizes());
@@ -48,7 +48,7 @@ CATCH_TEST_CASE("compose: where the value is 0 the picture stays as it is, byte 
   record.maps[0].map_tk[0][33] = 0.9;
   record.style.contour = false;
   const Composition composition = gaze::compose(record);
-  at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.base_hwc);
+  at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.ground_hwc);
   CATCH_CHECK(count(changed) > 100);
   // Bilinear reaches at most one cell (16 pixels) beyond the hot cell's own 16 pixels.
   changed.slice(0, 32, 80).slice(1, 32, 80).fill_(false);
@@ -100,7 +100,7 @@ CATCH_TEST_CASE("compose: what a crop cut away is not tinted, and its border is 
   record.maps[0].geometry().fit = Fit::CentreCrop;
   record.maps[0].geometry().input_width = record.maps[0].geometry().input_height = 56;
   const Composition composition = gaze::compose(record);
-  const at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.base_hwc);
+  const at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.ground_hwc);
   CATCH_CHECK(count(changed.slice(1, 0, 50)) == 0);
   CATCH_CHECK(count(changed.slice(1, 106, 156)) == 0);
   CATCH_CHECK(count(changed.select(1, 50)) == 56);
@@ -161,7 +161,7 @@ CATCH_TEST_CASE("compose: a flat map gets no colour, a stamp and no contour") {
   CATCH_CHECK(composition.words[0].entropy == Approx(1).epsilon(1e-3));
   CATCH_CHECK_FALSE(composition.words[1].diffuse);
   CATCH_CHECK_FALSE(composition.summary.diffuse);
-  at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.base_hwc);
+  at::Tensor changed = differing(composition.words[0].rgb_hwc, composition.ground_hwc);
   CATCH_CHECK(count(changed.slice(0, 180, 200).slice(1, 0, 60)) > 300);
   changed.slice(0, 180, 200).slice(1, 0, 60).fill_(false);
   CATCH_CHECK(count(changed) == 0);
@@ -170,7 +170,7 @@ CATCH_TEST_CASE("compose: a flat map gets no colour, a stamp and no contour") {
   CATCH_CHECK(all_flat.summary.diffuse);
   // Too small for the stamp: the picture stays whole rather than covered.
   const Composition tiny = gaze::compose(planted(2, 2, {-1}, 8, 8));
-  CATCH_CHECK(at::equal(tiny.words[0].rgb_hwc, tiny.base_hwc));
+  CATCH_CHECK(at::equal(tiny.words[0].rgb_hwc, tiny.ground_hwc));
 }
 
 CATCH_TEST_CASE("compose: a constant map is not stretched into noise by per-map min-max") {
@@ -236,8 +236,8 @@ CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the s
   for (size_t w = 0; w < 2; ++w) {
     const at::Tensor value_yx = at::full({1, 1}, value[w], at::kFloat);
     const at::Tensor wanted =
-        gaze::ops::blend(at::full({1, 1, 3}, 128, at::kByte), gaze::ops::colour(value_yx, record.style.colormap),
-                         value_yx, record.style.blend);
+        gaze::ops::blend(composition.ground_hwc.narrow(0, 56, 1).narrow(1, 56, 1).contiguous(),
+                         gaze::ops::colour(value_yx, record.style.colormap), value_yx, record.style.blend);
     // Row 3, column 3 of 16 x 16 pixels.
     CATCH_CHECK(at::equal(composition.words[w].rgb_hwc[56][56], wanted[0][0]));
   }

@@ -79,7 +79,7 @@ CATCH_TEST_CASE("layout: every key is hottest at its own cell's pixels, and spec
       if (cell == kSpecial) {
         CATCH_CHECK(overlay.max_lift < 1);
         CATCH_CHECK(overlay.diffuse);
-        CATCH_CHECK(at::equal(overlay.rgb_hwc, composition.base_hwc));
+        CATCH_CHECK(at::equal(overlay.rgb_hwc, composition.ground_hwc));
         continue;
       }
       CATCH_CHECK(gaze::test::in_cell(layout, cell, overlay.hot_x, overlay.hot_y, kWidth, kHeight));

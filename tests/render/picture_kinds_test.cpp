@@ -112,7 +112,9 @@ nlohmann::json picture_told(const std::string& bytes) {
   sink.on_published([&](const std::string&, const std::string& bundle) { path = bundle; });
   sink.consume(record);
   std::ifstream file(path + "/request.json");
-  return nlohmann::json::parse(file).at("picture");
+  nlohmann::json picture = nlohmann::json::parse(file).at("picture");
+  picture.erase("drawn");  // how large it is drawn is the bundle's
+  return picture;
 }
 
 }  // namespace

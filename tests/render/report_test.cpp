@@ -169,12 +169,12 @@ CATCH_TEST_CASE("report: of a sound it holds the plots, the words' maps, and wha
 }
 
 CATCH_TEST_CASE("report: a recording is heard as long as it fits, and its page is small") {
-  for (const auto& [seconds, heard] : {std::pair{20.0, true}, {70.0, true}, {130.0, false}}) {
+  for (const auto& [seconds, heard] : {std::pair{20.0, true}, {60.0, true}, {130.0, false}}) {
     const json map = data_of(files_of(planted_sound(seconds, {0.51}, 10)).at("report.html")).at("maps").at(0);
     const std::string wav = decoded(map.at("wav"));
     CATCH_CAPTURE(seconds, wav.size());
     CATCH_CHECK(wav.empty() == !heard);
-    CATCH_CHECK(wav.size() <= 800'100);
+    CATCH_CHECK(wav.size() <= 520'100);
   }
 }
 

@@ -21,8 +21,8 @@ CATCH_TEST_CASE("without OpenCV: image files and pictures in bundles are refused
 
 CATCH_TEST_CASE("without OpenCV: a picture given as a tensor is composed, stamp included") {
   const gaze::Composition composition = gaze::compose(gaze::test::planted(6, 10, {3, -1}, 200, 400));
-  CATCH_CHECK(composition.words[0].rgb_hwc.ne(composition.base_hwc).any().item<bool>());
-  CATCH_CHECK(composition.words[1].rgb_hwc.ne(composition.base_hwc).any().item<bool>());
+  CATCH_CHECK(composition.words[0].rgb_hwc.ne(composition.ground_hwc).any().item<bool>());
+  CATCH_CHECK(composition.words[1].rgb_hwc.ne(composition.ground_hwc).any().item<bool>());
 }
 
 CATCH_TEST_CASE("without OpenCV: plots of a sound are refused, its word times are not") {

@@ -26,9 +26,9 @@ Composition compose(const AttentionRecord& record) {
   const Analysis analysis = analyse(record, *map, route, &underlay);
   Composition composition;
   composition.base_hwc = ops::to_device(placed.base.rgb_hwc, route, ops::Cargo::Picture);
-  const at::Tensor ground_hwc = ground_of(composition.base_hwc, record.style);
+  composition.ground_hwc = ground_of(composition.base_hwc, record.style);
   const auto draw = [&](const WordFacts& facts, const MapView& map) {
-    return Overlay{facts, paint(ground_hwc, map, placed.placement, record.style)};
+    return Overlay{facts, paint(composition.ground_hwc, map, placed.placement, record.style)};
   };
   composition.summary = draw(analysis.summary, summary_view(analysis));
   for (size_t w = 0; w < analysis.words.size(); ++w) {

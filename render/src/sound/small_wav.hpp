@@ -9,8 +9,8 @@
 
 namespace gaze {
 
-/// A WAV that every browser plays: one channel, at most 16 kHz, mu-law (ITU-T G.711, a byte a sample). At most 800 kB:
-/// up to 50 s; up to 100 s at half the rate. Longer recordings give none.
+/// A WAV that every browser plays: one channel, at most 16 kHz, mu-law (ITU-T G.711, a byte a sample). At most 520 kB:
+/// up to 32 s; up to 65 s at half the rate. Longer recordings give none.
 /// @return the file; empty: too long
 std::string small_wav(const Recording& recording, const ops::Route& route);
 

@@ -16,8 +16,9 @@ struct Overlay : WordFacts {
 };
 
 struct Composition {
-  at::Tensor base_hwc;  ///< uint8 [height, width, 3]
-  Overlay summary;      ///< mean over words, with a colour range of its own
+  at::Tensor base_hwc;    ///< uint8 [height, width, 3]: the picture
+  at::Tensor ground_hwc;  ///< likewise: what lies below the heat (Style::ground)
+  Overlay summary;        ///< mean over words, with a colour range of its own
   std::vector<Overlay> words;
   double range_max_lift = 1;  ///< lift at the top of the words' colour range
   bool sinks_subtracted = false;

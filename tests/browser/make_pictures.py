@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Makes the pictures of pages in docs/images, from the demo as it is: make_pictures.py GAZE OUT. Needs Chromium and OpenCV's Python."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chromium import Chromium  # noqa: E402
+
+GAZE, OUT = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+READY = "document.documentElement.dataset.ready === '1'"
+
+
+def bundle_of(folder: Path, request: str) -> Path:
+    return next(path.parent for path in folder.glob("*/request.json") if json.loads(path.read_text())["request_id"] == request)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch, Chromium() as browser:
+        folder = Path(scratch)
+
+        def shot(page: Path, script: str, width: int, height: int, dark: bool = False) -> numpy.ndarray:
+            browser.window(width, height, dark)
+            browser.navigate(page)
+            browser.wait_until(script)
+            browser.screenshot(folder / "shot.png", width, height, dark)
+            return cv2.imread(str(folder / "shot.png"))
+
+        def report(bundle: Path, word: int, width: int, height: int, dark: bool = False) -> numpy.ndarray:
+            return shot(bundle / "report.html", f"{READY} && (choose({word}, false), true)", width, height, dark)
+
+        for demo in ([], ["--speech"]):
+            subprocess.run([str(GAZE), "demo", *demo, "--out", str(folder / ("speech" if demo else "demo"))], check=True, stdout=subprocess.DEVNULL,
+                           env={**os.environ, "OMP_NUM_THREADS": "1"})
+        right, caught = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :"), bundle_of(folder / "demo", "no-stickers.jpg: describe the stickers :")
+        pictures = {
+            "right-and-wrong.jpg": numpy.hstack([report(right, 4, 800, 660), report(caught, 1, 800, 660)]),
+            "report.jpg": report(right, 3, 1440, 900),
+            "report-sound.jpg": report(bundle_of(folder / "speech", "long.ogg"), 6, 1440, 900, dark=True),
+            "answers.jpg": shot(folder / "demo" / "index.html", "document.querySelectorAll('img').length >= 5 && [...document.images].every(i => i.complete)", 1440, 900),
+        }
+        for name, picture in pictures.items():
+            cv2.imwrite(str(OUT / name), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+            print(OUT / name, picture.shape[1], "x", picture.shape[0])
+
+
+main()
