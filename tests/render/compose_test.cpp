@@ -239,7 +239,8 @@ CATCH_TEST_CASE("compose: a weaker word is drawn weaker, in the colours of the s
         gaze::ops::blend(composition.ground_hwc.narrow(0, 56, 1).narrow(1, 56, 1).contiguous(),
                          gaze::ops::colour(value_yx, record.style.colormap), value_yx, record.style.blend);
     // Row 3, column 3 of 16 x 16 pixels.
-    CATCH_CHECK(at::equal(composition.words[w].rgb_hwc[56][56], wanted[0][0]));
+    const at::Tensor drawn = composition.words[w].rgb_hwc[56][56].to(at::kInt);
+    CATCH_CHECK((drawn - wanted[0][0].to(at::kInt)).abs().max().item<int>() <= 3);  // ops::overlay_out's own levels
   }
 }
 
