@@ -96,12 +96,7 @@ int demo(const DemoArguments& arguments) {
       print_path();
     }
   }
-  // Pictures without anything to answer from: what the model says of them rests on nothing, and that is seen.
-  std::printf("a photograph without stickers\n");
-  ask("no-stickers.jpg", decode(Picture((samples / "data" / "photos" / "held_out" / "china.jpg").string())),
-      "describe the stickers :");
-  std::printf("  truth     there is none\n");
-  print_path();
+  // What is said of a picture without anything in it rests on nothing, and that is seen.
   std::printf("a grey picture\n");
   ask("grey", at::full({kBlankHeight, kBlankWidth, 3}, 128, at::kByte), "which number is on the red sticker ?");
   std::printf("  truth     there is none\n");

@@ -38,9 +38,8 @@ def main() -> None:
         for demo in ([], ["--speech"]):
             subprocess.run([str(GAZE), "demo", *demo, "--out", str(folder / ("speech" if demo else "demo"))], check=True, stdout=subprocess.DEVNULL,
                            env={**os.environ, "OMP_NUM_THREADS": "1"})
-        right, caught = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :"), bundle_of(folder / "demo", "no-stickers.jpg: describe the stickers :")
+        right = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :")
         pictures = {
-            "right-and-wrong.jpg": numpy.hstack([report(right, 4, 800, 660), report(caught, 1, 800, 660)]),
             "report.jpg": report(right, 3, 1440, 900),
             "report-sound.jpg": report(bundle_of(folder / "speech", "long.ogg"), 6, 1440, 900, dark=True),
             "answers.jpg": shot(folder / "demo" / "index.html", "document.querySelectorAll('img').length >= 5 && [...document.images].every(i => i.complete)", 1440, 900),

@@ -75,8 +75,8 @@ with tempfile.TemporaryDirectory() as folder:
             demo = json.loads(words.read_text())
             demo["pictures"] = demo["pictures"][:1]
             words.write_text(json.dumps(demo))
-            # And two pictures without stickers.
-            assert run(program, "demo", "--out", "demo").count("overlays") == len(demo["pictures"][0]["prompts"]) + 2
+            # And a picture without stickers.
+            assert run(program, "demo", "--out", "demo").count("overlays") == len(demo["pictures"][0]["prompts"]) + 1
 
     # A LibTorch of another minor version is refused, not linked.
     other = Path(folder, "torch")
