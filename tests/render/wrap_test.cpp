@@ -68,6 +68,7 @@ CATCH_TEST_CASE("wrap: lines break as a plain search breaks them") {
   CATCH_CHECK(gaze::wrap("aaaaaaa", advance, 12, 2) == Lines{"aaaa", "aaa"});
   CATCH_CHECK(gaze::wrap("aaaaaaaaaa", advance, 12, 2) == Lines{"aaaa", "a..."});
   CATCH_CHECK(gaze::wrap("aaa", advance, 2, 1) == Lines{"..."});
+  CATCH_CHECK(gaze::wrap("aaa", advance, -1, 3) == Lines{"a", "a", "..."});
   std::mt19937 random(7);
   for (int i = 0; i < 20000; ++i) {
     std::string text(random() % 40, ' ');
@@ -78,6 +79,34 @@ CATCH_TEST_CASE("wrap: lines break as a plain search breaks them") {
     const Lines found = gaze::wrap(text, advance, limit, most);
     if (found != plain_wrap(text, limit, most)) CATCH_REQUIRE(found == plain_wrap(text, limit, most));
   }
+}
+
+CATCH_TEST_CASE("wrap: what stays together is not broken, and lines break where it is said they may") {
+  // Two bytes make a capital letter, which lines may begin with; three widths to each.
+  const auto step = [](std::string_view rest) {
+    return rest.front() >= 'A' && rest.front() <= 'Z' ? gaze::Step{2, 3, true} : gaze::Step{1, 3, false};
+  };
+  const auto lines = [&](const char* text, int64_t limit, size_t most) {
+    return gaze::wrap(text, gaze::Measure{step, 2, 9}, limit, most);
+  };
+  CATCH_CHECK(lines("A-B-C-D-", 6, 9) == Lines{"A-B-", "C-D-"});
+  CATCH_CHECK(lines("A-B-C-D-", 7, 9) == Lines{"A-B-", "C-D-"});
+  CATCH_CHECK(lines("ab A-B- C-", 11, 9) == Lines{"ab A-", "B- C-"});
+  CATCH_CHECK(lines("A-bc", 6, 9) == Lines{"A-b", "c"});
+  CATCH_CHECK(lines("A-B-C-D-E-", 12, 1) == Lines{"A-..."});
+  CATCH_CHECK(lines("A-B-", 2, 9) == Lines{"A-", "B-", ""});
+  CATCH_CHECK(lines("A-B-C-", 8, 1) == Lines{"..."});
+}
+
+CATCH_TEST_CASE("labels: one is not cut within a character") {
+  const auto measure = [](const std::string& text) { return 8 * static_cast<int>(text.size()); };
+  const auto shortened = [&](const char* text, int right) {
+    return gaze::place_labels({{0, text}}, {3, 0, right, 12}, measure)[0].text;
+  };
+  CATCH_CHECK(shortened("\xD0\x96\xD0\x96", 31) == "\xD0\x96.");
+  CATCH_CHECK(shortened("\xE4\xB8\xAD\xE6\x96\x87", 47) == "\xE4\xB8\xAD.");
+  CATCH_CHECK(shortened("\xE4\xB8\xAD\xE6\x96\x87", 32) == "\xE4\xB8\xAD.");
+  CATCH_CHECK(shortened("\xE4\xB8\xAD\xE6\x96\x87", 31).empty());
 }
 
 CATCH_TEST_CASE("wrap: a text of any length costs what its lines hold, and looks as its beginning") {

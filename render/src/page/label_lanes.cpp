@@ -4,19 +4,21 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/utf8.hpp"
+
 namespace gaze {
 namespace {
 
 // The text, or its beginning and a full stop; empty where not even two letters fit.
 std::string shorten(const std::string& text, int room, const std::function<int(const std::string& text)>& width) {
   if (width(text) <= room) return text;
-  const auto part = [&](size_t length) { return text.substr(0, length) + "."; };
+  const auto part = [&](size_t length) { return std::string(beginning(text, length)).append("."); };
   size_t fits = 1, too_long = std::max<size_t>(text.size(), 2);
   while (too_long - fits > 1) {
     const size_t middle = fits + (too_long - fits) / 2;
     (width(part(middle)) <= room ? fits : too_long) = middle;
   }
-  return fits > 1 ? part(fits) : std::string();
+  return fits > 1 && !beginning(text, fits).empty() ? part(fits) : std::string();
 }
 
 // Of the lanes that are free at `left`: so far above the plot that the words whose starts are covered have lanes below.

@@ -10,14 +10,25 @@
 
 namespace gaze {
 
-/// Width of a character, at least 1, in any unit.
+/// Characters that stay together; a blank is one of its own.
+struct Step {
+  size_t bytes;        ///< at least 1
+  int64_t width;       ///< in any unit
+  bool breaks_before;  ///< a line may begin with it, though no blank is before it
+};
+
+/// How wide texts are.
+struct Measure {
+  std::function<Step(std::string_view rest)> step;  ///< the first one of what is left of the text; that has one
+  int64_t blank, dots;                              ///< of " " and "..."
+};
+
+/// Width of a character of one byte, at least 1.
 using Advance = std::function<int64_t(char)>;
 
-/// How many characters at the front of `text` are at most `limit` wide together.
-size_t count_fitting(std::string_view text, const Advance& advance, int64_t limit);
-
-/// Breaks at spaces, inside a word only where it alone is too wide. At most `most` lines; the last ends in "..." when
-/// something was left out. Reads no further than the lines reach.
+/// Breaks at spaces and where a step says so, inside a word only where it alone is too wide. At most `most` lines; the
+/// last ends in "..." when something was left out. Reads no further than the lines reach.
+std::vector<std::string> wrap(std::string_view text, const Measure& measure, int64_t limit, size_t most);
 std::vector<std::string> wrap(std::string_view text, const Advance& advance, int64_t limit, size_t most);
 
 }  // namespace gaze
