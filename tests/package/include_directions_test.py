@@ -11,11 +11,12 @@ JSON = ("nlohmann/",)
 PICTURES = ("opencv2/", "jpeglib.h", "jerror.h", "png.h")
 SOUND = ("sndfile", "mpg123.h")
 TEXTS = ("unicode/",)
+FONTS = ("ft2build.h", "freetype/", "hb", "fontconfig/", "fribidi")
 ROOMS = {
     # folder: what none of its files may include
-    "cuda": SCRIPT + LOGGING + JSON + PICTURES + SOUND + TEXTS + ("gaze/render/", "gaze/hooks/", "gaze/gaze.hpp"),
+    "cuda": SCRIPT + LOGGING + JSON + PICTURES + SOUND + TEXTS + FONTS + ("gaze/render/", "gaze/hooks/", "gaze/gaze.hpp"),
     "render": SCRIPT + LOGGING + ("gaze/hooks/", "gaze/gaze.hpp"),
-    "hooks": PICTURES + SOUND + TEXTS + ("gaze/render/opencv.hpp",),
+    "hooks": PICTURES + SOUND + TEXTS + FONTS + ("gaze/render/opencv.hpp",),
 }
 KERNELS = ("torch/", "ATen/", "c10/", "gaze/render/", "gaze/hooks/", "gaze/gaze.hpp", "spdlog/", "nlohmann/", "opencv2/")
 # The rooms below each room, whose public headers it may include.
@@ -176,6 +177,8 @@ def check() -> tuple[list[str], int]:
                 refuse(path, name, "only the libsndfile part's *_sndfile files")
             if name.startswith(TEXTS) and not path.stem.endswith("_icu"):
                 refuse(path, name, "only the ICU part's *_icu files")
+            if name.startswith(FONTS) and not path.stem.endswith("_text"):
+                refuse(path, name, "only the text part's *_text files")
     for path in files("cuda/src/cpu") + files("cuda/src/cuda"):
         for _, name in includes(path):
             if name.startswith(KERNELS):
@@ -185,7 +188,7 @@ def check() -> tuple[list[str], int]:
             for mark, name in includes(path):
                 if mark == '"':
                     refuse(path, name, "a public header includes with <>")
-                if name.startswith(SCRIPT + LOGGING + JSON + SOUND + TEXTS):
+                if name.startswith(SCRIPT + LOGGING + JSON + SOUND + TEXTS + FONTS):
                     refuse(path, name, "not in a public header")
                 if name.startswith(PICTURES) and path.name != "opencv.hpp":
                     refuse(path, name, "only gaze/render/opencv.hpp")

@@ -41,7 +41,7 @@ def libraries(lines: list[str]) -> list[str]:
 
 
 def parts_in(names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(("libgaze_opencv", "libgaze_sndfile", "libgaze_icu", "libgaze_cuda", "libopencv", "libsndfile", "libicu"))]
+    return [name for name in names if name.startswith(("libgaze_opencv", "libgaze_sndfile", "libgaze_icu", "libgaze_text", "libgaze_cuda", "libopencv", "libsndfile", "libicu", "libharfbuzz", "libfontconfig", "libfribidi"))]
 
 
 def only(lines: list[str], *beginnings: str) -> None:
@@ -93,6 +93,8 @@ def draws_without_showing_it() -> None:
     lines = run(arguments.host, "answer", model, "global", PARTS[0][4], "libraries", **capture)
     only(lines[:2], "done ", "unknown")
     assert "libgaze_opencv.so" in libraries(lines) and "libgaze_sndfile.so" not in libraries(lines), lines
+    # Texts are ASCII: what they look like must not depend on the machine's fonts.
+    assert not [name for name in libraries(lines) if name.startswith(("libgaze_text", "libharfbuzz"))], lines
     assert list(out.glob("*/overlay.jpg")), list(out.rglob("*"))
 
 
@@ -153,7 +155,7 @@ def loads_nothing_from_here() -> None:
     planted.write_text(f"#include <unistd.h>\n__attribute__((constructor)) static void run(void) {{ _exit({HIJACKED}); }}\n")
     run(arguments.compiler, "-x", "c", "-shared", "-fPIC", planted, "-o", Path(folder, "planted.so"))
     ours = [*Path(arguments.libraries).glob("libgaze_*.so"), Path(arguments.host)]
-    names = {name for path in ours for name in elf.needed(path)} | {"libgaze_opencv.so", "libgaze_sndfile.so", "libgaze_icu.so"}
+    names = {name for path in ours for name in elf.needed(path)} | {"libgaze_opencv.so", "libgaze_sndfile.so", "libgaze_icu.so", "libgaze_text.so"}
     for name in names:
         shutil.copy(Path(folder, "planted.so"), here / name)
     run(arguments.loader, here / "libgaze_opencv.so", status=HIJACKED)  # one that is loaded is noticed

@@ -23,7 +23,7 @@ std::string format(const char* pattern, double value);
 /// A lift for people: "3.4x".
 std::string times(double lift);
 
-/// A word as the font can show it; a lossy one is told apart by its token's number.
+/// A word as it is shown; a lossy one is told apart by its token's number.
 std::string label(const Word& word);
 
 struct Line {
@@ -39,8 +39,9 @@ void add_wrapped(std::vector<Line>& lines, const std::string& name, const std::s
 /// Prompt and answer.
 std::vector<Line> header_lines(const AttentionRecord& record, int width);
 
-/// One note after the other, wrapped, and what attention is no proof of last.
-std::vector<Line> footer_lines(const std::vector<std::string>& notes, const std::string& evidence, int width);
+/// One note after the other, wrapped, which characters could not be drawn, and what attention is no proof of last.
+std::vector<Line> footer_lines(const AttentionRecord& record, std::vector<std::string> notes,
+                               const std::string& evidence, int width);
 
 int height_of(const std::vector<Line>& lines);
 void draw_lines(cv::Mat& sheet, const std::vector<Line>& lines, int left, int top);

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "page/text_opencv.hpp"
 
+#include <gaze/render/status.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <opencv2/imgproc.hpp>
+#include <string_view>
 #include <tuple>
+#include <utility>
 
+#include "base/utf8.hpp"
+#include "page/text_part.hpp"
+#include "page/transliterate.hpp"
 #include "page/wrap.hpp"
 
 namespace gaze::text {
@@ -110,15 +117,107 @@ bool none(const uint8_t* alpha_x) {
   return eight == 0;
 }
 
+// Of any script, where it is there and finds fonts.
+struct Fonts {
+  const TextPart* part = nullptr;
+  std::string problem;
+};
+
+Fonts open_fonts() {
+  const auto opened = ops::open_part<TextPart>(reinterpret_cast<const void*>(&open_fonts));
+  if (opened.table == nullptr) {
+    return {nullptr, "expected Gaze's text part, got: " + opened.problem +
+                         ". Install FreeType, HarfBuzz, fontconfig and FriBidi, and a Gaze built with "
+                         "-DGAZE_WITH_TEXT=ON, to have every script drawn."};
+  }
+  try {
+    (void)opened.table->width("", 10);
+    return {opened.table, {}};
+  } catch (const Error& error) {
+    return {nullptr, error.what()};
+  }
+}
+
+const Fonts& fonts() {
+  static const auto* const opened = new Fonts(open_fonts());  // leaked: used until the last thread ends
+  return *opened;
+}
+
+bool ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Null where the line is drawn by strokes, as it is on every machine.
+const TextPart* part_for(std::string_view line) { return ascii(line) ? nullptr : fonts().part; }
+
+// In one line, and no longer than `most` characters.
+std::string first_characters(std::string_view utf8, size_t most) {
+  std::string line;
+  for (size_t count = 0; !utf8.empty(); ++count) {
+    if (count == most) return line + "...";
+    const Utf8 character = decode_utf8(utf8);
+    const bool control = character.code < 0x20 || (character.code >= 0x7F && character.code < 0xA0);
+    line += control ? " " : character.valid ? utf8.substr(0, character.length) : "\xEF\xBF\xBD";
+    utf8.remove_prefix(character.length);
+  }
+  return line;
+}
+
+// Quotes, dashes and dots have a likeness that says as much; letters with marks do not.
+bool punctuated_ascii(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8 character = decode_utf8(text);
+    const bool plain =
+        character.code < 0x80 || character.code == 0xA0 ||
+        (character.code >= 0x2010 && character.code <= 0x2026 && !to_ascii(text.substr(0, character.length), 8).lossy);
+    if (!plain) return false;
+    text.remove_prefix(character.length);
+  }
+  return true;
+}
+
+std::vector<std::string> wrap_shaped(const TextPart& part, std::string_view words, const Face& face, int limit,
+                                     size_t most) {
+  std::vector<Step> steps;  // by the byte that each begins with
+  for (const Cluster& cluster : part.clusters(words, face.size)) {
+    steps.push_back({cluster.bytes, cluster.advance_64th, cluster.breaks_before});
+    for (size_t inside = 1; inside < cluster.bytes; ++inside) steps.push_back({cluster.bytes - inside, 0, false});
+  }
+  words = words.substr(0, steps.size());
+  const auto step = [&](std::string_view rest) { return steps[static_cast<size_t>(rest.data() - words.data())]; };
+  const auto wide = [&](const char* text) { return std::llround(64 * part.width(text, face.size)); };
+  return gaze::wrap(words, Measure{step, wide(" "), wide("...")}, int64_t{64} * limit, most);
+}
+
 }  // namespace
 
+Shown shown(std::string_view utf8, size_t most) {
+  const std::string text = first_characters(utf8, most);
+  if (!punctuated_ascii(text) && fonts().part != nullptr) {
+    Shown shown{text, fonts().part->without_glyph(text)};
+    shown.lossy = !shown.boxes.empty() || text.find("\xEF\xBF\xBD") != std::string::npos;
+    return shown;
+  }
+  Plain plain = to_ascii(utf8, most);
+  return {std::move(plain.text), {}, plain.lossy};
+}
+
+const std::string& latin_only() { return fonts().problem; }
+
 int width(const std::string& line, const Face& face) {
+  if (const TextPart* part = part_for(line)) return static_cast<int>(std::ceil(part->width(line, face.size)));
   int64_t units = 0;
   for (const char c : line) units += units_of(c);
   return width_of(units, face);
 }
 
 void draw(cv::Mat& rgb, const std::string& line, int left, int baseline, const Face& face) {
+  if (const TextPart* part = part_for(line)) {
+    const auto colour = [&](int c) { return static_cast<uint8_t>(face.colour[c]); };
+    part->draw({rgb.data, rgb.rows, rgb.cols, static_cast<int64_t>(rgb.step[0])}, line, left, baseline,
+               {face.size, face.stroke, {colour(0), colour(1), colour(2)}});
+    return;
+  }
   const int top = baseline - rise(face);
   // No wider than what can be seen of it, or a long line would cost its whole length.
   const int seen = std::max(0, rgb.cols - left) + 2 * kPad;
@@ -156,6 +255,7 @@ void draw(cv::Mat& rgb, const std::string& line, int left, int baseline, const F
 }
 
 std::vector<std::string> wrap(const std::string& words, const Face& face, int limit, size_t most) {
+  if (const TextPart* part = part_for(words)) return wrap_shaped(*part, words, face, limit, most);
   return gaze::wrap(words, units_of, most_units(face, limit), most);
 }
 

@@ -144,7 +144,8 @@ at::Tensor draw_sheet(const AttentionRecord& record, const MediumMap& map, const
   const int inner = columns * kPanelWidth + (columns - 1) * kGutter;
 
   const std::vector<Line> header = header_lines(record, inner);
-  const std::vector<Line> footer = footer_lines(notes_of(record, map, analysis, placed), evidence_note(map), inner);
+  const std::vector<Line> footer =
+      footer_lines(record, notes_of(record, map, analysis, placed), evidence_note(map), inner);
   constexpr int kBarBlock = 108;
   const int panels_top = kMargin + height_of(header) + kBarBlock;
   const int footer_top = panels_top + rows * panel_height + 10;

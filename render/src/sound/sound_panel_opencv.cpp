@@ -14,7 +14,6 @@
 #include "page/colour_bar_opencv.hpp"
 #include "page/page_opencv.hpp"
 #include "page/time_axis.hpp"
-#include "page/transliterate.hpp"
 #include "sound/sound_captions.hpp"
 
 namespace gaze {
@@ -268,7 +267,7 @@ const at::Tensor& SoundPanel::summary_page(const at::Tensor& plot_hwc) {
   }
   const TimedWord& summary = heard_.timing.summary;
   const auto figures = word_figures(summary);
-  const std::string answer = to_ascii(answer_text(record_), kMostLine).text;
+  const std::string answer = text::shown(answer_text(record_), kMostLine).text;
   draw_head(page, answer.empty() ? "Whole answer" : "Whole answer: " + answer,
             {describe_recording(heard_), figures[2], figures[3], figures[4], "colour scale of its own"},
             word_warnings(summary));

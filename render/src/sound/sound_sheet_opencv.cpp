@@ -50,7 +50,7 @@ SoundSheet::SoundSheet(const AttentionRecord& record, const MediumMap& map, cons
     : heard_(heard), layout_(layout), strips_(std::min(heard.timing.words.size(), kMostStrips)) {
   constexpr int kInner = kSoundPageWidth - 2 * kMargin;
   const std::vector<Line> header = header_lines(record, kInner);
-  const std::vector<Line> footer = footer_lines(notes_of(record, map, heard), evidence_note(map), kInner);
+  const std::vector<Line> footer = footer_lines(record, notes_of(record, map, heard), evidence_note(map), kInner);
   const int summary_top = kMargin + height_of(header) + (header.empty() ? 0 : 16);
   const int summary_end = summary_top + static_cast<int>(summary_page.size(0));
   const int scale_top = summary_end + 16;
