@@ -24,6 +24,7 @@ def bundle_of(folder: Path, request: str) -> Path:
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, Chromium() as browser:
         folder = Path(scratch)
+        (folder / "samples").symlink_to(Path(__file__).resolve().parents[2] / "samples")
 
         def shot(page: Path, script: str, width: int, height: int, dark: bool = False) -> numpy.ndarray:
             browser.window(width, height, dark)
@@ -36,7 +37,8 @@ def main() -> None:
             return shot(bundle / "report.html", f"{READY} && (choose({word}, false), true)", width, height, dark)
 
         for demo in ([], ["--speech"]):
-            subprocess.run([str(GAZE), "demo", *demo, "--out", str(folder / ("speech" if demo else "demo"))], check=True, stdout=subprocess.DEVNULL,
+            # Short names: the pages show where things lie.
+            subprocess.run([str(GAZE), "demo", *demo, "--data", "samples", "--out", "speech" if demo else "demo"], check=True, stdout=subprocess.DEVNULL, cwd=folder,
                            env={**os.environ, "OMP_NUM_THREADS": "1"})
         right = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :")
         pictures = {
