@@ -26,11 +26,32 @@ void for_area(int64_t i, int64_t from, int64_t to, Visit visit) {
   }
 }
 
+// What lies under each place of a line: positions from `first` on, with their shares.
+struct Areas {
+  Areas(int64_t from, int64_t to) {
+    starts.reserve(static_cast<size_t>(to) + 1);
+    for (int64_t i = 0; i < to; ++i) {
+      starts.push_back(shares.size());
+      first.push_back(
+          static_cast<int64_t>(static_cast<double>(i) * static_cast<double>(from) / static_cast<double>(to)));
+      for_area(i, from, to, [&](int64_t position, float share) {
+        if (shares.size() == starts.back()) first.back() = position;
+        shares.push_back(share);
+      });
+    }
+    starts.push_back(shares.size());
+  }
+  std::vector<int64_t> first;
+  std::vector<size_t> starts;
+  std::vector<float> shares;
+};
+
 at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t width) {
   const int64_t from_width = rgb_hwc.size(1);
   at::Tensor small_hwc = at::empty({height, width, 3}, rgb_hwc.options());
   const auto* from = rgb_hwc.const_data_ptr<uint8_t>();
   auto* to = small_hwc.data_ptr<uint8_t>();
+  const Areas columns(from_width, width);
   std::vector<float> line(static_cast<size_t>(3 * from_width));
   for (int64_t y = 0; y < height; ++y) {
     std::fill(line.begin(), line.end(), 0.F);
@@ -38,12 +59,13 @@ at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t wid
       const uint8_t* row_x = from + row * 3 * from_width;
       for (size_t i = 0; i < line.size(); ++i) line[i] += share * static_cast<float>(row_x[i]);
     });
-    for (int64_t x = 0; x < width; ++x, to += 3) {
+    for (size_t x = 0; x < static_cast<size_t>(width); ++x, to += 3) {
+      const float* rgb = line.data() + 3 * columns.first[x];
       float sum[3] = {};
-      for_area(x, from_width, width, [&](int64_t column, float share) {
-        for (int64_t c = 0; c < 3; ++c) sum[c] += share * line[static_cast<size_t>(3 * column + c)];
-      });
-      for (int64_t c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(std::nearbyint(sum[c]), 0.F, 255.F));
+      for (size_t i = columns.starts[x]; i < columns.starts[x + 1]; ++i, rgb += 3) {
+        for (size_t c = 0; c < 3; ++c) sum[c] += columns.shares[i] * rgb[c];
+      }
+      for (size_t c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(std::nearbyint(sum[c]), 0.F, 255.F));
     }
   }
   return small_hwc;
