@@ -4,31 +4,17 @@
 #include <gaze/render/bundle.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
 #include "codecs/image_codec.hpp"
+#include "folder.hpp"
 #include "harness.hpp"
 
 namespace gaze_bench {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Scratch {
-  Scratch() {
-    char name[] = "/tmp/gaze-bench-XXXXXX";
-    const char* tmp = std::getenv("TMPDIR");
-    std::string pattern = tmp != nullptr ? std::string(tmp) + "/gaze-bench-XXXXXX" : name;
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  std::string path;
-};
 
 /// Seven words, five of them with content, over 24 x 24 cells of a photograph.
 std::shared_ptr<gaze::AttentionRecord> answer(int64_t height, int64_t width, bool encoded) {
@@ -77,7 +63,7 @@ struct Limits {
 
 Subject answer_subject(int64_t height, int64_t width, bool encoded, gaze::Delivery delivery, const Limits& limits) {
   const auto record = answer(height, width, encoded);
-  const auto folder = std::make_shared<Scratch>();
+  const auto folder = std::make_shared<Folder>();
   gaze::BundleOptions options;
   options.out_dir = folder->path;
   options.delivery = delivery;
@@ -101,7 +87,7 @@ Subject answer_subject(int64_t height, int64_t width, bool encoded, gaze::Delive
 /// Of a picture that waits behind others.
 Subject compact_subject() {
   const auto record = answer(480, 640, false);
-  const auto folder = std::make_shared<Scratch>();
+  const auto folder = std::make_shared<Folder>();
   gaze::BundleOptions options;
   options.out_dir = folder->path;
   const auto sink = std::make_shared<gaze::BundleSink>(options);

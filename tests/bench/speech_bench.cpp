@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "folder.hpp"
 #include "harness.hpp"
 #include "sound/alignment.hpp"
 
@@ -114,19 +115,6 @@ Subject whisper_subject() {
 }
 
 #ifdef GAZE_WITH_OPENCV
-/// A folder that goes away.
-struct Folder {
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gaze-bench-XXXXXX").string();
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string path;
-};
-
 /// 30 s, of which each word lasts 0.4 at most.
 Subject bundle_subject(int64_t words) {
   constexpr int64_t kSeconds = 30, kKeys = 1500;
