@@ -19,6 +19,7 @@ struct KernelTable {
   void (*normalise)(const kernels::NormaliseParams& params, c10::DeviceIndex device);
   void (*colour)(const kernels::ColourParams& params, c10::DeviceIndex device);
   void (*blend)(const kernels::BlendParams& params, c10::DeviceIndex device);
+  void (*quantise)(const kernels::QuantiseParams& params, c10::DeviceIndex device);
   void (*overlay)(const kernels::OverlayParams& params, c10::DeviceIndex device);
   void (*envelope)(const kernels::EnvelopeParams& params, c10::DeviceIndex device);
   void (*draw_waveform)(const kernels::WaveformParams& params, c10::DeviceIndex device);

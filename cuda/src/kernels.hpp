@@ -129,6 +129,20 @@ struct BlendParams {
   std::uint8_t* out_rgb = nullptr;
 };
 
+/// Rows in one byte a weight: most = the row's greatest weight, root = int(255 * sqrt(weight / most) + 0.5). What is
+/// negative or not finite counts as 0, and of a row of zeros root is 0. Every implementation gives the same bytes: each
+/// operation is rounded by itself.
+struct QuantiseParams {
+  const void* weight_hqk = nullptr;
+  DType dtype = DType::F32;
+  std::int64_t heads = 0, queries = 0, keys = 0;
+  std::int64_t stride_h = 0, stride_q = 0, stride_k = 0;
+  std::uint8_t* root_hqk = nullptr;  ///< keys adjacent
+  std::int64_t root_stride_h = 0, root_stride_q = 0;
+  float* most_hq = nullptr;
+  std::int64_t most_stride_h = 0, most_stride_q = 0;
+};
+
 constexpr int kLevels = 512;
 
 /// The whole frame path in one pass. Every implementation gives the same bytes, so each operation below is rounded by
@@ -221,6 +235,7 @@ void normalise(const NormaliseParams& params, void* workspace);
 
 void colour(const ColourParams& params);
 void blend(const BlendParams& params);
+void quantise(const QuantiseParams& params);
 
 std::size_t overlay_workspace(const OverlayParams& params);
 /// Rows [first, end) of the picture, with the instructions of `isa`.
@@ -264,6 +279,7 @@ int attend_reduce(const AttendReduceParams* calls, int count, void* workspace, S
 int normalise(const NormaliseParams& params, Stream stream);
 int colour(const ColourParams& params, Stream stream);
 int blend(const BlendParams& params, Stream stream);
+int quantise(const QuantiseParams& params, Stream stream);
 
 int overlay(const OverlayParams& params, Stream stream);
 

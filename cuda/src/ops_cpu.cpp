@@ -60,6 +60,8 @@ void colour_cpu(const kernels::ColourParams& params, c10::DeviceIndex) { kernels
 
 void blend_cpu(const kernels::BlendParams& params, c10::DeviceIndex) { kernels::cpu::blend(params); }
 
+void quantise_cpu(const kernels::QuantiseParams& params, c10::DeviceIndex) { kernels::cpu::quantise(params); }
+
 /// Smaller pictures cost less than threads do.
 constexpr int64_t kPixelsPerThread = 1 << 16;
 
@@ -103,8 +105,8 @@ void power_spectrum_cpu(const kernels::PowerSpectrumParams& params) {
       [&](int64_t first, int64_t end) { kernels::cpu::power_spectrum(params, first, end, workspace(bytes)); });
 }
 
-const KernelTable cpu_kernels = {&reduce_cpu,        &attend_cpu,          &attend_reduce_cpu, &normalise_cpu,
-                                 &colour_cpu,        &blend_cpu,           &overlay_cpu,       &envelope_cpu,
-                                 &draw_waveform_cpu, &draw_spectrogram_cpu};
+const KernelTable cpu_kernels = {&reduce_cpu,   &attend_cpu,        &attend_reduce_cpu,   &normalise_cpu,
+                                 &colour_cpu,   &blend_cpu,         &quantise_cpu,        &overlay_cpu,
+                                 &envelope_cpu, &draw_waveform_cpu, &draw_spectrogram_cpu};
 
 }  // namespace gaze::ops

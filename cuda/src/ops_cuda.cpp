@@ -60,6 +60,10 @@ void blend_cuda(const kernels::BlendParams& params, c10::DeviceIndex device) {
   check_launch("blend", kernels::cuda::blend(params, On(device)));
 }
 
+void quantise_cuda(const kernels::QuantiseParams& params, c10::DeviceIndex device) {
+  check_launch("quantise", kernels::cuda::quantise(params, On(device)));
+}
+
 void overlay_cuda(const kernels::OverlayParams& params, c10::DeviceIndex device) {
   check_launch("overlay", kernels::cuda::overlay(params, On(device)));
 }
@@ -104,7 +108,7 @@ void allow_calls_while_capturing_cuda(c10::DeviceIndex device) {
 extern "C" GAZE_API const gaze::ops::CudaPart gaze_cuda_table = {
     {GAZE_VERSION, sizeof(gaze::ops::CudaPart)},
     {&gaze::ops::reduce_cuda, &gaze::ops::attend_cuda, &gaze::ops::attend_reduce_cuda, &gaze::ops::normalise_cuda,
-     &gaze::ops::colour_cuda, &gaze::ops::blend_cuda, &gaze::ops::overlay_cuda, &gaze::ops::envelope_cuda,
-     &gaze::ops::draw_waveform_cuda, &gaze::ops::draw_spectrogram_cuda},
+     &gaze::ops::colour_cuda, &gaze::ops::blend_cuda, &gaze::ops::quantise_cuda, &gaze::ops::overlay_cuda,
+     &gaze::ops::envelope_cuda, &gaze::ops::draw_waveform_cuda, &gaze::ops::draw_spectrogram_cuda},
     &gaze::ops::capturing_cuda,
     &gaze::ops::allow_calls_while_capturing_cuda};

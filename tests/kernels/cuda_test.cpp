@@ -451,6 +451,50 @@ CATCH_TEST_CASE("cuda colour and blend equal their cpu twins") {
   }
 }
 
+CATCH_TEST_CASE("cuda quantise gives the bytes of its cpu twin") {
+  Numbers numbers;
+  constexpr std::size_t kRows = 3 * 2;
+  for (const std::size_t keys : {1, 7, 64, 77, 1600}) {
+    for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+      for (const std::size_t step : {1, 3}) {
+        CATCH_CAPTURE(keys, static_cast<int>(dtype), step);
+        std::vector<float> weights = softmax_rows(numbers, kRows, keys, 0.3);
+        std::fill_n(weights.begin(), keys, 0.0f);  // a row that sees nothing
+        for (const float odd : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -1.0f})
+          weights[keys + static_cast<std::size_t>(numbers() * static_cast<double>(2 * keys))] = odd;
+        const auto memory = stored(weights, dtype, step);
+        // Rows with room between them, which stays as it is.
+        const std::size_t apart = keys + 5;
+        Output<std::uint8_t> root(kRows * apart), want_root(kRows * apart);
+        Output<float> most(2 * kRows), want_most(2 * kRows);
+        QuantiseParams p;
+        p.weight_hqk = memory.data();
+        p.dtype = dtype;
+        p.heads = 3;
+        p.queries = 2;
+        p.keys = static_cast<std::int64_t>(keys);
+        p.stride_k = static_cast<std::int64_t>(step);
+        p.stride_q = p.stride_k * p.keys;
+        p.stride_h = 2 * p.stride_q;
+        p.root_stride_q = static_cast<std::int64_t>(apart);
+        p.root_stride_h = 2 * p.root_stride_q;
+        p.most_stride_q = 2;
+        p.most_stride_h = 4;
+        p.root_hqk = want_root.data();
+        p.most_hq = want_most.data();
+        cpu::quantise(p);
+        p.root_hqk = root.data();
+        p.most_hq = most.data();
+        CATCH_REQUIRE(cuda::quantise(p, nullptr) == 0);
+        CATCH_CHECK((root.intact() && most.intact() && want_root.intact() && want_most.intact()));
+        CATCH_CHECK(root.values() == want_root.values());
+        CATCH_CHECK(most.values() == want_most.values());
+        CATCH_CHECK(want_most.values()[0] == 0);
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin") {
   Numbers numbers;
   struct Case {
