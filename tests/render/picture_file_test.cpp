@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Image files and cv::Mat.
+#include <gaze/render/artifacts.hpp>
 #include <gaze/render/opencv.hpp>
 
+#include <cmath>
+#include <nlohmann/json.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <string_view>
+#include <utility>
 
 #include "records.hpp"
 
@@ -41,6 +46,19 @@ bool is_red(const at::Tensor& rgb, int64_t y, int64_t x) {
 bool is_blue(const at::Tensor& rgb, int64_t y, int64_t x) {
   return rgb[y][x][2].item<int>() > 200 && rgb[y][x][0].item<int>() < 60;
 }
+
+/// Keeps the overlay and request.json.
+class Drawn : public gaze::Artifacts {
+ public:
+  at::Tensor overlay_hwc;
+  nlohmann::json request;
+
+ private:
+  void take(const std::string& name, std::string_view bytes) override {
+    if (name == "overlay.png") overlay_hwc = gaze::decode(Picture::from_bytes(std::string(bytes)));
+    if (name == "request.json") request = nlohmann::json::parse(bytes);
+  }
+};
 
 void require_refused(const Picture& picture, const std::string& text) {
   CATCH_INFO(text);
@@ -195,4 +213,39 @@ CATCH_TEST_CASE("picture: a view shares the tensor's memory and refuses what is 
   CATCH_CHECK(rgb[2][5][1].item<int>() == 2);
   GAZE_REQUIRE_REFUSED(gaze::view(rgb.permute({1, 0, 2})), DropReason::RenderError, "contiguous");
   GAZE_REQUIRE_REFUSED(gaze::view(at::Tensor()), DropReason::RenderError, "undefined");
+}
+
+CATCH_TEST_CASE("picture: a JPEG that is drawn much smaller is decoded smaller, and shows the same") {
+  cv::Mat bgr(1501, 1999, CV_8UC3);
+  for (int y = 0; y < bgr.rows; ++y) {
+    for (int x = 0; x < bgr.cols; ++x) {
+      const auto wave = [](int at, double period) { return 128 + 100 * std::sin(at / period); };
+      bgr.at<cv::Vec3b>(y, x) = {cv::saturate_cast<uchar>(wave(x, 60)), cv::saturate_cast<uchar>(wave(y, 45)),
+                                 cv::saturate_cast<uchar>(wave(x + y, 90))};
+    }
+  }
+  const std::string plain = encode(bgr, ".jpg");
+  for (const std::string& jpeg : {plain, with_orientation(plain, 6)}) {
+    // An eighth, a quarter, half and all of its size are enough.
+    for (const int64_t longest : {240, 300, 640, 1280}) {
+      const Picture file = Picture::from_bytes(jpeg), pixels(gaze::decode(file));
+      CATCH_CAPTURE(longest, pixels.tensor.size(0));
+      Drawn of_file, of_pixels;
+      for (auto& [picture, drawn] : {std::pair<const Picture&, Drawn&>{file, of_file}, {pixels, of_pixels}}) {
+        gaze::AttentionRecord record = gaze::test::planted(6, 10, {17, 3});
+        std::get<gaze::PictureMedium>(record.maps[0].medium).picture = picture;
+        gaze::RenderOptions options;
+        options.format = gaze::ImageFormat::Png;
+        options.longest_side_pixels = longest;
+        gaze::render(record, options, drawn);
+      }
+      CATCH_REQUIRE(of_file.overlay_hwc.sizes() == of_pixels.overlay_hwc.sizes());
+      const at::Tensor off = (of_file.overlay_hwc.to(at::kInt) - of_pixels.overlay_hwc.to(at::kInt)).abs();
+      CATCH_CHECK(off.to(at::kFloat).mean().item<float>() < 1);
+      CATCH_CHECK(off.max().item<int>() < 12);
+      CATCH_CHECK(of_file.request.at("picture") == of_pixels.request.at("picture"));
+      CATCH_CHECK(of_file.request.at("picture").at("width") == pixels.tensor.size(1));
+      CATCH_CHECK(of_file.request.at("summary") == of_pixels.request.at("summary"));
+    }
+  }
 }

@@ -4,8 +4,10 @@
 #include <gaze/render/picture.hpp>
 #include <gaze/render/status.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
+#include <string_view>
 #include <utility>
 
 #include "codecs/file_kinds.hpp"
@@ -61,10 +63,18 @@ std::string read_animation(const WebpFrame& frame, at::Tensor& rgb_hwc) {
   return {};
 }
 
-std::string read_pixels(const std::string& bytes, const ImageHeader& header, at::Tensor& rgb_hwc) {
+// By how much a JPEG is decoded smaller.
+int64_t shrink_of(const ImageHeader& header, int64_t longest_side_pixels) {
+  if (longest_side_pixels <= 0 || std::string_view(header.format) != "JPEG") return 1;
+  int64_t shrink = 8;
+  while (shrink > 1 && std::max(header.width, header.height) / shrink < longest_side_pixels) shrink /= 2;
+  return shrink;
+}
+
+std::string read_pixels(const std::string& bytes, const ImageHeader& header, int64_t shrink, at::Tensor& rgb_hwc) {
   const std::string format = header.format;
   const int64_t height = rgb_hwc.size(0), width = rgb_hwc.size(1);
-  if (format == "JPEG") return read_jpeg(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
+  if (format == "JPEG") return read_jpeg(bytes, header.height, header.width, shrink, rgb_hwc.data_ptr<uint8_t>());
   if (format == "PNG") return read_png(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
   return with_memory_errors(
       [&] { return header.first_frame ? read_animation(*header.first_frame, rgb_hwc) : read_webp(bytes, rgb_hwc); });
@@ -76,7 +86,8 @@ std::string note_on(const ImageHeader& header) {
 
 }  // namespace
 
-DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what,
+                          int64_t longest_side_pixels) {
   const auto refuse = [&](const std::string& text) { throw Error(what + ": " + text, DropReason::DecodeFailed); };
   if (bytes.empty()) refuse("expected a JPEG, PNG or WebP image, got 0 bytes. Give the whole file.");
   const std::optional<ImageHeader> header = read_image_header(bytes);
@@ -95,11 +106,16 @@ DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::
     refuse("expected at most " + std::to_string(kMostScans) + " scans, got " + std::to_string(header->scans) +
            ". Save the picture anew.");
   }
-  at::Tensor rgb_hwc = at::empty({header->height, header->width, 3}, at::kByte);
-  const std::string problem = read_pixels(bytes, *header, rgb_hwc);
+  const int64_t shrink = shrink_of(*header, longest_side_pixels);
+  const auto side = [&](int64_t extent) { return (extent + shrink - 1) / shrink; };
+  at::Tensor rgb_hwc = at::empty({side(header->height), side(header->width), 3}, at::kByte);
+  const std::string problem = read_pixels(bytes, *header, shrink, rgb_hwc);
   if (!problem.empty())
     refuse("expected a whole " + format + " image, got a damaged one: " + problem + ". Copy it again.");
-  return {apply_exif ? upright(rgb_hwc, header->orientation) : rgb_hwc, note_on(*header)};
+  const bool turns = apply_exif && header->orientation > 4;
+  const PictureSize whole =
+      turns ? PictureSize{header->height, header->width} : PictureSize{header->width, header->height};
+  return {apply_exif ? upright(rgb_hwc, header->orientation) : rgb_hwc, whole, note_on(*header)};
 }
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {

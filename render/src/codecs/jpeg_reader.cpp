@@ -59,7 +59,8 @@ void inks_to_rgb(const uint8_t* cmyk_x, int64_t width, uint8_t* rgb_x) {
 }
 
 // Holds no object with a destructor, which longjmp would pass over.
-bool read(JpegReader& reader, const uint8_t* bytes, size_t size, int64_t height, int64_t width, uint8_t* rgb_hwc) {
+bool read(JpegReader& reader, const uint8_t* bytes, size_t size, int64_t height, int64_t width, int64_t shrink,
+          uint8_t* rgb_hwc) {
   jpeg_decompress_struct& file = reader.file;
   if (setjmp(reader.leave) != 0) {
     jpeg_destroy_decompress(&reader.file);
@@ -75,15 +76,17 @@ bool read(JpegReader& reader, const uint8_t* bytes, size_t size, int64_t height,
   }
   const bool inks = file.num_components == 4;
   file.out_color_space = inks ? JCS_CMYK : JCS_RGB;
+  file.scale_num = 1;
+  file.scale_denom = static_cast<unsigned>(shrink);
   jpeg_start_decompress(&file);
   JSAMPARRAY line = nullptr;
   if (inks) {
     line = file.mem->alloc_sarray(reinterpret_cast<j_common_ptr>(&file), JPOOL_IMAGE, 4 * file.output_width, 1);
   }
   while (file.output_scanline < file.output_height) {
-    uint8_t* rgb_x = rgb_hwc + 3 * width * file.output_scanline;
+    uint8_t* rgb_x = rgb_hwc + size_t{3} * file.output_width * file.output_scanline;
     jpeg_read_scanlines(&file, inks ? line : &rgb_x, 1);
-    if (inks) inks_to_rgb(line[0], width, rgb_x);
+    if (inks) inks_to_rgb(line[0], file.output_width, rgb_x);
   }
   jpeg_finish_decompress(&file);
   jpeg_destroy_decompress(&file);
@@ -92,13 +95,14 @@ bool read(JpegReader& reader, const uint8_t* bytes, size_t size, int64_t height,
 
 }  // namespace
 
-std::string read_jpeg(std::string_view bytes, int64_t height, int64_t width, uint8_t* rgb_hwc) {
+std::string read_jpeg(std::string_view bytes, int64_t height, int64_t width, int64_t shrink, uint8_t* rgb_hwc) {
   JpegReader reader{};
   reader.file.err = jpeg_std_error(&reader.errors);
   reader.errors.error_exit = give_up;
   reader.errors.emit_message = hear;
   reader.errors.output_message = say_nothing;
-  if (read(reader, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), height, width, rgb_hwc)) return {};
+  if (read(reader, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), height, width, shrink, rgb_hwc))
+    return {};
   if (reader.out_of_memory) throw std::bad_alloc();
   return reader.text;
 }

@@ -97,20 +97,22 @@ BasePicture decode_tensor(const Picture& picture) {
   } else if (normalised) {
     refuse_picture(".tensor: expected a floating type where mean and std are set, got Byte. Leave them empty.");
   }
-  return {hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous(), range};
+  return {hwc.expand({hwc.size(0), hwc.size(1), 3}).contiguous(), {hwc.size(1), hwc.size(0)}, range};
 }
 
-BasePicture decode_bytes(const std::string& bytes, bool apply_exif, const std::string& what) {
-  DecodedImage image = decode_image(bytes, apply_exif, what);
-  return {std::move(image.rgb_hwc), {}, std::move(image.note)};
+BasePicture decode_bytes(const std::string& bytes, bool apply_exif, const std::string& what,
+                         int64_t longest_side_pixels) {
+  DecodedImage image = decode_image(bytes, apply_exif, what, longest_side_pixels);
+  return {std::move(image.rgb_hwc), image.whole, {}, std::move(image.note)};
 }
 
-BasePicture decode_any(const Picture& picture) {
+BasePicture decode_any(const Picture& picture, int64_t longest_side_pixels) {
   if (picture.tensor.defined()) return decode_tensor(picture);
-  if (!picture.encoded.empty()) return decode_bytes(picture.encoded, picture.apply_exif, "picture");
+  if (!picture.encoded.empty())
+    return decode_bytes(picture.encoded, picture.apply_exif, "picture", longest_side_pixels);
   if (!picture.path.empty()) {
     const std::string bytes = files::read(picture.path, "picture", kMaxPictureBytes);
-    return decode_bytes(bytes, picture.apply_exif, "picture '" + picture.path + "'");
+    return decode_bytes(bytes, picture.apply_exif, "picture '" + picture.path + "'", longest_side_pixels);
   }
   refuse_picture(": expected a tensor, a path or the bytes of an image file, got nothing. Give the request a picture.");
 }
@@ -156,15 +158,15 @@ PictureSize known_size(const Picture& picture) {
   }
 }
 
-BasePicture decode_unchecked(const Picture& picture) {
-  BasePicture base = decode_any(picture);
-  const at::Tensor& rgb_hwc = base.rgb_hwc;
-  const bool fits = (picture.expected_width <= 0 || rgb_hwc.size(1) == picture.expected_width) &&
-                    (picture.expected_height <= 0 || rgb_hwc.size(0) == picture.expected_height);
+BasePicture decode_unchecked(const Picture& picture, int64_t longest_side_pixels) {
+  BasePicture base = decode_any(picture, longest_side_pixels);
+  const PictureSize& whole = base.whole;
+  const bool fits = (picture.expected_width <= 0 || whole.width == picture.expected_width) &&
+                    (picture.expected_height <= 0 || whole.height == picture.expected_height);
   if (!fits) {
     const auto side = [](int64_t extent) { return extent > 0 ? std::to_string(extent) : std::string("any"); };
     refuse_picture(": expected " + side(picture.expected_width) + " x " + side(picture.expected_height) +
-                   " pixels, got " + std::to_string(rgb_hwc.size(1)) + " x " + std::to_string(rgb_hwc.size(0)) +
+                   " pixels, got " + std::to_string(whole.width) + " x " + std::to_string(whole.height) +
                    ". Give the picture the model saw, or correct the expected size.");
   }
   return base;
@@ -182,7 +184,7 @@ void check_range(const double* range) {
 }
 
 at::Tensor decode(const Picture& picture) {
-  const BasePicture base = decode_unchecked(picture);
+  const BasePicture base = decode_unchecked(picture, 0);
   if (base.range.defined()) {
     const ops::Route route = ops::route_to(base.range.device());
     check_range(fetch(base.range, route, ops::Cargo::Figures).const_data_ptr<double>());

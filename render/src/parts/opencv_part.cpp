@@ -35,9 +35,10 @@ void open_opencv_part() noexcept {
   }
 }
 
-DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what) {
+DecodedImage decode_image(const std::string& bytes, bool apply_exif, const std::string& what,
+                          int64_t longest_side_pixels) {
   return opencv_part(what, "give the picture as a tensor", DropReason::DecodeFailed)
-      .decode_image(bytes, apply_exif, what);
+      .decode_image(bytes, apply_exif, what, longest_side_pixels);
 }
 
 std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {

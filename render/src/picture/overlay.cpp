@@ -21,7 +21,7 @@ Composition compose(const AttentionRecord& record) {
     throw Error("geometry: expected the cells of a picture, got a sound's. Call time_words().",
                 DropReason::GridMismatch);
   }
-  const PlacedPicture placed = place_picture(record, *map, std::get<PictureMedium>(map->medium), route);
+  const PlacedPicture placed = place_picture(record, *map, std::get<PictureMedium>(map->medium), route, 0);
   const Underlay underlay = placed.underlay();
   const Analysis analysis = analyse(record, *map, route, &underlay);
   Composition composition;

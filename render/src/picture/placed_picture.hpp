@@ -18,9 +18,10 @@ struct PlacedPicture {
   [[nodiscard]] Underlay underlay() const { return {placement, base.range}; }
 };
 
+/// @param longest_side_pixels  as decode_unchecked
 /// What is wrong with the map itself is said before what is wrong with its picture.
 /// @throws gaze::Error (DecodeFailed, GridMismatch; those of analyse)
 PlacedPicture place_picture(const AttentionRecord& record, const MediumMap& map, const PictureMedium& medium,
-                            const ops::Route& route);
+                            const ops::Route& route, int64_t longest_side_pixels);
 
 }  // namespace gaze
