@@ -183,6 +183,27 @@ CATCH_TEST_CASE("a queue full of pixels has room again as they are compacted") {
   CATCH_CHECK(balanced(gaze.stats()));
 }
 
+CATCH_TEST_CASE("200 answers about pictures that end at once wait within the default budget") {
+  torch::jit::Module module = load("softmax");
+  auto sink = std::make_shared<CompactingSink>();
+  gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
+  run(gaze, module, "0");
+  sink->wait_until_entered();  // nothing is compacted meanwhile
+  const at::Tensor photo_hwc = at::zeros({480, 640, 3}, at::kByte);
+  for (int i = 0; i < 200; ++i) {
+    gaze::RequestSpec spec;
+    spec.image = gaze::Picture(photo_hwc);
+    gaze::Request request = gaze.begin(std::move(spec));
+    module.forward(hooks_test::inputs(1, 2, 6));
+    request.finish();
+  }
+  CATCH_CHECK(gaze.stats().lost() == 0);
+  sink->open();
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(gaze.stats().written == 201);
+  CATCH_CHECK(balanced(gaze.stats()));
+}
+
 CATCH_TEST_CASE("shutdown counts what was compacted and not drawn") {
   torch::jit::Module module = load("softmax");
   auto sink = std::make_shared<CompactingSink>();
