@@ -31,40 +31,85 @@ int64_t whole_of(const json& list, size_t i) {
   return list.is_array() && i < list.size() && list[i].is_number_integer() ? list[i].get<int64_t>() : -1;
 }
 
+struct StoredTensor {
+  std::vector<int64_t> sizes;
+  std::string bytes;
+};
+
+/// A safetensors file, opened. Nothing in it is believed.
+class StoredTensors {
+ public:
+  explicit StoredTensors(const fs::path& path) : path_(path), file_(path, std::ios::binary) {
+    std::error_code failed;
+    const uint64_t size = fs::is_regular_file(path, failed) ? fs::file_size(path, failed) : 0;
+    uint64_t header_bytes = 0;
+    if (failed || size < sizeof header_bytes ||
+        !file_.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes))
+      refuse("tensors", "found no such file, or an empty one");
+    if (header_bytes > kMostHeaderBytes || header_bytes + sizeof header_bytes > size)
+      refuse("tensors", "got a damaged header");
+    std::string header(header_bytes, '\0');
+    file_.read(header.data(), static_cast<std::streamsize>(header_bytes));
+    facts_ = json::parse(header, nullptr, false);
+    begin_ = sizeof header_bytes + header_bytes;
+    data_bytes_ = size - begin_;
+  }
+
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    if (facts_.is_object()) {
+      for (const auto& [name, entry] : facts_.items()) names.push_back(name);
+    }
+    return names;
+  }
+
+  StoredTensor read(const std::string& name, const char* dtype, uint64_t bytes_each, size_t axes) {
+    const std::string what = name + ", " + dtype + " with " + std::to_string(axes) + " axes";
+    const json& entry = object_at(facts_, name);
+    const json& shape = list_at(entry, "shape");
+    const json& offsets = list_at(entry, "data_offsets");
+    if (text_at(entry, "dtype") != dtype || shape.size() != axes) refuse(what, "found none");
+    StoredTensor tensor;
+    uint64_t bytes = bytes_each;
+    for (size_t i = 0; i < axes; ++i) {
+      const int64_t extent = whole_of(shape, i);
+      if (extent < 0) refuse(what, "found none");
+      tensor.sizes.push_back(extent);
+      if (extent > 0 && bytes > kMostMapBytes / static_cast<uint64_t>(extent))
+        refuse(what, "got more than a bundle has");
+      bytes *= static_cast<uint64_t>(extent);
+    }
+    const int64_t begin = whole_of(offsets, 0), end = whole_of(offsets, 1);
+    if (begin < 0 || end < begin || static_cast<uint64_t>(end) > data_bytes_)
+      refuse(what, "got offsets beyond the file");
+    if (static_cast<uint64_t>(end - begin) != bytes) refuse(what, "got another number of bytes than its axes have");
+    tensor.bytes.resize(bytes);
+    file_.seekg(static_cast<std::streamoff>(begin_) + begin);
+    if (!file_.read(tensor.bytes.data(), static_cast<std::streamsize>(bytes)))
+      refuse(what, "found less than its header says");
+    return tensor;
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& what, const std::string& why) const {
+    throw Refusal(shown_path(path_) + ": expected " + what + ", " + why + ". Was the file written whole?");
+  }
+
+  fs::path path_;
+  std::ifstream file_;
+  json facts_;
+  uint64_t begin_ = 0, data_bytes_ = 0;
+};
+
+std::vector<float> floats_of(const StoredTensor& tensor) {
+  std::vector<float> values(tensor.bytes.size() / sizeof(float));
+  if (!values.empty()) std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+  return values;
+}
+
 StoredMap stored_map(const fs::path& path, const std::string& name) {
-  const auto refuse = [&](const std::string& why) -> void {
-    throw Refusal(shown_path(path) + ": expected " + name + ", float32 with two axes, " + why +
-                  ". Was the file written whole?");
-  };
-  std::error_code failed;
-  const uint64_t size = fs::is_regular_file(path, failed) ? fs::file_size(path, failed) : 0;
-  std::ifstream file(path, std::ios::binary);
-  uint64_t header_bytes = 0;
-  if (failed || size < sizeof header_bytes || !file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes))
-    refuse("found no such file, or an empty one");
-  if (header_bytes > kMostHeaderBytes || header_bytes + sizeof header_bytes > size) refuse("got a damaged header");
-  std::string header(header_bytes, '\0');
-  file.read(header.data(), static_cast<std::streamsize>(header_bytes));
-  const json facts = json::parse(header, nullptr, false);
-  const json& entry = object_at(facts, name);
-  const json& shape = list_at(entry, "shape");
-  const json& offsets = list_at(entry, "data_offsets");
-  StoredMap map;
-  map.rows = whole_of(shape, 0);
-  map.cols = whole_of(shape, 1);
-  const int64_t begin = whole_of(offsets, 0), end = whole_of(offsets, 1);
-  if (text_at(entry, "dtype") != "F32" || shape.size() != 2 || map.rows < 0 || map.cols < 0) refuse("found none");
-  const uint64_t data = size - sizeof header_bytes - header_bytes;
-  if (begin < 0 || end < begin || static_cast<uint64_t>(end) > data) refuse("got offsets beyond the file");
-  const auto bytes = static_cast<uint64_t>(end - begin);
-  const auto rows = static_cast<uint64_t>(map.rows), cols = static_cast<uint64_t>(map.cols);
-  if (bytes > kMostMapBytes || (cols != 0 && rows > kMostMapBytes / cols) || rows * cols * sizeof(float) != bytes)
-    refuse("got another number of bytes than its axes have");
-  map.values.resize(rows * cols);
-  file.seekg(begin, std::ios::cur);
-  if (!file.read(reinterpret_cast<char*>(map.values.data()), static_cast<std::streamsize>(bytes)))
-    refuse("found less than its header says");
-  return map;
+  const StoredTensor tensor = StoredTensors(path).read(name, "F32", sizeof(float), 2);
+  return {tensor.sizes[0], tensor.sizes[1], floats_of(tensor)};
 }
 
 /// Mean of rows [first, first + count), brought to a sum of 1; empty where there is nothing to bring.
@@ -87,6 +132,35 @@ std::vector<float> mean_share(const StoredMap& map, int64_t first, int64_t count
 
 StoredMap read_map(const fs::path& folder, const std::string& name) {
   return stored_map(folder / "maps.safetensors", name);
+}
+
+StoredMap read_heads(const fs::path& folder, const std::string& site, std::optional<int64_t> head) {
+  const std::string most_of = site + "/most";
+  StoredTensors stored(folder / "detail.safetensors");
+  const std::vector<std::string> names = stored.names();
+  if (std::find(names.begin(), names.end(), site) == names.end() || site.ends_with("/most") || site == "__metadata__") {
+    std::string known;
+    for (const std::string& name : names) {
+      if (name != "__metadata__" && !name.ends_with("/most")) known += (known.empty() ? "" : ", ") + printable(name);
+    }
+    throw Refusal("--site: expected one of " + known + ", got " + printable(site) + ".");
+  }
+  const StoredTensor root = stored.read(site, "U8", 1, 3);
+  const std::vector<float> most = floats_of(stored.read(most_of, "F32", sizeof(float), 2));
+  const int64_t heads = root.sizes[0], tokens = root.sizes[1], cells = root.sizes[2];
+  if (static_cast<int64_t>(most.size()) != heads * tokens || heads < 1)
+    throw Refusal(shown_path(folder) + ": expected a greatest weight for each row of detail.safetensors, got others.");
+  if (head && (*head < 0 || *head >= heads))
+    throw Refusal("--head: expected 0 to " + std::to_string(heads - 1) + ", got " + std::to_string(*head) + ".");
+  StoredMap map{tokens, cells, std::vector<float>(static_cast<size_t>(tokens * cells))};
+  const int64_t first = head.value_or(0), end = head ? first + 1 : heads;
+  for (int64_t row = first * tokens; row < end * tokens; ++row) {
+    const auto* roots = reinterpret_cast<const unsigned char*>(root.bytes.data()) + row * cells;
+    float* to = map.values.data() + row % tokens * cells;
+    const float scale = most[static_cast<size_t>(row)] / static_cast<float>(255 * 255 * (end - first));
+    for (int64_t c = 0; c < cells; ++c) to[c] += scale * static_cast<float>(roots[c] * roots[c]);
+  }
+  return map;
 }
 
 bool is_bundle_name(std::string_view name) {

@@ -42,6 +42,10 @@ struct StoredMap {
 /// A bundle's own, of two axes. @throws Refusal where there is none of that name, or the file is damaged.
 StoredMap read_map(const std::filesystem::path& folder, const std::string& name);
 
+/// What one head of a site attended to, or all of them on average, from detail.safetensors: as map_tc.
+/// @throws Refusal where there is none, naming the sites that there are
+StoredMap read_heads(const std::filesystem::path& folder, const std::string& site, std::optional<int64_t> head);
+
 /// Attention shares of a bundle with maps.safetensors.
 struct BundleMaps {
   int64_t rows = 0, cols = 0;                ///< of the grid; a sound's is one row

@@ -69,6 +69,10 @@ std::function<int()> add_draw(CLI::App& app) {
   verb->add_option("--image", arguments->image,
                    "The original picture. Without it the one within report.html, which may be smaller")
       ->type_name("FILE");
+  CLI::Option* site =
+      verb->add_option("--site", arguments->site, "One layer alone, as request.json names it (GAZE_DETAIL kept it)");
+  site->type_name("NAME");
+  verb->add_option("--head", arguments->head, "One head of that site")->type_name("N")->needs(site);
   verb->add_option("--pictures", arguments->pictures, "all, none, or any of overlay,words,sheet")->type_name("WHICH");
   verb->add_option("--colormap", arguments->colormap, "turbo, inferno, viridis, cividis or gray")->type_name("NAME");
   verb->add_option("--ground", arguments->ground, "What lies below the heat: the picture in grey, or its colours")
@@ -80,8 +84,9 @@ std::function<int()> add_draw(CLI::App& app) {
   verb->add_option("--longest-side", arguments->longest_side, "Pixels, or full: as large as the picture")
       ->type_name("N");
   verb->footer(
-      "Everything is drawn from maps.safetensors: no model is needed. What was captured stays what it was; heads and\n"
-      "layers were reduced then.");
+      "Everything is drawn from maps.safetensors, and with --site from detail.safetensors: no model is needed. "
+      "Without\n"
+      "--site heads and layers are what they were reduced to when they were captured.");
   return [arguments, verb] { return verb->parsed() ? draw(*arguments) : -1; };
 }
 

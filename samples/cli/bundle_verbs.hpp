@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ struct DrawArguments {
   std::string bundle, out = "drawn";
   std::string image;  ///< the original picture; empty: the one that is in report.html
   std::string colormap, ground, cells, format, pictures, longest_side;  ///< empty: as the bundle has it, or the default
+  std::string site;             ///< its map alone, from detail.safetensors; empty: that of all, as captured
+  std::optional<int64_t> head;  ///< of that site; unset: the mean of its heads
   bool own_range = false, raw = false;
 };
 int draw(const DrawArguments& arguments);

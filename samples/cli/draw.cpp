@@ -79,7 +79,8 @@ at::Tensor visible_of(const StoredMap& map, const StoredMap& lift) {
   return visible_t;
 }
 
-MediumMap map_of(const json& request, const fs::path& folder) {
+MediumMap map_of(const json& request, const DrawArguments& arguments) {
+  const fs::path folder(arguments.bundle);
   StoredMap map = read_map(folder, "map_tc"), lift = read_map(folder, "lift_tc");
   if (map.rows < 1 || lift.rows != map.rows || lift.cols != map.cols)
     throw Refusal("maps.safetensors: expected map_tc and lift_tc of the same axes, got others. Was it changed?");
@@ -92,6 +93,14 @@ MediumMap map_of(const json& request, const fs::path& folder) {
   const json& tokens = list_at(request, "tokens");
   for (int64_t t = 0; t < map.rows && t < static_cast<int64_t>(tokens.size()); ++t)
     made.mass_t[t].fill_(number_at(tokens[static_cast<size_t>(t)], "mass").value_or(0));
+  if (arguments.site.empty()) return made;
+  StoredMap heads = read_heads(folder, arguments.site, arguments.head);
+  if (heads.rows < map.rows || heads.cols != map.cols)
+    throw Refusal("detail.safetensors: expected the tokens and cells of maps.safetensors, got others. Was it changed?");
+  heads.rows = map.rows;  // tokens after the answer's end have no label
+  heads.values.resize(static_cast<size_t>(heads.rows * heads.cols));
+  made.map_tk = tensor_of(heads);
+  made.mass_t = made.map_tk.sum(1);
   return made;
 }
 
@@ -184,15 +193,21 @@ RenderOptions options_of(const json& request, const DrawArguments& arguments) {
   return options;
 }
 
-AttentionRecord record_of(const json& request, const fs::path& folder) {
+AttentionRecord record_of(const json& request, const DrawArguments& arguments) {
   AttentionRecord record;
   record.request_id = text_at(request, "request_id");
   record.prompt = text_at(request, "prompt");
-  record.maps.push_back(map_of(request, folder));
+  record.maps.push_back(map_of(request, arguments));
   record.keys = record.maps[0].geometry().cells();
   take_words(request, record.maps[0].tokens(), record);
   for (const json& site : list_at(request, "sites")) record.sites.push_back({text_at(site, "name")});
   record.layers = text_at(object_at(request, "layers"), "chosen");
+  if (!arguments.site.empty()) {
+    record.sites = {{arguments.site}};
+    record.layers = arguments.site;
+    record.reduce.heads = arguments.head ? ops::HeadReduce::One : ops::HeadReduce::Mean;
+    record.reduce.head = arguments.head.value_or(0);
+  }
   record.model_path = text_at(object_at(request, "model"), "path");
   record.model_sha256 = text_at(object_at(request, "model"), "sha256");
   record.profile = text_at(request, "profile");
@@ -210,6 +225,16 @@ ordered_json retold(const ordered_json& then, const ordered_json& now) {
   };
   if (told["summary"].is_object()) redrawn(told["summary"], now.at("summary"));
   for (size_t w = 0; w < told["words"].size(); ++w) redrawn(told["words"][w], now.at("words").at(w));
+  return told;
+}
+
+/// One layer, or one head: its figures are its own, what it is of is told as it was.
+ordered_json told_of_site(const ordered_json& then, const ordered_json& now) {
+  ordered_json told = now;
+  for (const char* field : {"request_id", "prompt", "answer", "created", "host", "pid", "attributes", "model", "method",
+                            "profile", "profile_sha256", "torch_version", "geometry", "keys", "rows"}) {
+    if (then.contains(field)) told[field] = then[field];
+  }
   return told;
 }
 
@@ -249,7 +274,7 @@ int draw(const DrawArguments& arguments) {
   std::error_code failed;
   if (fs::equivalent(folder, arguments.out, failed))
     throw Refusal("--out: expected another folder than the bundle's own, got " + arguments.out + ".");
-  AttentionRecord record = record_of(request, folder);
+  AttentionRecord record = record_of(request, arguments);
   take_style(request, arguments, record.style);
   const RenderOptions options = options_of(request, arguments);
   take_picture(request, arguments, options.longest_side_pixels, std::get<PictureMedium>(record.maps[0].medium));
@@ -263,7 +288,7 @@ int draw(const DrawArguments& arguments) {
   ordered_json now;
   for (const auto& [name, bytes] : drawn.files)
     if (name == "request.json") now = ordered_json::parse(bytes);
-  write_all(drawn, retold(then, now), arguments.out);
+  write_all(drawn, arguments.site.empty() ? retold(then, now) : told_of_site(then, now), arguments.out);
   std::printf("drawn     %s\n", printable(arguments.out).c_str());
   for (const auto& [name, bytes] : drawn.files) std::printf("  %s\n", name.c_str());
   return 0;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bundle_file.hpp"
@@ -41,6 +42,16 @@ void remove_media(ordered_json& data) {
     if (map.contains("jpeg")) map["jpeg"] = without_picture(map["jpeg"]);
     if (map.contains("wav")) map["wav"] = "";
   }
+}
+
+/// A page to mail has the map of all heads alone. @return whether there were others
+bool remove_heads(ordered_json& data) {
+  bool had = false;
+  if (!data.contains("maps") || !data["maps"].is_array()) return had;
+  for (ordered_json& map : data["maps"]) {
+    if (map.is_object() && map.contains("detail")) had = !std::exchange(map["detail"], nullptr).is_null() || had;
+  }
+  return had;
 }
 
 void replace_all(std::string& text, const std::string& what, const std::string& by) {
@@ -117,6 +128,7 @@ int pack(const PackArguments& arguments) {
     return std::find(arguments.redact.begin(), arguments.redact.end(), what) != arguments.redact.end();
   };
   const std::string prompt = redacts("prompt") ? text_at(request, "prompt") : "";
+  const bool had_heads = remove_heads(report->data);
   if (redacts("picture")) remove_media(report->data);
   if (redacts("prompt")) remove_prompt(report->data["request"], prompt);
   expect_nothing_beside(*report, redacts("picture"), prompt);
@@ -130,7 +142,9 @@ int pack(const PackArguments& arguments) {
   }
   write_page(arguments.out, text, "--out");
   std::printf("page     %s  %zu bytes\n", printable(arguments.out).c_str(), text.size());
-  std::printf("removed  %s\n", arguments.redact.empty() ? "nothing" : join(arguments.redact).c_str());
+  std::vector<std::string> removed = arguments.redact;
+  if (had_heads) removed.emplace_back("every head's map");
+  std::printf("removed  %s\n", removed.empty() ? "nothing" : join(removed).c_str());
   const std::vector<std::string> kept = fields_with(report->data["request"], prompt);
   if (!kept.empty()) std::printf("kept     what repeats the prompt: %s\n", join(kept).c_str());
   return 0;

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,19 @@ def pixels(browser) -> bytes:
     return base64.b64decode(browser.evaluate(script))
 
 
+def compared(browser, picture: Path) -> dict:
+    """The first canvas beside a picture file: mean difference of a channel, share of pixels that are far off."""
+    browser.evaluate("window.theirs = null; (() => { const image = new Image(); image.onload = () => { const c = document.createElement('canvas');"
+                         "c.width = image.naturalWidth; c.height = image.naturalHeight; const x = c.getContext('2d'); x.drawImage(image, 0, 0);"
+                         "const a = x.getImageData(0, 0, c.width, c.height).data, own = document.querySelector('canvas.picture');"
+                         "const b = own.getContext('2d').getImageData(0, 0, own.width, own.height).data; let sum = 0, far = 0;"
+                         "for (let i = 0; i < a.length; i += 4) { let d = 0; for (let k = 0; k < 3; ++k) d += Math.abs(a[i + k] - b[i + k]) / 3; sum += d; far += d > 24; }"
+                         "window.theirs = { mean: sum / (a.length / 4), far: far / (a.length / 4), same: a.length === b.length }; };"
+                         f"image.src = 'data:image/jpeg;base64,{base64.b64encode(picture.read_bytes()).decode()}'; }})()")
+    browser.wait_until("window.theirs !== null")
+    return browser.evaluate("window.theirs")
+
+
 @case
 def words_change_the_overlay_as_the_pictures_show(browser, demo, scratch):
     """Each word's canvas is near the JPEG that Gaze itself drew: two ways to the same picture."""
@@ -80,15 +94,7 @@ def words_change_the_overlay_as_the_pictures_show(browser, demo, scratch):
         browser.evaluate(f"document.querySelectorAll('#words button')[{i}].click()")
         drawn = pixels(browser)
         seen.add(drawn)
-        browser.evaluate("window.theirs = null; (() => { const image = new Image(); image.onload = () => { const c = document.createElement('canvas');"
-                         "c.width = image.naturalWidth; c.height = image.naturalHeight; const x = c.getContext('2d'); x.drawImage(image, 0, 0);"
-                         "const a = x.getImageData(0, 0, c.width, c.height).data, own = document.querySelector('canvas.picture');"
-                         "const b = own.getContext('2d').getImageData(0, 0, own.width, own.height).data; let sum = 0, far = 0;"
-                         "for (let i = 0; i < a.length; i += 4) { let d = 0; for (let k = 0; k < 3; ++k) d += Math.abs(a[i + k] - b[i + k]) / 3; sum += d; far += d > 24; }"
-                         "window.theirs = { mean: sum / (a.length / 4), far: far / (a.length / 4), same: a.length === b.length }; };"
-                         f"image.src = 'data:image/jpeg;base64,{base64.b64encode((bundle / facts['file']).read_bytes()).decode()}'; }})()")
-        browser.wait_until("window.theirs !== null")
-        theirs = browser.evaluate("window.theirs")
+        theirs = compared(browser, bundle / facts["file"])
         # JPEG, and the contour, which the page leaves to its own style.
         expect(theirs["same"] and theirs["mean"] < 3 and theirs["far"] < 0.05, facts["file"], theirs)
     expect(len(seen) == len(request["words"]) + 1, "every word has a picture of its own")
@@ -128,6 +134,75 @@ def styles_differ_and_opacity_zero_is_the_ground(browser, demo, scratch):
     browser.evaluate("(() => { const s = document.getElementById('opacity'); s.value = 0; s.dispatchEvent(new Event('input')); })()")
     bare = pixels(browser)
     expect(all(bare[i] == bare[i + 1] == bare[i + 2] for i in range(0, 4000, 4)), "grey alone")
+
+
+@case
+def every_head_can_be_looked_at(browser, demo, scratch):
+    gaze("demo", "--out", scratch / "detailed", GAZE_DETAIL="all")
+    bundle = bundle_of(scratch / "detailed", "describe the stickers :")
+    request = json.loads((bundle / "request.json").read_text())
+    opened(browser, bundle / "report.html")
+    whole = pixels(browser)
+    expect(browser.evaluate("document.querySelectorAll('.heads button').length") == 0, "nothing before it is asked for")
+
+    def scrub(layer):
+        browser.evaluate(f"(() => {{ const s = document.querySelector('.detail input'); s.value = {layer}; s.dispatchEvent(new Event('input')); }})()")
+    expect(browser.evaluate("document.querySelector('.detail input').max") == str(len(request["sites"])), "all sites")
+    seen = {whole}
+    for layer, site in enumerate(request["sites"], 1):
+        scrub(layer)
+        expect(browser.evaluate("document.querySelectorAll('.heads button').length") == 1 + site["heads"], "its heads and their mean")
+        told = browser.evaluate("document.querySelector('.detail output').textContent").replace("\u200b", "")
+        expect(f"layer {layer} of" in told and site["name"] in told, told)
+        seen.add(pixels(browser))
+        for head in range(site["heads"]):
+            browser.evaluate(f"document.querySelectorAll('.heads button')[{head + 1}].click()")
+            seen.add(pixels(browser))
+    expect(len(seen) == 1 + sum(1 + site["heads"] for site in request["sites"]), "each has a picture of its own")
+    # As Gaze draws the same head of the same word, but for the contour, four bits a cell and JPEG.
+    word, head, site = 1, 0, request["sites"][-1]["name"]
+    gaze("draw", bundle, "--out", scratch / "drawn", "--site", site, "--head", head, "--raw", "--own-range", "--longest-side", "full" if max(request["picture"]["drawn"]) == max(request["picture"]["width"], request["picture"]["height"]) else str(max(request["picture"]["drawn"])))
+    for control, value in (("sinks", "raw"), ("range", "own")):
+        browser.evaluate(f"(() => {{ const s = document.getElementById('{control}'); s.value = '{value}'; s.dispatchEvent(new Event('input')); }})()")
+    browser.evaluate(f"document.querySelectorAll('#words button')[{word}].click()")
+    scrub(len(request["sites"]))
+    browser.evaluate(f"document.querySelectorAll('.heads button')[{head + 1}].click()")
+    theirs = compared(browser, scratch / "drawn" / json.loads((scratch / "drawn" / "request.json").read_text())["words"][word - 1]["file"])
+    expect(theirs["same"] and theirs["mean"] < 4, theirs)
+    scrub(0)
+    for control, value in (("sinks", "off"), ("range", "all")):
+        browser.evaluate(f"(() => {{ const s = document.getElementById('{control}'); s.value = '{value}'; s.dispatchEvent(new Event('input')); }})()")
+    browser.evaluate("document.querySelectorAll('#words button')[0].click()")
+    expect(pixels(browser) == whole, "all layers again")
+    expect(browser.errors == [] and browser.left == [], browser.errors, browser.left)
+
+
+@case
+def sixty_words_of_384_heads_stay_below_12_MB(browser, demo, scratch):
+    words, sites, heads, side = 60, 24, 16, 24
+
+    def change(data):
+        base = data["request"]["words"][0]
+        data["request"]["words"] = [dict(base, text=f"word{i}") for i in range(words)]
+        random = os.urandom(side * side * 8)
+        rows = [{"most": 20.0, "bytes": base64.b64encode(random[i % 7 * side * side:][:side * side]).decode()} for i in range(words + 1)]
+        rows_of_heads = sites * heads * (words + 1)
+        data["maps"][0].update(rows=side, cols=side, shown=rows, lift=rows, detail={
+            "sites": [{"name": f"decoder.layers.{i}.cross_attention", "heads": heads} for i in range(sites)],
+            "most": base64.b64encode(struct.pack(f"<{rows_of_heads}f", *(1 + i % 31 for i in range(rows_of_heads)))).decode(),
+            "roots": base64.b64encode(os.urandom(rows_of_heads * side * side // 2)).decode()})
+    page = rewritten(bundle_of(demo, "describe the stickers :") / "report.html", scratch / "large.html", change)
+    expect(page.stat().st_size < 12_000_000, page.stat().st_size)
+    opened(browser, page)
+    milliseconds = browser.evaluate("performance.getEntriesByType('navigation')[0].domComplete")
+    browser.evaluate("(() => { const s = document.querySelector('.detail input'); s.value = 7; s.dispatchEvent(new Event('input')); })()")
+    expect(browser.evaluate("document.querySelectorAll('.heads canvas').length") == heads + 1, "sixteen heads and their mean")
+    seen = set()
+    for head in range(heads):
+        browser.evaluate(f"document.querySelectorAll('.heads button')[{head + 1}].click()")
+        seen.add(pixels(browser))
+    expect(len(seen) == heads and browser.errors == [], browser.errors)
+    print(f"        {page.stat().st_size / 1e6:.1f} MB, complete after {milliseconds:.0f} ms", flush=True)
 
 
 @case

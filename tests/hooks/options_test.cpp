@@ -25,6 +25,25 @@ class Variable {
 
 }  // namespace
 
+CATCH_TEST_CASE("GAZE_DETAIL says for whom every head's map is kept") {
+  using When = gaze::DetailChoice::When;
+  const auto chosen = [](const char* value) {
+    const Variable set("GAZE_DETAIL", value);
+    std::vector<std::string> warnings;
+    const gaze::Options options = gaze::from_environment({}, &warnings);
+    CATCH_CHECK(warnings.empty());
+    return options.detail;
+  };
+  CATCH_CHECK(chosen("off").when == When::Never);
+  CATCH_CHECK(chosen("0").when == When::Never);
+  CATCH_CHECK(chosen("all").when == When::Always);
+  CATCH_CHECK(chosen("flagged").when == When::Flagged);
+  CATCH_CHECK(chosen("0.25").when == When::Sampled);
+  CATCH_CHECK(chosen("0.25").share == 0.25);
+  CATCH_CHECK(chosen("next:20").when == When::Next);
+  CATCH_CHECK(chosen("next:20").count == 20);
+}
+
 CATCH_TEST_CASE("environment values set their fields") {
   const Variable a("GAZE_CAPTURE", "1"), b("GAZE_OUT_DIR", "/somewhere"), c("GAZE_SAMPLE_RATE", "0.5"),
       d("GAZE_LAYERS", "max:1-2");
@@ -77,6 +96,11 @@ CATCH_TEST_CASE("a value that is not understood keeps capture off where it limit
                                    {"GAZE_DEFERRED_TOKENS", "1", "from 2 to 32", true},
                                    {"GAZE_COLORMAP", "jet", "turbo", false},
                                    {"GAZE_FORMAT", "gif", "png", false},
+                                   {"GAZE_DETAIL", "1.5", "next:N", true},
+                                   {"GAZE_DETAIL", "next:0", "next:N", true},
+                                   {"GAZE_DETAIL", "next:", "next:N", true},
+                                   {"GAZE_DETAIL", "nan", "next:N", true},
+                                   {"GAZE_DETAIL", "some", "next:N", true},
                                    {"GAZE_PICTURES", "all,sheet", "overlay,words,sheet", true},
                                    {"GAZE_PICTURES", "words,", "overlay,words,sheet", true},
                                    {"GAZE_LONGEST_SIDE", "15", "from 16", true},

@@ -78,7 +78,8 @@ def safetensors(path) -> dict[str, dict]:
     header.pop("__metadata__", None)
     for entry in header.values():
         begin, end = entry["data_offsets"]
-        entry["values"] = struct.unpack(f"<{(end - begin) // 4}f", raw[8 + size + begin:8 + size + end])
+        inside = raw[8 + size + begin:8 + size + end]
+        entry["values"] = inside if entry["dtype"] == "U8" else struct.unpack(f"<{(end - begin) // 4}f", inside)
     return header
 
 
@@ -442,6 +443,44 @@ def drawn_again_from_the_numbers():
     refused("draw", alone, "--out", "late", says=("--image",))
     done_by("draw", alone, "--out", "late", "--image", photo(), "--format", "png", "--pictures", "all", "--longest-side", "full")
     expect((Path("late") / "overlay.png").read_bytes() == (bundle / "overlay.png").read_bytes(), "as if it had been drawn then")
+
+
+def kept_of(folder: Path, site: str) -> list[list[list[float]]]:
+    """[heads][tokens][cells] of detail.safetensors."""
+    kept = safetensors(folder / "detail.safetensors")
+    (heads, tokens, cells), roots, most = kept[site]["shape"], kept[site]["values"], kept[f"{site}/most"]["values"]
+    return [[[most[h * tokens + t] * (root / 255) ** 2 for root in roots[(h * tokens + t) * cells:(h * tokens + t + 1) * cells]] for t in range(tokens)] for h in range(heads)]
+
+
+@case
+def drawn_again_of_one_layer_or_head():
+    run = ("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo())
+    done_by(*run, "--out", "out", GAZE_DETAIL="all", GAZE_HEADS="mean", GAZE_LAYERS="mean")
+    (bundle,) = bundles("out")
+    request, whole = request_of(bundle), safetensors(bundle / "maps.safetensors")["map_tc"]
+    expect(request["detail"] == {"file": "detail.safetensors", "left_out": None}, request["detail"])
+    sites = [site["name"] for site in request["sites"]]
+    kept = {site: kept_of(bundle, site) for site in sites}
+    # The mean of all heads of all layers is the map.
+    tokens, cells = whole["shape"]
+    rows = [kept[site][h] for site in sites for h in range(len(kept[site]))]
+    worst = max(abs(sum(row[t][c] for row in rows) / len(rows) - whole["values"][t * cells + c]) for t in range(tokens) for c in range(cells))
+    expect(worst < 0.004, worst)
+    for head in (None, 2):
+        out = f"head-{head}"
+        done_by("draw", bundle, "--out", out, "--site", sites[-1], *(("--head", head) if head is not None else ()))
+        drawn, heads = safetensors(f"{out}/maps.safetensors")["map_tc"], kept[sites[-1]]
+        wanted = heads[head] if head is not None else [[sum(each[t][c] for each in heads) / len(heads) for c in range(cells)] for t in range(tokens)]
+        expect(max(abs(drawn["values"][t * cells + c] - wanted[t][c]) for t in range(tokens) for c in range(cells)) < 1e-6, out)
+        told = request_of(Path(out))
+        expect([site["name"] for site in told["sites"]] == [sites[-1]] and told["heads"]["reduce"] == ("one" if head else "mean"), told["heads"])
+        expect(told["answer"] == request["answer"] and told["created"] == request["created"] and told["grounding"]["verdict"] == "cannot say", told["grounding"])
+        expect((Path(out) / "overlay.jpg").exists() and (Path(out) / "report.html").exists(), "pictures")
+    refused("draw", bundle, "--site", sites[0], "--head", "99", says=("--head", "0 to"))
+    refused("draw", bundle, "--site", "nowhere", says=("--site", sites[0]))
+    done_by(*run, "--out", "plain")
+    refused("draw", bundles("plain")[0], "--site", sites[0], says=("detail.safetensors",))
+    expect(request_of(bundles("plain")[0])["detail"] is None, "nobody asked")
 
 
 @case

@@ -7,13 +7,13 @@
 #include <gaze/render/safetensors.hpp>
 
 #include <csignal>
-#include <cstring>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
 
 #include "records.hpp"
+#include "safetensors_file.hpp"
 
 namespace {
 
@@ -22,41 +22,10 @@ using gaze::BundleOptions;
 using gaze::BundleSink;
 using gaze::Delivery;
 using gaze::DropReason;
+using gaze::test::parse_safetensors;
 using gaze::test::planted;
 using gaze::test::TempDir;
 using nlohmann::json;
-
-// The format by its specification: u64 length, JSON, bytes.
-struct Entry {
-  std::string dtype;
-  std::vector<int64_t> shape;
-  std::string bytes;
-};
-
-std::map<std::string, Entry> parse_safetensors(const std::string& file, json* metadata = nullptr) {
-  uint64_t length = 0;
-  CATCH_REQUIRE(file.size() >= 8);
-  std::memcpy(&length, file.data(), 8);
-  CATCH_REQUIRE(8 + length <= file.size());
-  CATCH_CHECK(length % 8 == 0);
-  std::map<std::string, Entry> entries;
-  size_t covered = 0;
-  const json header = json::parse(file.substr(8, length));
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") {
-      if (metadata != nullptr) *metadata = entry;
-      continue;
-    }
-    const auto begin = entry.at("data_offsets").at(0).get<size_t>();
-    const auto end = entry.at("data_offsets").at(1).get<size_t>();
-    CATCH_REQUIRE(begin <= end);
-    CATCH_REQUIRE(8 + length + end <= file.size());
-    covered += end - begin;
-    entries[name] = {entry.at("dtype"), entry.at("shape"), file.substr(8 + length + begin, end - begin)};
-  }
-  CATCH_CHECK(8 + length + covered == file.size());
-  return entries;
-}
 
 std::string raw(const at::Tensor& tensor) {
   const at::Tensor c = tensor.contiguous();
@@ -183,7 +152,7 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
       "layers",       "heads",          "sinks",          "range_max_lift", "colormap",   "style", "summary",
       "words",        "tokens",         "tokens_dropped", "drops",          "timings_ms", "files", "note",
       "mass",         "through",        "sound",          "rows",           "created",    "host",  "pid",
-      "attributes",   "profile_sha256", "words_by",       "grounding"};
+      "attributes",   "profile_sha256", "words_by",       "grounding",      "detail"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);

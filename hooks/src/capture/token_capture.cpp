@@ -50,7 +50,13 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
   }
   encoded_rows_ = static_cast<int64_t>(rows_.size());
   spans_.clear();
-  for (const MediumPlace& place : rows_.front().place.media) spans_.push_back(span_of(place, keys));
+  detail_spans_.clear();
+  for (const MediumPlace& place : rows_.front().place.media) {
+    spans_.push_back(span_of(place, keys));
+    const bool inner = place.carried && place.geometry;
+    detail_spans_.push_back(inner ? KeySpan{place.geometry->first_cell(), place.geometry->span()} : spans_.back());
+    if (detail_ && place.latents) detail_->leave("heads see latents, not the medium's keys");
+  }
   for (const Row& row : rows_) {
     for (size_t m = 0; m < spans_.size(); ++m) {
       const KeySpan first = spans_[m], other = span_of(row.place.media[m], keys);
@@ -75,6 +81,7 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   // A site that was found since the request began.
   if (static_cast<size_t>(site) >= sites_.size()) sites_.resize(static_cast<size_t>(rules_.sites.size()));
   const ops::RowRange rows = wanted_rows(site, call);
+  if (detail_ && rows.queries > 0) detail_->add(site, call, rows, detail_spans_);
   if (rolls_out_) {
     roll_on(site, call, rows);
   } else if (rows.queries > 0) {
@@ -261,6 +268,7 @@ void TokenCapture::roll_on(int64_t site, const AttentionCall& call, const ops::R
 
 void TokenCapture::grow(size_t medium, int64_t keys) {
   add_waiting();
+  if (detail_) detail_->leave("the sound grew while the model answered");
   KeySpan& span = spans_[medium];
   for (Row& row : rows_) {
     Geometry& geometry = *row.place.media[medium].geometry;
@@ -287,6 +295,7 @@ void TokenCapture::follow_streams(at::Device device) {
     for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
     latent_maps_.each_tensor(see);
     if (encoder_) encoder_->each_tensor(see);
+    if (detail_) detail_->each_tensor(see);
   };
   streams_.follow(device, held);
   // Rows of layers on several devices meet on one of them.
@@ -297,6 +306,7 @@ void TokenCapture::reorder(const std::vector<int64_t>& from) {
   add_waiting();
   regrouped_ = true;
   if (!placed_) return;
+  if (detail_) detail_->reorder(from);
   std::vector<std::vector<RowAccumulators>> gathered_mr;
   for (size_t m = 0; m < spans_.size(); ++m) {
     std::vector<RowAccumulators> accumulators;
@@ -352,6 +362,7 @@ void TokenCapture::release() noexcept {
   rows_.clear();
   latent_maps_.release();
   encoder_.reset();
+  detail_.reset();
 }
 
 int64_t TokenCapture::tokens() const noexcept {

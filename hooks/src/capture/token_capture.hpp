@@ -13,6 +13,7 @@
 #include "capture/capture.hpp"
 #include "capture/deferred_queries.hpp"
 #include "capture/encoder_layers.hpp"
+#include "capture/head_detail.hpp"
 #include "capture/latent_maps.hpp"
 #include "capture/rollout_rows.hpp"
 #include "capture/site_rows.hpp"
@@ -68,6 +69,11 @@ class TokenCapture : public Capture {
   /// @throws gaze::Error (ShapeMismatch) where a medium's keys are not at one place in all rows
   void place(std::vector<RowPlace> rows, int64_t keys);
   [[nodiscard]] bool placed() const noexcept { return placed_; }
+
+  /// Also keeps every head's map from now on. Before the first call.
+  void keep_detail() { detail_.emplace(rules_); }
+  /// Unset: nobody asked for it. Until release.
+  [[nodiscard]] const std::optional<HeadDetail>& detail() const noexcept { return detail_; }
 
   /// Adds what waits at all sites. From then on this thread's current streams may work on all that is held.
   void add_waiting();
@@ -149,6 +155,8 @@ class TokenCapture : public Capture {
   std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
   LatentMaps latent_maps_;
   std::shared_ptr<EncoderLayers> encoder_ = std::make_shared<EncoderLayers>();
+  std::optional<HeadDetail> detail_;
+  std::vector<KeySpan> detail_spans_;  // the media's own keys, where a carried map has all
   StreamOrder streams_;
   int64_t rollout_bytes_ = 0;
   int64_t encoded_rows_ = 0;  // rows at the first token

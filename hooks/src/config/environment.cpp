@@ -45,6 +45,24 @@ bool parse_number(const std::string& text, Number& out) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
+bool parse_detail(const std::string& text, DetailChoice& out) {
+  using When = DetailChoice::When;
+  DetailChoice chosen;
+  if (means_no(text.c_str())) {
+    chosen.when = When::Never;
+  } else if (text == "all" || text == "flagged") {
+    chosen.when = text == "all" ? When::Always : When::Flagged;
+  } else if (text.starts_with("next:")) {
+    chosen.when = When::Next;
+    if (!parse_number(text.substr(5), chosen.count) || chosen.count < 1) return false;
+  } else {
+    chosen.when = When::Sampled;
+    if (!parse_number(text, chosen.share) || !(chosen.share >= 0 && chosen.share <= 1)) return false;
+  }
+  out = chosen;
+  return true;
+}
+
 const std::vector<Variable>& variables() {
   static const std::vector<Variable> table = {
       {"GAZE_CAPTURE", "1, true, yes or on, or 0, false, no or off", Kind::Limits,
@@ -132,6 +150,8 @@ const std::vector<Variable>& variables() {
          o.delivery = v == "map" ? Delivery::Map : Delivery::Frame;
          return true;
        }},
+      {"GAZE_DETAIL", "off, all, flagged, a share from 0 to 1, or next:N", Kind::Limits,
+       [](const std::string& v, Options& o) { return parse_detail(v, o.detail); }},
       {"GAZE_WORD_FILES", "any of vtt,srt,textgrid", Kind::Decorates,
        [](const std::string& v, Options& o) {
          const auto parsed = parse_word_files(v);

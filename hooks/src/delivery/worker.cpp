@@ -219,11 +219,19 @@ Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
 
 namespace {
 
+bool fits(Worker::State& state, Queued& queued) {
+  queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+  const std::lock_guard<std::mutex> lock(state.mutex);
+  return state.has_room(queued.bytes);
+}
+
+/// Rather than the answer, what it can do without.
 void leave_without_room(Worker::State& state, Queued& queued) {
-  {
-    const std::lock_guard<std::mutex> lock(state.mutex);
-    if (state.has_room(queued.bytes)) return;
+  if (fits(state, queued)) return;
+  for (MediumMap& map : queued.record.maps) {
+    if (map.detail) map.detail = Detail{{}, map.detail->if_flagged, "no room among the waiting requests"};
   }
+  if (fits(state, queued) || !queued.rest) return;
   std::exchange(queued.rest, nullptr)->leave(queued.record);
   queued.bytes = queued.record.bytes();
 }
@@ -237,8 +245,7 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
     Queue one;
     one.push_back({std::move(record), std::move(rest), 0});
     Queued& queued = one.front();
-    queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
-    if (queued.rest) leave_without_room(state, queued);
+    leave_without_room(state, queued);
     if (state.forked()) {
       reason = DropReason::Shutdown;
     } else {

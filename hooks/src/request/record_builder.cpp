@@ -172,6 +172,10 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     if (gathered && capture.batched()) {
       map.flags_t = map.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
     }
+    if (row.detail != RowDetail::No && capture.detail()) {
+      map.detail = capture.detail()->of(static_cast<int64_t>(index), m, map.tokens(), record.device());
+      map.detail->if_flagged = row.detail == RowDetail::IfFlagged;
+    }
     if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);
   }
   if (places.front().carried) {

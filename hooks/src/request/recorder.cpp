@@ -78,6 +78,7 @@ Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& 
   ids_arguments_ = arguments_of("geometry.spans.argument.",
                                 profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), model);
   draws_ = std::random_device{}();
+  next_details_ = options.detail.count;
   profile_sha256_ = profile_digest(options);
   dated_ms = date_of_build();
   char name[HOST_NAME_MAX + 1] = {};
@@ -86,14 +87,33 @@ Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& 
 
 Recorder::~Recorder() = default;
 
-bool Recorder::sample() noexcept {
-  if (options.sample_rate >= 1) return true;
+RowDetail Recorder::detail_of(const RequestSpec& spec) noexcept {
+  using When = DetailChoice::When;
+  if (spec.detail) return RowDetail::Yes;
+  switch (options.detail.when) {
+    case When::Never:
+      return RowDetail::No;
+    case When::Always:
+      return RowDetail::Yes;
+    case When::Flagged:
+      return RowDetail::IfFlagged;
+    case When::Sampled:
+      return draw(options.detail.share) ? RowDetail::Yes : RowDetail::No;
+    case When::Next:
+      break;
+  }
+  if (next_details_.load(std::memory_order_relaxed) <= 0) return RowDetail::No;
+  return next_details_.fetch_sub(1, std::memory_order_relaxed) > 0 ? RowDetail::Yes : RowDetail::No;
+}
+
+bool Recorder::draw(double share) noexcept {
+  if (share >= 1) return true;
   uint64_t z =
       draws_.fetch_add(0x9e3779b97f4a7c15ULL, std::memory_order_relaxed);  // splitmix64: no lock, no state per thread
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   z ^= z >> 31;
-  return static_cast<double>(z >> 11) * 0x1.0p-53 < options.sample_rate;
+  return static_cast<double>(z >> 11) * 0x1.0p-53 < share;
 }
 
 AttentionRecord Recorder::blank_record() const {

@@ -13,6 +13,7 @@
 #include "delivery/worker.hpp"
 #include "process/fork_gate.hpp"
 #include "request/held_answers.hpp"
+#include "request/request_row.hpp"
 #include "request/site_table.hpp"
 
 namespace gaze {
@@ -27,7 +28,9 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  [[nodiscard]] bool sample() noexcept;
+  [[nodiscard]] bool sample() noexcept { return draw(options.sample_rate); }
+  /// Of a request that is captured; asked once for each.
+  [[nodiscard]] RowDetail detail_of(const RequestSpec& spec) noexcept;
   /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
   [[nodiscard]] bool forked() const noexcept { return generation_ != fork_generation(); }
   [[nodiscard]] bool live() const noexcept { return active.load(std::memory_order_acquire) && !forked(); }
@@ -64,9 +67,13 @@ class Recorder {
   std::string parameters_sha256;  ///< as in AttentionRecord; of a front end that does not say: empty
 
  private:
+  /// True for this share of the calls.
+  [[nodiscard]] bool draw(double share) noexcept;
+
   std::string profile_sha256_, host_name_;
   std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
   std::atomic<uint64_t> draws_{0};
+  std::atomic<int64_t> next_details_{0};  // requests that still get every head's map
   const int generation_ = fork_generation();
 };
 

@@ -12,8 +12,12 @@
 
 namespace gaze {
 
+/// Whether a row's answer has every head's map in its bundle.
+enum class RowDetail { No, IfFlagged, Yes };
+
 struct RequestRow {
   RequestSpec spec;
+  RowDetail detail = RowDetail::No;
   PictureSize input;  ///< of the model's own input, where the profile names it
   /// Of copies on a device: streams may differ between begin and finish.
   std::vector<std::shared_ptr<c10::Event>> media_ready;

@@ -19,8 +19,11 @@ RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector
       intake_(*recorder, automatic),
       capture_(std::make_unique<TokenCapture>(recorder->rules)) {
   for (RequestSpec& spec : specs) {
+    const RowDetail detail = recorder->detail_of(spec);
     try {
       intake_.open(std::move(spec), rows_);
+      rows_.back().detail = detail;
+      if (detail != RowDetail::No && !capture_->as_tokens()->detail()) capture_->as_tokens()->keep_detail();
     } catch (const Error& error) {
       fail(error.reason(), error.what());
     }

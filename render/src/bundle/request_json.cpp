@@ -265,10 +265,16 @@ JsonText style_facts(const Style& style) {
           {"align_to_energy", style.align_to_energy}};
 }
 
+JsonText detail_facts(const std::optional<DetailFacts>& detail) {
+  if (!detail) return nullptr;
+  const auto known = [](const std::string& text) { return text.empty() ? JsonText(nullptr) : JsonText(text); };
+  return {{"file", known(detail->file)}, {"left_out", known(detail->left_out)}};
+}
+
 // What is said of a map, beyond what all of a record's share.
 struct MapJson {
   JsonText picture = nullptr, sound = nullptr, geometry, mass, through = nullptr, sinks, range = nullptr,
-           summary = nullptr, grounding = nullptr, words_by = nullptr, words = JsonText::array();
+           detail = nullptr, summary = nullptr, grounding = nullptr, words_by = nullptr, words = JsonText::array();
 };
 
 /// @param facts  null: it was not measured
@@ -283,6 +289,7 @@ MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapF
   json.picture = picture_facts(*facts);
   json.sound = sound_facts(*facts, map, record.style);
   json.range = JsonText(facts->range_max_lift);
+  json.detail = detail_facts(facts->detail);
   json.summary = drawn_facts(facts->summary, facts->picture.has_value());
   json.grounding = answer_grounding(*facts);
   json.words_by = word_rule_facts(facts->word_rule);
@@ -305,6 +312,7 @@ JsonText more_maps(const RequestFacts& facts) {
     entry["through"] = std::move(json.through);
     entry["sinks"] = std::move(json.sinks);
     entry["range_max_lift"] = std::move(json.range);
+    entry["detail"] = std::move(json.detail);
     entry["summary"] = std::move(json.summary);
     entry["grounding"] = std::move(json.grounding);
     entry["words"] = std::move(json.words);
@@ -353,6 +361,7 @@ std::string write_json(const RequestFacts& facts) {
   root["heads"] = {{"reduce", name(record.reduce.heads)}, {"head", record.reduce.head}, {"k", record.reduce.k}};
   root["sinks"] = std::move(json.sinks);
   root["range_max_lift"] = std::move(json.range);
+  root["detail"] = std::move(json.detail);
   root["colormap"] = name(record.style.colormap);
   root["style"] = style_facts(record.style);
   root["summary"] = std::move(json.summary);

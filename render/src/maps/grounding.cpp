@@ -72,4 +72,16 @@ void judge(const std::optional<GroundingLimits>& limits, std::vector<WordFacts>&
   summary.grounding = of_answer(limits, words, summary.sharpest.focus);
 }
 
+bool is_flagged(const WordFacts& summary, const std::vector<WordFacts>& words) {
+  if (summary.flags != 0) return true;
+  const Verdict verdict = summary.grounding.verdict;
+  if (verdict != Verdict::CannotSay) return verdict != Verdict::Grounded;
+  int64_t content = 0, diffuse = 0;
+  for (const WordFacts& word : words) {
+    content += word.content ? 1 : 0;
+    diffuse += word.content && word.diffuse ? 1 : 0;
+  }
+  return 2 * diffuse > content;
+}
+
 }  // namespace gaze

@@ -14,4 +14,8 @@ namespace gaze {
 /// @param limits  unset: none were measured for this model, its heads and its layers
 void judge(const std::optional<GroundingLimits>& limits, std::vector<WordFacts>& words, WordFacts& summary);
 
+/// Whether somebody should look closer: the verdict is weak or not grounded; without limits most words with content
+/// look nowhere in particular; or a row has a flag.
+bool is_flagged(const WordFacts& summary, const std::vector<WordFacts>& words);
+
 }  // namespace gaze

@@ -351,7 +351,8 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   analysis.map_tc = cells.map_tc.narrow(0, 0, tokens).contiguous();
   analysis.mass_t = cells.mass_t.narrow(0, 0, tokens).contiguous();
   analysis.mass_is_exact = cells.mass_is_exact;
-  at::Tensor visible_t = map.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
+  at::Tensor& visible_t = analysis.visible_t;
+  visible_t = map.visible_t.narrow(0, 0, tokens).to(at::kFloat).contiguous();
   // Uniform attention stays 1.0 where a cell shows more keys than one.
   if (cells.keys_per_cell != 1) visible_t = visible_t / cells.keys_per_cell;
   const ops::Normalised normalised = ops::normalise(analysis.map_tc, visible_t, options);
@@ -359,7 +360,7 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
   RawFacts shape{normalised.max_lift_t, normalised.entropy_t, normalised.diffuse_t};  // of tokens
   const at::Tensor reach_tk = layout == nullptr ? at::Tensor() : layout->reach_tk.narrow(0, 0, tokens);
   if (layout != nullptr) shape.spread_over(reach_tk.sum(1), reach_tk.size(1));
-  const Merge merge(analysis.words, shape.focus(analysis.mass_t));
+  const Merge merge(analysis.words, analysis.focus_t = shape.focus(analysis.mass_t));
   RawFacts raw;
   if (layout == nullptr) {
     analysis.lift_tc = normalised.lift_tc;
@@ -415,6 +416,10 @@ Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops:
     if (picture->range.defined()) check_range(figures.take(kRangeFigures));
   }
   return analysis;
+}
+
+at::Tensor merge_tokens(const std::vector<WordFacts>& words, const at::Tensor& focus_t, const at::Tensor& rows_tn) {
+  return Merge(words, focus_t).rows(rows_tn);
 }
 
 MapView word_view(const Analysis& analysis, size_t word) {

@@ -23,6 +23,7 @@ struct Analysis {
   std::vector<WordFacts> words;
   WordFacts summary;
   at::Tensor map_tc, lift_tc, mass_t;      ///< the tokens that were asked for, over the cells, raw
+  at::Tensor visible_t, focus_t;           ///< theirs: keys a row sees, in cells; what each counts within its word
   at::Tensor lift_lc, shown_lc, value_lc;  ///< row 0 is the mean over words, then each word; value is 0..1
   at::Tensor inside_lc;                    ///< bool: what the contours enclose; undefined without contours or picture
   double range_max_lift = 1;
@@ -59,6 +60,9 @@ void check_record(const AttentionRecord& record, const ops::Route& route);
 /// @throws gaze::Error with NonFinite, RowSum or the picture's DecodeFailed
 Analysis analyse(const AttentionRecord& record, const MediumMap& map, const ops::Route& route, const Underlay* picture,
                  const RowLayout* layout = nullptr);
+
+/// The mean over words, then each word by the focus of its tokens. @param rows_tn  float32 [tokens, ...]
+at::Tensor merge_tokens(const std::vector<WordFacts>& words, const at::Tensor& focus_t, const at::Tensor& rows_tn);
 
 GAZE_FOR_PARTS MapView word_view(const Analysis& analysis, size_t word);
 GAZE_FOR_PARTS MapView summary_view(const Analysis& analysis);

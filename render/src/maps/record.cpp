@@ -48,6 +48,11 @@ std::vector<at::Tensor> AttentionRecord::tensors() const {
   for (const MediumMap& map : maps) {
     for (const at::Tensor* tensor : {&map.map_tk, &map.mass_t, &map.visible_t, &map.flags_t}) see(*tensor);
     std::visit([&](const auto& of) { see(content(of)); }, map.medium);
+    if (!map.detail) continue;
+    for (const SiteDetail& site : map.detail->sites) {
+      see(site.rows.root_hqk);
+      see(site.rows.most_hq);
+    }
   }
   return defined;
 }

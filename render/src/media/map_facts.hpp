@@ -52,6 +52,21 @@ struct SoundFacts {
   std::string note;                          ///< what its file says of itself that is not so
 };
 
+/// What went into the bundle of every head's map.
+struct DetailFacts {
+  struct Site {
+    std::string name;
+    int64_t heads = 0;
+  };
+  std::string file;         ///< empty: none was written
+  std::string left_out;     ///< why; empty: it was not
+  std::vector<Site> sites;  ///< what report.html has, in this order
+  /// Its lift, [heads of all sites, 1 + words, cells]: the mean over words first. Four bits a cell, the first of two in
+  /// the low half of a byte, each row in bytes of its own: lift = most x (root / 15)^2. Empty without report.html.
+  std::string roots;
+  std::vector<float> most;
+};
+
 struct MapFacts {
   TokenFacts tokens;
   std::vector<DrawnMap> words;
@@ -59,6 +74,7 @@ struct MapFacts {
   std::optional<PictureFacts> picture;  ///< where its size is known
   std::optional<ReportPicture> report_picture;
   std::optional<ReportSound> report_sound;
+  std::optional<DetailFacts> detail;  ///< unset: nobody asked for it, or it was not flagged
   std::optional<SoundFacts> sound;
   double range_max_lift = 1;
   bool sinks_subtracted = false;

@@ -9,8 +9,10 @@
 #include "device/device_event.hpp"
 #include "device/frame_pipeline.hpp"
 #include "maps/content_words.hpp"
+#include "maps/keys_to_cells.hpp"
 #include "maps/map_analysis.hpp"
 #include "maps/map_painter.hpp"
+#include "media/detail.hpp"
 #include "picture/grey.hpp"
 #include "picture/placed_picture.hpp"
 #include "picture/scaled.hpp"
@@ -38,6 +40,20 @@ void write_maps(const Analysis& analysis, const RenderTask& task, Artifacts& art
                                                                       {"shown_wc", analysis.shown_wc()},
                                                                       {"mass_t", analysis.mass_t}},
                                                                      {{"gaze_maps", "1"}}));
+}
+
+/// @param analysis  on the host
+std::optional<DetailFacts> write_detail(const Analysis& analysis, const RenderTask& task, Artifacts& artifacts) {
+  const auto to_cells = [&](const at::Tensor& rows_htk) {
+    MediumMap heads;
+    heads.medium = medium_of(task.map.geometry());
+    heads.map_tk = rows_htk.flatten(0, 1);
+    heads.mass_t = heads.map_tk.sum(1);
+    const at::Tensor rows_tc = keys_to_cells(heads, task.record.reduce, ops::Route()).map_tc;
+    return rows_tc.view({rows_htk.size(0), rows_htk.size(1), rows_tc.size(1)});
+  };
+  return add_detail({to_cells, analysis.words, analysis.summary, analysis.visible_t, analysis.focus_t}, task,
+                    artifacts);
 }
 
 MapFacts facts_of(const Analysis& analysis) {
@@ -100,7 +116,7 @@ void draw_frames(const RenderTask& task, const Analysis& analysis, const PlacedP
 // Everything stays on the device but the map, the figures and finished frames.
 MapFacts draw(const PictureMedium& medium, const RenderTask& task, Artifacts& artifacts) {
   const ops::Route& route = task.route();
-  PlacedPicture placed = place_picture(task.record, task.map, medium, route);
+  PlacedPicture placed = place_picture(task.record, task.map, medium, route, task.options.longest_side_pixels);
   const Underlay underlay = placed.underlay();
   const Analysis analysis = analyse(task.record, task.map, route, &underlay);
   MapFacts facts = facts_of(analysis);
@@ -115,6 +131,7 @@ MapFacts draw(const PictureMedium& medium, const RenderTask& task, Artifacts& ar
   facts.report_picture->shown_lc = here.shown_lc;
   facts.report_picture->lift_lc = here.lift_lc;
   write_maps(here, task, artifacts);
+  facts.detail = write_detail(here, task, artifacts);
   return facts;
 }
 
@@ -122,7 +139,8 @@ MapFacts draw(const PictureMedium& medium, const RenderTask& task, Artifacts& ar
 MapFacts tell(const PictureMedium& medium, const RenderTask& task, Artifacts& artifacts) {
   const ops::Route& route = task.route();
   std::optional<PlacedPicture> placed;
-  if (!medium.picture.empty()) placed = place_picture(task.record, task.map, medium, route);
+  if (!medium.picture.empty())
+    placed = place_picture(task.record, task.map, medium, route, task.options.longest_side_pixels);
   if (placed && placed->base.range.defined()) {
     placed->base.range = fetch(placed->base.range, route, ops::Cargo::Figures);
   }
@@ -132,6 +150,7 @@ MapFacts tell(const PictureMedium& medium, const RenderTask& task, Artifacts& ar
       analyse(task.record, bring_back(task.map, route), ops::Route(), underlay ? &*underlay : nullptr);
   write_maps(analysis, task, artifacts);
   MapFacts facts = facts_of(analysis);
+  facts.detail = write_detail(analysis, task, artifacts);
   if (placed) facts.picture = {placed->placement.width, placed->placement.height, 0, 0, placed->base.note};
   return facts;
 }

@@ -42,6 +42,17 @@ JsonText levels_json(const Style& style) {
   return base64({static_cast<const char*>(levels_la.const_data_ptr()), levels_la.nbytes()});
 }
 
+/// Every head's map, or null.
+JsonText detail_json(const std::optional<DetailFacts>& detail) {
+  if (!detail || detail->roots.empty()) return nullptr;
+  JsonText sites = JsonText::array();
+  for (const DetailFacts::Site& site : detail->sites) sites.push_back({{"name", site.name}, {"heads", site.heads}});
+  const std::vector<float>& most = detail->most;
+  return {{"sites", std::move(sites)},
+          {"most", base64({reinterpret_cast<const char*>(most.data()), most.size() * sizeof(float)})},
+          {"roots", base64(detail->roots)}};
+}
+
 JsonText picture_json(const ReportPicture& picture, const Style& style) {
   const Placement& placement = picture.placement;
   const ops::CellAffine& affine = placement.affine;
@@ -75,9 +86,10 @@ JsonText sound_json(const ReportSound& sound, const Style& style) {
 }
 
 JsonText map_json(const MapFacts& map, const Style& style) {
-  if (map.report_picture) return picture_json(*map.report_picture, style);
-  if (map.report_sound) return sound_json(*map.report_sound, style);
-  return nullptr;
+  if (!map.report_picture && !map.report_sound) return nullptr;
+  JsonText json = map.report_picture ? picture_json(*map.report_picture, style) : sound_json(*map.report_sound, style);
+  json["detail"] = detail_json(map.detail);
+  return json;
 }
 
 /// Within a script element, where only "<" could end it.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "sound/sound_renderer.hpp"
 
+#include <ATen/ops/stack.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "device/device_event.hpp"
 #include "device/frame_pipeline.hpp"
 #include "maps/content_words.hpp"
+#include "media/detail.hpp"
 #include "sound/small_wav.hpp"
 #include "sound/sound_pictures.hpp"
 #include "sound/sound_plots.hpp"
@@ -79,6 +82,18 @@ void write_maps(const SoundAnalysis& heard, const at::Tensor& shown_lc, const Re
                                       {{"gaze_maps", "1"}}));
 }
 
+std::optional<DetailFacts> write_detail(const SoundAnalysis& heard, const RenderTask& task, Artifacts& artifacts) {
+  const auto to_cells = [&](const at::Tensor& rows_htk) {
+    std::vector<at::Tensor> heads;
+    for (const at::Tensor& rows_tk : rows_htk.unbind())
+      heads.push_back(
+          lay_out(heard_keys(rows_tk, heard.parts), heard.parts, heard.seconds_per_key, heard.shown_lc.size(1)));
+    return at::stack(heads);
+  };
+  const std::vector<WordFacts> words(heard.timing.words.begin(), heard.timing.words.end());
+  return add_detail({to_cells, words, heard.timing.summary, heard.visible_t, heard.focus_t}, task, artifacts);
+}
+
 MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, const SoundPictures& names) {
   const WordTiming& timing = heard.timing;
   MapFacts facts;
@@ -125,6 +140,7 @@ MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts
   write_maps(heard, shown_lc, task, artifacts);
   MapFacts facts = facts_of(task.record.reduce, heard, names);
   facts.report_sound = std::move(report);
+  facts.detail = write_detail(heard, task, artifacts);
   return facts;
 }
 

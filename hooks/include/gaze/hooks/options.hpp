@@ -15,6 +15,14 @@
 
 namespace gaze {
 
+/// Which answers keep the maps of every head of every selected site beside the reduced one (docs/detail.md).
+struct DetailChoice {
+  enum class When { Never, Always, Flagged, Sampled, Next };
+  When when = When::Never;
+  double share = 1;   ///< Sampled: of the captured requests, 0..1
+  int64_t count = 0;  ///< Next: of the first requests after attach
+};
+
 /// A set environment variable wins over the field, so that an on-call engineer needs no new build.
 /// Empty counts as unset. Of a value that is not understood one line tells; when the variable limits what is captured,
 /// capture then stays off, else it is ignored: docs/environment.md says which do.
@@ -32,9 +40,10 @@ struct GAZE_API Options {
   PictureChoice pictures;                  ///< GAZE_PICTURES: all, none, or any of overlay,words,sheet
   int64_t longest_side_pixels = 1280;      ///< GAZE_LONGEST_SIDE: of an overlay; full or 0: as large as the picture
   Delivery delivery = Delivery::Frame;     ///< GAZE_DELIVERY: frame, map
+  DetailChoice detail = {};                ///< GAZE_DETAIL: off, all, flagged, a share 0..1, next:N
   std::vector<WordFile> word_files = {};   ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
   int64_t queue_bytes =
-      int64_t{64} << 20;        ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
+      int64_t{256} << 20;       ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
   int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
   std::string log = "warn";     ///< GAZE_LOG: off, error, warn, info, debug
 

@@ -24,6 +24,7 @@ struct GAZE_API RequestSpec {
                               ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of
                               ///< the first call, then every row of one-token calls
   std::optional<Geometry> geometry = {};  ///< instead of the profile's
+  bool detail = false;                    ///< keeps every head's map, whatever the options say
   /// What the host wants to find again in request.json: a trace's id, a model's version, a tenant.
   std::map<std::string, std::string> attributes = {};
 };

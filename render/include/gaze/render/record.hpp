@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <gaze/ops/quantise.hpp>
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/grounding_limits.hpp>
 #include <gaze/render/medium.hpp>
@@ -45,6 +46,19 @@ struct ThroughUse {
   bool gaps = false;           ///< other keys stood among the latents: their mass was taken off as the map has it
 };
 
+/// What the heads of one site attended to, each by itself.
+struct SiteDetail {
+  std::string site;         ///< as in SiteUse
+  ops::QuantisedRows rows;  ///< [heads, tokens, geometry().span()]
+};
+
+/// Kept beside a map to look closer at: docs/detail.md.
+struct Detail {
+  std::vector<SiteDetail> sites;  ///< in the order of AttentionRecord::sites
+  bool if_flagged = false;        ///< only an answer that is flagged has it in its bundle
+  std::string left_out;           ///< why there are no sites; empty: there are
+};
+
 /// What a request's tokens attended to on one medium. Its tensors lie on the device of the model's first layer.
 struct GAZE_API MediumMap {
   Medium medium;
@@ -54,6 +68,7 @@ struct GAZE_API MediumMap {
   at::Tensor flags_t;    ///< int32 [tokens]: ops::RowFlag
   std::optional<ThroughUse> through = {};
   std::optional<GroundingLimits> grounding = {};  ///< unset: none were measured with these heads and layers
+  std::optional<Detail> detail = {};              ///< unset: nobody asked for it
 
   [[nodiscard]] const Geometry& geometry() const;
   [[nodiscard]] Geometry& geometry();
