@@ -64,10 +64,13 @@ std::function<int()> add_pack(CLI::App& app) {
 std::function<int()> add_draw(CLI::App& app) {
   auto arguments = std::make_shared<DrawArguments>();
   CLI::App* verb = app.add_subcommand("draw", "Draw a bundle's pictures again: other colours, any size, all words");
-  verb->add_option("BUNDLE", arguments->bundle, "A bundle of a picture, with maps.safetensors")->required();
+  verb->add_option("BUNDLE", arguments->bundle, "A bundle with maps.safetensors")->required();
   verb->add_option("--out", arguments->out, "The folder to write: a bundle of its own")->capture_default_str();
   verb->add_option("--image", arguments->image,
                    "The original picture. Without it the one within report.html, which may be smaller")
+      ->type_name("FILE");
+  verb->add_option("--audio", arguments->audio,
+                   "The original recording, with a bundle of a sound. Without it the one within report.html")
       ->type_name("FILE");
   CLI::Option* site =
       verb->add_option("--site", arguments->site, "One layer alone, as request.json names it (GAZE_DETAIL kept it)");

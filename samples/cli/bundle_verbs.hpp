@@ -38,6 +38,7 @@ int pack(const PackArguments& arguments);
 struct DrawArguments {
   std::string bundle, out = "drawn";
   std::string image;  ///< the original picture; empty: the one that is in report.html
+  std::string audio;  ///< the original recording, likewise
   std::string colormap, ground, cells, format, pictures, longest_side;  ///< empty: as the bundle has it, or the default
   std::string site;             ///< its map alone, from detail.safetensors; empty: that of all, as captured
   std::optional<int64_t> head;  ///< of that site; unset: the mean of its heads

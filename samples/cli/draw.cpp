@@ -17,6 +17,7 @@
 #include "page.hpp"
 #include "photo_file.hpp"
 #include "report_file.hpp"
+#include "small_wav.hpp"
 
 namespace gaze::cli {
 namespace {
@@ -34,6 +35,8 @@ class Drawn final : public Artifacts {
   void take(const std::string& name, std::string_view bytes) override { files.emplace_back(name, bytes); }
 };
 
+bool is_sound(const json& request) { return !object_at(request, "sound").empty(); }
+
 int64_t whole_at(const json& object, std::string_view field) {
   return static_cast<int64_t>(std::clamp(number_at(object, field).value_or(0), 0.0, 1e12));
 }
@@ -47,8 +50,7 @@ Geometry geometry_of(const json& request, const StoredMap& map) {
   geometry.cols = whole_at(facts, "cols") * std::max<int64_t>(1, whole_at(tiles, "cols"));
   if (geometry.rows < 1 || geometry.cols < 1 || geometry.rows > map.cols || geometry.rows * geometry.cols != map.cols)
     throw Refusal("BUNDLE: expected a grid of " + std::to_string(map.cols) + " cells in request.json, got " +
-                  std::to_string(geometry.rows) + " x " + std::to_string(geometry.cols) +
-                  ". A sound is drawn when it is captured: GAZE_PICTURES=all.");
+                  std::to_string(geometry.rows) + " x " + std::to_string(geometry.cols) + ". Was it changed?");
   const std::string fit = text_at(facts, "fit");
   geometry.fit = fit == "letterbox" ? Fit::Letterbox : fit == "centre_crop" ? Fit::CentreCrop : Fit::Resize;
   geometry.input_width = whole_at(facts, "input_width");
@@ -58,6 +60,25 @@ Geometry geometry_of(const json& request, const StoredMap& map) {
   geometry.cut_rows = whole_at(facts, "cut_rows");
   geometry.cut_cols = whole_at(facts, "cut_cols");
   return geometry;
+}
+
+/// A recording as one window, whose keys are its cells.
+SoundMedium sound_of(const json& request, const StoredMap& map) {
+  const json& facts = object_at(request, "sound");
+  const json& time = object_at(object_at(request, "geometry"), "time");
+  if (whole_at(facts, "windows") > 1)
+    throw Refusal("BUNDLE: expected a sound that was heard at once, got one in " +
+                  std::to_string(whole_at(facts, "windows")) +
+                  " windows, of which the bundle keeps no places. Its pictures are drawn when it is captured: "
+                  "GAZE_PICTURES=all.");
+  SoundMedium medium;
+  medium.geometry.rows = 1;
+  medium.geometry.cols = map.cols;
+  medium.geometry.time.emplace();
+  medium.geometry.time->seconds_per_key = number_at(time, "seconds_per_key").value_or(0);
+  medium.geometry.time->first_seconds = number_at(time, "first_seconds").value_or(0);
+  medium.sound.start_seconds = number_at(facts, "start_seconds").value_or(0);
+  return medium;
 }
 
 at::Tensor tensor_of(StoredMap& map) {
@@ -85,7 +106,11 @@ MediumMap map_of(const json& request, const DrawArguments& arguments) {
   if (map.rows < 1 || lift.rows != map.rows || lift.cols != map.cols)
     throw Refusal("maps.safetensors: expected map_tc and lift_tc of the same axes, got others. Was it changed?");
   MediumMap made;
-  made.medium = PictureMedium{geometry_of(request, map), {}, {}};
+  if (is_sound(request)) {
+    made.medium = sound_of(request, map);
+  } else {
+    made.medium = PictureMedium{geometry_of(request, map), {}, {}};
+  }
   made.map_tk = tensor_of(map);
   made.visible_t = visible_of(map, lift);
   made.mass_t = at::zeros({map.rows}, at::kFloat);
@@ -135,6 +160,30 @@ void take_style(const json& request, const DrawArguments& arguments, Style& styl
   style.contour_share = number_at(facts, "contour_share").value_or(style.contour_share);
 }
 
+/// What the page has of the first map: its picture, or its recording.
+std::string embedded(const DrawArguments& arguments, const char* field) {
+  const std::optional<Report> report = read_report(fs::path(arguments.bundle) / "report.html");
+  const json maps = report && report->data.contains("maps") ? json(report->data["maps"]) : json::array();
+  return maps.empty() ? std::string() : from_base64(text_at(maps[0], field));
+}
+
+void take_sound(const DrawArguments& arguments, SoundMedium& medium) {
+  if (!arguments.audio.empty()) {
+    medium.sound.path = arguments.audio;
+    return;
+  }
+  const std::string wav = embedded(arguments, "wav");
+  if (wav.empty())
+    throw Refusal(
+        "BUNDLE: expected the recording within report.html, found none: it is too long for a page, was left out, or "
+        "the bundle has numbers alone. Give the original: --audio FILE.");
+  const SmallWav recording = small_wav(wav);
+  medium.sound.samples = at::from_blob(const_cast<float*>(recording.samples.data()),
+                                       {static_cast<int64_t>(recording.samples.size())}, at::kFloat)
+                             .clone();
+  medium.sound.sample_rate_hz = recording.sample_rate_hz;
+}
+
 /// The original, or what the bundle has of it, where that is as large as is asked for.
 void take_picture(const json& request, const DrawArguments& arguments, int64_t longest_side_pixels,
                   PictureMedium& medium) {
@@ -146,9 +195,7 @@ void take_picture(const json& request, const DrawArguments& arguments, int64_t l
     medium.picture.expected_height = size.height;
     return;
   }
-  const std::optional<Report> report = read_report(fs::path(arguments.bundle) / "report.html");
-  const json maps = report && report->data.contains("maps") ? json(report->data["maps"]) : json::array();
-  const std::string jpeg = maps.empty() ? std::string() : from_base64(text_at(maps[0], "jpeg"));
+  const std::string jpeg = embedded(arguments, "jpeg");
   if (jpeg.empty() || size.width < 1)
     throw Refusal(
         "BUNDLE: expected the picture within report.html, found none: it was written as maps alone. Give "
@@ -264,10 +311,6 @@ void write_all(const Drawn& drawn, const ordered_json& request, const fs::path& 
 int draw(const DrawArguments& arguments) {
   const fs::path folder(arguments.bundle);
   const json request = read_request(folder);
-  if (!object_at(request, "sound").empty())
-    throw Refusal(
-        "BUNDLE: expected one of a picture, got a sound's. Its pictures are drawn when it is captured: "
-        "GAZE_PICTURES=all.");
   if (!object_at(request, "error").empty())
     throw Refusal("BUNDLE: expected maps, got a request that could not be drawn: " +
                   printable(text_at(object_at(request, "error"), "message")));
@@ -277,7 +320,11 @@ int draw(const DrawArguments& arguments) {
   AttentionRecord record = record_of(request, arguments);
   take_style(request, arguments, record.style);
   const RenderOptions options = options_of(request, arguments);
-  take_picture(request, arguments, options.longest_side_pixels, std::get<PictureMedium>(record.maps[0].medium));
+  if (auto* sound = std::get_if<SoundMedium>(&record.maps[0].medium)) {
+    take_sound(arguments, *sound);
+  } else {
+    take_picture(request, arguments, options.longest_side_pixels, std::get<PictureMedium>(record.maps[0].medium));
+  }
   Drawn drawn;
   try {
     render(record, options, drawn);

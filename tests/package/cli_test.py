@@ -484,6 +484,30 @@ def drawn_again_of_one_layer_or_head():
 
 
 @case
+def speech_is_drawn_again_from_the_numbers():
+    recording = SOURCE / "samples/data/speech/demo/long.ogg"
+    done_by("demo", "--speech", "--audio", recording, "--out", "out", GAZE_FORMAT="png", GAZE_PICTURES="all", GAZE_DETAIL="all")
+    (bundle,) = bundles("out")
+    before = request_of(bundle)
+    done_by("draw", bundle, "--out", "same", "--audio", recording, "--format", "png", "--pictures", "all")
+    for name in ("overlay.png", *(word["file"] for word in before["words"])):
+        expect((Path("same") / name).read_bytes() == (bundle / name).read_bytes(), name)
+    after = request_of(Path("same"))
+    expect([field for field in before if field != "files" and before[field] != after[field]] == [], "what was captured is told as it was")
+    # From the page's own recording, and of one head.
+    site = before["sites"][-1]["name"]
+    done_by("draw", bundle, "--out", "head", "--site", site, "--head", "1", "--colormap", "viridis")
+    told, wanted = request_of(Path("head")), kept_of(bundle, site)[1]
+    drawn = safetensors("head/maps.safetensors")["map_tc"]
+    cells = drawn["shape"][1]
+    expect(max(abs(drawn["values"][t * cells + c] - wanted[t][c]) for t in range(drawn["shape"][0]) for c in range(cells)) < 1e-6, "its weights")
+    expect((Path("head") / "overlay.jpg").exists() and told["colormap"] == "viridis" and told["answer"] == before["answer"], told["colormap"])
+    done_by("pack", bundle, "--redact", "picture", "--out", "page.html")
+    (bundle / "report.html").write_bytes(Path("page.html").read_bytes())
+    refused("draw", bundle, "--out", "mute", says=("--audio",))
+
+
+@case
 def what_cannot_be_drawn_again_says_why():
     done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo(), "--out", "out", GAZE_LONGEST_SIDE="64")
     (bundle,) = bundles("out")
