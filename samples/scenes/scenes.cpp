@@ -279,15 +279,6 @@ void paint(cv::Mat& rgb, const Sticker& sticker, const Look& look, const cv::Mat
   }
 }
 
-std::vector<std::filesystem::path> sorted_jpegs(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == ".jpg") files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  if (files.empty()) throw std::runtime_error("no photographs in " + folder.string());
-  return files;
-}
-
 // Places of n stickers, left to right: centres at least 105 px apart in x, and no two touching.
 std::vector<Sticker> place(Random& random, int count) {
   constexpr float kMargin = 92.F;
@@ -352,6 +343,16 @@ int colour_to_ask(const Scene& scene, std::uint64_t seed) {
   return colour;
 }
 
+std::vector<std::filesystem::path> photo_files(const std::filesystem::path& data_dir, Split split) {
+  const auto folder = data_dir / "photos" / (split == Split::train ? "train" : "held_out");
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".jpg") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  if (files.empty()) throw std::runtime_error("no photographs in " + folder.string());
+  return files;
+}
+
 Composer::Composer(const std::filesystem::path& data_dir) {
   const cv::Mat sheet = cv::imread((data_dir / "digits.png").string(), cv::IMREAD_GRAYSCALE);
   std::ifstream label_file(data_dir / "digits.txt");
@@ -367,7 +368,7 @@ Composer::Composer(const std::filesystem::path& data_dir) {
     (i % kHeldOutEvery == kHeldOutEvery - 1 ? held_out_ : train_).digits.push_back(i);
   }
   for (auto* split : {&train_, &held_out_}) {
-    for (const auto& file : sorted_jpegs(data_dir / "photos" / (split == &train_ ? "train" : "held_out"))) {
+    for (const auto& file : photo_files(data_dir, split == &train_ ? Split::train : Split::held_out)) {
       cv::Mat rgb;
       cv::cvtColor(cv::imread(file.string(), cv::IMREAD_COLOR), rgb, cv::COLOR_BGR2RGB);
       split->photos_rgb.push_back(rgb);

@@ -57,6 +57,9 @@ bool on_sticker(const Sticker& sticker, cv::Point2f point_px, float tolerance_px
 // there.
 int colour_to_ask(const Scene& scene, std::uint64_t seed);
 
+// The photographs of a split below samples/data, by name.
+std::vector<std::filesystem::path> photo_files(const std::filesystem::path& data_dir, Split split);
+
 class Composer {
  public:
   // data_dir is samples/data: digits.png, digits.txt, photos/train/*.jpg, photos/held_out/*.jpg.
