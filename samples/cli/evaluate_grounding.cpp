@@ -3,13 +3,12 @@
 #include <gaze/render/opencv.hpp>
 
 #include <algorithm>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 
-#include <opencv2/imgproc.hpp>
 #include <scenes/random.hpp>
 #include <scenes/scenes.hpp>
 
+#include "blank_pictures.hpp"
+#include "captioner.hpp"
 #include "console.hpp"
 #include "grounding_cases.hpp"
 #include "judged_model.hpp"
@@ -59,23 +58,8 @@ int absent_colour(const scenes::Scene& scene, scenes::Random& random) {
   return absent[static_cast<size_t>(random.below(static_cast<int>(absent.size())))];
 }
 
-cv::Mat plain(scenes::Random& random) {
-  const int red = random.below(256);
-  const int green = random.below(256);
-  const int blue = random.below(256);
-  return {scenes::kPhotoHeight, scenes::kPhotoWidth, CV_8UC3, cv::Scalar(red, green, blue)};
-}
-
-// Squares of random colours, of one to sixteen pixels of the model's input.
-cv::Mat noise(scenes::Random& random) {
-  const int side = 1 << random.below(5);
-  cv::Mat squares(scenes::kModelHeight / side, scenes::kModelWidth / side, CV_8UC3);
-  for (int64_t i = 0; i < static_cast<int64_t>(squares.total()) * 3; ++i)
-    squares.data[i] = static_cast<uchar>(random.below(256));
-  cv::Mat photo;
-  cv::resize(squares, photo, {scenes::kPhotoWidth, scenes::kPhotoHeight}, 0, 0, cv::INTER_NEAREST);
-  return photo;
-}
+const cv::Size kPhoto(scenes::kPhotoWidth, scenes::kPhotoHeight);
+const cv::Size kInput(scenes::kModelWidth, scenes::kModelHeight);
 
 class StickerJudge {
  public:
@@ -94,8 +78,9 @@ class StickerJudge {
     const Asked question = turn == 0 ? describe(scene) : which(scene, scene.stickers[asked].colour);
     ask("", scene.rgb, question);
     if (turn != 0) ask("absent sticker", scene.rgb, which(scene, absent_colour(scene, random)));
-    const std::pair<const char*, cv::Mat> blanks[] = {
-        {"plain colour", plain(random)}, {"noise", noise(random)}, {"photograph", compose(seed, 0).rgb}};
+    const std::pair<const char*, cv::Mat> blanks[] = {{"plain colour", plain_picture(random, kPhoto)},
+                                                      {"noise", noise_picture(random, kPhoto, kInput)},
+                                                      {"photograph", compose(seed, 0).rgb}};
     for (const auto& [kind, photo] : blanks) {
       ask(kind, photo, question);
       say(std::string("said over ") + kind, Truth::Unsupported, photo, question);
@@ -173,6 +158,7 @@ class StickerJudge {
 }  // namespace
 
 int evaluate_grounding(const EvaluateArguments& arguments) {
+  if (is_captioner(arguments.model)) return evaluate_caption_grounding(arguments);
   StickerJudge judge(arguments.model.empty() ? samples_dir() + "/models/stickers/stickers_sdpa.pt" : arguments.model,
                      parse_device(arguments.device));
   Progress progress("evaluate", "scenes");
@@ -180,19 +166,7 @@ int evaluate_grounding(const EvaluateArguments& arguments) {
     judge.judge_scene(arguments.seed + static_cast<uint64_t>(i));
     progress.show(i + 1, arguments.scenes);
   }
-  if (arguments.json) {
-    const nlohmann::ordered_json json = {{"scenes", arguments.scenes},
-                                         {"seed", arguments.seed},
-                                         {"answers", json_of(judge.answers)},
-                                         {"words", json_of(judge.words)}};
-    std::printf("%s\n", json.dump(1).c_str());
-    return 0;
-  }
-  std::printf("%lld scenes from seed %llu, %s\n\n", static_cast<long long>(arguments.scenes),
-              static_cast<unsigned long long>(arguments.seed), printable(judge.path()).c_str());
-  print_cases("answers", judge.answers);
-  print_cases("words", judge.words);
-  std::printf("+ supported by the picture, - not; * left out of the area below the table\n");
+  print_judged(arguments, "scenes", printable(judge.path()), judge.answers, judge.words);
   return 0;
 }
 

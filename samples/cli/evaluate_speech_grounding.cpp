@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include <scenes/random.hpp>
@@ -170,20 +168,7 @@ int evaluate_speech_grounding(const EvaluateArguments& arguments) {
     judge.judge_recording(arguments.seed + static_cast<uint64_t>(i));
     progress.show(i + 1, arguments.scenes);
   }
-  if (arguments.json) {
-    const nlohmann::ordered_json json = {{"recordings", arguments.scenes},
-                                         {"seed", arguments.seed},
-                                         {"answers", json_of(judge.answers)},
-                                         {"words", json_of(judge.words)}};
-    std::printf("%s\n", json.dump(1).c_str());
-    return 0;
-  }
-  std::printf("%lld recordings from seed %llu of voices that training never heard, %s\n\n",
-              static_cast<long long>(arguments.scenes), static_cast<unsigned long long>(arguments.seed),
-              printable(judge.path()).c_str());
-  print_cases("answers", judge.answers);
-  print_cases("words", judge.words);
-  std::printf("+ supported by the recording, - not; * left out of the area below the table\n");
+  print_judged(arguments, "recordings", printable(judge.path()), judge.answers, judge.words);
   return 0;
 }
 

@@ -7,6 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "verbs.hpp"
+
 namespace gaze::cli {
 namespace {
 
@@ -119,6 +121,22 @@ nlohmann::ordered_json json_of(const std::vector<JudgedCase>& cases) {
                              {"verdict", name(each.grounding.verdict)}});
   }
   return json;
+}
+
+void print_judged(const EvaluateArguments& arguments, const std::string& inputs, const std::string& model,
+                  const std::vector<JudgedCase>& answers, const std::vector<JudgedCase>& words) {
+  if (arguments.json) {
+    const nlohmann::ordered_json json = {
+        {inputs, arguments.scenes}, {"seed", arguments.seed}, {"answers", json_of(answers)}, {"words", json_of(words)}};
+    std::printf("%s\n", json.dump(1).c_str());
+    return;
+  }
+  std::printf("%lld %s from seed %llu that training never %s, %s\n\n", static_cast<long long>(arguments.scenes),
+              inputs.c_str(), static_cast<unsigned long long>(arguments.seed), inputs == "recordings" ? "heard" : "saw",
+              model.c_str());
+  print_cases("answers", answers);
+  print_cases("words", words);
+  std::printf("+ supported by the input, - not; * left out of the area below the table\n");
 }
 
 }  // namespace gaze::cli

@@ -10,6 +10,8 @@
 
 namespace gaze::cli {
 
+struct EvaluateArguments;
+
 enum class Truth {
   Supported,    ///< by the input
   Unsupported,  ///< and of the kinds that are judged together
@@ -40,5 +42,9 @@ void print_cases(const char* title, const std::vector<JudgedCase>& cases);
 
 /// {"auc", "kinds": [{"kind", "supported", "judged_together", "cases", "auc", verdict: count, ...}], "cases": [...]}
 nlohmann::ordered_json json_of(const std::vector<JudgedCase>& cases);
+
+/// What `gaze evaluate --grounding` prints, for people or as JSON. @param inputs  "scenes" or "recordings"
+void print_judged(const EvaluateArguments& arguments, const std::string& inputs, const std::string& model,
+                  const std::vector<JudgedCase>& answers, const std::vector<JudgedCase>& words);
 
 }  // namespace gaze::cli

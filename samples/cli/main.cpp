@@ -432,7 +432,8 @@ std::function<int()> add_evaluate(CLI::App& app) {
       ->check(CLI::Range(0, 1000000000))
       ->capture_default_str();
   verb->add_option("--model", arguments->model,
-                   "A stickers model with its profile.json beside it (default: the shipped one)")
+                   "A stickers model with its profile.json beside it (default: the shipped one); with --grounding the "
+                   "captioner too")
       ->type_name("FILE");
   add_device(*verb, arguments->device);
   verb->add_flag("--json", arguments->json, "Print JSON");

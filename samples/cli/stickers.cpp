@@ -57,8 +57,12 @@ at::Tensor Stickers::inputs(const std::vector<at::Tensor>& photos_hwc) const {
     const cv::Mat small = scenes::model_input(view(photo_hwc));
     rows.push_back(picture(small, ChannelOrder::Rgb).tensor);
   }
-  const at::Tensor pixels_bchw = at::stack(rows).permute({0, 3, 1, 2}).to(at::kFloat) / 255;
-  return ((pixels_bchw - channels(profile.image->mean)) / channels(profile.image->std)).contiguous();
+  return normalised(at::stack(rows), *profile.image);
+}
+
+at::Tensor normalised(const at::Tensor& pixels_bhwc, const ImageInput& image) {
+  const at::Tensor pixels_bchw = pixels_bhwc.permute({0, 3, 1, 2}).to(at::kFloat) / 255;
+  return ((pixels_bchw - channels(image.mean)) / channels(image.std)).contiguous();
 }
 
 Stickers open_stickers(const std::string& model_path) {

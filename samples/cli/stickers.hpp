@@ -29,6 +29,9 @@ struct Stickers {
   [[nodiscard]] at::Tensor inputs(const std::vector<at::Tensor>& photos_hwc) const;
 };
 
+/// uint8 [batch, rows, cols, 3] as a model wants them: float32 [batch, 3, rows, cols], by the profile's mean and std.
+at::Tensor normalised(const at::Tensor& pixels_bhwc, const ImageInput& image);
+
 /// @throws Refusal or gaze::Error when the model or its profile is missing or of another kind.
 Stickers open_stickers(const std::string& model_path);
 

@@ -102,6 +102,7 @@ struct EvaluateArguments {
 int evaluate(const EvaluateArguments& arguments);
 int evaluate_speech(const EvaluateArguments& arguments);
 int evaluate_grounding(const EvaluateArguments& arguments);
+int evaluate_caption_grounding(const EvaluateArguments& arguments);
 int evaluate_speech_grounding(const EvaluateArguments& arguments);
 
 }  // namespace gaze::cli
