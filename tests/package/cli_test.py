@@ -952,6 +952,8 @@ def evaluate_grounding_counts_what_it_says():
     kinds = {"right", "plain colour", "noise", "photograph", "absent sticker", "said over noise", "said over another scene"}
     check_evaluated("stickers", kinds, "said over plain colour", "--scenes", "6")
     check_evaluated("early_fusion", kinds, "said over plain colour", "--scenes", "4", "--model", SOURCE / "samples/models/early_fusion/early_fusion_sdpa.pt")
+    captions = kinds - {"absent sticker"}
+    check_evaluated("captioner", captions, "said over plain colour", "--scenes", "4", "--model", SOURCE / "samples/models/captioner/captioner.pt")
     out = done_by("evaluate", "--grounding", "--scenes", "3")
     expect("area under the ROC curve" in out and "said over noise" in out, out)
     expect(out == done_by("evaluate", "--grounding", "--scenes", "3", GAZE_HEADS="min"), "the environment changes no figure")

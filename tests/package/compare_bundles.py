@@ -31,6 +31,7 @@ WEIGHTS = [
     ("stickers/stickers_sdpa.pt", "generate", "(torch.rand(1, 3, 96, 160), torch.tensor([[1, 4, 5]]), 6)"),
     ("early_fusion/early_fusion_sdpa.pt", "generate", "(torch.rand(1, 3, 96, 160), torch.tensor([[32] * 60 + [1, 4, 5]]), 6)"),
     ("early_fusion/early_fusion_softmax.pt", "generate", "(torch.rand(1, 3, 96, 160), torch.tensor([[32] * 60 + [1, 4, 5]]), 6)"),
+    ("captioner/captioner.pt", "forward", "(torch.rand(1, 3, 96, 96), torch.tensor([[1, 4, 5]]))"),
 ]
 
 

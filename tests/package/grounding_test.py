@@ -13,7 +13,8 @@ parser.add_argument("--scenes", required=True)
 arguments = parser.parse_args()
 
 folder = Path(__file__).parents[2] / "samples" / "models" / arguments.model
-model, words = (folder / "speech.pt", ["--speech"]) if arguments.model == "speech" else (folder / f"{arguments.model}_sdpa.pt", [])
+model = next(path for path in (folder / f"{arguments.model}.pt", folder / f"{arguments.model}_sdpa.pt") if path.exists())
+words = ["--speech"] if arguments.model == "speech" else []
 told = json.loads(subprocess.run([arguments.gaze, "evaluate", "--grounding", *words, "--model", str(model), "--scenes", arguments.scenes, "--json"],
                                  check=True, capture_output=True).stdout)
 kinds = {kind["kind"]: kind for kind in told["answers"]["kinds"]}
@@ -27,6 +28,9 @@ def expect(condition: bool, *what) -> None:
 for of, least in (("answers", 0.98), ("words", 0.93)):
     expect(told[of]["auc"] >= least, of, told[of]["auc"])
 expect(kinds["right"]["not grounded"] <= 0.06 * kinds["right"]["cases"], kinds["right"])
+limits = json.loads((Path(__file__).parent / "evaluate.json").read_text())[arguments.model][arguments.scenes]
+if "captions" in limits:
+    expect(kinds["right"]["cases"] >= limits["captions"] * int(arguments.scenes), "right captions", kinds["right"])
 for kind in kinds.values():
     if kind["kind"].startswith("said over") and kind["judged_together"]:
         expect(kind["grounded"] <= 0.05 * kind["cases"], kind)

@@ -1,4 +1,4 @@
-"""gaze run --weights on the sample model equals what the eager Python model computes.
+"""gaze run --weights on the sample models equals what the eager Python model computes.
 
 Usage: parity_test.py --gaze PROGRAM --source DIR --python PYTHON_WITH_TORCH
 """
@@ -40,16 +40,17 @@ arguments = parser.parse_args()
 if not arguments.python:
     print("gaze-skip: GAZE_TEST_PYTHON is not set; give a python3 with torch, numpy and opencv")
     sys.exit(0)
-stickers = Path(arguments.source, "samples/models/stickers")
-with tempfile.TemporaryDirectory() as folder:
-    here = Path(folder)
-    subprocess.run([arguments.python, "-B", stickers / "reference.py", "--out", here], check=True)
-    for model in ("stickers_softmax.pt", "stickers_sdpa.pt"):
-        weights = here / (model + ".safetensors")
-        subprocess.run([arguments.gaze, "run", stickers / model, "--inputs", here / "forward_inputs.pt", "--weights", weights, "--out",
-                        here / "out"], check=True, stdout=subprocess.DEVNULL)
-        worst = float(subprocess.run([arguments.python, "-c", COMPARE, weights, here / "forward_attention.pt"], check=True,
-                                     capture_output=True, text=True).stdout)
-        print(f"{model}: largest difference {worst:.3g}")
-        if not worst <= LIMIT:
-            sys.exit(f"{model}: expected at most {LIMIT}, got {worst}")
+models = Path(arguments.source, "samples/models")
+for folder, files in (("stickers", ("stickers_softmax.pt", "stickers_sdpa.pt")), ("captioner", ("captioner.pt",))):
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        subprocess.run([arguments.python, "-B", models / folder / "reference.py", "--out", here], check=True)
+        for model in files:
+            weights = here / (model + ".safetensors")
+            subprocess.run([arguments.gaze, "run", models / folder / model, "--inputs", here / "forward_inputs.pt", "--weights", weights, "--out",
+                            here / "out"], check=True, stdout=subprocess.DEVNULL)
+            worst = float(subprocess.run([arguments.python, "-c", COMPARE, weights, here / "forward_attention.pt"], check=True,
+                                         capture_output=True, text=True).stdout)
+            print(f"{model}: largest difference {worst:.3g}")
+            if not worst <= LIMIT:
+                sys.exit(f"{model}: expected at most {LIMIT}, got {worst}")

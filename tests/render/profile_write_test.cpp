@@ -73,7 +73,7 @@ CATCH_TEST_CASE("profile text: random profiles are read again as they were") {
 }
 
 CATCH_TEST_CASE("profile text: the shipped profiles and all presets are read again as they were") {
-  for (const char* model : {"stickers", "speech", "early_fusion"}) {
+  for (const char* model : {"stickers", "speech", "early_fusion", "captioner"}) {
     const std::string folder = std::string(GAZE_SOURCE_DIR) + "/samples/models/" + model;
     const gaze::Profile profile = gaze::read_profile(folder + "/profile.json");
     CATCH_CHECK(profile.vocabulary.size() > 2);
