@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The random numbers of both composers.
+// The random numbers of the composers.
 #pragma once
 
 #include <cstdint>
