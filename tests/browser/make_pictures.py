@@ -36,12 +36,15 @@ def main() -> None:
         def report(bundle: Path, word: int, width: int, height: int, dark: bool = False) -> numpy.ndarray:
             return shot(bundle / "report.html", f"{READY} && (choose({word}, false), true)", width, height, dark)
 
-        for demo in ([], ["--speech"]):
+        for out, arguments, detail in (("demo", [], "off"), ("speech", ["--speech"], "off"), ("detail", [], "all")):
             # Short names: the pages show where things lie.
-            subprocess.run([str(GAZE), "demo", *demo, "--data", "samples", "--out", "speech" if demo else "demo"], check=True, stdout=subprocess.DEVNULL, cwd=folder,
-                           env={**os.environ, "OMP_NUM_THREADS": "1"})
+            subprocess.run([str(GAZE), "demo", *arguments, "--data", "samples", "--out", out], check=True, stdout=subprocess.DEVNULL, cwd=folder,
+                           env={**os.environ, "OMP_NUM_THREADS": "1", "GAZE_DETAIL": detail})
         right = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :")
+        layer = "const s = document.querySelector('.detail input'); s.value = 2; s.dispatchEvent(new Event('input')); document.querySelectorAll('.heads button')[3].click()"
+        closer = bundle_of(folder / "detail", "rocket.jpg: describe the stickers :") / "report.html"
         pictures = {
+            "report-heads.jpg": shot(closer, f"{READY} && (() => {{ choose(1, false); {layer}; return true; }})()", 1440, 1080),
             "report.jpg": report(right, 3, 1440, 900),
             "report-sound.jpg": report(bundle_of(folder / "speech", "long.ogg"), 6, 1440, 900, dark=True),
             "answers.jpg": shot(folder / "demo" / "index.html", "document.querySelectorAll('img').length >= 5 && [...document.images].every(i => i.complete)", 1440, 900),
