@@ -61,8 +61,20 @@ struct Limits {
   uintmax_t bytes = 0;
 };
 
-Subject answer_subject(int64_t height, int64_t width, bool encoded, gaze::Delivery delivery, const Limits& limits) {
-  const auto record = answer(height, width, encoded);
+/// The same with the map of every head of 24 layers of 16.
+std::shared_ptr<gaze::AttentionRecord> detailed_answer() {
+  const auto record = answer(480, 640, false);
+  const at::Tensor& map_tk = record->maps[0].map_tk;
+  gaze::Detail& detail = record->maps[0].detail.emplace();
+  for (int layer = 0; layer < 24; ++layer) {
+    const std::string site = "layers." + std::to_string(layer) + ".cross_attn";
+    detail.sites.push_back({site, gaze::ops::quantise(at::rand({16, map_tk.size(0), map_tk.size(1)}).pow(6))});
+  }
+  return record;
+}
+
+Subject answer_subject(const std::shared_ptr<gaze::AttentionRecord>& record, gaze::Delivery delivery,
+                       const Limits& limits) {
   const auto folder = std::make_shared<Folder>();
   gaze::BundleOptions options;
   options.out_dir = folder->path;
@@ -110,16 +122,19 @@ Subject compact_subject() {
 void add_answer_lines() {
   using gaze::Delivery;
   add("answer of 7 words, 640x480, drawn and written", 1, [] {
-    return answer_subject(480, 640, false, Delivery::Frame, {20, 500'000});
+    return answer_subject(answer(480, 640, false), Delivery::Frame, {20, 500'000});
   });
   add("answer of 7 words, 640x480, numbers alone", 1, [] {
-    return answer_subject(480, 640, false, Delivery::Map, {0, 0});
+    return answer_subject(answer(480, 640, false), Delivery::Map, {0, 0});
   });
   add("answer of 7 words, 4000x3000, drawn and written", 1, [] {
-    return answer_subject(3000, 4000, false, Delivery::Frame, {60, 1'500'000});
+    return answer_subject(answer(3000, 4000, false), Delivery::Frame, {60, 1'500'000});
   });
   add("answer of 7 words, 4000x3000 from a JPEG, drawn and written", 1, [] {
-    return answer_subject(3000, 4000, true, Delivery::Frame, {60, 1'500'000});
+    return answer_subject(answer(3000, 4000, true), Delivery::Frame, {60, 1'500'000});
+  });
+  add("answer of 7 words, 640x480, with the maps of 384 heads", 1, [] {
+    return answer_subject(detailed_answer(), Delivery::Frame, {0, 0});
   });
   add("picture 640x480 that waits, compacted", 1, [] { return compact_subject(); });
 }
