@@ -39,15 +39,16 @@ struct StoredTensor {
 /// A safetensors file, opened. Nothing in it is believed.
 class StoredTensors {
  public:
-  explicit StoredTensors(const fs::path& path) : path_(path), file_(path, std::ios::binary) {
+  /// @param what  is sought in it, for who is told that it cannot be read
+  StoredTensors(const fs::path& path, const std::string& what) : path_(path), file_(path, std::ios::binary) {
     std::error_code failed;
     const uint64_t size = fs::is_regular_file(path, failed) ? fs::file_size(path, failed) : 0;
     uint64_t header_bytes = 0;
     if (failed || size < sizeof header_bytes ||
         !file_.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes))
-      refuse("tensors", "found no such file, or an empty one");
+      refuse(what, "found no such file, or an empty one");
     if (header_bytes > kMostHeaderBytes || header_bytes + sizeof header_bytes > size)
-      refuse("tensors", "got a damaged header");
+      refuse(what, "got a damaged header");
     std::string header(header_bytes, '\0');
     file_.read(header.data(), static_cast<std::streamsize>(header_bytes));
     facts_ = json::parse(header, nullptr, false);
@@ -64,7 +65,7 @@ class StoredTensors {
   }
 
   StoredTensor read(const std::string& name, const char* dtype, uint64_t bytes_each, size_t axes) {
-    const std::string what = name + ", " + dtype + " with " + std::to_string(axes) + " axes";
+    const std::string what = name + ", " + dtype + " of " + std::to_string(axes) + " axes";
     const json& entry = object_at(facts_, name);
     const json& shape = list_at(entry, "shape");
     const json& offsets = list_at(entry, "data_offsets");
@@ -108,7 +109,7 @@ std::vector<float> floats_of(const StoredTensor& tensor) {
 }
 
 StoredMap stored_map(const fs::path& path, const std::string& name) {
-  const StoredTensor tensor = StoredTensors(path).read(name, "F32", sizeof(float), 2);
+  const StoredTensor tensor = StoredTensors(path, name + ", float32 with two axes").read(name, "F32", sizeof(float), 2);
   return {tensor.sizes[0], tensor.sizes[1], floats_of(tensor)};
 }
 
@@ -136,7 +137,7 @@ StoredMap read_map(const fs::path& folder, const std::string& name) {
 
 StoredMap read_heads(const fs::path& folder, const std::string& site, std::optional<int64_t> head) {
   const std::string most_of = site + "/most";
-  StoredTensors stored(folder / "detail.safetensors");
+  StoredTensors stored(folder / "detail.safetensors", "every head's map");
   const std::vector<std::string> names = stored.names();
   if (std::find(names.begin(), names.end(), site) == names.end() || site.ends_with("/most") || site == "__metadata__") {
     std::string known;

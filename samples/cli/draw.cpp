@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gaze/render/artifacts.hpp>
 #include <gaze/render/profile.hpp>
 
@@ -100,6 +104,27 @@ at::Tensor visible_of(const StoredMap& map, const StoredMap& lift) {
   return visible_t;
 }
 
+/// What the verdicts were told by; they hold for the heads and layers of the whole map.
+std::optional<GroundingLimits> limits_of(const json& facts) {
+  if (facts.empty()) return std::nullopt;
+  const auto limit = [&](const char* field) { return std::clamp(number_at(facts, field).value_or(0), 0.0, 1.0); };
+  return GroundingLimits{limit("word_weak"), limit("word_grounded"), limit("answer_weak"), limit("answer_grounded")};
+}
+
+/// What lay on keys behind the recording's end, as one key there: words' captions say it.
+void add_padding(const json& request, MediumMap& map) {
+  at::Tensor padding_t = at::zeros_like(map.mass_t);
+  for (const json& word : list_at(request, "words")) {
+    const int64_t first = whole_at(word, "first"), count = whole_at(word, "count");
+    if (first < 0 || count < 0 || first > padding_t.size(0) || count > padding_t.size(0) - first) continue;
+    padding_t.narrow(0, first, count).fill_(number_at(word, "mass_on_padding").value_or(0));
+  }
+  const at::Tensor per_mass_t = at::where(map.mass_t > 0, map.map_tk.sum(1) / map.mass_t, at::zeros_like(map.mass_t));
+  map.map_tk = at::cat({map.map_tk, (per_mass_t * padding_t).unsqueeze(1)}, 1);
+  map.mass_t = map.mass_t + padding_t;
+  ++map.geometry().cols;
+}
+
 MediumMap map_of(const json& request, const DrawArguments& arguments) {
   const fs::path folder(arguments.bundle);
   StoredMap map = read_map(folder, "map_tc"), lift = read_map(folder, "lift_tc");
@@ -118,6 +143,8 @@ MediumMap map_of(const json& request, const DrawArguments& arguments) {
   const json& tokens = list_at(request, "tokens");
   for (int64_t t = 0; t < map.rows && t < static_cast<int64_t>(tokens.size()); ++t)
     made.mass_t[t].fill_(number_at(tokens[static_cast<size_t>(t)], "mass").value_or(0));
+  if (arguments.site.empty()) made.grounding = limits_of(object_at(object_at(request, "grounding"), "limits"));
+  if (arguments.site.empty() && is_sound(request)) add_padding(request, made);
   if (arguments.site.empty()) return made;
   StoredMap heads = read_heads(folder, arguments.site, arguments.head);
   if (heads.rows < map.rows || heads.cols != map.cols)

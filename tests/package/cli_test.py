@@ -485,7 +485,7 @@ def drawn_again_of_one_layer_or_head():
 
 @case
 def speech_is_drawn_again_from_the_numbers():
-    recording = SOURCE / "samples/data/speech/demo/long.ogg"
+    recording = SOURCE / "samples/data/speech/demo/music.ogg"
     done_by("demo", "--speech", "--audio", recording, "--out", "out", GAZE_FORMAT="png", GAZE_PICTURES="all", GAZE_DETAIL="all")
     (bundle,) = bundles("out")
     before = request_of(bundle)
@@ -505,6 +505,9 @@ def speech_is_drawn_again_from_the_numbers():
     done_by("pack", bundle, "--redact", "picture", "--out", "page.html")
     (bundle / "report.html").write_bytes(Path("page.html").read_bytes())
     refused("draw", bundle, "--out", "mute", says=("--audio",))
+    # Of a sound in windows, no places are kept.
+    done_by("demo", "--speech", "--audio", SOURCE / "samples/data/speech/demo/long.ogg", "--out", "windows")
+    refused("draw", bundles("windows")[0], "--out", "late", says=("windows", "GAZE_PICTURES=all"))
 
 
 @case

@@ -93,6 +93,14 @@ JsonText answer_grounding(const MapFacts& facts) {
   return grounding_facts(facts.summary.facts, std::move(figures));
 }
 
+JsonText limits_facts(const std::optional<GroundingLimits>& limits) {
+  if (!limits) return nullptr;
+  return {{"word_weak", JsonText(limits->word_weak)},
+          {"word_grounded", JsonText(limits->word_grounded)},
+          {"answer_weak", JsonText(limits->answer_weak)},
+          {"answer_grounded", JsonText(limits->answer_grounded)}};
+}
+
 JsonText drawn_facts(const DrawnMap& drawn, bool sized) {
   const WordFacts& word = drawn.facts;
   const bool hot = sized && std::isfinite(word.hot_x) && std::isfinite(word.hot_y);
@@ -292,6 +300,7 @@ MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapF
   json.detail = detail_facts(facts->detail);
   json.summary = drawn_facts(facts->summary, facts->picture.has_value());
   json.grounding = answer_grounding(*facts);
+  json.grounding["limits"] = limits_facts(map.grounding);
   json.words_by = word_rule_facts(facts->word_rule);
   json.words = word_list(*facts);
   return json;

@@ -83,6 +83,7 @@ void write_maps(const SoundAnalysis& heard, const at::Tensor& shown_lc, const Re
 }
 
 std::optional<DetailFacts> write_detail(const SoundAnalysis& heard, const RenderTask& task, Artifacts& artifacts) {
+  if (!task.map.detail) return std::nullopt;
   const auto to_cells = [&](const at::Tensor& rows_htk) {
     std::vector<at::Tensor> heads;
     for (const at::Tensor& rows_tk : rows_htk.unbind())
@@ -90,8 +91,10 @@ std::optional<DetailFacts> write_detail(const SoundAnalysis& heard, const Render
           lay_out(heard_keys(rows_tk, heard.parts), heard.parts, heard.seconds_per_key, heard.shown_lc.size(1)));
     return at::stack(heads);
   };
+  const auto here = [&](const at::Tensor& of_t) { return fetch(of_t, task.route(), ops::Cargo::Figures); };
   const std::vector<WordFacts> words(heard.timing.words.begin(), heard.timing.words.end());
-  return add_detail({to_cells, words, heard.timing.summary, heard.visible_t, heard.focus_t}, task, artifacts);
+  return add_detail({to_cells, words, heard.timing.summary, here(heard.visible_t), here(heard.focus_t)}, task,
+                    artifacts);
 }
 
 MapFacts facts_of(const ops::ReduceOptions& reduce, const SoundAnalysis& heard, const SoundPictures& names) {

@@ -242,8 +242,8 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
   heard.map_tk = fetch(analysis.map_tc, route, ops::Cargo::Map);
   heard.lift_tc = analysis.lift_tc;
   heard.mass_t = analysis.mass_t;
-  heard.visible_t = fetch(analysis.visible_t, route, ops::Cargo::Figures);
-  heard.focus_t = fetch(analysis.focus_t, route, ops::Cargo::Figures);
+  heard.visible_t = analysis.visible_t;
+  heard.focus_t = analysis.focus_t;
   timing.range_max_lift = analysis.range_max_lift;
   timing.sinks_subtracted = analysis.sinks_subtracted;
   timing.summary = not_yet_heard(analysis.summary);

@@ -29,7 +29,7 @@ struct SoundAnalysis {
   at::Tensor value_lc, shown_lc, lift_lc;  ///< float32 [1 + words, cells]: the summary, then each word; value is 0..1
   at::Tensor map_tk;                       ///< the tokens that were asked for, over their part's keys, raw; on the host
   at::Tensor lift_tc, mass_t;              ///< the same tokens', over the cells
-  at::Tensor visible_t, focus_t;           ///< theirs, as in Analysis; on the host
+  at::Tensor visible_t, focus_t;           ///< theirs, as in Analysis
   std::vector<SoundPart> parts;
   double first_seconds = 0;  ///< may be slightly below 0
   double seconds_per_key = 0;
