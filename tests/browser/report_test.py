@@ -160,7 +160,10 @@ def every_head_can_be_looked_at(browser, demo, scratch):
             seen.add(pixels(browser))
     expect(len(seen) == 1 + sum(1 + site["heads"] for site in request["sites"]), "each has a picture of its own")
     # As Gaze draws the same head of the same word, but for the contour, four bits a cell and JPEG.
-    word, head, site = 1, 0, request["sites"][-1]["name"]
+    # The sharpest: of a head that looks nowhere a range of its own shows how the bits are cut, and little else.
+    word, site = 1, request["sites"][-1]["name"]
+    peaks = browser.evaluate(f"(() => {{ const d = views[0].detail; return d.tiles.filter(t => t.head >= 0).map(t => d.peak(d.row(t.head, {word}))); }})()")
+    head = peaks.index(max(peaks))
     gaze("draw", bundle, "--out", scratch / "drawn", "--site", site, "--head", head, "--raw", "--own-range", "--longest-side", "full" if max(request["picture"]["drawn"]) == max(request["picture"]["width"], request["picture"]["height"]) else str(max(request["picture"]["drawn"])))
     for control, value in (("sinks", "raw"), ("range", "own")):
         browser.evaluate(f"(() => {{ const s = document.getElementById('{control}'); s.value = '{value}'; s.dispatchEvent(new Event('input')); }})()")
