@@ -47,28 +47,33 @@ struct Areas {
 };
 
 // Adds to `line` what lies under row `y` of `height`. Most rows lie there whole: they are added as integers, which is
-// several times as fast.
-void add_rows(const at::Tensor& rgb_hwc, int64_t y, int64_t height, std::vector<uint16_t>& whole,
-              std::vector<float>& line) {
+// several times as fast: in `whole`, which is as long as a row, and 0 before and after.
+void add_rows(const at::Tensor& rgb_hwc, int64_t y, int64_t height, std::vector<uint16_t>& whole, float* line) {
   constexpr int kMostRows = 65535 / 255;
   const auto* from = rgb_hwc.const_data_ptr<uint8_t>();
   const auto whole_share = static_cast<float>(static_cast<double>(height) / static_cast<double>(rgb_hwc.size(0)));
   int rows = 0;
   const auto add_whole = [&] {
-    for (size_t i = 0; i < line.size(); ++i) line[i] += whole_share * static_cast<float>(whole[i]);
+    for (size_t i = 0; i < whole.size(); ++i) line[i] += whole_share * static_cast<float>(whole[i]);
     std::fill(whole.begin(), whole.end(), uint16_t{0});
     rows = 0;
   };
   for_area(y, rgb_hwc.size(0), height, [&](int64_t row, float share) {
-    const uint8_t* row_x = from + row * static_cast<int64_t>(line.size());
+    const uint8_t* row_x = from + row * static_cast<int64_t>(whole.size());
     if (share < whole_share) {
-      for (size_t i = 0; i < line.size(); ++i) line[i] += share * static_cast<float>(row_x[i]);
+      for (size_t i = 0; i < whole.size(); ++i) line[i] += share * static_cast<float>(row_x[i]);
       return;
     }
-    for (size_t i = 0; i < line.size(); ++i) whole[i] = static_cast<uint16_t>(whole[i] + row_x[i]);
+    for (size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<uint16_t>(whole[i] + row_x[i]);
     if (++rows == kMostRows) add_whole();
   });
   if (rows > 0) add_whole();
+}
+
+// As std::nearbyint, which is a call; of values that a picture has.
+float half_to_even(float value) {
+  constexpr float kWhole = 0x1.8p23F;  // above it floats have no fractions
+  return (value + kWhole) - kWhole;
 }
 
 at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t width) {
@@ -76,18 +81,19 @@ at::Tensor shrink_on_host(const at::Tensor& rgb_hwc, int64_t height, int64_t wid
   at::Tensor small_hwc = at::empty({height, width, 3}, rgb_hwc.options());
   auto* to = small_hwc.data_ptr<uint8_t>();
   const Areas columns(from_width, width);
-  std::vector<float> line(static_cast<size_t>(3 * from_width));
-  std::vector<uint16_t> whole(line.size());
+  // One value more: a pixel is read as four, which the processor adds at once.
+  std::vector<float> line(static_cast<size_t>(3 * from_width + 1));
+  std::vector<uint16_t> whole(line.size() - 1);
   for (int64_t y = 0; y < height; ++y) {
     std::fill(line.begin(), line.end(), 0.F);
-    add_rows(rgb_hwc, y, height, whole, line);
+    add_rows(rgb_hwc, y, height, whole, line.data());
     for (size_t x = 0; x < static_cast<size_t>(width); ++x, to += 3) {
       const float* rgb = line.data() + 3 * columns.first[x];
-      float sum[3] = {};
+      float sum[4] = {};
       for (size_t i = columns.starts[x]; i < columns.starts[x + 1]; ++i, rgb += 3) {
-        for (size_t c = 0; c < 3; ++c) sum[c] += columns.shares[i] * rgb[c];
+        for (size_t c = 0; c < 4; ++c) sum[c] += columns.shares[i] * rgb[c];
       }
-      for (size_t c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(std::nearbyint(sum[c]), 0.F, 255.F));
+      for (size_t c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(half_to_even(sum[c]), 0.F, 255.F));
     }
   }
   return small_hwc;
