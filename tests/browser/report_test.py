@@ -38,10 +38,14 @@ def gaze(*arguments, **environment):
 
 
 def bundle_of(folder: Path, prompt: str) -> Path:
-    for request in sorted(folder.glob("*/request.json")):
-        if json.loads(request.read_text())["prompt"] == prompt:
-            return request.parent
-    raise AssertionError(f"no bundle for {prompt}")
+    """The same in every run: of several the first by its request's id, for folders are named by chance."""
+    found = {}
+    for path in folder.glob("*/request.json"):
+        request = json.loads(path.read_text())
+        if request["prompt"] == prompt:
+            found[request["request_id"]] = path.parent
+    expect(found, f"no bundle for {prompt}")
+    return found[min(found)]
 
 
 def opened(browser, page: Path, width=1440, height=900, dark=False):
