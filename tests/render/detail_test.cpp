@@ -7,12 +7,15 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "page_file.hpp"
 #include "safetensors_file.hpp"
 #include "sounds.hpp"
 
 namespace {
 
 using gaze::AttentionRecord;
+using gaze::test::data_of;
+using gaze::test::decoded;
 using gaze::test::parse_safetensors;
 using gaze::test::planted;
 using gaze::test::planted_sound;
@@ -69,27 +72,6 @@ std::vector<double> weights_of(const std::string& file, const std::string& site)
   return weights;
 }
 
-json data_of(const std::string& page) {
-  const std::string begin = R"(<script id="data" type="application/json">)";
-  const size_t from = page.find(begin) + begin.size();
-  return json::parse(page.substr(from, page.find("</script>", from) - from));
-}
-
-/// By the alphabet's places, as another program would.
-std::string from_base64(const std::string& text) {
-  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    bits = bits << 6 | static_cast<uint32_t>(digits.find(c));
-    count += 6;
-    if (count >= 8) bytes += static_cast<char>(bits >> (count -= 8) & 255);
-  }
-  return bytes;
-}
-
 }  // namespace
 
 CATCH_TEST_CASE("detail: the file has every head's weights, the page their lift in words") {
@@ -107,7 +89,7 @@ CATCH_TEST_CASE("detail: the file has every head's weights, the page their lift 
   CATCH_CHECK(metadata.at("gaze_detail") == "1");
 
   const json detail = data_of(files.at("report.html")).at("maps").at(0).at("detail");
-  const std::string roots = from_base64(detail.at("roots")), most = from_base64(detail.at("most"));
+  const std::string roots = decoded(detail.at("roots")), most = decoded(detail.at("most"));
   constexpr size_t kRows = 3, kStride = 23;  // the whole answer, two words; 45 halves of a byte
   CATCH_REQUIRE(roots.size() == 5 * kRows * kStride);
   CATCH_REQUIRE(most.size() == 5 * kRows * sizeof(float));

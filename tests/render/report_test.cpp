@@ -8,11 +8,17 @@
 #include <nlohmann/json.hpp>
 
 #include "base/base64.hpp"
+#include "page_file.hpp"
 #include "sounds.hpp"
 
 namespace {
 
 using gaze::AttentionRecord;
+using gaze::test::data_of;
+using gaze::test::data_text;
+using gaze::test::decoded;
+using gaze::test::kDataBegin;
+using gaze::test::kDataEnd;
 using gaze::test::planted;
 using gaze::test::planted_sound;
 using nlohmann::json;
@@ -29,30 +35,6 @@ std::map<std::string, std::string> files_of(const AttentionRecord& record, const
   Files kept;
   gaze::render(record, options, kept);
   return kept.files;
-}
-
-constexpr std::string_view kBegin = R"(<script id="data" type="application/json">)", kEnd = "</script>";
-
-std::string data_text(const std::string& page) {
-  const size_t begin = page.find(kBegin) + kBegin.size();
-  return page.substr(begin, page.find(kEnd, begin) - begin);
-}
-
-json data_of(const std::string& page) { return json::parse(data_text(page)); }
-
-/// Another reader than the writer's: by the alphabet's places.
-std::string decoded(const std::string& text) {
-  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    bits = bits << 6 | static_cast<uint32_t>(digits.find(c));
-    count += 6;
-    if (count >= 8) bytes += static_cast<char>(bits >> (count -= 8) & 255);
-  }
-  return bytes;
 }
 
 std::vector<double> row_of(const json& row) {
@@ -126,9 +108,9 @@ CATCH_TEST_CASE("report: whatever a text holds, no tag of it is left in the page
     // What stands before and behind the data is the page's own.
     auto plain = files_of(planted(6, 10, {3, 17}));
     const std::string& other = plain.at("report.html");
-    const size_t begin = page.find(kBegin);
-    CATCH_CHECK(page.substr(0, begin) == other.substr(0, other.find(kBegin)));
-    CATCH_CHECK(page.substr(page.find(kEnd, begin)) == other.substr(other.find(kEnd, begin)));
+    const size_t begin = page.find(kDataBegin);
+    CATCH_CHECK(page.substr(0, begin) == other.substr(0, other.find(kDataBegin)));
+    CATCH_CHECK(page.substr(page.find(kDataEnd, begin)) == other.substr(other.find(kDataEnd, begin)));
   }
 }
 

@@ -5,13 +5,13 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
+#include <gaze/render/status.hpp>
 
 #include <algorithm>
 
 namespace gaze {
 namespace {
 
-constexpr const char* kNoMemory = "not enough memory";
 constexpr int64_t kFirstRoom = 16;  // tokens
 
 at::Tensor with_room(const at::Tensor& kept, int64_t tokens) {
@@ -21,6 +21,13 @@ at::Tensor with_room(const at::Tensor& kept, int64_t tokens) {
   at::Tensor wider = at::zeros(sizes, kept.options());
   wider.narrow(2, 0, had).copy_(kept, /*non_blocking=*/true);
   return wider;
+}
+
+/// Of the exception that is being handled.
+const char* why_not() noexcept {
+  const DropReason reason = reason_of_current_exception(DropReason::HookException);
+  const bool memory = reason == DropReason::HostBudget || reason == DropReason::CudaOom;
+  return memory ? "not enough memory" : "a site's weights could not be read";
 }
 
 }  // namespace
@@ -79,7 +86,7 @@ void HeadDetail::add(int64_t site, const AttentionCall& call, const ops::RowRang
       }
     }
   } catch (...) {
-    leave(kNoMemory);
+    leave(why_not());
   }
 }
 
@@ -98,7 +105,7 @@ void HeadDetail::reorder(const std::vector<int64_t>& from) noexcept {
     }
     if (bytes_ > rules_.budget_bytes) leave("more than GAZE_QUEUE_BYTES holds");
   } catch (...) {
-    leave(kNoMemory);
+    leave(why_not());
   }
 }
 
