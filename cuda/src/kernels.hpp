@@ -44,7 +44,8 @@ struct HeadPick {
   GAZE_HOST_DEVICE std::int64_t share(std::int64_t heads) const { return some ? heads : 1; }
 };
 
-/// The accumulator's rows from the window's first token on; contiguous.
+/// The accumulator's rows from the window's first token on. Cells of a row are adjacent; its map may be part of a wider
+/// one, the other figures are contiguous.
 struct AccumulatorRows {
   float* map_tc = nullptr;
   float* weight_t = nullptr;
@@ -54,6 +55,7 @@ struct AccumulatorRows {
   std::int32_t* flags_t = nullptr;
   std::int32_t* rows_t = nullptr;
   std::int64_t cells = 0;
+  std::int64_t map_stride_t = 0;  ///< from a token's cells to the next one's, >= cells
 };
 
 struct ReduceParams {

@@ -71,8 +71,9 @@ kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, co
   const at::Tensor& map = accumulator.map_tc;
   check_like(op, "accumulator.map_tc", map, at::kFloat, device);
   GAZE_CHECK(map.dim() == 2 && map.size(1) >= 1, op, "accumulator.map_tc", "[tokens, cells], got ", map.sizes());
-  GAZE_CHECK(map.is_contiguous(), op, "accumulator.map_tc", "a contiguous tensor, got strides ", map.strides());
-  const int64_t tokens = map.size(0), cells = map.size(1);
+  const int64_t tokens = map.size(0), cells = map.size(1), stride = tokens > 1 ? map.stride(0) : cells;
+  GAZE_CHECK((cells == 1 || map.stride(1) == 1) && stride >= cells, op, "accumulator.map_tc",
+             "rows whose cells are adjacent and that do not overlap, got strides ", map.strides());
   const auto check_column = [&](const char* argument, const at::Tensor& x, at::ScalarType dtype) {
     check_like(op, argument, x, dtype, device);
     GAZE_CHECK(x.dim() == 1 && x.size(0) == tokens, op, argument, "[", tokens, "], got ", x.sizes());
@@ -90,10 +91,15 @@ kernels::AccumulatorRows rows(const char* op, const Accumulator& accumulator, co
              "range.first_token", "rows within an accumulator of ", tokens, " tokens, got ", range.queries, " from ",
              range.first_token);
   const int64_t t = range.first_token;
-  return {map.data_ptr<float>() + t * cells,           accumulator.weight_t.data_ptr<float>() + t,
-          accumulator.mass_t.data_ptr<float>() + t,    accumulator.visible_t.data_ptr<float>() + t,
-          accumulator.calls_t.data_ptr<int32_t>() + t, accumulator.flags_t.data_ptr<int32_t>() + t,
-          accumulator.rows_t.data_ptr<int32_t>() + t,  cells};
+  return {map.data_ptr<float>() + t * stride,
+          accumulator.weight_t.data_ptr<float>() + t,
+          accumulator.mass_t.data_ptr<float>() + t,
+          accumulator.visible_t.data_ptr<float>() + t,
+          accumulator.calls_t.data_ptr<int32_t>() + t,
+          accumulator.flags_t.data_ptr<int32_t>() + t,
+          accumulator.rows_t.data_ptr<int32_t>() + t,
+          cells,
+          stride};
 }
 
 }  // namespace gaze::ops

@@ -163,6 +163,12 @@ std::function<int()> add_run(CLI::App& app) {
       ->type_name("FILE")
       ->allow_extra_args(false)
       ->take_all();
+  verb->add_option("--text", arguments->texts,
+                   "The prompt as JSON: its ids or tokens, and its sources, to see which of them the answer rests on\n"
+                   "(docs/text.md); once per row of the batch. Default: the ids that the profile's text.argument names")
+      ->type_name("FILE")
+      ->allow_extra_args(false)
+      ->take_all();
   verb->add_option("--word-files", arguments->word_files,
                    "For sounds, also write the words' times for other programs: any of vtt,srt,textgrid (default:\n"
                    "GAZE_WORD_FILES)")

@@ -16,6 +16,7 @@
 #include "samples.hpp"
 #include "script.hpp"
 #include "settings.hpp"
+#include "text_file.hpp"
 #include "tokens.hpp"
 #include "verbs.hpp"
 
@@ -123,7 +124,7 @@ void expect_same_sound(const Call& call, const Profile& profile, const RunArgume
 /// One spec per row of the batch: as many as the picture's or the sound's argument has, else as many as files were
 /// given.
 std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, const RunArguments& arguments) {
-  size_t rows = std::max<size_t>({1, arguments.images.size(), arguments.audio.size()});
+  size_t rows = std::max<size_t>({1, arguments.images.size(), arguments.audio.size(), arguments.texts.size()});
   const auto count_rows = [&](const std::map<std::string, int64_t>& methods, int64_t least_dim) {
     const auto argument = methods.find(arguments.method);
     const at::Tensor input = argument == methods.end() ? at::Tensor() : call.tensor_argument(argument->second);
@@ -131,6 +132,8 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   };
   if (profile.image) count_rows(profile.image->argument, 4);
   if (profile.sound) count_rows(profile.sound->argument, 2);
+  // Of an encoder with a passage in each row of its batch the decoder's batch says: one text.
+  if (profile.text && arguments.texts.empty()) count_rows(profile.text->argument, 2);
   const auto expect_each = [rows](const char* flag, const std::vector<std::string>& files) {
     if (files.empty() || files.size() == rows) return;
     throw Refusal(std::string(flag) + ": expected one per row of the batch (" + std::to_string(rows) + "), got " +
@@ -138,6 +141,7 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
   };
   expect_each("--image", arguments.images);
   expect_each("--audio", arguments.audio);
+  expect_each("--text", arguments.texts);
   const bool sound = profile.geometry && profile.geometry->time;
   const bool both = profile.sound && profile.sound->beside;
   if (!both && (sound ? !arguments.images.empty() : !arguments.audio.empty()))
@@ -154,6 +158,11 @@ std::vector<RequestSpec> requests_for(const Call& call, const Profile& profile, 
     specs[row].id = rows == 1 ? arguments.method : arguments.method + "-" + std::to_string(row);
     if (!arguments.images.empty()) specs[row].image = photo_file(arguments.images[row]);
     if (!arguments.audio.empty()) specs[row].sound.path = arguments.audio[row];
+    if (!arguments.texts.empty()) {
+      TextFile file = read_text_file(arguments.texts[row]);
+      specs[row].text = std::move(file.text);
+      specs[row].prompt = std::move(file.prompt);
+    }
   }
   return specs;
 }

@@ -33,6 +33,7 @@ struct RunArguments {
   std::string method = "forward";
   std::vector<std::string> images;  ///< one per batch row
   std::vector<std::string> audio;   ///< likewise
+  std::vector<std::string> texts;   ///< likewise: what --text names
   std::string word_files;
   bool align_to_energy = false;
   std::string profile, labels, out_dir, weights;

@@ -34,11 +34,11 @@ inline auto members(const KeySpan& span) {
 }
 inline auto members(const Geometry& geometry) {
   const auto& [rows, cols, leading, trailing, first_key, fit, input_width, input_height, resize_shorter, patch, merge,
-               order, window_rows, window_cols, row_end, last_row_end, tiles, thumbnail, video, time, unpad, cut_rows,
-               cut_cols, picture_width, picture_height, spans, picture, pictures] = geometry;
+               order, window_rows, window_cols, row_end, last_row_end, tiles, thumbnail, video, time, text, unpad,
+               cut_rows, cut_cols, picture_width, picture_height, spans, picture, pictures] = geometry;
   return std::tie(rows, cols, leading, trailing, first_key, fit, input_width, input_height, resize_shorter, patch,
-                  merge, order, window_rows, window_cols, row_end, last_row_end, tiles, thumbnail, video, time, unpad,
-                  cut_rows, cut_cols, picture_width, picture_height, spans, picture, pictures);
+                  merge, order, window_rows, window_cols, row_end, last_row_end, tiles, thumbnail, video, time, text,
+                  unpad, cut_rows, cut_cols, picture_width, picture_height, spans, picture, pictures);
 }
 inline auto members(const ImageInput& image) {
   const auto& [argument, mean, std, width, height] = image;
@@ -47,6 +47,14 @@ inline auto members(const ImageInput& image) {
 inline auto members(const SoundInput& sound) {
   const auto& [argument, sample_rate_hz, beside] = sound;
   return std::tie(argument, sample_rate_hz, beside);
+}
+inline auto members(const TextMarker& marker) {
+  const auto& [kind, begin, end] = marker;
+  return std::tie(kind, begin, end);
+}
+inline auto members(const TextInput& text) {
+  const auto& [argument, sites, markers] = text;
+  return std::tie(argument, sites, markers);
 }
 inline auto members(const PlaceholderSpans& spans) {
   const auto& [placeholder, argument] = spans;
@@ -66,9 +74,11 @@ inline auto members(const GroundingLimits& limits) {
 }
 inline auto members(const Profile& profile) {
   const auto& [name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder, rows,
-               image, sound, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file, eos] = profile;
+               image, sound, text, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file, eos] =
+      profile;
   return std::tie(name, sites, heads, head, top_k, selected_heads, layers, first_layer, last_layer, through, encoder,
-                  rows, image, sound, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file, eos);
+                  rows, image, sound, text, geometry, grounding, verify, spans, vocabulary, spelling, vocabulary_file,
+                  eos);
 }
 
 template <typename Value>

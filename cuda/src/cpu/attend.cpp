@@ -167,7 +167,7 @@ AttendReduceParams from_query(const AttendReduceParams& p, std::int64_t first) {
   if (scores.mask_hqk != nullptr)
     scores.mask_hqk = at(scores.mask_hqk, scores.mask_dtype, first * scores.mask_stride_q);
   scores.first_query += first;
-  rest.to.map_tc += first * p.to.cells;
+  rest.to.map_tc += first * p.to.map_stride_t;
   rest.to.weight_t += first;
   rest.to.mass_t += first;
   rest.to.visible_t += first;

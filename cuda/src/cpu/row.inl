@@ -128,7 +128,7 @@ inline void add_row(const Reduction& by, std::int64_t heads, std::int64_t share,
   const double weight = weighted ? sum.focus : static_cast<double>(share);
   const float factor = static_cast<float>(1 / total);
 
-  float* const map_c = to.map_tc + token * cells;
+  float* const map_c = to.map_tc + token * to.map_stride_t;
   switch (by.layers) {
     case LayerReduce::Mean:
     case LayerReduce::Weighted: {

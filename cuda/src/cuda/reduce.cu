@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReducePar
   for (int i = 0; i < Width; ++i) {
     const std::int64_t cell = first + i - p.first_key;
     if (here && cell >= 0 && cell < p.to.cells) {
-      add_cell(p.by, value[i] * factor, 1, p.to.map_tc + t * p.to.cells + cell);
+      add_cell(p.by, value[i] * factor, 1, p.to.map_tc + t * p.to.map_stride_t + cell);
     }
   }
   if (threadIdx.x == 0) {

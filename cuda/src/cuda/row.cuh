@@ -144,7 +144,7 @@ __device__ void add_tile(const WeightOf& weight_of, std::int64_t heads, std::int
 #pragma unroll 8
       for (std::int64_t h = 0; h < heads; ++h) value = fmaf(factor_h[h], weight_of(h, c), value);
     }
-    add_cell(by, value, weight, to.map_tc + t * to.cells + c);
+    add_cell(by, value, weight, to.map_tc + t * to.map_stride_t + c);
   }
   if (totals) {
     add_totals(by, to, t, weight, mass / static_cast<float>(heads), static_cast<float>(figures.visible_t[t]), share);

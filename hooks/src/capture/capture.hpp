@@ -22,6 +22,7 @@ struct CaptureRules {
 
   SiteList sites;  ///< may grow while a request is open
   ops::ReduceOptions reduce;
+  ops::ReduceOptions text_reduce;  ///< of a text that is the only medium
   TokenRows rows;
   bool through_rollout = false;  ///< the product of the layers between, instead of their mean
   int64_t encoder_sites = 0;     ///< how many are
@@ -30,6 +31,7 @@ struct CaptureRules {
   int64_t budget_bytes = 0;  ///< of what is kept beside the accumulators
 
   [[nodiscard]] bool is_selected(int64_t site) const noexcept { return sites[site].selected; }
+  [[nodiscard]] bool is_text(int64_t site) const noexcept { return sites[site].text; }
   [[nodiscard]] bool is_between(int64_t site) const noexcept { return sites[site].between; }
   [[nodiscard]] bool is_encoder(int64_t site) const noexcept { return sites[site].encoder; }
   [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[site].site.name; }

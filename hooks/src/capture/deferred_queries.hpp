@@ -28,6 +28,8 @@ class DeferredQueries {
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] int64_t count() const { return count_; }
+  /// Precondition: not empty.
+  [[nodiscard]] int64_t keys() const { return k_bhkd_.size(2); }
   [[nodiscard]] at::Device device() const { return k_bhkd_.device(); }
   /// What waits, as one call of batch row `batch`, of which `heads` count (empty: all). The heads are
   /// not copied.

@@ -18,7 +18,7 @@ struct HeadRows {
 
 class HeadCapture final : public TokenCapture {
  public:
-  explicit HeadCapture(const CaptureRules& rules) : TokenCapture(rules, /*rolls_out=*/false) {}
+  explicit HeadCapture(const CaptureRules& rules) : TokenCapture(rules, Looks::AtMedium, /*rolls_out=*/false) {}
 
   std::vector<HeadRows> kept;  ///< in the order of the calls
 

@@ -18,6 +18,7 @@ struct CaptureSite {
   Site site;
   bool selected = false;       ///< its rows make the map
   bool between = false;        ///< stands between the picture and the selected ones
+  bool text = false;           ///< its rows make the map of a text
   bool encoder = false;        ///< makes what the selected ones' keys are, of what lies at the same places
   std::vector<int64_t> heads;  ///< of a selected site those that count, ascending; empty: all
 };

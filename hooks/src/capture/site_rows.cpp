@@ -36,11 +36,28 @@ CallRows SiteRows::next(const std::string& site, int64_t queries, int64_t keys, 
   stopped_growing_ = queries == 1 && grew_ && keys == keys_;
   CallRows rows = rules.of == TokenRows::Of::Found ? found(queries, keys, facts) : stated(site, queries, keys, facts);
   grew_ = !first && keys == keys_ + queries;
+  ever_grew_ = ever_grew_ || grew_;
+  follow(first, rows, queries, keys, facts);
   if (phase_ == Phase::Begin) phase_ = Phase::Answer;
   rows_ = rows.first_token + rows.queries;
   queries_ = queries;
   keys_ = keys;
   return latest_ = rows;
+}
+
+void SiteRows::follow(bool first, const CallRows& rows, int64_t queries, int64_t keys, const RowFacts& facts) {
+  const bool anew = queries == keys;
+  const int64_t before = first || anew ? 0 : fed_;
+  if (first || anew) past_ = keys - queries;
+  fed_ = before + queries;
+  // A cache of fixed size looked like one that was filled before.
+  if (!first && keys == keys_ && !ever_grew_ && fed_ <= keys) past_ = 0;
+  // What was checked and refused is cut off.
+  if (facts.rules.of == TokenRows::Of::All && keys < past_ + fed_) fed_ = keys - past_;
+  grew_again_ = dropped_keys_ > 0 && keys > keys_;
+  dropped_keys_ = std::max<int64_t>(0, past_ + fed_ - keys);
+  const bool whole = facts.rules.of == TokenRows::Of::All && facts.prompt_tokens == 0;
+  if (rows.queries > 0 && rows.first_token == 0) answer_row_ = whole ? -1 : before + rows.first_query;
 }
 
 CallRows SiteRows::first_found(int64_t queries, int64_t keys, const RowFacts& facts) {

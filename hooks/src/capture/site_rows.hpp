@@ -34,12 +34,23 @@ class SiteRows {
   /// The latest call was kept and had as many keys as the one before it, which had grown by its only row.
   [[nodiscard]] bool stopped_growing() const noexcept { return stopped_growing_; }
   [[nodiscard]] int64_t rows() const noexcept { return rows_; }
+  /// Of self-attention: how many of its oldest keys the cache had dropped when the latest call was kept.
+  [[nodiscard]] int64_t dropped_keys() const noexcept { return dropped_keys_; }
+  /// The latest call had more keys than the one before it, from which some were missing: which key is which cannot be
+  /// told.
+  [[nodiscard]] bool grew_again() const noexcept { return grew_again_; }
+  /// Of self-attention: where the key of the first token lies among all that there were; -1: its rows are of no answer.
+  [[nodiscard]] int64_t answer_key() const noexcept { return answer_row_ < 0 ? -1 : past_ + answer_row_ + 1; }
+  /// Some call had more keys than the one before it, by its own rows.
+  [[nodiscard]] bool ever_grew() const noexcept { return ever_grew_; }
   /// What is known of the tokens so far; of labels nothing.
   [[nodiscard]] RowUse use(const TokenRows& rules) const;
 
  private:
   enum class Phase { Begin, Prompt, Encoder, Recomputed, Answer };
   CallRows found(int64_t queries, int64_t keys, const RowFacts& facts);
+  /// Where in the sequence a kept call's rows stand.
+  void follow(bool first, const CallRows& rows, int64_t queries, int64_t keys, const RowFacts& facts);
   CallRows first_found(int64_t queries, int64_t keys, const RowFacts& facts);
   CallRows stated(const std::string& site, int64_t queries, int64_t keys, const RowFacts& facts);
 
@@ -48,8 +59,12 @@ class SiteRows {
   int64_t queries_ = 0, keys_ = 0;  // of the latest kept call
   int64_t rows_ = 0;                // that are tokens
   int64_t origin_ = 0;              // position of the first token's row, with Of::All
+  int64_t past_ = 0;                // keys that were there before the first call
+  int64_t fed_ = 0;                 // positions that calls were fed since
+  int64_t answer_row_ = -1;         // the first token's row among those
+  int64_t dropped_keys_ = 0;
   CallRows latest_;
-  bool grew_ = false, stopped_growing_ = false;
+  bool grew_ = false, stopped_growing_ = false, ever_grew_ = false, grew_again_ = false;
   bool encoder_ = false, class_row_ = true, unclear_ = false;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "capture/token_capture.hpp"
 
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <gaze/ops/device.hpp>
 #include <gaze/render/medium.hpp>
 #include <gaze/render/status.hpp>
@@ -17,9 +19,13 @@ namespace {
 KeySpan span_of(const MediumPlace& place, int64_t keys) {
   if (place.latents) return {place.latents->first_key(), place.latents->span()};
   if (place.carried) return {0, keys};
-  if (place.geometry) return {place.geometry->first_cell(), place.geometry->span()};
+  if (place.geometry && !place.geometry->text) return {place.geometry->first_cell(), place.geometry->span()};
   return {0, keys};
 }
+
+/// Columns that are made at once where a text's keys grow with every token.
+constexpr int64_t kMoreColumns = 64;
+constexpr ops::ReduceOptions kAlike{.heads = ops::HeadReduce::Mean};
 
 const char* noun_of(const MediumPlace& place) { return noun(medium_of(place.geometry.value_or(Geometry()))); }
 
@@ -33,11 +39,20 @@ void refuse_while_capturing(at::Device device) {
       DropReason::StreamCapturing);
 }
 
-TokenCapture::TokenCapture(const CaptureRules& rules, bool rolls_out)
+TokenCapture::TokenCapture(const CaptureRules& rules, Looks looks, bool rolls_out)
     : rules_(rules),
+      looks_(looks),
       rolls_out_(rolls_out),
       sites_(static_cast<size_t>(rules.sites.size())),
       latent_maps_(rules.through_rollout, rules.budget_bytes) {}
+
+const ops::ReduceOptions& TokenCapture::reduce() const noexcept {
+  return looks_ == Looks::AtMedium ? rules_.reduce : looks_ == Looks::AtText ? rules_.text_reduce : kAlike;
+}
+
+c10::ArrayRef<int64_t> TokenCapture::heads(int64_t site) const noexcept {
+  return looks_ == Looks::AtTextToo ? c10::ArrayRef<int64_t>() : c10::ArrayRef<int64_t>(rules_.heads(site));
+}
 
 void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
   rows_.clear();
@@ -56,6 +71,7 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
     const bool inner = place.carried && place.geometry;
     detail_spans_.push_back(inner ? KeySpan{place.geometry->first_cell(), place.geometry->span()} : spans_.back());
     if (detail_ && place.latents) detail_->leave("heads see latents, not the medium's keys");
+    if (detail_ && of_text()) detail_->leave("heads of texts are not kept");
   }
   for (const Row& row : rows_) {
     for (size_t m = 0; m < spans_.size(); ++m) {
@@ -74,13 +90,14 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
 
 void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   if (call.queries() == 0 || call.batch() == 0) return;
-  if (rules_.is_between(site)) return add_between(site, call);
-  if (rules_.is_encoder(site)) return keep_encoder(site, call);
+  if (!of_text() && rules_.is_between(site)) return add_between(site, call);
+  if (!of_text() && rules_.is_encoder(site)) return keep_encoder(site, call);
   refuse_while_capturing(call.device());
   follow_streams(call.device());
   // A site that was found since the request began.
   if (static_cast<size_t>(site) >= sites_.size()) sites_.resize(static_cast<size_t>(rules_.sites.size()));
   const ops::RowRange rows = wanted_rows(site, call);
+  if (of_text() && rows.queries > 0) make_room(site, call);
   if (detail_ && rows.queries > 0) detail_->add(site, call, rows, detail_spans_);
   if (rolls_out_) {
     roll_on(site, call, rows);
@@ -94,6 +111,7 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
 }
 
 int64_t TokenCapture::end_of_media() const noexcept {
+  if (of_text()) return 0;
   int64_t end = 0;
   for (const KeySpan& span : spans_) end = std::max(end, span.first_key + span.keys);
   return end;
@@ -106,7 +124,7 @@ void TokenCapture::check_shape(int64_t site, const AttentionCall& call) const {
                  std::to_string(call.batch()) + " and " + std::to_string(call.keys()) +
                  " keys. Use one request per batch.");
   }
-  const std::vector<int64_t>& chosen = rules_.heads(site);
+  const c10::ArrayRef<int64_t> chosen = heads(site);
   if (!chosen.empty() && chosen.back() >= call.heads()) {
     refuse_shape("profile: heads.select: " + rules_.name(site) + ": expected heads of 0.." +
                  std::to_string(call.heads() - 1) + ", got " + std::to_string(chosen.back()) + ". Correct the list.");
@@ -124,7 +142,7 @@ ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call)
   batched_ = batched_ || call.batch() > 1;
   SiteProgress& progress = sites_[static_cast<size_t>(site)];
   const CallRows tokens = progress.rows.next(rules_.name(site), queries, keys, row_facts(site));
-  if (progress.rows.stopped_growing()) {
+  if (of_text() ? progress.rows.grew_again() : progress.rows.stopped_growing()) {
     refuse_shape(rules_.name(site) + ": expected keys that stay where they are, got a row that grew to " +
                  std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " +
                  noun_of(rows_.front().place.media.front()) +
@@ -136,7 +154,7 @@ ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call)
   rows.first_query = tokens.first_query;
   rows.first_token = tokens.first_token;
   rows.queries = std::clamp<int64_t>(rules_.max_tokens - tokens.first_token, 0, tokens.queries);
-  rows.heads = rules_.heads(site);
+  rows.heads = heads(site);
   progress.tokens = std::min(rules_.max_tokens, progress.rows.rows());
   progress.tokens_dropped = progress.rows.rows() - progress.tokens;
   return rows;
@@ -146,7 +164,8 @@ RowFacts TokenCapture::row_facts(int64_t site) const {
   const RowPlace& place = rows_.front().place;
   RowFacts facts{rules_.rows, place.prompt_tokens, rules_.sites[site].site.relation == SiteRelation::Self};
   const MediumPlace& only = place.media.front();
-  if (place.media.size() == 1 && !only.latents && only.geometry && !(only.geometry->time && only.geometry->time->whole))
+  if (!of_text() && place.media.size() == 1 && !only.latents && only.geometry &&
+      !(only.geometry->time && only.geometry->time->whole))
     facts.picture = &*only.geometry;
   return facts;
 }
@@ -171,7 +190,13 @@ void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRa
     row.batch = static_cast<int64_t>(b);
     for (size_t m = 0; m < spans_.size(); ++m) {
       row.first_key = spans_[m].first_key;
-      call.add(row, rules_.reduce, accumulator(rows_[b], m, call.device()));
+      if (of_text()) {
+        const int64_t dropped = sites_[static_cast<size_t>(site)].dropped_keys;
+        ops::Accumulator to = columns(rows_[b], m, dropped, call.keys(), call.device());
+        call.add(row, reduce(), to);
+      } else {
+        call.add(row, reduce(), accumulator(rows_[b], m, call.device()));
+      }
     }
   }
 }
@@ -180,6 +205,7 @@ bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Row
   const int64_t room = rules_.deferred_tokens;
   if (room <= 1 || rules_.rows.calls_per_token > 1 || rules_.rows.passes > 1) return false;
   DeferredQueries& waiting = sites_[static_cast<size_t>(site)].waiting;
+  if (sites_[static_cast<size_t>(site)].dropped_keys > 0) return false;
   if (waiting.written_over(scores)) refuse_written_over(site);
   // A full site is the first to come round again: the others are full as well, and share its pass.
   if (!waiting.empty() && !waiting.takes(scores)) add_waiting();
@@ -196,6 +222,32 @@ void TokenCapture::refuse_written_over(int64_t site) const {
                "Request::reorder before it is gathered in place.");
 }
 
+void TokenCapture::conclude() {
+  add_waiting();
+  if (!of_text()) return;
+  const SiteProgress* first = nullptr;
+  int64_t first_site = 0;
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    const auto site = static_cast<int64_t>(i);
+    const SiteProgress& progress = sites_[i];
+    if (progress.tokens == 0) continue;
+    if (first == nullptr) {
+      first = &progress;
+      first_site = site;
+      continue;
+    }
+    const bool over = over_answer(site);
+    if (over == over_answer(first_site) &&
+        (over ? progress.rows.answer_key() == first->rows.answer_key() : progress.text_keys == first->text_keys))
+      continue;
+    throw Error("text: expected sites whose keys are the same tokens, got " + rules_.name(first_site) + " and " +
+                    rules_.name(site) +
+                    ". Name in sites.match or text.sites those that look at the prompt: the decoder's self-attention, "
+                    "or its cross-attention.",
+                DropReason::GridMismatch);
+  }
+}
+
 void TokenCapture::add_waiting() {
   for (size_t i = 0; i < streams_.streams().size(); ++i) {
     const at::Device device = streams_.streams()[i].device();
@@ -206,18 +258,22 @@ void TokenCapture::add_waiting() {
   for (const int64_t site : waiting_order_) {
     if (waiting(site).written_over()) refuse_written_over(site);
   }
-  // Layers on one device share the pass.
+  // Layers on one device share the pass; those of a text as far as they have the same keys.
   while (!waiting_order_.empty()) {
     const at::Device device = waiting(waiting_order_.front()).device();
-    const auto here = std::stable_partition(waiting_order_.begin(), waiting_order_.end(),
-                                            [&](int64_t site) { return waiting(site).device() == device; });
+    const int64_t keys = waiting(waiting_order_.front()).keys();
+    const auto here = std::stable_partition(waiting_order_.begin(), waiting_order_.end(), [&](int64_t site) {
+      return waiting(site).device() == device && (!of_text() || waiting(site).keys() == keys);
+    });
     for (size_t b = 0; b < rows_.size(); ++b) {
       for (size_t m = 0; m < spans_.size(); ++m) {
         std::vector<ops::AttendCall> calls;
         for (auto site = waiting_order_.begin(); site != here; ++site) {
-          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key, rules_.heads(*site)));
+          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key, heads(*site)));
         }
-        ops::attend_reduce(calls, rules_.reduce, accumulator(rows_[b], m, device));
+        ops::Accumulator part;
+        if (of_text()) part = columns(rows_[b], m, 0, keys, device);
+        ops::attend_reduce(calls, reduce(), of_text() ? part : accumulator(rows_[b], m, device));
       }
     }
     for (auto site = waiting_order_.begin(); site != here; ++site) waiting(*site).clear();
@@ -277,6 +333,52 @@ void TokenCapture::grow(size_t medium, int64_t keys) {
   }
   span.keys = rows_.front().place.media[medium].geometry->span();
   keys_ = keys;
+}
+
+// A graph that does not tell takes keys of a cache, which are an input, for another's.
+bool TokenCapture::over_answer(int64_t site) const noexcept {
+  return rules_.sites[site].site.relation == SiteRelation::Self || sites_[static_cast<size_t>(site)].rows.ever_grew();
+}
+
+void TokenCapture::make_room(int64_t site, const AttentionCall& call) {
+  SiteProgress& progress = sites_[static_cast<size_t>(site)];
+  const bool grows = over_answer(site);
+  progress.dropped_keys = grows ? progress.rows.dropped_keys() : 0;
+  const int64_t keys = progress.dropped_keys + call.keys();
+  progress.text_keys = keys;
+  text_keys_ = std::max(text_keys_, keys);
+  KeySpan& span = spans_.front();
+  const bool holds_none = rows_.front().sums.front().accumulators.empty();
+  if (keys <= span.keys && !(holds_none && grows)) return;
+  span.keys = std::max(span.keys, keys + (grows ? kMoreColumns : 0));
+  const double bytes =
+      4.0 * static_cast<double>(span.keys) * static_cast<double>(rules_.max_tokens) * static_cast<double>(rows_.size());
+  if (bytes > static_cast<double>(rules_.budget_bytes)) {
+    throw Error("text: expected rows of " + std::to_string(keys) + " keys and " + std::to_string(rules_.max_tokens) +
+                    " tokens to fit into " + std::to_string(rules_.budget_bytes >> 20) + " MiB, got " +
+                    std::to_string(static_cast<int64_t>(bytes) >> 20) +
+                    " MiB. Raise GAZE_QUEUE_BYTES, or lower Options::max_tokens.",
+                DropReason::HostBudget);
+  }
+  if (holds_none) return;
+  add_waiting();
+  for (Row& row : rows_) widen(row.sums.front().accumulators, span.keys);
+}
+
+ops::Accumulator TokenCapture::columns(Row& row, size_t medium, int64_t first_key, int64_t keys, at::Device device) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  ops::Accumulator part = accumulator(row, medium, device);
+  part.map_tc = part.map_tc.narrow(1, first_key, keys);
+  return part;
+}
+
+int64_t TokenCapture::answer_key() const noexcept {
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    if (sites_[i].tokens == 0) continue;
+    return over_answer(static_cast<int64_t>(i)) ? sites_[i].rows.answer_key() : -1;
+  }
+  return -1;
 }
 
 ops::Accumulator& TokenCapture::accumulator(Row& row, size_t medium, at::Device device) {
@@ -339,10 +441,11 @@ RowAnswer TokenCapture::answer(Row& row, size_t medium) {
   RowAccumulators& accumulators = row.sums[medium].accumulators;
   const MediumPlace& place = row.place.media[medium];
   ops::Accumulator& sums = accumulators.front();
-  for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(sums, accumulators[i], rules_.reduce);
-  ops::ReduceOptions reduce = rules_.reduce;
-  if (rolls_out_) reduce.layers = ops::LayerReduce::Last;
-  const ops::Reduced reduced = ops::finish(sums, tokens(), reduce);
+  for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(sums, accumulators[i], reduce());
+  ops::ReduceOptions by = reduce();
+  if (rolls_out_) by.layers = ops::LayerReduce::Last;
+  ops::Reduced reduced = ops::finish(sums, tokens(), by);
+  if (of_text()) reduced.map_tc = reduced.map_tc.narrow(1, 0, text_keys_).contiguous();
   RowAnswer answer{reduced.map_tc, reduced.mass_t, reduced.visible_t, sums.flags_t.slice(0, 0, tokens())};
   const auto flag = [&](const at::Tensor& flags) { answer.flags_t = answer.flags_t.bitwise_or(flags); };
   if (place.latents) {

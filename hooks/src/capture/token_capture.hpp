@@ -38,7 +38,9 @@ struct RowPlace {
 struct SiteProgress {
   int64_t calls = 0, tokens = 0, heads = 0;
   int64_t tokens_dropped = 0;
-  int64_t taken_back = 0;  ///< how often earlier tokens turned out to be none
+  int64_t taken_back = 0;    ///< how often earlier tokens turned out to be none
+  int64_t dropped_keys = 0;  ///< of a text: that the latest call's cache had dropped
+  int64_t text_keys = 0;     ///< of a text: all that there were by then
   SiteRows rows;
   DeferredQueries waiting;
 };
@@ -48,22 +50,35 @@ struct RowAnswer {
   at::Tensor map_tk, mass_t, visible_t, flags_t;  ///< as in MediumMap
 };
 
+/// Which of the rules' choices a capture goes by.
+enum class Looks {
+  AtMedium,  ///< the selected sites', over the keys of a picture or a sound
+  AtText,    ///< those of a text that is the only medium: over all keys of a row, however many there come to be
+  AtTextToo  ///< of one beside another medium: as above, all heads and layers alike
+};
+
 class TokenCapture : public Capture {
  public:
-  explicit TokenCapture(const CaptureRules& rules)
-      : TokenCapture(rules, rules.reduce.layers == ops::LayerReduce::Rollout) {}
+  explicit TokenCapture(const CaptureRules& rules, Looks looks = Looks::AtMedium)
+      : TokenCapture(rules, looks, looks == Looks::AtMedium && rules.reduce.layers == ops::LayerReduce::Rollout) {}
 
   [[nodiscard]] TokenCapture* as_tokens() noexcept override { return this; }
   [[nodiscard]] bool wants(int64_t site) const noexcept override {
-    return rules_.is_selected(site) || rules_.is_between(site) || rules_.is_encoder(site);
+    return counts(site) || (!of_text() && (rules_.is_between(site) || rules_.is_encoder(site)));
   }
+  [[nodiscard]] bool of_text() const noexcept { return looks_ != Looks::AtMedium; }
+  [[nodiscard]] const ops::ReduceOptions& reduce() const noexcept;
+  /// That count of a site, ascending; empty: all.
+  [[nodiscard]] c10::ArrayRef<int64_t> heads(int64_t site) const noexcept;
+  /// Of a text: where the answer's own tokens begin among the keys; -1: they are none.
+  [[nodiscard]] int64_t answer_key() const noexcept;
   /// Precondition: placed, unless the site stands between. Keeps no reference to a tensor of the call, but for the keys
   /// of deferred tokens; after the first token it allocates nothing, unless keys grow that all count.
   void on_call(int64_t site, const AttentionCall& call) override;
 
   /// Whether rows must be placed before this call.
   [[nodiscard]] bool needs_place(int64_t site, const AttentionCall& call) const noexcept {
-    return !placed_ && rules_.is_selected(site) && call.batch() > 0 && call.queries() > 0;
+    return !placed_ && counts(site) && call.batch() > 0 && call.queries() > 0;
   }
   /// Once, with one place for each row of the batch.
   /// @throws gaze::Error (ShapeMismatch) where a medium's keys are not at one place in all rows
@@ -75,6 +90,9 @@ class TokenCapture : public Capture {
   /// Unset: nobody asked for it. Until release.
   [[nodiscard]] const std::optional<HeadDetail>& detail() const noexcept { return detail_; }
 
+  /// No call comes any more: adds what waits.
+  /// @throws gaze::Error (GridMismatch) where the sites that looked at a text have other tokens for keys
+  void conclude();
   /// Adds what waits at all sites. From then on this thread's current streams may work on all that is held.
   void add_waiting();
   /// Row i goes on from what row from[i] was. What waits is added first. Precondition: every from[i] is a row.
@@ -109,7 +127,7 @@ class TokenCapture : public Capture {
   [[nodiscard]] bool batched() const noexcept { return batched_; }
 
  protected:
-  TokenCapture(const CaptureRules& rules, bool rolls_out);
+  TokenCapture(const CaptureRules& rules, Looks looks, bool rolls_out);
   /// The wanted rows of a selected site's call, at least one.
   virtual void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// What `add` was given of a site's tokens from this one on counts no more.
@@ -130,6 +148,16 @@ class TokenCapture : public Capture {
   void add_between(int64_t site, const AttentionCall& call);
   void keep_encoder(int64_t site, const AttentionCall& call);
   void roll_on(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
+  /// Whether its rows make the map.
+  [[nodiscard]] bool counts(int64_t site) const noexcept {
+    return of_text() ? rules_.is_text(site) : rules_.is_selected(site);
+  }
+  /// Of a text: whether the answer's own tokens are among the keys, as far as is known by now.
+  [[nodiscard]] bool over_answer(int64_t site) const noexcept;
+  /// Of a text: columns for the call's keys. @throws gaze::Error where they cannot be told, or there is no memory
+  void make_room(int64_t site, const AttentionCall& call);
+  /// What a call over `keys` keys, of which the first is number `first_key` of the row, is added to.
+  ops::Accumulator columns(Row& row, size_t medium, int64_t first_key, int64_t keys, at::Device device);
   /// Which rows are tokens, and the accumulator row of the first.
   ops::RowRange wanted_rows(int64_t site, const AttentionCall& call);
   void check_shape(int64_t site, const AttentionCall& call) const;
@@ -149,6 +177,7 @@ class TokenCapture : public Capture {
   void follow_streams(at::Device device);
 
   const CaptureRules& rules_;
+  const Looks looks_;
   const bool rolls_out_;
   std::vector<Row> rows_;
   std::vector<SiteProgress> sites_;
@@ -159,10 +188,11 @@ class TokenCapture : public Capture {
   std::vector<KeySpan> detail_spans_;  // the media's own keys, where a carried map has all
   StreamOrder streams_;
   int64_t rollout_bytes_ = 0;
-  int64_t encoded_rows_ = 0;  // rows at the first token
-  int64_t taken_back_ = 0;    // of all sites, which take back the same tokens one after another
-  int64_t keys_ = 0;          // of the first call, or as they grew
-  std::vector<KeySpan> spans_;
+  int64_t encoded_rows_ = 0;    // rows at the first token
+  int64_t taken_back_ = 0;      // of all sites, which take back the same tokens one after another
+  int64_t keys_ = 0;            // of the first call, or as they grew
+  std::vector<KeySpan> spans_;  // of a text: the columns that there is room for
+  int64_t text_keys_ = 0;       // of a text, so far
   int64_t calls_ = 0;
   bool placed_ = false;
   bool batched_ = false;    // some call had several batch rows

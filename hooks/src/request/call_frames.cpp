@@ -128,7 +128,8 @@ RequestState* capturing(BoundRequest& bound, int64_t site, int64_t queries, int6
   AnswerCalls* calls = bound.calls.get();
   if (calls == nullptr || calls->alone) return bound.captured;
   const Site& called = bound.recorder->sites[site];
-  const bool wanted = bound.recorder->rules.is_selected(site);
+  const CaptureRules& rules = bound.recorder->rules;
+  const bool wanted = rules.is_selected(site) || rules.is_text(site);
   BoundRequest* decided = &bound;
   if (calls->undecided && (called.relation != SiteRelation::Cross || wanted)) {
     try {

@@ -56,6 +56,7 @@ void MediaIntake::take(int64_t method, int64_t argument, const at::Tensor& input
   if (recorder_.image_argument(method) == argument) take_pictures(input, placed, rows);
   if (recorder_.sound_argument(method) == argument) take_sounds(input, placed, rows);
   if (recorder_.ids_argument(method) == argument && !placed) take_ids(input, rows);
+  if (recorder_.text_argument(method) == argument) take_text(input, placed, rows);
 }
 
 int64_t MediaIntake::rows_of(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const {
@@ -104,6 +105,27 @@ void MediaIntake::take_ids(const at::Tensor& input, std::vector<RequestRow>& row
   if (std::none_of(rows.begin(), rows.end(), wanted)) return;
   refuse_while_capturing(input.device());
   prompt_spans_.read(input, recorder_.profile.spans->placeholder);
+}
+
+// A prompt may come in pieces, and of an answer that is computed anew for every token each call has all of it: which
+// of them are the prompt is told at the end, when its length is known.
+void MediaIntake::take_text(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const {
+  constexpr size_t kMostPieces = 4096;
+  if (input.dim() != 2 || !at::isIntegralType(input.scalar_type(), /*includeBool=*/false)) return;
+  refuse_while_capturing(input.device());
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  const auto keep = [&](const at::Tensor& ids_t, RequestRow& row) {
+    const Text& text = row.spec.text;
+    if (!text.ids.empty() || !text.tokens.empty() || row.text_ids.size() == kMostPieces) return;
+    if (ids_t.size(0) < 2 && !row.text_ids.empty()) return;
+    row.text_ids.push_back(ids_t.detach().to(at::kLong, /*non_blocking=*/true, /*copy=*/true));
+    note_ready(input.device(), row);
+  };
+  // One passage in each row of an encoder's batch, whose positions then follow one another.
+  if (rows.size() == 1 && !automatic_) return keep(input.flatten(), rows.front());
+  const int64_t batch = rows_of(input, placed, rows);
+  for (int64_t b = 0; b < batch; ++b) keep(input[b], rows[static_cast<size_t>(b)]);
 }
 
 void MediaIntake::fit(int64_t batch, std::vector<RequestRow>& rows) const {

@@ -42,6 +42,7 @@ class MediaIntake {
   void take_pictures(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
   void take_sounds(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
   void take_ids(const at::Tensor& input, std::vector<RequestRow>& rows);
+  void take_text(const at::Tensor& input, bool placed, std::vector<RequestRow>& rows) const;
 
   const Recorder& recorder_;
   const bool automatic_;

@@ -2,6 +2,8 @@
 #include "request/record_builder.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/Event.h>
@@ -9,6 +11,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -87,32 +90,115 @@ class CarryOn final : public RecordRest {
   int64_t row_, keys_;
 };
 
-/// The sites that contributed. @return whether one of them gathers the rows of its batch anew
-bool list_sites(const TokenCapture& capture, const Recorder& recorder, AttentionRecord& record) {
-  bool gathered = false;
+/// The sites that contributed.
+std::vector<SiteUse> sites_of(const TokenCapture& capture, const Recorder& recorder) {
+  std::vector<SiteUse> sites;
   for (size_t i = 0; i < capture.sites().size(); ++i) {
     const SiteProgress& progress = capture.sites()[i];
     if (progress.calls == 0) continue;
     const auto index = static_cast<int64_t>(i);
     const Site& site = recorder.sites[index];
-    record.sites.push_back({site.name, site.kind, progress.heads, progress.calls, recorder.rules.heads(index),
-                            site.gate.has_value(), site.gate ? site.gate->value : std::nullopt});
-    gathered = gathered || site.gathers_rows;
+    sites.push_back({site.name, site.kind, progress.heads, progress.calls, capture.heads(index).vec(),
+                     site.gate.has_value(), site.gate ? site.gate->value : std::nullopt});
   }
-  return gathered;
+  return sites;
+}
+
+/// Whether a site that contributed gathers the rows of its batch anew.
+bool gathers(const TokenCapture& capture, const Recorder& recorder) {
+  for (size_t i = 0; i < capture.sites().size(); ++i) {
+    if (capture.sites()[i].calls > 0 && recorder.sites[static_cast<int64_t>(i)].gathers_rows) return true;
+  }
+  return false;
 }
 
 /// Where each medium lies; before the first call, what was said of it.
 std::vector<MediumPlace> places_of(const RequestRow& row, size_t index, const TokenCapture& capture,
                                    const Profile& profile) {
   if (index < capture.rows()) return capture.place_of(index).media;
+  if (capture.of_text()) return {{Geometry{.rows = 1, .text = true}, {}, false, {}}};
   return {{row.spec.geometry ? row.spec.geometry : profile.geometry, {}, false, {}}};
 }
 
-void fill(PictureMedium& medium, RequestRow& row, const SharedFacts&) { medium.picture = std::move(row.spec.image); }
-void fill(SoundMedium& medium, RequestRow& row, const SharedFacts& facts) {
+void fill(PictureMedium& medium, RequestRow& row, const SharedFacts&, const Recorder&) {
+  medium.picture = std::move(row.spec.image);
+}
+void fill(SoundMedium& medium, RequestRow& row, const SharedFacts& facts, const Recorder&) {
   medium.sound = std::move(row.spec.sound);
   medium.windows = facts.windows;
+}
+void fill(TextMedium& medium, RequestRow& row, const SharedFacts&, const Recorder& recorder) {
+  medium.text = std::move(row.spec.text);
+  medium.vocabulary = recorder.vocabulary;
+  medium.spelling = recorder.profile.spelling;
+  if (recorder.profile.text) medium.markers = recorder.profile.text->markers;
+}
+
+/// The pieces that are the prompt: as many as have its length together, else the first, whatever its length is.
+at::Tensor prompt_ids(const std::vector<at::Tensor>& pieces, int64_t length) {
+  if (pieces.empty()) return {};
+  int64_t total = 0;
+  for (size_t n = 0; n < pieces.size() && total < length; ++n) {
+    total += pieces[n].size(0);
+    if (n > 0 && total == length) return at::cat(c10::ArrayRef<at::Tensor>(pieces.data(), n + 1));
+  }
+  return pieces.front();
+}
+
+/// What only a capture that is over tells.
+void complete_text(TextMedium& medium, const RequestRow& row, const TokenCapture& capture, int64_t keys) {
+  medium.geometry = Geometry{.rows = 1, .cols = keys, .text = true};
+  medium.answer_key = capture.answer_key();
+  medium.ids_k = prompt_ids(row.text_ids, medium.answer_key >= 0 ? medium.answer_key : keys);
+}
+
+/// The keys of another medium, special ones included.
+std::vector<KeysBetween> keys_of(const MediumPlace& place) {
+  std::vector<KeysBetween> keys;
+  if (!place.geometry || place.geometry->text) return keys;
+  const Geometry& geometry = *place.geometry;
+  const std::string noun = gaze::noun(medium_of(geometry));
+  if (place.latents) {
+    keys.push_back({noun, {place.latents->first_key(), place.latents->span()}});
+  } else if (!geometry.spans.empty()) {
+    for (const KeySpan& span : geometry.spans) keys.push_back({noun, span});
+  } else {
+    keys.push_back({noun, {geometry.first_key, geometry.keys()}});
+  }
+  return keys;
+}
+
+/// Over the tokens of the others: rows that they do not have are left out, and one that is missing is empty.
+at::Tensor as_many(const at::Tensor& of_t, int64_t tokens, int64_t filler) {
+  if (of_t.size(0) >= tokens) return of_t.narrow(0, 0, tokens);
+  std::vector<int64_t> sizes = of_t.sizes().vec();
+  sizes[0] = tokens - of_t.size(0);
+  return at::cat({of_t, at::full(sizes, filler, of_t.options())});
+}
+
+/// A text beside the media of the record's first maps.
+void add_text(RequestRow& row, size_t index, const SharedFacts& facts, const std::vector<MediumPlace>& places,
+              const Recorder& recorder, AttentionRecord& record) {
+  TokenCapture& capture = *facts.text;
+  RowAnswer answer = std::move(capture.answers(index).front());
+  TextMedium medium;
+  fill(medium, row, facts, recorder);
+  complete_text(medium, row, capture, answer.map_tk.size(1));
+  medium.sites = sites_of(capture, recorder);
+  const bool own_sites = recorder.profile.text && !recorder.profile.text->sites.empty();
+  for (size_t m = 0; m < places.size() && !own_sites; ++m) {
+    for (KeysBetween& keys : keys_of(places[m])) medium.between.push_back(std::move(keys));
+  }
+  std::sort(medium.between.begin(), medium.between.end(),
+            [](const KeysBetween& a, const KeysBetween& b) { return a.span.first_key < b.span.first_key; });
+  const int64_t tokens = record.maps.front().tokens();
+  MediumMap& map = record.maps.emplace_back();
+  map.medium = std::move(medium);
+  const at::Device device = record.device();
+  map.map_tk = as_many(answer.map_tk, tokens, 0).to(device);
+  map.mass_t = as_many(answer.mass_t, tokens, 0).to(device);
+  map.visible_t = as_many(answer.visible_t, tokens, 0).to(device);
+  map.flags_t = as_many(answer.flags_t, tokens, ops::kRowFullyMasked).to(device);
 }
 
 }  // namespace
@@ -136,13 +222,16 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   for (const MediumPlace& place : places) {
     MediumMap& map = record.maps.emplace_back();
     map.medium = medium_of(place.geometry.value_or(Geometry()));
-    std::visit([&](auto& medium) { fill(medium, row, facts); }, map.medium);
+    std::visit([&](auto& medium) { fill(medium, row, facts, recorder); }, map.medium);
   }
   // Other heads or layers have another focus.
-  if (!recorder.options.heads && !recorder.options.layers) record.maps.front().grounding = recorder.profile.grounding;
+  if (!recorder.options.heads && !recorder.options.layers && !capture.of_text())
+    record.maps.front().grounding = recorder.profile.grounding;
+  record.reduce = capture.reduce();
   record.keys = capture.keys();
   if (facts.method >= 0) record.method = recorder.model.methods[static_cast<size_t>(facts.method)];
-  const bool gathered = list_sites(capture, recorder, record);
+  record.sites = sites_of(capture, recorder);
+  const bool gathered = gathers(capture, recorder);
   record.tokens_dropped = capture.tokens_dropped();
   record.rows = capture.row_use();
   record.rows->named = row.named;
@@ -177,6 +266,17 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
       map.detail->if_flagged = row.detail == RowDetail::IfFlagged;
     }
     if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);
+  }
+  if (capture.of_text()) {
+    auto& medium = std::get<TextMedium>(record.maps.front().medium);
+    complete_text(medium, row, capture, record.maps.front().map_tk.size(1));
+  } else if (facts.text != nullptr && facts.text->tokens() > 0) {
+    add_text(row, index, facts, places, recorder, record);
+  } else if (!facts.text_left_out.empty()) {
+    record.notes.push_back("The text is left out. " + facts.text_left_out);
+  } else if (facts.text != nullptr) {
+    record.notes.push_back(
+        "The text is left out: none of its sites ran while the request was open. Name others in text.sites.");
   }
   if (places.front().carried) {
     record.maps.front().through = encoder_use(places.front(), capture, recorder);

@@ -30,6 +30,8 @@ struct SharedFacts {
   int64_t named_by_batch = 0;  ///< the most labels of any row
   std::optional<CaptureError> error;
   double open_ms = 0;
+  TokenCapture* text = nullptr;  ///< of a text beside another medium
+  std::string text_left_out;     ///< why there is none
 };
 
 struct BuiltRecord {

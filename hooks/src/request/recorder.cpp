@@ -69,6 +69,7 @@ std::string profile_digest(const Options& options) {
 Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& given_model)
     : options(std::move(given_options)),
       profile(std::move(given_profile)),
+      vocabulary(std::make_shared<const std::vector<std::string>>(std::move(profile.vocabulary))),
       model(given_model),
       sites(profile, options, model.sites) {
   image_arguments_ = arguments_of("image.argument.",
@@ -77,6 +78,8 @@ Recorder::Recorder(Options given_options, Profile given_profile, AttachedModel& 
                                   profile.sound ? profile.sound->argument : std::map<std::string, int64_t>(), model);
   ids_arguments_ = arguments_of("geometry.spans.argument.",
                                 profile.spans ? profile.spans->argument : std::map<std::string, int64_t>(), model);
+  text_arguments_ =
+      arguments_of("text.argument.", profile.text ? profile.text->argument : std::map<std::string, int64_t>(), model);
   draws_ = std::random_device{}();
   next_details_ = options.detail.count;
   profile_sha256_ = profile_digest(options);

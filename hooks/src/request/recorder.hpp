@@ -46,16 +46,21 @@ class Recorder {
   [[nodiscard]] int64_t ids_argument(int64_t method) const noexcept {
     return ids_arguments_[static_cast<size_t>(method)];
   }
+  /// Index of the ids of the text that is looked at among a method's arguments, or -1.
+  [[nodiscard]] int64_t text_argument(int64_t method) const noexcept {
+    return text_arguments_[static_cast<size_t>(method)];
+  }
   /// Whether a method's argument is the picture, the recording or the prompt's ids.
   [[nodiscard]] bool reads(int64_t method, int64_t argument) const noexcept {
     return argument >= 0 && (image_argument(method) == argument || sound_argument(method) == argument ||
-                             ids_argument(method) == argument);
+                             ids_argument(method) == argument || text_argument(method) == argument);
   }
   /// Fields of a record that are the same for every request.
   [[nodiscard]] AttentionRecord blank_record() const;
 
   Options options;
-  Profile profile;
+  Profile profile;                                                   ///< without its vocabulary
+  const std::shared_ptr<const std::vector<std::string>> vocabulary;  ///< outlives it in records
   AttachedModel& model;
   SiteTable sites;
   const CaptureRules& rules = sites.rules();
@@ -71,7 +76,7 @@ class Recorder {
   [[nodiscard]] bool draw(double share) noexcept;
 
   std::string profile_sha256_, host_name_;
-  std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_;
+  std::vector<int64_t> image_arguments_, sound_arguments_, ids_arguments_, text_arguments_;
   std::atomic<uint64_t> draws_{0};
   std::atomic<int64_t> next_details_{0};  // requests that still get every head's map
   const int generation_ = fork_generation();

@@ -21,6 +21,7 @@ struct RequestRow {
   PictureSize input;  ///< of the model's own input, where the profile names it
   /// Of copies on a device: streams may differ between begin and finish.
   std::vector<std::shared_ptr<c10::Event>> media_ready;
+  std::vector<at::Tensor> text_ids;  ///< int64 [tokens], copies of what calls were given, in order
   std::vector<std::string> labels;
   std::vector<int64_t> ids;
   int64_t named = 0;  ///< labels or ids that the host gave, those from the answer's end on included

@@ -5,19 +5,35 @@
 #include <gaze/ops/device.hpp>
 
 #include <algorithm>
+#include <new>
 
 #include "capture/inside_tap.hpp"
 #include "capture/plain_tensor.hpp"
 #include "request/row_layout.hpp"
 
 namespace gaze {
+namespace {
+
+enum class TextPlace { None, Alone, Beside };
+
+TextPlace text_of(const Profile& profile, const std::vector<RequestSpec>& specs) {
+  const auto any = [&](bool (*has)(const RequestSpec&)) { return std::any_of(specs.begin(), specs.end(), has); };
+  if (!profile.text && !any([](const RequestSpec& spec) { return !spec.text.empty(); })) return TextPlace::None;
+  const bool other = profile.geometry || any([](const RequestSpec& spec) { return spec.geometry.has_value(); });
+  return other ? TextPlace::Beside : TextPlace::Alone;
+}
+
+}  // namespace
 
 RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs, bool automatic)
     : BoundRequest(std::move(given_recorder), this),
       automatic_(automatic),
       counted_(true),
-      intake_(*recorder, automatic),
-      capture_(std::make_unique<TokenCapture>(recorder->rules)) {
+      intake_(*recorder, automatic) {
+  const TextPlace text = text_of(recorder->profile, specs);
+  capture_ =
+      std::make_unique<TokenCapture>(recorder->rules, text == TextPlace::Alone ? Looks::AtText : Looks::AtMedium);
+  if (text == TextPlace::Beside) text_ = std::make_unique<TokenCapture>(recorder->rules, Looks::AtTextToo);
   for (RequestSpec& spec : specs) {
     const RowDetail detail = recorder->detail_of(spec);
     try {
@@ -126,9 +142,36 @@ void RequestState::take(int64_t site, const AttentionCall& call) {
   if (TokenCapture* tokens = capture_->as_tokens(); tokens != nullptr && tokens->needs_place(site, call)) {
     refuse_while_capturing(call.device());
     intake_.fit(call.batch(), rows_);
-    tokens->place(place_rows(rows_, recorder->profile, intake_.prompt_spans(), *tokens, call), call.keys());
+    tokens->place(tokens->of_text() ? place_text(rows_, call)
+                                    : place_rows(rows_, recorder->profile, intake_.prompt_spans(), *tokens, call),
+                  call.keys());
   }
-  capture_->on_call(site, call);
+  if (capture_->wants(site)) capture_->on_call(site, call);
+  if (!wants_text(site)) return;
+  with_text([&](TokenCapture& text) {
+    if (text.needs_place(site, call)) {
+      refuse_while_capturing(call.device());
+      intake_.fit(call.batch(), rows_);
+      text.place(place_text(rows_, call), call.keys());
+    }
+    text.on_call(site, call);
+  });
+}
+
+void RequestState::with_text(c10::function_ref<void(TokenCapture&)> act) noexcept {
+  if (!text_ || !text_open_.load(std::memory_order_relaxed)) return;
+  try {
+    act(*text_);
+  } catch (...) {
+    text_open_.store(false, std::memory_order_release);
+    char why[512];
+    text_of_current_exception(why, sizeof why);
+    try {
+      text_left_out_ = why;
+    } catch (const std::bad_alloc&) {  // left out without a word
+    }
+    text_->release();
+  }
 }
 
 void RequestState::accept(int64_t site, const char* what, const at::Tensor& tensor) const {
@@ -193,7 +236,7 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (row >= rows_.size()) return;
-    const auto& vocabulary = recorder->profile.vocabulary;
+    const std::vector<std::string>& vocabulary = *recorder->vocabulary;
     std::vector<std::string> labels;
     std::vector<int64_t> kept;
     for (const int64_t id : ids) {
@@ -215,6 +258,7 @@ int64_t RequestState::add_waiting() {
   TokenCapture* const tokens = capture_->as_tokens();
   if (tokens == nullptr) return 0;
   tokens->add_waiting();
+  with_text([](TokenCapture& text) { text.add_waiting(); });
   return tokens->tokens();
 }
 
@@ -232,6 +276,7 @@ void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
                   DropReason::ShapeMismatch);
     }
     tokens->reorder(from);
+    with_text([&](TokenCapture& text) { text.reorder(from); });
     std::vector<RequestRow> rows;
     for (const int64_t row : from) rows.push_back(rows_[static_cast<size_t>(row)]);
     rows_ = std::move(rows);
@@ -279,7 +324,10 @@ void RequestState::finish() noexcept {
   TokenCapture* const tokens = capture_->as_tokens();
   if (tokens == nullptr || !counted_) return;
   try {
-    if (!failed()) tokens->add_waiting();
+    if (!failed()) {
+      tokens->conclude();
+      with_text([](TokenCapture& text) { text.conclude(); });
+    }
   } catch (...) {
     fail_with_current_exception();
   }
@@ -290,8 +338,13 @@ void RequestState::finish() noexcept {
   } else {
     send(*tokens);
   }
+  release();
+}
+
+void RequestState::release() noexcept {
   rows_.clear();
-  tokens->release();
+  if (TokenCapture* tokens = capture_->as_tokens()) tokens->release();
+  if (text_) text_->release();
 }
 
 void RequestState::send(TokenCapture& capture) noexcept {
@@ -305,6 +358,8 @@ void RequestState::send(TokenCapture& capture) noexcept {
       facts.named_by_batch = named_by_batch;
       facts.open_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
       if (failed()) facts.error = {error(), error_reason_};
+      facts.text = text_ && text_open_.load() ? text_.get() : nullptr;
+      facts.text_left_out = text_left_out_;
       BuiltRecord built = build_record(rows_[index], index, capture, facts, *recorder);
       recorder->worker->push(std::move(built.record), std::move(built.rest));
     } catch (...) {
@@ -330,8 +385,7 @@ void RequestState::discard(DropReason reason) noexcept {
   if (!counted_) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   recorder->counters->dropped(reason, static_cast<int64_t>(rows_.size()));
-  rows_.clear();
-  if (TokenCapture* tokens = capture_->as_tokens()) tokens->release();
+  release();
 }
 
 }  // namespace gaze

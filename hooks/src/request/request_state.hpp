@@ -61,11 +61,18 @@ struct RequestState : BoundRequest {
   [[nodiscard]] std::string error() const;
 
  private:
-  [[nodiscard]] bool wants(int64_t site) const noexcept { return !failed() && capture_->wants(site); }
+  [[nodiscard]] bool wants(int64_t site) const noexcept {
+    return !failed() && (capture_->wants(site) || wants_text(site));
+  }
+  [[nodiscard]] bool wants_text(int64_t site) const noexcept {
+    return text_ && text_open_.load(std::memory_order_acquire) && text_->wants(site);
+  }
   /// @throws gaze::Error (UnsupportedTensor) unless a tap may look into it
   void accept(int64_t site, const char* what, const at::Tensor& tensor) const;
   /// Under the lock, while the request is open.
   void take(int64_t site, const AttentionCall& call);
+  /// Of a text beside another medium, whose map is as good without: what fails ends the text alone.
+  void with_text(c10::function_ref<void(TokenCapture&)> act) noexcept;
   void keep_encoder(int64_t site, const PackedAttention& packed);
   /// Adds what waits; nothing where there is none. @return tokens captured so far
   int64_t add_waiting();
@@ -78,6 +85,7 @@ struct RequestState : BoundRequest {
   void fail_at(int64_t site) noexcept;
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
   void send(TokenCapture& capture) noexcept;
+  void release() noexcept;
 
   const bool automatic_;
   const bool counted_;
@@ -94,6 +102,9 @@ struct RequestState : BoundRequest {
   std::vector<RequestRow> rows_;
   MediaIntake intake_;
   std::unique_ptr<Capture> capture_;
+  std::unique_ptr<TokenCapture> text_;  // beside it; null: none, or the text is the only medium
+  std::atomic<bool> text_open_{true};
+  std::string text_left_out_;  // why
   std::vector<SoundWindow> windows_;
 };
 

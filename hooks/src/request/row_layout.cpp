@@ -129,14 +129,32 @@ bool placed_by_ids(const RequestRow& row, const Profile& profile) {
   return geometry && profile.spans && geometry->spans.empty() && geometry->first_key == 0;
 }
 
+namespace {
+
+void check_batch(const std::vector<RequestRow>& rows, const AttentionCall& call) {
+  if (call.batch() == static_cast<int64_t>(rows.size())) return;
+  throw Error("batch: expected " + std::to_string(rows.size()) + " rows, one per request spec, got a batch of " +
+                  std::to_string(call.batch()) + ". Open the request with one spec per batch row.",
+              DropReason::ShapeMismatch);
+}
+
+}  // namespace
+
+std::vector<RowPlace> place_text(const std::vector<RequestRow>& rows, const AttentionCall& call) {
+  check_batch(rows, call);
+  std::vector<RowPlace> places;
+  for (const RequestRow& row : rows) {
+    RowPlace& place = places.emplace_back();
+    place.prompt_tokens = row.spec.prompt_tokens;
+    place.media.emplace_back().geometry = Geometry{.rows = 1, .cols = call.keys(), .text = true};
+  }
+  return places;
+}
+
 std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Profile& profile,
                                  const PromptSpans& prompt_spans, const TokenCapture& capture,
                                  const AttentionCall& call) {
-  if (call.batch() != static_cast<int64_t>(rows.size())) {
-    throw Error("batch: expected " + std::to_string(rows.size()) + " rows, one per request spec, got a batch of " +
-                    std::to_string(call.batch()) + ". Open the request with one spec per batch row.",
-                DropReason::ShapeMismatch);
-  }
+  check_batch(rows, call);
   const Layout layout(rows, profile, prompt_spans, capture.latent_maps(), capture.encoder_leads_to(call));
   std::vector<RowPlace> places;
   for (size_t row = 0; row < rows.size(); ++row) places.push_back(layout.of(row, call));

@@ -15,6 +15,10 @@ namespace gaze {
 /// Nothing but the prompt's ids says where the row's picture is.
 bool placed_by_ids(const RequestRow& row, const Profile& profile);
 
+/// Of a text: all keys of a row, wherever it is padded.
+/// @throws gaze::Error (ShapeMismatch) for another batch than rows
+std::vector<RowPlace> place_text(const std::vector<RequestRow>& rows, const AttentionCall& call);
+
 /// One place for each row; the call is the first over the medium's keys, or over latents.
 /// A picture that has the row to itself may have keys beyond its own, of a cache of fixed size, while they are masked:
 /// looked at at once on the processor, remembered to be flagged on a device.

@@ -248,6 +248,27 @@ void keep_told(std::vector<size_t>& matched, size_t told) {
   matched.erase(std::lower_bound(matched.begin(), matched.end(), told), matched.end());
 }
 
+/// Those of text.sites, or the selected ones.
+std::vector<char> sites_of_text(const Profile& profile, const Sites& sites, const Selection& made, bool may_come) {
+  if (!profile.text || profile.text->sites.empty()) return made.selected;
+  std::vector<char> text(sites.size(), 0);
+  for (const size_t i : matching("text.sites", profile.text->sites, sites, may_come)) text[i] = 1;
+  return text;
+}
+
+/// Over a whole row every head has all of the mass, and one that looks at a sink alone is the most focused: all count
+/// alike unless something else was said.
+ops::ReduceOptions reduce_of_text(const Profile& profile, const Options& options, const ops::ReduceOptions& reduce) {
+  ops::ReduceOptions text = reduce;
+  if (!options.heads && !profile.heads) text.heads = ops::HeadReduce::Mean;
+  if (!profile.geometry && profile.text && text.layers == ops::LayerReduce::Rollout) {
+    throw Error(
+        "layers: expected mean, max, last or weighted for a text, got rollout, which goes through every layer. Change "
+        "GAZE_LAYERS or the profile's layers.");
+  }
+  return text;
+}
+
 std::string text_of(const Selection& made, const LayerChoice& layers, int64_t count, bool selects, bool may_come) {
   const std::string kind = std::string(name(made.reduce.layers)) + " of ";
   if (selects) {
@@ -286,6 +307,8 @@ Selection select(const Profile& profile, const Options& options, const std::vect
     layers.first = layers.last;
   }
   check_rollout(sites, made);
+  made.text = sites_of_text(profile, sites, made, may_come);
+  made.text_reduce = reduce_of_text(profile, options, made.reduce);
   // Of a model whose sites come as they are called nothing is known of what their keys are made of.
   made.encoder = may_come ? std::vector<char>(sites.size(), 0) : encoder_of(profile, sites, made);
   made.layers_text = text_of(made, layers, count, selects, may_come);

@@ -15,10 +15,12 @@ namespace gaze {
 struct Selection {
   std::vector<char> selected;  ///< its rows make the map
   std::vector<char> between;   ///< stands between the picture and the selected ones
+  std::vector<char> text;      ///< its rows make the map of a text
   std::vector<char> encoder;   ///< self-attention of the encoder whose positions are the selected ones' keys
   std::vector<std::vector<int64_t>> heads;  ///< of a selected site those that count, ascending; empty: all
   ops::ReduceOptions reduce;
-  std::string layers_text;  ///< for people: "mean of sites 0-2 of 3"
+  ops::ReduceOptions text_reduce;  ///< of a text that is the only medium
+  std::string layers_text;         ///< for people: "mean of sites 0-2 of 3"
 };
 
 /// Options go before the profile.

@@ -22,7 +22,11 @@ size_t bytes_of(const std::vector<std::string>& texts) {
 }
 
 CaptureSite site_of(const Site& site, Selection& selection, size_t index) {
-  return {site, selection.selected[index] != 0, selection.between[index] != 0, selection.encoder[index] != 0,
+  return {site,
+          selection.selected[index] != 0,
+          selection.between[index] != 0,
+          selection.text[index] != 0,
+          selection.encoder[index] != 0,
           std::move(selection.heads[index])};
 }
 
@@ -61,6 +65,7 @@ SiteTable::SiteTable(const Profile& profile, const Options& options, const std::
   for (const Site& site : told) sites.push_back(&site);
   Selection selection = select(profile, options, sites, told_);
   rules_.reduce = selection.reduce;
+  rules_.text_reduce = selection.text_reduce;
   rules_.rows = profile.rows;
   rules_.through_rollout = profile.through && profile.through->rollout;
   rules_.max_tokens = options.max_tokens;

@@ -4,6 +4,7 @@
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
 #include "sound/word_timing.hpp"
+#include "text/text_analysis.hpp"
 
 namespace gaze {
 namespace {
@@ -20,6 +21,12 @@ GroundedAnswer measured(const SoundMedium& medium, const AttentionRecord& record
   GroundedAnswer answer{{}, std::move(timing.summary)};
   for (TimedWord& word : timing.words) answer.words.push_back(std::move(word));
   return answer;
+}
+
+GroundedAnswer measured(const TextMedium& medium, const AttentionRecord& record, const MediumMap& map,
+                        const ops::Route& route) {
+  TextAnalysis text = analyse_text(record, map, medium, route);
+  return {std::move(text.words), std::move(text.summary)};
 }
 
 }  // namespace

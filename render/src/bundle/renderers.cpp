@@ -12,6 +12,7 @@
 #include "picture/picture_renderer.hpp"
 #include "report/report_page.hpp"
 #include "sound/sound_renderer.hpp"
+#include "text/text_renderer.hpp"
 
 namespace gaze {
 namespace {

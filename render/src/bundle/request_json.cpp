@@ -142,6 +142,21 @@ JsonText sound_facts(const MapFacts& facts, const MediumMap& map, const Style& s
   return json;
 }
 
+JsonText text_facts(const std::optional<TextFacts>& text) {
+  if (!text) return nullptr;
+  JsonText sources = JsonText::array();
+  for (const TextFacts::Source& source : text->sources) {
+    sources.push_back({{"kind", source.kind},
+                       {"id", source.id.empty() ? JsonText(nullptr) : JsonText(source.id)},
+                       {"mass", JsonText(source.mass)}});
+  }
+  return {{"file", text->file},
+          {"prompt_tokens", text->prompt_tokens},
+          {"answer_key", text->answer_key >= 0 ? JsonText(text->answer_key) : JsonText(nullptr)},
+          {"sources", std::move(sources)},
+          {"notes", JsonText::array_of(text->notes)}};
+}
+
 JsonText word_list(const MapFacts& facts) {
   JsonText list = JsonText::array();
   for (const DrawnMap& drawn : facts.words) {
@@ -236,7 +251,7 @@ void add_parts(const Geometry& geometry, JsonText& facts) {
 }
 
 JsonText geometry_facts(const Geometry& geometry) {
-  JsonText facts = {{"kind", name_of(kKindNames, kind_of(geometry))},
+  JsonText facts = {{"kind", geometry.text ? "text" : name_of(kKindNames, kind_of(geometry))},
                     {"rows", geometry.rows},
                     {"cols", geometry.cols},
                     {"leading", geometry.leading},
@@ -281,8 +296,9 @@ JsonText detail_facts(const std::optional<DetailFacts>& detail) {
 
 // What is said of a map, beyond what all of a record's share.
 struct MapJson {
-  JsonText picture = nullptr, sound = nullptr, geometry, mass, through = nullptr, sinks, range = nullptr,
-           detail = nullptr, summary = nullptr, grounding = nullptr, words_by = nullptr, words = JsonText::array();
+  JsonText picture = nullptr, sound = nullptr, text = nullptr, geometry, mass, through = nullptr, sinks,
+           range = nullptr, detail = nullptr, summary = nullptr, grounding = nullptr, words_by = nullptr,
+           words = JsonText::array();
 };
 
 /// @param facts  null: it was not measured
@@ -296,6 +312,7 @@ MapJson map_json(const AttentionRecord& record, const MediumMap& map, const MapF
   if (facts == nullptr) return json;
   json.picture = picture_facts(*facts);
   json.sound = sound_facts(*facts, map, record.style);
+  json.text = text_facts(facts->text);
   json.range = JsonText(facts->range_max_lift);
   json.detail = detail_facts(facts->detail);
   json.summary = drawn_facts(facts->summary, facts->picture.has_value());
@@ -316,6 +333,7 @@ JsonText more_maps(const RequestFacts& facts) {
     JsonText entry = {{"medium", noun(map.medium)}};
     entry["picture"] = std::move(json.picture);
     entry["sound"] = std::move(json.sound);
+    if (std::holds_alternative<TextMedium>(map.medium)) entry["text"] = std::move(json.text);
     entry["geometry"] = std::move(json.geometry);
     entry["mass"] = std::move(json.mass);
     entry["through"] = std::move(json.through);
@@ -360,6 +378,7 @@ std::string write_json(const RequestFacts& facts) {
   root["torch_version"] = record.torch_version;
   root["picture"] = std::move(json.picture);
   root["sound"] = std::move(json.sound);
+  if (std::holds_alternative<TextMedium>(first.medium)) root["text"] = std::move(json.text);
   root["geometry"] = std::move(json.geometry);
   root["keys"] = record.keys;
   root["mass"] = std::move(json.mass);
@@ -386,6 +405,7 @@ std::string write_json(const RequestFacts& facts) {
   for (const auto& [step, milliseconds] : record.timings_ms) root["timings_ms"][step] = JsonText(milliseconds);
   root["timings_ms"]["render"] = JsonText(facts.render_ms);
   root["files"] = JsonText::array_of(facts.files);
+  if (!record.notes.empty()) root["notes"] = JsonText::array_of(record.notes);
   root["note"] = evidence_note(record.maps);
   return root.dump(2) + "\n";
 }

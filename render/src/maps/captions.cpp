@@ -14,6 +14,7 @@ namespace {
 
 const char* verb_of(const PictureMedium&) { return "looked"; }
 const char* verb_of(const SoundMedium&) { return "listened"; }
+const char* verb_of(const TextMedium&) { return "read"; }
 
 }  // namespace
 

@@ -85,6 +85,11 @@ void check_facts(const AttentionRecord& record, const MediumMap& map) {
                     noun(map.medium) + (geometry.time ? " with it." : " without."),
                 DropReason::GridMismatch);
   }
+  if (std::holds_alternative<TextMedium>(map.medium) != geometry.text) {
+    throw Error(std::string("geometry.text: expected it with a text, and with nothing else, got a ") +
+                    noun(map.medium) + (geometry.text ? " with it." : " without."),
+                DropReason::GridMismatch);
+  }
   if (map.map_tk.size(1) != geometry.span()) {
     const bool cells_alone = geometry.span() == geometry.cells();
     throw Error("geometry: expected a map of " + std::to_string(geometry.grid_rows()) + " x " +
@@ -93,7 +98,7 @@ void check_facts(const AttentionRecord& record, const MediumMap& map) {
                     std::to_string(map.map_tk.size(1)) + ". Correct rows and cols.",
                 DropReason::GridMismatch);
   }
-  if (record.keys > 0 && !map.through) check_keys(geometry, record.keys, false);
+  if (record.keys > 0 && !map.through && !geometry.text) check_keys(geometry, record.keys, false);
 }
 
 at::Tensor finite(const MediumMap& map) {

@@ -8,17 +8,31 @@ namespace {
 
 at::Tensor content(const PictureMedium& medium) { return medium.picture.tensor; }
 at::Tensor content(const SoundMedium& medium) { return medium.sound.samples; }
+at::Tensor content(const TextMedium& medium) { return medium.ids_k; }
 
 size_t encoded_bytes(const PictureMedium& medium) { return medium.picture.encoded.size(); }
 size_t encoded_bytes(const SoundMedium&) { return 0; }
+size_t encoded_bytes(const TextMedium& medium) {
+  const Text& text = medium.text;
+  size_t bytes = text.text.size() + text.ids.size() * sizeof(int64_t);
+  for (const std::string& token : text.tokens) bytes += token.size();
+  for (const TextSource& source : text.sources) bytes += sizeof source + source.id.size();
+  return bytes;
+}
 
 const char* noun_of(const PictureMedium&) { return "picture"; }
 const char* noun_of(const SoundMedium&) { return "sound"; }
+const char* noun_of(const TextMedium&) { return "text"; }
 
 }  // namespace
 
 Medium medium_of(Geometry geometry) {
   if (geometry.time) return SoundMedium{std::move(geometry), {}, {}};
+  if (geometry.text) {
+    TextMedium text;
+    text.geometry = std::move(geometry);
+    return text;
+  }
   return PictureMedium{std::move(geometry), {}};
 }
 

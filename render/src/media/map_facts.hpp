@@ -45,6 +45,42 @@ struct ReportSound {
   at::Tensor shown_lc, lift_lc;  ///< as a picture's, over the recording's cells
 };
 
+/// And those of a text: its words, and its tokens where they are few.
+struct ReportText {
+  struct Part {
+    std::string kind, id;
+    bool source = false, sink = false;
+  };
+  struct Word {
+    std::string text;
+    int32_t part = 0;
+    bool joined = false;     ///< no space stands before it
+    bool after_gap = false;  ///< words before it are left out
+  };
+  struct Key {
+    std::string label;
+    int32_t part = 0;
+  };
+  std::vector<Part> parts;
+  std::vector<Word> words;
+  int64_t cut = 0;                        ///< words that are left out
+  at::Tensor mass_lp, shown_lr, lift_lr;  ///< float32 [1 + words, parts or the prompt's words]: the whole answer first
+  std::vector<Key> keys;                  ///< empty: too many
+  at::Tensor share_tk;                    ///< float32 [tokens, keys]
+};
+
+/// What a text's sources.json sums up.
+struct TextFacts {
+  struct Source {
+    std::string kind, id;
+    double mass = 0;
+  };
+  std::string file;
+  int64_t prompt_tokens = 0, answer_key = -1;
+  std::vector<Source> sources;
+  std::vector<std::string> notes;
+};
+
 struct SoundFacts {
   double seconds = 0, start_seconds = 0, seconds_per_key = 0;
   int64_t sample_rate_hz = 0, channels = 0;  ///< 0 when there was no recording
@@ -74,6 +110,8 @@ struct MapFacts {
   std::optional<PictureFacts> picture;  ///< where its size is known
   std::optional<ReportPicture> report_picture;
   std::optional<ReportSound> report_sound;
+  std::optional<ReportText> report_text;
+  std::optional<TextFacts> text;
   std::optional<DetailFacts> detail;  ///< unset: nobody asked for it, or it was not flagged
   std::optional<SoundFacts> sound;
   double range_max_lift = 1;

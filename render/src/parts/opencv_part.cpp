@@ -60,4 +60,14 @@ void draw_sound(const AttentionRecord& record, const MediumMap& map, const Sound
   drawing_part("plots of a sound").draw_sound(record, map, heard, names, frames, pages, receive);
 }
 
+at::Tensor draw_text_sheet(const AttentionRecord& record, const MediumMap& map, const TextAnalysis& text,
+                           PageMemory& pages) {
+  return drawing_part("pages of a text").draw_text_sheet(record, map, text, pages);
+}
+
+at::Tensor draw_text_matrix(const AttentionRecord& record, const MediumMap& map, const TextAnalysis& text,
+                            PageMemory& pages) {
+  return drawing_part("pages of a text").draw_text_matrix(record, map, text, pages);
+}
+
 }  // namespace gaze

@@ -7,6 +7,7 @@
 #include "codecs/image_codec.hpp"
 #include "picture/sheet.hpp"
 #include "sound/sound_pictures.hpp"
+#include "text/text_pictures.hpp"
 
 namespace gaze {
 
@@ -18,6 +19,8 @@ struct OpencvPart : ops::PartTag {
   decltype(&gaze::encoder_of_alike) encoder_of_alike;
   decltype(&gaze::draw_sheet) draw_sheet;
   decltype(&gaze::draw_sound) draw_sound;
+  decltype(&gaze::draw_text_sheet) draw_text_sheet;
+  decltype(&gaze::draw_text_matrix) draw_text_matrix;
 };
 
 /// Opens the part where it is there; without effect later on. For set-up: a process that ends while a thread is loading

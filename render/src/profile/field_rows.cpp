@@ -213,6 +213,20 @@ Binding head_indices(std::vector<int64_t>& values) {
           }};
 }
 
+Binding token_ids(std::vector<int64_t>& values) {
+  const auto read = [&values](const Field& field) {
+    if (!field.value().is_array() || field.size() == 0) field.refuse("a list of at least one token id");
+    values.clear();
+    for (size_t i = 0; i < field.size(); ++i) values.push_back(field.at(i).whole(-kMaxCount, kMaxCount));
+  };
+  return {read, [&values] { return values.empty() ? OrderedJson() : OrderedJson(values); },
+          [] {
+            return OrderedJson{{"type", "array"},
+                               {"minItems", 1},
+                               {"items", {{"type", "integer"}, {"minimum", -kMaxCount}, {"maximum", kMaxCount}}}};
+          }};
+}
+
 Binding argument(std::map<std::string, int64_t>& values) {
   const auto read = [&values](const Field& field) {
     if (!field.value().is_object() || field.size() == 0)

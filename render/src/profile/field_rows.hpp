@@ -85,6 +85,8 @@ Binding glob_patterns(std::vector<std::string>& values);
 Binding channels(std::vector<float>& values, bool positive);
 /// Of one site: 1 to 64, each once.
 Binding head_indices(std::vector<int64_t>& values);
+/// At least one.
+Binding token_ids(std::vector<int64_t>& values);
 /// method -> index
 Binding argument(std::map<std::string, int64_t>& values);
 /// What has one value so far, and no variable.

@@ -4,6 +4,7 @@
 
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
+#include <gaze/render/prompt_text.hpp>
 #include <gaze/render/token_rows.hpp>
 
 #include <cstddef>
@@ -34,6 +35,11 @@ const char* name_of(const Named<Value> (&names)[N], Value value) noexcept {
   return "unknown";
 }
 
+inline constexpr Named<SourceKind> kSourceKindNames[] = {{"system", SourceKind::System},
+                                                         {"user", SourceKind::User},
+                                                         {"passage", SourceKind::Passage},
+                                                         {"turn", SourceKind::Turn},
+                                                         {"tool", SourceKind::Tool}};
 inline constexpr Named<ops::HeadReduce> kHeadNames[] = {
     {"mean", ops::HeadReduce::Mean},         {"max", ops::HeadReduce::Max}, {"min", ops::HeadReduce::Min},
     {"weighted", ops::HeadReduce::Weighted}, {"one", ops::HeadReduce::One}, {"topk", ops::HeadReduce::TopK}};

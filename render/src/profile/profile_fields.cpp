@@ -183,6 +183,22 @@ Rows sound_fields(SoundInput& sound) {
            "The sound's keys in rows that hold a picture's as well, which geometry is then for."}};
 }
 
+Rows marker_fields(TextMarker& marker) {
+  return {{"kind", choice(marker.kind, kSourceKindNames), "What the part is.", kRequired},
+          {"begin", token_ids(marker.begin), "The ids that stand before it.", kRequired},
+          {"end", token_ids(marker.end),
+           "The ids that stand behind it; unset: the next marker's begin, or the prompt's end."}};
+}
+
+Rows text_fields(TextInput& text) {
+  return {{"argument", argument(text.argument),
+           "Method -> index of the prompt's ids, int64 [batch, tokens], among its arguments, without self."},
+          {"sites", glob_patterns(text.sites),
+           "The sites that look at the text, where they are not those of sites.match: globs of whole site names."},
+          {"markers", list(text.markers, marker_fields, "A part of every prompt, found by its ids."),
+           "The parts of every prompt, for requests that do not say theirs."}};
+}
+
 Rows tiles_fields(Tiles& tiles) {
   return {
       {"rows", whole(tiles.rows, 1), "Tiles from top to bottom; only with cols. Unset: the request says.",
@@ -391,6 +407,9 @@ Rows profile_fields(StatedProfile& profile) {
        "The recording among a model's own inputs, [batch, samples] or [batch, channels, samples]; with geometry.time "
        "and "
        "without image, or beside a picture."},
+      {"text", part(profile.text, text_fields),
+       "The prompt's words are looked at too: by themselves, or with geometry beside the picture or the sound "
+       "(docs/text.md)."},
       {"geometry", geometry_of(profile),
        "Which keys are the picture, and where each lies (docs/geometry.md). rows and cols are required unless patch or "
        "the preset says how they are computed."},

@@ -96,6 +96,9 @@ const char* name(ops::HeadReduce kind) noexcept { return name_of(kHeadNames, kin
 const char* name(ops::LayerReduce kind) noexcept { return name_of(kLayerNames, kind); }
 const char* name(ops::Colormap colormap) noexcept { return name_of(kColormaps, colormap); }
 
+const char* name(SourceKind kind) noexcept { return name_of(kSourceKindNames, kind); }
+std::optional<SourceKind> parse_source_kind(const std::string& text) { return value_of(kSourceKindNames, text); }
+
 std::optional<TokenRows> parse_token_rows(const std::string& text) {
   TokenRows rows;
   if (const auto of = value_of(kTokenRowNames, text)) {

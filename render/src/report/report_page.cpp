@@ -85,7 +85,43 @@ JsonText sound_json(const ReportSound& sound, const Style& style) {
           {"lift", rows_json(sound.lift_lc)}};
 }
 
+JsonText text_json(const ReportText& text, const Style& style) {
+  JsonText parts = JsonText::array(), words = JsonText::array(), masses = JsonText::array(), keys = JsonText::array();
+  for (const ReportText::Part& part : text.parts)
+    parts.push_back({{"kind", part.kind}, {"id", part.id}, {"source", part.source}, {"sink", part.sink}});
+  for (const ReportText::Word& word : text.words) {
+    JsonText entry = JsonText::array();
+    entry.push_back(word.text);
+    entry.push_back(word.part);
+    entry.push_back((word.joined ? 1 : 0) + (word.after_gap ? 2 : 0));
+    words.push_back(std::move(entry));
+  }
+  const auto* mass = text.mass_lp.const_data_ptr<float>();
+  for (int64_t l = 0; l < text.mass_lp.size(0); ++l) {
+    JsonText row = JsonText::array();
+    for (int64_t p = 0; p < text.mass_lp.size(1); ++p, ++mass) row.push_back(JsonText(static_cast<double>(*mass)));
+    masses.push_back(std::move(row));
+  }
+  for (const ReportText::Key& key : text.keys) {
+    JsonText entry = JsonText::array();
+    entry.push_back(key.label);
+    entry.push_back(key.part);
+    keys.push_back(std::move(entry));
+  }
+  JsonText json = {{"medium", "text"}, {"cut", text.cut}};
+  json["parts"] = std::move(parts);
+  json["read"] = std::move(words);
+  json["mass"] = std::move(masses);
+  json["levels"] = levels_json(style);
+  json["shown"] = rows_json(text.shown_lr);
+  json["lift"] = rows_json(text.lift_lr);
+  json["keys"] = std::move(keys);
+  json["share"] = text.share_tk.defined() ? rows_json(text.share_tk) : JsonText(nullptr);
+  return json;
+}
+
 JsonText map_json(const MapFacts& map, const Style& style) {
+  if (map.report_text) return text_json(*map.report_text, style);
   if (!map.report_picture && !map.report_sound) return nullptr;
   JsonText json = map.report_picture ? picture_json(*map.report_picture, style) : sound_json(*map.report_sound, style);
   json["detail"] = detail_json(map.detail);

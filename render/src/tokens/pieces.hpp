@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/for_parts.hpp"
+
 namespace gaze {
 
 /// What a token adds to the text.
@@ -31,6 +33,6 @@ TokenSpelling spelling_of(const std::vector<std::string>& vocabulary);
 bool looks_special(std::string_view token);
 
 /// @param spelling  of the labels' vocabulary; what it leaves open, and all without it, is told by the labels
-std::vector<Piece> pieces_of(const std::vector<std::string>& labels, const TokenSpelling* spelling);
+GAZE_FOR_PARTS std::vector<Piece> pieces_of(const std::vector<std::string>& labels, const TokenSpelling* spelling);
 
 }  // namespace gaze

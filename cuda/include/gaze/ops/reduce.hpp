@@ -52,7 +52,9 @@ enum RowFlag : int32_t {
 
 /// Running sums of one request, all on one device. Rows that were never written have calls_t == 0.
 struct Accumulator {
-  at::Tensor map_tc;     ///< float32 [tokens, cells]: sum (Mean), maximum (Max), last (Last) or weighted sum
+  /// float32 [tokens, cells]: sum (Mean), maximum (Max), last (Last) or weighted sum. Cells adjacent; it may be some of
+  /// the columns of a wider tensor.
+  at::Tensor map_tc;
   at::Tensor weight_t;   ///< float32 [tokens]: sum of layer weights
   at::Tensor mass_t;     ///< float32 [tokens]: sum over layers of the mean over heads of the medium's share
   at::Tensor visible_t;  ///< float32 [tokens]: sum over layers of the number of visible keys

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <gaze/render/picture.hpp>
+#include <gaze/render/prompt_text.hpp>
 #include <gaze/render/record.hpp>
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct GAZE_API RequestSpec {
   Picture image = {};     ///< the original picture; when empty, the model's own input is used if the profile says where
   Sound sound = Sound();  ///< the recording instead, with a profile whose geometry is in time; when empty, the model's
                           ///< own input is used if the profile says where
+  Text text = {};         ///< the prompt's tokens and which parts they are, to see which of them the answer rests on
   std::string prompt = {};    ///< shown beside the overlays
   int64_t prompt_tokens = 0;  ///< > 0: the first call holds prompt and answer (teacher forcing); rows from
                               ///< prompt_tokens - 1 on are kept, from 1 those of the prompt as well. 0: the last row of

@@ -92,6 +92,7 @@ struct GAZE_API Geometry {
   std::optional<Thumbnail> thumbnail = {};
   std::optional<Video> video = {};
   std::optional<Timeline> time = {};
+  bool text = false;  ///< one row of `cols` cells, each the key of a token; of a capture, not of a profile
   /// Letterbox: whole rows or columns of cells that lie on the padding have no keys. `resolve` takes them off rows or
   /// cols, and says in cut_rows and cut_cols how many went at each side.
   bool unpad = false;

@@ -5,9 +5,14 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/picture.hpp>
+#include <gaze/render/prompt_text.hpp>
+#include <gaze/render/site_use.hpp>
+#include <gaze/render/token_spelling.hpp>
 
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -44,12 +49,30 @@ struct SoundMedium {
   std::vector<SoundWindow> windows;  ///< ascending; empty: one that begins with the sound
 };
 
+/// Keys of another medium among a text's.
+struct KeysBetween {
+  std::string noun;  ///< "picture"
+  KeySpan span;
+};
+
+struct TextMedium {
+  Geometry geometry;  ///< with `text`: the prompt's tokens, and the answer's where they are keys
+  Text text;
+  at::Tensor ids_k = {};    ///< of the prompt, as the model was given them: int64 [tokens], any device; else undefined
+  int64_t answer_key = -1;  ///< where the answer's own tokens begin among the keys; -1: they are none
+  std::vector<KeysBetween> between = {};                            ///< rising
+  std::vector<TextMarker> markers = {};                             ///< of the profile
+  std::shared_ptr<const std::vector<std::string>> vocabulary = {};  ///< texts of ids; null: not known
+  std::shared_ptr<const TokenSpelling> spelling = {};  ///< of the vocabulary; null: told by the tokens themselves
+  std::vector<SiteUse> sites = {};                     ///< that looked at it, where it has some of its own
+};
+
 /// A closed set: who adds an alternative is told by the compiler, at every std::visit, what it has to be taught.
-using Medium = std::variant<PictureMedium, SoundMedium>;
+using Medium = std::variant<PictureMedium, SoundMedium, TextMedium>;
 
 /// The medium whose keys have this geometry, without its content.
 GAZE_API Medium medium_of(Geometry geometry);
-/// "picture", "sound".
+/// "picture", "sound", "text".
 GAZE_API const char* noun(const Medium& medium) noexcept;
 
 }  // namespace gaze

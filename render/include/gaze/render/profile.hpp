@@ -6,6 +6,7 @@
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/geometry.hpp>
 #include <gaze/render/grounding_limits.hpp>
+#include <gaze/render/prompt_text.hpp>
 #include <gaze/render/token_rows.hpp>
 #include <gaze/render/token_spelling.hpp>
 
@@ -40,6 +41,13 @@ struct PlaceholderSpans {
   std::map<std::string, int64_t> argument;  ///< method -> index of the ids [batch, tokens] among the call's arguments
 };
 
+/// The prompt, where its words are to be seen: by itself, or beside the picture or sound that geometry is for.
+struct TextInput {
+  std::map<std::string, int64_t> argument;  ///< method -> index of the ids [batch, tokens] among the call's arguments
+  std::vector<std::string> sites;           ///< glob patterns; empty: those of the profile
+  std::vector<TextMarker> markers;          ///< which parts a prompt has
+};
+
 /// Heads of one site.
 struct SiteHeads {
   std::string site;            ///< its whole name
@@ -68,6 +76,7 @@ struct Profile {
   TokenRows rows;  ///< which rows of the sites' calls are tokens
   std::optional<ImageInput> image;
   std::optional<SoundInput> sound;
+  std::optional<TextInput> text;
   std::optional<Geometry> geometry;
   std::optional<GroundingLimits> grounding;  ///< of the first medium, with this profile's heads and layers
   bool verify = false;                       ///< `attach` measures the geometry, and throws where it is another

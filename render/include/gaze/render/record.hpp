@@ -7,7 +7,7 @@
 #include <gaze/ops/reduce.hpp>
 #include <gaze/render/grounding_limits.hpp>
 #include <gaze/render/medium.hpp>
-#include <gaze/render/site_kind.hpp>
+#include <gaze/render/site_use.hpp>
 #include <gaze/render/style.hpp>
 #include <gaze/render/token_rows.hpp>
 #include <gaze/render/token_spelling.hpp>
@@ -25,17 +25,6 @@ struct Event;
 }
 
 namespace gaze {
-
-/// One attention site that contributed.
-struct SiteUse {
-  std::string name;  ///< as `gaze sites` prints it
-  SiteKind kind = SiteKind::Unstated;
-  int64_t heads = 0;
-  int64_t calls = 0;                       ///< times it ran during the request
-  std::vector<int64_t> chosen_heads = {};  ///< the heads that count, ascending; empty: all
-  bool gated = false;                      ///< its output is multiplied with a gate before it is added to the rest
-  std::optional<double> gate = {};         ///< the gate, -1..1; unset where it is not one constant
-};
 
 /// The picture's map was composed: the selected sites' rows over latents, times what each latent was made of.
 struct ThroughUse {
@@ -112,6 +101,7 @@ struct AttentionRecord {
   std::optional<RowUse> rows = {};  ///< unset: nothing is known of them, and labels are not compared with them
   std::string error;                ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
+  std::vector<std::string> notes = {};  ///< what was asked for and could not be shown, for people
 
   /// Where the maps are; the processor where there are none.
   [[nodiscard]] GAZE_API at::Device device() const;
