@@ -35,9 +35,10 @@ FOLDERS = {
         "media": {"base", "geometry", "device", "codecs", "maps", "page"},
         "picture": {"base", "geometry", "device", "codecs", "maps", "page", "media"},
         "sound": {"base", "device", "codecs", "maps", "page", "media"},
-        "parts": {"codecs", "picture", "sound"},
+        "text": {"base", "profile", "device", "codecs", "tokens", "maps", "page", "media"},
+        "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "parts", "report"},
+        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
     },
     "hooks": {
         "process": set(),
@@ -53,7 +54,7 @@ FOLDERS = {
     },
 }
 # Neither of them reaches the other, by whatever way.
-APART = [{"picture", "sound"}]
+APART = [{"picture", "sound", "text"}]
 # What a second front end stands on: nothing in there reaches TorchScript.
 SCRIPT_FREE = ("process", "config", "capture", "delivery", "request")
 

@@ -84,7 +84,7 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
       {"[]",
        "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, heads, "
        "rows, image, "
-       "sound, "
+       "sound, text, "
        "geometry, grounding, verify, tokens, got []."},
       {"{}", "profile: the profile: expected the field gaze_profile: 1, got none."},
       {R"({"gaze_profile": 2, "sites": {}})", "profile: gaze_profile: expected 1, got 2."},
@@ -106,7 +106,7 @@ CATCH_TEST_CASE("profile: every error names the place, what is allowed and what 
       {with(R"("sites ": 1)"),
        "profile: sites : expected one of the fields gaze_profile, name, sites, through, encoder, layers, heads, rows, "
        "image, "
-       "sound, "
+       "sound, text, "
        "geometry, grounding, verify, tokens, "
        "got an unknown field."},
       {with(R"("heads": {"reduce": "avg"})"),
@@ -367,7 +367,7 @@ CATCH_TEST_CASE("profile: brackets in brackets are refused before they cost anyt
   CATCH_CHECK(refused(std::string(32, '[') + std::string(32, ']')) ==
               "profile: the profile: expected an object with gaze_profile, name, sites, through, encoder, layers, "
               "heads, rows, image, "
-              "sound, geometry, grounding, verify, tokens, got " +
+              "sound, text, geometry, grounding, verify, tokens, got " +
                   std::string(32, '[') + std::string(25, ']') + "....");
 }
 

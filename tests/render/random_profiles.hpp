@@ -43,6 +43,7 @@ class RandomProfiles {
       beside.time = Timeline{within(1, 100) * 0.01, flip() ? within(-5, 5) * 0.03 : 0};
       profile.sound = SoundInput{argument(), within(1, 48000), beside};
     }
+    if (within(0, 3) == 0) profile.text = text_input();
     profile.encoder = flip();
     profile.verify = flip();
     if (flip()) profile.grounding = grounding();
@@ -121,6 +122,18 @@ class RandomProfiles {
       image.std.push_back(positive());
     }
     return image;
+  }
+
+  TextInput text_input() {
+    TextInput made;
+    if (flip()) made.argument = argument();
+    if (flip()) made.sites = {"decoder.*", "a"};
+    for (int64_t n = within(0, 3); n > 0; --n) {
+      TextMarker marker{static_cast<SourceKind>(within(0, 4)), {within(-3, 99), within(0, 99)}, {}};
+      if (flip()) marker.end = {within(0, 99)};
+      made.markers.push_back(marker);
+    }
+    return made;
   }
 
   void add_geometry(bool sound, Profile& profile) {

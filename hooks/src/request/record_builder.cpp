@@ -201,6 +201,24 @@ void add_text(RequestRow& row, size_t index, const SharedFacts& facts, const std
   map.flags_t = as_many(answer.flags_t, tokens, ops::kRowFullyMasked).to(device);
 }
 
+/// Milliseconds since 1970, UTC.
+int64_t date_of(const Recorder& recorder) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return recorder.dated_ms > 0 ? recorder.dated_ms : std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+void add_text_or_say(RequestRow& row, size_t index, const SharedFacts& facts, const std::vector<MediumPlace>& places,
+                     const Recorder& recorder, AttentionRecord& record) {
+  if (!facts.text_left_out.empty()) {
+    record.notes.push_back("The text is left out. " + facts.text_left_out);
+  } else if (facts.text != nullptr && facts.text->tokens() == 0) {
+    record.notes.push_back(
+        "The text is left out: none of its sites ran while the request was open. Name others in text.sites.");
+  } else if (facts.text != nullptr) {
+    add_text(row, index, facts, places, recorder, record);
+  }
+}
+
 }  // namespace
 
 BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
@@ -210,11 +228,7 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   record.request_id = std::move(row.spec.id);
   record.prompt = std::move(row.spec.prompt);
   record.attributes = std::move(row.spec.attributes);
-  record.created_ms =
-      recorder.dated_ms > 0
-          ? recorder.dated_ms
-          : std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-                .count();
+  record.created_ms = date_of(recorder);
   record.labels = std::move(row.labels);
   record.token_ids = std::move(row.ids);
   record.spelling = std::move(row.spelling);
@@ -270,13 +284,8 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   if (capture.of_text()) {
     auto& medium = std::get<TextMedium>(record.maps.front().medium);
     complete_text(medium, row, capture, record.maps.front().map_tk.size(1));
-  } else if (facts.text != nullptr && facts.text->tokens() > 0) {
-    add_text(row, index, facts, places, recorder, record);
-  } else if (!facts.text_left_out.empty()) {
-    record.notes.push_back("The text is left out. " + facts.text_left_out);
-  } else if (facts.text != nullptr) {
-    record.notes.push_back(
-        "The text is left out: none of its sites ran while the request was open. Name others in text.sites.");
+  } else {
+    add_text_or_say(row, index, facts, places, recorder, record);
   }
   if (places.front().carried) {
     record.maps.front().through = encoder_use(places.front(), capture, recorder);

@@ -57,6 +57,18 @@ at::Tensor merged(const at::Tensor& rows_tn, const std::vector<WordFacts>& words
   return at::stack(rows);
 }
 
+/// Row 0 over the same words as that of the shares.
+at::Tensor whole_answer_first(const at::Tensor& rows_lk, const std::vector<WordFacts>& words) {
+  std::vector<at::Tensor> content;
+  for (size_t w = 0; w < words.size(); ++w) {
+    if (words[w].content) content.push_back(rows_lk[static_cast<int64_t>(w) + 1]);
+  }
+  if (content.empty()) return rows_lk;
+  at::Tensor made_lk = rows_lk.clone();
+  made_lk[0].copy_(at::stack(content).mean(0));
+  return made_lk;
+}
+
 at::Tensor by_part(const at::Tensor& share_nk, const TextParts& parts) {
   at::Tensor mass_np = at::zeros({share_nk.size(0), static_cast<int64_t>(parts.parts.size())}, share_nk.options());
   return mass_np.index_add_(1, at::tensor(parts.part_k), share_nk);
@@ -141,8 +153,10 @@ TextAnalysis analyse_text(const AttentionRecord& record, const MediumMap& map, c
   text.mass_tp = by_part(text.share_tk, text.parts);
   text.mass_lp = by_part(text.share_lk, text.parts);
   find_words(record, medium, text);
-  text.shown_lr = strongest(here(analysis.shown_lc), text.read);
-  text.lift_lr = strongest(here(analysis.lift_lc), text.read);
+  text.shown_lr = strongest(whole_answer_first(here(analysis.shown_lc), text.words), text.read);
+  text.lift_lr = strongest(whole_answer_first(here(analysis.lift_lc), text.words), text.read);
+  const double top = text.read.empty() ? 0 : text.shown_lr[0].max().item<double>();
+  text.summary.range_max_lift = top > 0 ? top : 1;
   return text;
 }
 

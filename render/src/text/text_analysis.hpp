@@ -59,7 +59,7 @@ TextAnalysis analyse_text(const AttentionRecord& record, const MediumMap& map, c
 
 /// The words of one part that row `l` looked at most, most first; none that it looked at by less than uniform
 /// attention.
-std::vector<size_t> top_words(const TextAnalysis& text, int64_t l, int32_t part, size_t most);
+GAZE_FOR_PARTS std::vector<size_t> top_words(const TextAnalysis& text, int64_t l, int32_t part, size_t most);
 
 /// The stretch of a part's words that holds most of row l's attention on it; with `window` words all are one.
 GAZE_FOR_PARTS ReadWindow best_window(const TextAnalysis& text, int64_t l, int32_t part, size_t window);

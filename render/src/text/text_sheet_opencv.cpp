@@ -183,6 +183,13 @@ std::vector<int32_t> parts_read(const TextAnalysis& text, int64_t l, double leas
   return parts;
 }
 
+/// Whether a word of the part is tinted so that it is seen.
+bool stands_out(const TextAnalysis& text, int64_t l, int32_t part, double range) {
+  constexpr double kSeen = 0.2;
+  for (const size_t r : top_words(text, l, part, 1)) return at(text.shown_lr, l, r) > kSeen * range;
+  return false;
+}
+
 std::vector<std::string> notes_of(const AttentionRecord& record, const MediumMap& map, const TextAnalysis& text,
                                   size_t left_out) {
   std::vector<std::string> notes = text.keys.notes;
@@ -236,8 +243,12 @@ at::Tensor draw_text_sheet(const AttentionRecord& record, const MediumMap& map, 
     flow.space(4);
     flow.title(label(word.word) + (word.diffuse ? " (diffuse)" : ""));
     const auto l = static_cast<int64_t>(w) + 1;
-    for (const int32_t part : parts_read(text, l, kLeastPart, kPartsOfWord))
-      flow.paragraph(l, part, kWordLines, word.diffuse, word.range_max_lift);
+    bool first = true;
+    for (const int32_t part : parts_read(text, l, kLeastPart, kPartsOfWord)) {
+      if (first || stands_out(text, l, part, word.range_max_lift))
+        flow.paragraph(l, part, kWordLines, word.diffuse, word.range_max_lift);
+      first = false;
+    }
   }
   flow.space(8);
   flow.rule();
