@@ -355,3 +355,177 @@ CATCH_TEST_CASE("text: beside a picture both are captured, and the picture's key
     CATCH_CHECK(found.mass_ws[2][static_cast<size_t>(picture - found.sources.begin())] > 0.5);  // 19 asks for 20
   }
 }
+
+namespace {
+
+/// An encoder whose positions are the words themselves, and a decoder with both kinds of attention over a cache.
+torch::jit::Module encoder_decoder() {
+  torch::jit::Module module("EncoderDecoder");
+  at::Tensor ask = at::zeros({kWords, kWords});
+  for (int64_t a = 0; a + 1 < kWords; ++a) ask[a + 1][a] = kSharp;
+  module.register_parameter("embed", at::eye(kWords), false);
+  module.register_parameter("ask", ask, false);
+  module.register_parameter("key", at::eye(kWords), false);
+  module.register_parameter("other", at::eye(kWords) * 2, false);
+  module.define(R"JIT(
+def encode(self, ids):
+    return self.embed[ids].reshape([1, -1, self.embed.size(1)])
+
+def decode(self, ids, memory, past):
+    x = self.embed[ids]
+    k = torch.cat([past, torch.linear(x, self.key)], 1)
+    hidden = torch.ones([ids.size(1), k.size(1)]).triu(k.size(1) - ids.size(1) + 1).gt(0)
+    own = torch.softmax(torch.matmul(torch.linear(x, self.ask), k.transpose(1, 2)).masked_fill(hidden, float("-inf")), -1)
+    y = x + 0.0 * torch.matmul(own, k)
+    keys = torch.linear(memory, self.other)
+    cross = torch.softmax(torch.matmul(torch.linear(y, self.ask), keys.transpose(1, 2)), -1)
+    return torch.matmul(cross, keys), k
+)JIT");
+  return module;
+}
+
+/// The sites of `decode`: self-attention, then cross-attention.
+std::vector<std::string> sites_of(torch::jit::Module module) {
+  std::vector<std::string> names;
+  for (const gaze::Site& site : gaze::find_sites(module).sites) names.push_back(site.name);
+  return names;
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("text: an encoder with a passage in each row of its batch makes one text for its decoder") {
+  torch::jit::Module module = encoder_decoder();
+  const std::vector<std::string> names = sites_of(module);
+  CATCH_REQUIRE(names.size() == 2);
+  gaze::Options made = options();
+  made.profile_in_code->sites = {names[1]};
+  made.profile_in_code->text = gaze::TextInput{{{"encode", 0}}, {}, {}};
+  gaze::RequestSpec spec;
+  spec.text.sources = {{gaze::SourceKind::Passage, "a", 0, 5}, {gaze::SourceKind::Passage, "b", 5, 10}};
+  const at::Tensor ids = at::tensor({10, 11, 12, 2, 0, 13, 14, 15, 16, 2}, at::kLong).view({2, 5});
+  const gaze::AttentionRecord record =
+      hooks_test::captured(
+          module, made,
+          [&](gaze::Request& request) {
+            const at::Tensor memory = module.get_method("encode")({ids}).toTensor();
+            at::Tensor past = at::zeros({1, 0, kWords});
+            for (const int64_t id : {1, 13, 10, 14}) {
+              past = module.get_method("decode")({row({id}), memory, past}).toTupleRef().elements()[1].toTensor();
+            }
+            request.tokens({13, 10, 14, 2});
+          },
+          {spec})
+          .only();
+  const gaze::TextMedium& text = text_in(record);
+  CATCH_CHECK(text.answer_key == -1);
+  CATCH_CHECK(at::equal(text.ids_k, ids.flatten()));
+  at::Tensor want = at::zeros({4, 10}, at::kDouble);
+  const std::vector<int64_t> fed = {1, 13, 10, 14};
+  for (size_t t = 0; t < fed.size(); ++t) {
+    want[static_cast<int64_t>(t)] = (ids.flatten() == fed[t] + 1).to(at::kDouble).mul(2 * kSharp).softmax(0);
+  }
+  CATCH_CHECK(hooks_test::worst(record.maps[0].map_tk, want) < 1e-6);
+  const gaze::AnswerSources found = gaze::answer_sources(record);
+  CATCH_REQUIRE(found.mass_ws.size() == 3);  // </s> ends the answer
+  CATCH_CHECK(found.mass_ws[1][1] > 0.9);    // 13 asks for 14, of the second passage
+  CATCH_CHECK(found.mass_ws[2][0] > 0.9);    // 10 asks for 11
+}
+
+CATCH_TEST_CASE("text: beside a picture that other sites look at, its own sites look at the prompt") {
+  torch::jit::Module module = encoder_decoder();
+  const std::vector<std::string> names = sites_of(module);
+  gaze::Options made = options();
+  made.profile_in_code->sites = {names[1]};
+  made.profile_in_code->text = gaze::TextInput{{{"decode", 0}}, {names[0]}, {}};
+  gaze::Geometry grid;
+  grid.rows = 2;
+  grid.cols = 3;
+  made.profile_in_code->geometry = grid;
+  gaze::RequestSpec spec;
+  spec.image.tensor = at::zeros({3, 20, 30});
+  const std::vector<int64_t> prompt = {kBegin, 10, 11, 12}, fed = {9, 10};
+  const auto run = [&](gaze::Options under) {
+    return hooks_test::captured(
+               module, std::move(under),
+               [&](gaze::Request& request) {
+                 const at::Tensor memory = module.get_method("encode")({row({3, 4, 5, 6, 7, 8})}).toTensor();
+                 at::Tensor past = at::zeros({1, 0, kWords});
+                 for (const at::Tensor& ids : {row(prompt), row({9}), row({10})})
+                   past = module.get_method("decode")({ids, memory, past}).toTupleRef().elements()[1].toTensor();
+                 request.tokens({9, 10, 5});
+               },
+               {spec})
+        .only();
+  };
+  const gaze::AttentionRecord record = run(made);
+  CATCH_REQUIRE(record.error == "");
+  CATCH_REQUIRE(record.maps.size() == 2);
+  CATCH_CHECK(record.maps[0].map_tk.size(1) == 6);
+  CATCH_CHECK(text_in(record, 1).answer_key == 4);
+  CATCH_CHECK(text_in(record, 1).between.empty());
+  CATCH_CHECK(at::equal(text_in(record, 1).ids_k, at::tensor(prompt, at::kLong)));
+  at::Tensor want = at::zeros({3, 6}, at::kDouble);
+  const std::vector<int64_t> all = {kBegin, 10, 11, 12, 9, 10};
+  for (int64_t t = 0; t < 3; ++t) {
+    at::Tensor score_k = at::full({6}, -std::numeric_limits<double>::infinity(), at::kDouble);
+    for (int64_t k = 0; k <= 3 + t; ++k)
+      score_k[k] = all[static_cast<size_t>(k)] == all[static_cast<size_t>(3 + t)] + 1 ? kSharp : 0.0;
+    want[t] = score_k.softmax(0);
+  }
+  CATCH_CHECK(hooks_test::worst(record.maps[1].map_tk, want) < 1e-6);
+  // A text that cannot be had takes nothing from the picture.
+  made.profile_in_code->text->sites = {names[0], names[1]};
+  const gaze::AttentionRecord mixed = run(made);
+  CATCH_CHECK(mixed.error == "");
+  CATCH_REQUIRE(mixed.maps.size() == 1);
+  CATCH_CHECK(at::equal(mixed.maps[0].map_tk, record.maps[0].map_tk));
+  CATCH_REQUIRE(mixed.notes.size() == 1);
+  CATCH_CHECK(mixed.notes[0].find("The text is left out. text: expected sites whose keys are the same tokens") == 0);
+}
+
+CATCH_TEST_CASE("text: sites of several kinds, rollout, and rows beyond the budget are refused with the reason") {
+  torch::jit::Module module = encoder_decoder();
+  gaze::RequestSpec spec;
+  spec.text.ids = {kBegin};
+  const auto error = [&](const gaze::Options& under) {
+    return hooks_test::captured(
+               module, under,
+               [&](gaze::Request&) {
+                 const at::Tensor memory = module.get_method("encode")({row({3, 4, 5})}).toTensor();
+                 at::Tensor past = at::zeros({1, 0, kWords});
+                 for (const int64_t id : {1, 9})
+                   past = module.get_method("decode")({row({id}), memory, past}).toTupleRef().elements()[1].toTensor();
+               },
+               {spec})
+        .only()
+        .error;
+  };
+  gaze::Options made = options();
+  made.profile_in_code->text = gaze::TextInput{};
+  CATCH_CHECK(error(made).find("text: expected sites whose keys are the same tokens") == 0);
+  made.profile_in_code->sites = {sites_of(module)[0]};
+  CATCH_CHECK(error(made) == "");
+  made.queue_bytes = 1000;
+  CATCH_CHECK(error(made).find("Raise GAZE_QUEUE_BYTES") != std::string::npos);
+  made.profile_in_code->layers = gaze::ops::LayerReduce::Rollout;
+  CATCH_CHECK_THROWS_WITH(gaze::attach(module, made), Catch::Matchers::StartsWith("layers: expected mean, max, last"));
+}
+
+CATCH_TEST_CASE("text: answers that nobody opened have the prompts that the model was given") {
+  torch::jit::Module module = decoder(false, at::kCPU);
+  const auto sink = std::make_shared<MemorySink>();
+  gaze::Options made = options();
+  made.sink = sink;
+  gaze::Gaze gaze = gaze::attach(module, made);
+  for (const std::vector<int64_t>& prompt : {kPrompt, std::vector<int64_t>{kBegin, 10, 11, kSep}}) {
+    at::Tensor cache = at::zeros({1, 0, kWords});
+    for (const at::Tensor& ids : {row(prompt), row({9}), row({10})})
+      cache = module.forward({ids, cache, 0, 0}).toTupleRef().elements()[1].toTensor();
+  }
+  CATCH_REQUIRE(gaze.flush());
+  const std::vector<gaze::AttentionRecord> records = sink->records();
+  CATCH_REQUIRE(records.size() == 2);
+  CATCH_CHECK(at::equal(text_in(records[0]).ids_k, at::tensor(kPrompt, at::kLong)));
+  CATCH_CHECK(text_in(records[1]).ids_k.size(0) == 4);
+  CATCH_CHECK(text_in(records[1]).answer_key == 4);
+}
