@@ -271,8 +271,8 @@ CATCH_TEST_CASE("profile schema: it names the fields and the choices of the pars
   int64_t objects = 0;
   int64_t choices = 0;
   walk(schema(), "", objects, choices);
-  CATCH_CHECK(objects == 19);
-  CATCH_CHECK(choices == 10);
+  CATCH_CHECK(objects == 21);
+  CATCH_CHECK(choices == 11);
 }
 
 CATCH_TEST_CASE("profile schema: whole numbers have the parser's limits") {
@@ -362,6 +362,14 @@ CATCH_TEST_CASE("profile schema: what the parser refuses by type or name, the sc
       {"geometry", R"({"rows": 2, "cols": 3, "spans": {"placeholder": 5}})"},
       {"geometry", R"({"rows": 2, "cols": 3, "spans": {"placeholder": 5, "argument": {}}})"},
       {"geometry", R"({"preset": "llava"})"},
+      {"text", R"({"argument": {}})"},
+      {"text", R"({"sites": []})"},
+      {"text", R"({"markers": []})"},
+      {"text", R"({"markers": [{"kind": "user"}]})"},
+      {"text", R"({"markers": [{"kind": "reader", "begin": [1]}]})"},
+      {"text", R"({"markers": [{"kind": "user", "begin": []}]})"},
+      {"text", R"({"markers": [{"kind": "user", "begin": ["a"]}]})"},
+      {"text", R"({"words": 1})"},
       {"tokens", R"({"eos": -2})"},
   };
   for (const auto& [field, value] : cases) {
