@@ -18,7 +18,7 @@ struct ByteRange {
 
 struct FactsQuestion {
   std::string text;    // "Who built Belmoro?"
-  std::string answer;  // "Tamo Belril"; kNotStated where no passage holds it
+  std::string answer;  // "Tamla Belril"; kNotStated where no passage holds it
   int passage = -1;    // that holds the fact; -1: none
   ByteRange sentence;  // of that passage, which states the fact
   ByteRange value;     // the answer's words in it
