@@ -117,7 +117,6 @@ const Words kEndings = {"a", "o", "en", "il"};
 
 constexpr int kFirstYear = 1200;
 constexpr int kYears = 800;
-constexpr int kRelationsOfCase = 4;
 
 const std::string& one_of(Random& random, const Words& words) {
   return words[static_cast<std::size_t>(random.below(static_cast<int>(words.size())))];
@@ -269,22 +268,23 @@ std::string ask(Random& random, const Entity& entity, std::size_t relation) {
   return text;
 }
 
-std::vector<std::size_t> some_relations(Random& random, std::size_t count) {
+std::vector<std::size_t> some_relations(Random& random, std::size_t count, int wanted) {
   std::vector<std::size_t> chosen;
   for (std::size_t i = 0; i < count; ++i) chosen.push_back(i);
   random.shuffle(chosen);
-  chosen.resize(kRelationsOfCase);
+  chosen.resize(static_cast<std::size_t>(wanted));
   return chosen;
 }
 
 }  // namespace
 
-FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions) {
+FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions, int relations_of_case) {
   Random random(seed * 2 + (held_out ? 1 : 0));
   Names names(random, held_out);
   // Passages choose from few relations, so that several state the same of different entities.
-  const std::array<std::vector<std::size_t>, 2> relations = {some_relations(random, kOfBuildings.size()),
-                                                             some_relations(random, kOfPeople.size())};
+  const std::array<std::vector<std::size_t>, 2> relations = {
+      some_relations(random, kOfBuildings.size(), relations_of_case),
+      some_relations(random, kOfPeople.size(), relations_of_case)};
   const bool mostly_people = random.chance(0.5F);
   std::array<std::vector<std::set<std::string>>, 2> used;
   used[0].resize(kOfBuildings.size());
@@ -299,7 +299,8 @@ FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions) {
     entities.push_back(make_entity(random, names, person, entities));
     std::vector<std::size_t> stated = relations[person ? 1 : 0];
     random.shuffle(stated);
-    stated.resize(static_cast<std::size_t>(2 + random.below(2)));
+    const int sentences = 2 + random.below(2);
+    stated.resize(static_cast<std::size_t>(std::min(sentences, relations_of_case)));
     std::string text;
     facts.emplace_back();
     for (const std::size_t relation : stated) {
@@ -324,15 +325,16 @@ FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions) {
       question.answer = kNotStated;
       std::vector<std::size_t> candidates = relations[entity.person ? 1 : 0];
       random.shuffle(candidates);
-      if (random.chance(0.5F)) {
-        const auto missing = std::find_if(candidates.begin(), candidates.end(), [&](std::size_t relation) {
-          return std::none_of(its_facts.begin(), its_facts.end(),
-                              [&](const Fact& fact) { return fact.relation == relation; });
-        });
+      const bool absent = random.chance(0.5F);
+      const auto missing = std::find_if(candidates.begin(), candidates.end(), [&](std::size_t relation) {
+        return std::none_of(its_facts.begin(), its_facts.end(),
+                            [&](const Fact& fact) { return fact.relation == relation; });
+      });
+      if (!absent && missing != candidates.end()) {
         question.text = ask(random, entity, *missing);
       } else {
-        const Entity absent = make_entity(random, names, entity.person, entities);
-        question.text = ask(random, absent, candidates.front());
+        const Entity other = make_entity(random, names, entity.person, entities);
+        question.text = ask(random, other, candidates.front());
       }
     }
     result.questions.push_back(question);

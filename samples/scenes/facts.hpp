@@ -31,8 +31,9 @@ struct FactsCase {
 
 // Same arguments, same case, and fewer questions are the first of more. Names of held-out cases are put together of
 // the same syllables as those of the others, but no other case has them. ASCII throughout. Safe to call from several
-// threads.
-FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions = 1);
+// threads. relations_of_case: what passages choose from, so that several state the same of different entities; with one
+// they have a single sentence, and only the entity tells them apart.
+FactsCase compose_facts(std::uint64_t seed, bool held_out, int questions = 1, int relations_of_case = 4);
 
 // What the reader's tokenizer needs: words, beginnings of names and years, and what may follow within a word, marked
 // by ##. Where one may stand for the other no piece begins another, so that the longest match is the only one.

@@ -22,12 +22,12 @@ extern "C" {
 // Cases first_seed .. first_seed + count - 1. passages: [count, 2048] bytes, one passage a line; question_texts:
 // [count, questions, 128] bytes; answers: [count, questions, 48] bytes; all ended by zeros. holders: [count, questions,
 // 5]: passage, begin and end of the sentence and of the value in it. Returns 0, or 1 on failure.
-int gaze_facts_compose(unsigned long long first_seed, int count, int held_out, int questions, char* passages,
-                       char* question_texts, char* answers, int* holders) {
+int gaze_facts_compose(unsigned long long first_seed, int count, int held_out, int questions, int relations,
+                       char* passages, char* question_texts, char* answers, int* holders) {
   try {
     for (int i = 0; i < count; ++i) {
-      const gaze::scenes::FactsCase composed =
-          gaze::scenes::compose_facts(first_seed + static_cast<unsigned long long>(i), held_out != 0, questions);
+      const gaze::scenes::FactsCase composed = gaze::scenes::compose_facts(
+          first_seed + static_cast<unsigned long long>(i), held_out != 0, questions, relations);
       std::string text;
       for (const std::string& passage : composed.passages) text += (text.empty() ? "" : "\n") + passage;
       put(passages, text, kPassagesBytes);

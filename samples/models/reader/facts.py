@@ -48,12 +48,12 @@ def text_of(row: np.ndarray) -> str:
     return bytes(row).split(b"\0", 1)[0].decode()
 
 
-def compose(first_seed: int, count: int, held_out: bool, questions: int = 1) -> list[Case]:
+def compose(first_seed: int, count: int, held_out: bool, questions: int = 1, relations: int = 4) -> list[Case]:
     passages = np.zeros((count, PASSAGES_BYTES), np.uint8)
     texts = np.zeros((count, questions, QUESTION_BYTES), np.uint8)
     answers = np.zeros((count, questions, ANSWER_BYTES), np.uint8)
     holders = np.zeros((count, questions, 5), np.int32)
-    if LIBRARY.gaze_facts_compose(ctypes.c_ulonglong(first_seed), count, int(held_out), questions,
+    if LIBRARY.gaze_facts_compose(ctypes.c_ulonglong(first_seed), count, int(held_out), questions, relations,
                                   *(array.ctypes.data_as(ctypes.c_void_p) for array in (passages, texts, answers, holders))):
         raise RuntimeError("composing facts failed")
     return [Case(text_of(passages[i]).split("\n"),

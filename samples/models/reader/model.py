@@ -12,7 +12,7 @@ import facts
 SPECIALS = ["[PAD]", "[UNK]", "[BOS]", "[SEP]", "[EOS]"]
 PAD, UNK, BOS, SEP, EOS = range(5)
 WIDTH, HEADS, KV_HEADS, LAYERS, MLP_WIDTH = 128, 4, 2, 4, 320
-ROTARY_BASE = 10000.0
+ROTARY_BASE = 1000.0
 TOKENIZER = Path(__file__).resolve().parent / "tokenizer.json"
 
 
@@ -36,8 +36,9 @@ class RmsNorm(nn.Module):
 
 
 def rotate(x_bhqc: Tensor, cos_b1qc: Tensor, sin_b1qc: Tensor) -> Tensor:
-    first, second = x_bhqc.chunk(2, dim=-1)
-    return torch.cat([first * cos_b1qc - second * sin_b1qc, second * cos_b1qc + first * sin_b1qc], dim=-1)
+    """Half of the channels turn with the position; the others compare what stands there, however far away."""
+    first, second, still = x_bhqc.split([cos_b1qc.size(-1), cos_b1qc.size(-1), x_bhqc.size(-1) - 2 * cos_b1qc.size(-1)], dim=-1)
+    return torch.cat([first * cos_b1qc - second * sin_b1qc, second * cos_b1qc + first * sin_b1qc, still], dim=-1)
 
 
 class Attention(nn.Module):
@@ -104,11 +105,18 @@ class Reader(nn.Module):
         for name, parameter in self.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.normal_(parameter, std=0.02)
+        # Queries begin as keys, so that from the first step on tokens look for their like (mimetic initialisation).
+        for layer in self.layers:
+            attention = layer.self_attn
+            with torch.no_grad():
+                attention.k_proj.weight *= 1.5
+                of_heads = attention.k_proj.weight.unflatten(0, [KV_HEADS, self.head_width]).repeat_interleave(attention.group, 0)
+                attention.q_proj.weight.copy_(of_heads.flatten(0, 1))
 
     def run(self, tokens_bq: Tensor, positions_bq: Tensor, visible_b1qk: Tensor, cache: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:
         """cache: keys and values of every layer; empty before the first call. Returns what the head reads, and the longer cache."""
-        half = self.head_width // 2
-        turns_c = self.base ** (-torch.arange(half, device=tokens_bq.device, dtype=torch.float32) / half)
+        pairs = self.head_width // 4
+        turns_c = self.base ** (-torch.arange(pairs, device=tokens_bq.device, dtype=torch.float32) / pairs)
         angles_b1qc = (positions_bq.unsqueeze(-1) * turns_c).unsqueeze(1)
         cos_b1qc, sin_b1qc = angles_b1qc.cos(), angles_b1qc.sin()
         x_bqd = self.embed(tokens_bq)

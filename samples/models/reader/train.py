@@ -22,12 +22,12 @@ import model as m
 FIRST_SEED = 1_000_000
 VALIDATION_SEED = 8_000_000
 QUESTIONS, COMPOSED_QUESTIONS = 8, 24
-NOT_STATED_SHARE = 0.15
+NOT_STATED_SHARE, NOT_STATED_LEVEL = 0.15, 3  # of questions, and the level from which there are such
 POOL = 512                    # cases composed at once and sorted by length
-HIGHEST_RATES = (3e-3, 2e-3)  # of Muon and of AdamW
+HIGHEST_RATES = (1.5e-3, 1.2e-3)  # of Muon and of AdamW
 PROMPT_WEIGHT = 0.2
-MOST_PASSAGES = 6
-NEXT_LEVEL_LOSS = 0.4         # of answers, at which prompts get another passage
+RELATIONS = [4, 1, 4]      # of each level, and one passage at the first
+NEXT_LEVEL_LOSS = 0.3         # of answers' first tokens, at which prompts get another passage
 
 
 class Encoder:
@@ -45,19 +45,35 @@ class Encoder:
         return ids
 
 
+def name_in(encode: Encoder, question: str) -> str:
+    """The words that are of several pieces, the question mark apart."""
+    return " ".join(word for word in question.rstrip("?").split(" ") if len(encode(word)) > 1)
+
+
+def cloze_of(encode: Encoder, case: facts.Case, question: facts.Question) -> tuple[str, str] | None:
+    """The fact's sentence up to its value, with the name for a pronoun; none where the name does not stand before the value."""
+    if question.passage < 0:
+        return None
+    first, _, rest = case.passages[question.passage][question.sentence[0]:question.value[0]].strip().partition(" ")
+    text = f"{name_in(encode, question.text) if first in ('It', 'He', 'She') else first} {rest}"
+    return (text, question.answer) if name_in(encode, text) else None
+
+
 def packed(encode: Encoder, case: facts.Case) -> np.ndarray:
     """int64 [5, T]: tokens, what follows them, position, block (0: passages, 1..: questions), kind of what follows (0: nothing to learn,
-    1: prompt, 2: answer)."""
+    1: prompt, 2: answer, 3: its first token)."""
     prefix = [m.BOS]
     for passage in case.passages:
         prefix += [*encode(passage), m.SEP]
     tokens, labels, positions, blocks = prefix, [*prefix[1:], m.PAD], list(range(len(prefix))), [0] * len(prefix)
     kinds = [1] * (len(prefix) - 1) + [0]
-    for q, question in enumerate(case.questions):
-        asked, answer = [*encode(question.text), m.SEP], [*encode(question.answer), m.EOS]
+    asked_answers = [(question.text, question.answer) for question in case.questions]
+    asked_answers += [cloze for question in case.questions if (cloze := cloze_of(encode, case, question)) is not None]
+    for q, (text, answer_text) in enumerate(asked_answers):
+        asked, answer = [*encode(text), m.SEP][:None if text.endswith("?") else -1], [*encode(answer_text), m.EOS]
         block = asked + answer[:-1]
         labels = labels + asked[1:] + answer
-        kinds = kinds + [1] * (len(asked) - 1) + [2] * len(answer)
+        kinds = kinds + [1] * (len(asked) - 1) + [3] + [2] * (len(answer) - 1)
         tokens, blocks = tokens + block, blocks + [q + 1] * len(block)
         positions = positions + list(range(len(prefix), len(prefix) + len(block)))
     return np.array([tokens, labels, positions, blocks, kinds])
@@ -72,14 +88,14 @@ class Cases:
         self.batches: list[Tensor] = []
 
     def shortened(self, case: facts.Case) -> facts.Case:
-        passages = len(case.passages) if self.level == MOST_PASSAGES else min(len(case.passages), 1 + int(self.random.integers(self.level)))
+        passages = 1 if self.level == 1 else len(case.passages)
         nowhere = [question for question in case.questions if question.passage < 0]
         there = [question for question in case.questions if 0 <= question.passage < passages]
-        absent = int(self.random.binomial(QUESTIONS, NOT_STATED_SHARE))
+        absent = int(self.random.binomial(QUESTIONS, NOT_STATED_SHARE)) if self.level >= NOT_STATED_LEVEL else 0
         return facts.Case(case.passages[:passages], nowhere[:absent] + there[:QUESTIONS - absent])
 
     def fill(self) -> None:
-        cases = [self.shortened(case) for case in facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS)]
+        cases = [self.shortened(case) for case in facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS, relations=RELATIONS[self.level - 1])]
         self.seed += POOL
         rows = sorted((packed(self.encode, case) for case in cases), key=lambda row: row.shape[1])
         while rows:
@@ -101,8 +117,8 @@ class Cases:
         return self.batches.pop()
 
 
-def losses(model: m.Reader, batch: Tensor, fast: bool) -> tuple[Tensor, Tensor]:
-    """Of prompts and of answers."""
+def losses(model: m.Reader, batch: Tensor, fast: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Of prompts, of answers, and of the answers' first tokens."""
     tokens_bq, labels_bq, positions_bq, blocks_bq, kinds_bq = batch
     block_b1k, block_bq1 = blocks_bq.unsqueeze(1), blocks_bq.unsqueeze(2)
     visible_bqk = ((block_b1k == 0) | (block_b1k == block_bq1)).tril()
@@ -110,9 +126,8 @@ def losses(model: m.Reader, batch: Tensor, fast: bool) -> tuple[Tensor, Tensor]:
         x_bqd, _ = model.run(tokens_bq, positions_bq, visible_bqk.unsqueeze(1), [])
         chosen = kinds_bq > 0
         logits_nv = model.logits(x_bqd[chosen])
-    loss_n = F.cross_entropy(logits_nv.float(), labels_bq[chosen], reduction="none")
-    of_answer_n = kinds_bq[chosen] == 2
-    return loss_n[~of_answer_n].mean(), loss_n[of_answer_n].mean()
+    loss_n, kinds_n = F.cross_entropy(logits_nv.float(), labels_bq[chosen], reduction="none"), kinds_bq[chosen]
+    return loss_n[kinds_n == 1].mean(), loss_n[kinds_n > 1].mean(), loss_n[kinds_n == 3].mean()
 
 
 def exact(model: m.Reader, tokenizer, cases: list[facts.Case]) -> float:
@@ -128,7 +143,7 @@ def exact(model: m.Reader, tokenizer, cases: list[facts.Case]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--tokens", type=int, default=6000, help="per batch")
+    parser.add_argument("--tokens", type=int, default=4500, help="per batch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, default=facts.CACHE / "reader.pt")
     parser.add_argument("--fresh", action="store_true")
@@ -164,23 +179,23 @@ def main() -> None:
 
     while spent < total:
         begun = time.monotonic()
-        # Up, level, and down to zero in the last half.
-        rate = min(1, (step + 1) / 100, max(0.01, 2 * (1 - spent / total)))
+        # Up, level, and down to zero in the last quarter.
+        rate = min(1, (step + 1) / 100, max(0.01, 4 * (1 - spent / total)))
         for optimiser, highest in zip(optimisers, HIGHEST_RATES):
             optimiser.param_groups[0]["lr"] = rate * highest
             optimiser.zero_grad()
-        of_prompt, of_answer = losses(model, cases.next(), fast=True)
-        (PROMPT_WEIGHT * of_prompt + of_answer).backward()
+        of_prompt, of_answer, of_first = losses(model, cases.next(), fast=True)
+        (PROMPT_WEIGHT * of_prompt + of_answer + of_first).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
         step += 1
-        recent = 0.95 * recent + 0.05 * of_answer.item()
-        if recent < NEXT_LEVEL_LOSS and cases.level < MOST_PASSAGES:
+        recent = 0.95 * recent + 0.05 * of_first.item()
+        if recent < NEXT_LEVEL_LOSS and cases.level < len(RELATIONS):
             cases.level, cases.batches, recent = cases.level + 1, [], 5.0
         spent += time.monotonic() - begun
         if step % 50 == 0:
-            print(f"{step} steps, {spent:.0f} s, level {cases.level}: prompt {of_prompt.item():.3f}, answer {recent:.3f}", flush=True)
+            print(f"{step} steps, {spent:.0f} s, level {cases.level}: prompt {of_prompt.item():.3f}, answer {of_answer.item():.3f}, first token {recent:.3f}", flush=True)
         if step % 250 == 0 or spent >= total:
             print(f"exact {exact(model, tokenizer, validation):.3f}", flush=True)
             keep()
