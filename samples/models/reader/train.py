@@ -24,10 +24,10 @@ VALIDATION_SEED = 8_000_000
 QUESTIONS, COMPOSED_QUESTIONS = 8, 24
 NOT_STATED_SHARE, NOT_STATED_LEVEL = 0.15, 3  # of questions, and the level from which there are such
 POOL = 512                    # cases composed at once and sorted by length
-HIGHEST_RATES = (1.5e-3, 1.2e-3)  # of Muon and of AdamW
-PROMPT_WEIGHT = 0.2
-RELATIONS = [4, 1, 4]      # of each level, and one passage at the first
-NEXT_LEVEL_LOSS = 0.3         # of answers' first tokens, at which prompts get another passage
+HIGHEST_RATES = (1e-3, 1e-3)  # of Muon and of AdamW
+PROMPT_WEIGHT = 0.05
+RELATIONS = [[4], [1], [1, 4, 4]]  # of each level, to choose from; at the first there is one passage
+NEXT_LEVEL_LOSS = 0.45        # of answers' first tokens, at which prompts get another passage
 
 
 class Encoder:
@@ -68,7 +68,7 @@ def packed(encode: Encoder, case: facts.Case) -> np.ndarray:
     tokens, labels, positions, blocks = prefix, [*prefix[1:], m.PAD], list(range(len(prefix))), [0] * len(prefix)
     kinds = [1] * (len(prefix) - 1) + [0]
     asked_answers = [(question.text, question.answer) for question in case.questions]
-    asked_answers += [cloze for question in case.questions if (cloze := cloze_of(encode, case, question)) is not None]
+    asked_answers += [cloze for question in case.questions[::4] if (cloze := cloze_of(encode, case, question)) is not None]
     for q, (text, answer_text) in enumerate(asked_answers):
         asked, answer = [*encode(text), m.SEP][:None if text.endswith("?") else -1], [*encode(answer_text), m.EOS]
         block = asked + answer[:-1]
@@ -95,7 +95,7 @@ class Cases:
         return facts.Case(case.passages[:passages], nowhere[:absent] + there[:QUESTIONS - absent])
 
     def fill(self) -> None:
-        cases = [self.shortened(case) for case in facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS, relations=RELATIONS[self.level - 1])]
+        cases = [self.shortened(case) for case in facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS, relations=int(self.random.choice(RELATIONS[self.level - 1])))]
         self.seed += POOL
         rows = sorted((packed(self.encode, case) for case in cases), key=lambda row: row.shape[1])
         while rows:
@@ -179,8 +179,8 @@ def main() -> None:
 
     while spent < total:
         begun = time.monotonic()
-        # Up, level, and down to zero in the last quarter.
-        rate = min(1, (step + 1) / 100, max(0.01, 4 * (1 - spent / total)))
+        # Up, level, and down to zero in the last two fifths.
+        rate = min(1, (step + 1) / 100, max(0.01, 2.5 * (1 - spent / total)))
         for optimiser, highest in zip(optimisers, HIGHEST_RATES):
             optimiser.param_groups[0]["lr"] = rate * highest
             optimiser.zero_grad()
