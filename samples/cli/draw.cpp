@@ -89,8 +89,9 @@ at::Tensor tensor_of(StoredMap& map) {
   return at::from_blob(map.values.data(), {map.rows, map.cols}, at::kFloat).clone();
 }
 
-/// Keys that a row saw, in cells: what the lift was made with.
-at::Tensor visible_of(const StoredMap& map, const StoredMap& lift) {
+/// Keys that a row saw, in cells: what the lift was made with. Two maps of rounded numbers tell it but for the last bit;
+/// where cells are keys, it is what the tokens' facts say.
+at::Tensor visible_of(const json& tokens, const StoredMap& map, const StoredMap& lift) {
   at::Tensor visible_t = at::zeros({map.rows}, at::kFloat);
   auto* visible = visible_t.mutable_data_ptr<float>();
   for (int64_t row = 0; row < map.rows; ++row) {
@@ -99,7 +100,10 @@ at::Tensor visible_of(const StoredMap& map, const StoredMap& lift) {
       sum += map.values[static_cast<size_t>(i)];
       lifted += lift.values[static_cast<size_t>(i)];
     }
-    visible[row] = static_cast<float>(sum > 0 ? lifted / sum : static_cast<double>(map.cols));
+    const double told = sum > 0 ? lifted / sum : static_cast<double>(map.cols);
+    const auto index = static_cast<size_t>(row);
+    const double kept = index < tokens.size() ? number_at(tokens[index], "visible_keys").value_or(told) : told;
+    visible[row] = static_cast<float>(std::abs(kept - told) < 1e-5 * told ? kept : told);
   }
   return visible_t;
 }
@@ -127,6 +131,9 @@ void add_padding(const json& request, MediumMap& map) {
 
 MediumMap map_of(const json& request, const DrawArguments& arguments) {
   const fs::path folder(arguments.bundle);
+  if (request.contains("text") && request["text"].is_object())
+    throw Refusal("draw: expected a bundle of a picture or a sound, got one of a text. Its report.html shows it with other "
+                  "colours' range and opacity.");
   StoredMap map = read_map(folder, "map_tc"), lift = read_map(folder, "lift_tc");
   if (map.rows < 1 || lift.rows != map.rows || lift.cols != map.cols)
     throw Refusal("maps.safetensors: expected map_tc and lift_tc of the same axes, got others. Was it changed?");
@@ -137,7 +144,7 @@ MediumMap map_of(const json& request, const DrawArguments& arguments) {
     made.medium = PictureMedium{geometry_of(request, map), {}, {}};
   }
   made.map_tk = tensor_of(map);
-  made.visible_t = visible_of(map, lift);
+  made.visible_t = visible_of(list_at(request, "tokens"), map, lift);
   made.mass_t = at::zeros({map.rows}, at::kFloat);
   made.flags_t = at::zeros({map.rows}, at::kInt);
   const json& tokens = list_at(request, "tokens");

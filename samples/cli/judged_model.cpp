@@ -10,36 +10,40 @@
 
 namespace gaze::cli {
 
-/// Keeps what was found in the last request.
-class JudgedModel::Judge final : public Sink {
+/// Keeps the last request's record.
+class JudgedModel::Kept final : public Sink {
  public:
   void consume(const AttentionRecord& record) override {
-    std::optional<GroundedAnswer> answer;
-    std::string error = "no record";
-    try {
-      answer = ground(record);
-    } catch (const std::exception& caught) {
-      error = caught.what();
-    }
     const std::lock_guard<std::mutex> lock(mutex_);
-    answer_ = std::move(answer);
-    error_ = std::move(error);
+    record_ = record;
   }
 
-  GroundedAnswer take() {
+  AttentionRecord take() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!answer_) throw Refusal("expected a map for every answer, got: " + error_);
-    return *std::exchange(answer_, std::nullopt);
+    if (!record_) throw Refusal("expected a map for every answer, got no record");
+    return *std::exchange(record_, std::nullopt);
   }
 
  private:
   std::mutex mutex_;
-  std::optional<GroundedAnswer> answer_;
-  std::string error_ = "no record";
+  std::optional<AttentionRecord> record_;
 };
 
+namespace {
+
+template <class Find>
+auto found_in(const AttentionRecord& record, Find find) {
+  try {
+    return find(record);
+  } catch (const Error& error) {
+    throw Refusal(std::string("expected a map for every answer, got: ") + error.what());
+  }
+}
+
+}  // namespace
+
 JudgedModel::JudgedModel(const std::string& path, at::Device device, const Profile& profile)
-    : model_(path, device), sink_(std::make_shared<Judge>()) {
+    : model_(path, device), sink_(std::make_shared<Kept>()) {
   Options options;
   options.profile_in_code = profile;
   options.capture = true;
@@ -54,12 +58,20 @@ JudgedModel::~JudgedModel() = default;
 
 Model& JudgedModel::model() { return model_; }
 
-GroundedAnswer JudgedModel::judge(RequestSpec spec, const std::function<void(Request&)>& call) {
+AttentionRecord JudgedModel::record_of(RequestSpec spec, const std::function<void(Request&)>& call) {
   Request request = gaze_.begin(std::move(spec));
   call(request);
   request.finish();
   gaze_.flush(std::chrono::minutes(5));
   return sink_->take();
+}
+
+GroundedAnswer JudgedModel::judge(RequestSpec spec, const std::function<void(Request&)>& call) {
+  return found_in(record_of(std::move(spec), call), gaze::ground);
+}
+
+AnswerSources JudgedModel::read(RequestSpec spec, const std::function<void(Request&)>& call) {
+  return found_in(record_of(std::move(spec), call), gaze::answer_sources);
 }
 
 }  // namespace gaze::cli

@@ -4,6 +4,7 @@
 
 #include <gaze/gaze.hpp>
 #include <gaze/render/ground.hpp>
+#include <gaze/render/sources.hpp>
 
 #include <functional>
 #include <memory>
@@ -23,11 +24,14 @@ class JudgedModel {
   /// Runs `call` within a request.
   /// @throws Refusal when no map could be made
   GroundedAnswer judge(RequestSpec spec, const std::function<void(Request&)>& call);
+  /// Likewise: what its text's parts have of the answer's attention.
+  AnswerSources read(RequestSpec spec, const std::function<void(Request&)>& call);
 
  private:
-  class Judge;
+  class Kept;
+  AttentionRecord record_of(RequestSpec spec, const std::function<void(Request&)>& call);
   Model model_;
-  std::shared_ptr<Judge> sink_;
+  std::shared_ptr<Kept> sink_;
   Gaze gaze_;
 };
 

@@ -429,7 +429,12 @@ std::function<int()> add_evaluate(CLI::App& app) {
                  "With --speech: move the words' marks to where the sound itself rises and falls nearby");
   verb->add_flag("--grounding", arguments->grounding,
                  "How well the verdicts tell right answers from answers to inputs that show nothing");
-  verb->add_option("--scenes,--recordings", arguments->scenes, "How many scenes, or recordings with --speech")
+  verb->add_flag("--sources", arguments->sources,
+                 "The retrieval reader: exact answers, and whether the passage with the largest mass holds the fact")
+      ->excludes("--speech")
+      ->excludes("--grounding");
+  verb->add_option("--scenes,--recordings,--questions", arguments->scenes,
+                   "How many scenes, or recordings with --speech")
       ->type_name("N")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -448,6 +453,7 @@ std::function<int()> add_evaluate(CLI::App& app) {
       "hottest pixel of a word's overlay lies on that word's sticker, at most half a cell beside it.");
   return [arguments, verb] {
     if (!verb->parsed()) return -1;
+    if (arguments->sources) return gaze::cli::evaluate_sources(*arguments);
     if (arguments->grounding) {
       return arguments->speech ? gaze::cli::evaluate_speech_grounding(*arguments)
                                : gaze::cli::evaluate_grounding(*arguments);

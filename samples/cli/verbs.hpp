@@ -99,11 +99,13 @@ struct EvaluateArguments {
   bool speech = false;
   bool align_to_energy = false;
   bool grounding = false;
+  bool sources = false;
 };
 int evaluate(const EvaluateArguments& arguments);
 int evaluate_speech(const EvaluateArguments& arguments);
 int evaluate_grounding(const EvaluateArguments& arguments);
 int evaluate_caption_grounding(const EvaluateArguments& arguments);
 int evaluate_speech_grounding(const EvaluateArguments& arguments);
+int evaluate_sources(const EvaluateArguments& arguments);
 
 }  // namespace gaze::cli

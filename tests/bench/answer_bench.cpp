@@ -73,6 +73,33 @@ std::shared_ptr<gaze::AttentionRecord> detailed_answer() {
   return record;
 }
 
+/// Sixty tokens over a prompt of eight passages, 2000 tokens in all.
+std::shared_ptr<gaze::AttentionRecord> text_answer() {
+  constexpr int64_t kTokens = 60, kPrompt = 2000, kPassages = 8, kKeys = kPrompt + kTokens - 1;
+  auto record = std::make_shared<gaze::AttentionRecord>();
+  record->request_id = "bench";
+  gaze::TextMedium medium;
+  medium.text.tokens.emplace_back("<s>");
+  for (int64_t k = 1; k < kPrompt; ++k) medium.text.tokens.push_back(" word" + std::to_string(k % 613));
+  for (int64_t p = 0; p < kPassages; ++p)
+    medium.text.sources.push_back(
+        {gaze::SourceKind::Passage, "doc-" + std::to_string(p), 1 + 240 * p, 1 + 240 * (p + 1)});
+  medium.answer_key = kPrompt;
+  medium.geometry = gaze::Geometry{.rows = 1, .cols = kKeys, .text = true};
+  for (int64_t t = 0; t < kTokens; ++t) record->labels.push_back(" said" + std::to_string(t));
+  at::manual_seed(1);
+  gaze::MediumMap& map = record->maps.emplace_back();
+  map.map_tk = at::rand({kTokens, kKeys}).pow_(8);
+  for (int64_t t = 0; t < kTokens; ++t) map.map_tk[t].narrow(0, kPrompt + t, kTokens - 1 - t).zero_();
+  map.map_tk = map.map_tk / map.map_tk.sum(1, true);
+  map.mass_t = at::ones({kTokens});
+  map.visible_t = at::arange(kPrompt, kPrompt + kTokens).to(at::kFloat);
+  map.flags_t = at::zeros({kTokens}, at::kInt);
+  record->keys = kPrompt;
+  map.medium = std::move(medium);
+  return record;
+}
+
 Subject answer_subject(const std::shared_ptr<gaze::AttentionRecord>& record, gaze::Delivery delivery,
                        const Limits& limits) {
   const auto folder = std::make_shared<Folder>();
@@ -133,6 +160,8 @@ void add_answer_lines() {
   add("answer of 7 words, 4000x3000 from a JPEG, drawn and written", 1, [] {
     return answer_subject(answer(3000, 4000, true), Delivery::Frame, {60, 1'500'000});
   });
+  add("answer of 60 tokens, a text of 2000, drawn and written", 1,
+      [] { return answer_subject(text_answer(), gaze::Delivery::Frame, {.milliseconds = 150, .bytes = 1500000}); });
   add("answer of 7 words, 640x480, with the maps of 384 heads", 1, [] {
     return answer_subject(detailed_answer(), Delivery::Frame, {0, 0});
   });

@@ -1,6 +1,6 @@
 """report.html in a real browser: opened from a file, nothing leaves, words change what is drawn, keys and regions work, texts stay texts.
 
-Usage: report_test.py GAZE SOURCE_DIR, where GAZE is the tool. Without a browser it is skipped.
+Usage: report_test.py GAZE SOURCE_DIR FILES_DIR, where GAZE is the tool and FILES what tests/package/cli_files.cpp made. Without a browser it is skipped.
 """
 import base64
 import json
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chromium import Chromium, skip_without
 
 skip_without()
-GAZE, SOURCE = Path(sys.argv[1]), Path(sys.argv[2])
+GAZE, SOURCE, FILES = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 READY = "document.documentElement.dataset.ready === '1'"
 CASES = []
 
@@ -271,6 +271,46 @@ def no_words_one_word_and_two_thousand(browser, demo, scratch):
         expect(browser.evaluate("document.querySelectorAll('#words button').length") == count + 1, count)
         browser.evaluate("document.querySelector('#words button:last-child').click()")
         expect(browser.errors == [], browser.errors)
+
+
+def text_page(scratch: Path) -> Path:
+    """The stickers model, its picture and its prompt."""
+    model = SOURCE / "samples/models/stickers"
+    words = json.loads((model / "vocab.json").read_text())
+    words = words if isinstance(words, list) else list(words)
+    profile = json.loads((model / "profile.json").read_text())
+    profile["tokens"]["vocabulary"] = str(model / profile["tokens"]["vocabulary"])
+    profile["text"] = {"sites": ["decoder.layers.*.self_attn"]}
+    (scratch / "text.profile.json").write_text(json.dumps(profile))
+    ids = [words.index(word) for word in "<bos> describe the stickers :".split()]
+    (scratch / "text.json").write_text(json.dumps({"ids": ids, "sources": [{"kind": "user", "id": "</script><b>task</b>", "tokens": [1, 3]}]}))
+    gaze("run", model / "stickers_sdpa.pt", "--generate", "encode,decode_step", "--bos", ",".join(map(str, ids)), "--max", "11", "--inputs", FILES / "encode.pt", "--text",
+         scratch / "text.json", "--profile", scratch / "text.profile.json", "--out", scratch / "texts")
+    return next((scratch / "texts").glob("*/report.html"))
+
+
+@case
+def a_text_is_tinted_word_by_word(browser, demo, scratch):
+    page = text_page(scratch)
+    opened(browser, page)
+    read = json.loads((page.parent / "text-2/sources.json").read_text())
+    bars = "[...document.querySelectorAll('.bars > span')].map(share => share.textContent)"
+    for word in range(1 + len(read["words"])):
+        browser.evaluate(f"choose({word}, false)")
+        masses = [source["mass"] for source in read["sources"]] if word == 0 else read["words"][word - 1]["mass"]
+        expect(browser.evaluate(bars) == [f"{100 * mass:.{1 if mass < .0995 else 0}f} %" for mass in masses], word, browser.evaluate(bars), masses)
+    expect(browser.evaluate("document.querySelector('.text h3').textContent") == "user </script><b>task</b>", "an id stays text")
+    tinted = "[...document.querySelectorAll('.text b')].filter(word => word.style.background).length"
+    # A word that looked somewhere has tinted words, and with the range its own the strongest is as strong as can be.
+    strongest = max(range(len(read["words"])), key=lambda w: max((looked["words"][0]["lift"] for looked in read["words"][w]["looked_at"] if looked["words"]), default=0)) + 1
+    browser.evaluate(f"choose({strongest}, false)")
+    expect(browser.evaluate(tinted) > 0, "nothing is tinted")
+    browser.evaluate("document.getElementById('opacity').value = 0; document.getElementById('opacity').dispatchEvent(new Event('input'))")
+    expect(browser.evaluate(tinted) == 0, "opacity 0 leaves a tint")
+    browser.evaluate("document.querySelector('.text b').dispatchEvent(new Event('pointerenter'))")
+    expect("“" in browser.evaluate("document.querySelectorAll('.pick')[1].textContent"), "pointing at a word says nothing")
+    expect(browser.evaluate("document.querySelectorAll('.matrix canvas').length") == 1, "no matrix")
+    expect(browser.errors == [] and browser.left == [], browser.errors, browser.left)
 
 
 @case

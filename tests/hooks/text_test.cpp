@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Which tokens an answer read: planted models, whose attention is put on known tokens of a prompt.
+#include <gaze/render/artifacts.hpp>
 #include <gaze/render/sources.hpp>
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "hooks_test.hpp"
@@ -261,6 +263,36 @@ CATCH_TEST_CASE("text: of a padded batch each row has its own text") {
   CATCH_CHECK(hooks_test::worst(records[1].maps[0].map_tk, expected(with_fed(kPrompt, 1), 12)) < 1e-6);
   const gaze::AnswerSources found = gaze::answer_sources(records[0]);
   CATCH_CHECK(found.mass_ws[1][0] > 0.5);  // 9 asks for 10
+}
+
+CATCH_TEST_CASE("text: ids of another row of the batch are told, and the model's own are shown") {
+  torch::jit::Module module = decoder(false, at::kCPU);
+  gaze::RequestSpec spec;
+  spec.text = text_of();
+  std::swap(spec.text.ids[5], spec.text.ids[7]);
+  const gaze::AttentionRecord record =
+      hooks_test::captured(module, options(),
+                           [&](gaze::Request& request) {
+                             module.forward({row(kPrompt), at::zeros({1, 0, kWords}), 0, 0});
+                             request.tokens({13});
+                           },
+                           {spec})
+          .only();
+  const gaze::TextMedium& text = text_in(record);
+  CATCH_CHECK(at::equal(text.ids_k, at::tensor(kPrompt, at::kLong)));
+  std::map<std::string, std::string> files;
+  class Memory : public gaze::Artifacts {
+   public:
+    explicit Memory(std::map<std::string, std::string>& to) : to_(to) {}
+
+   private:
+    void take(const std::string& name, std::string_view bytes) override { to_.emplace(name, bytes); }
+    std::map<std::string, std::string>& to_;
+  } memory(files);
+  gaze::RenderOptions numbers;
+  numbers.delivery = gaze::Delivery::Map;
+  gaze::render(record, numbers, memory);
+  CATCH_CHECK(files.at("sources.json").find("got other ids from token 5 on") != std::string::npos);
 }
 
 CATCH_TEST_CASE("text: beams take their rows with them") {

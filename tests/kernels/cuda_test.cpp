@@ -17,10 +17,11 @@ namespace {
 
 constexpr Tolerance kSums{2e-6, 1e-5};
 
-/// An accumulator of a few tokens between guard zones.
+/// An accumulator of a few tokens between guard zones, whose map is some of the columns of a wider one.
 struct Accumulated {
+  static constexpr std::size_t kWider = 3;
   Accumulated(std::size_t tokens, std::size_t cells)
-      : map(tokens * cells, 0.25f),
+      : map(tokens * (cells + kWider), 0.25f),
         weight(tokens, 1.5f),
         mass(tokens),
         visible(tokens),
@@ -29,7 +30,9 @@ struct Accumulated {
         rows(tokens),
         cells(static_cast<std::int64_t>(cells)) {}
   AccumulatorRows to() {
-    return {map.data(), weight.data(), mass.data(), visible.data(), calls.data(), flags.data(), rows.data(), cells};
+    return {map.data(),     weight.data(), mass.data(),
+            visible.data(), calls.data(),  flags.data(),
+            rows.data(),    cells,         cells + static_cast<std::int64_t>(kWider)};
   }
   bool intact() {
     return map.intact() && weight.intact() && mass.intact() && visible.intact() && calls.intact() && flags.intact() &&

@@ -32,8 +32,15 @@ struct Rows {
         rows(size(tokens)),
         cells_(cells) {}
   AccumulatorRows from(std::int64_t token) {
-    return {map.data() + token * cells_, weight.data() + token, mass.data() + token, visible.data() + token,
-            calls.data() + token,        flags.data() + token,  rows.data() + token, cells_};
+    return {map.data() + token * cells_,
+            weight.data() + token,
+            mass.data() + token,
+            visible.data() + token,
+            calls.data() + token,
+            flags.data() + token,
+            rows.data() + token,
+            cells_,
+            cells_};
   }
   bool intact() const {
     return map.intact() && weight.intact() && mass.intact() && visible.intact() && calls.intact() && flags.intact() &&

@@ -300,6 +300,38 @@ CATCH_TEST_CASE("attend_reduce equals reduce of attend for every way to reduce")
   }
 }
 
+CATCH_TEST_CASE("rows are added to some columns of a wider map as to a map of their own, and to no others") {
+  for (const at::Device device : devices()) {
+    for (const auto heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Weighted, HeadReduce::TopK}) {
+      for (const bool recomputed : {false, true}) {
+        for (const int64_t cells : {1, 31, 33}) {
+          CATCH_CAPTURE(device.str(), int(heads), recomputed, cells);
+          Random random(15);
+          const ReduceOptions by{heads, 1, 2, LayerReduce::Mean};
+          Accumulator wide = make_accumulator(4, cells + 9, device), want = make_accumulator(4, cells, device);
+          wide.map_tc.fill_(7);
+          wide.map_tc.narrow(1, 4, cells).zero_();
+          Accumulator part = wide;
+          part.map_tc = wide.map_tc.narrow(1, 4, cells);
+          for (int layer = 0; layer < 2; ++layer) {
+            const Problem problem{random.tensor({1, 4, 3, 8}, at::kFloat, -2, 2, device),
+                                  random.tensor({1, 2, 33, 8}, at::kFloat, -2, 2, device), std::nullopt};
+            const RowRange range{0, 0, 3, 33 - cells, 1};
+            const at::Tensor weights = attend(problem.scores(), {0, 0, 3}).unsqueeze(0);
+            for (Accumulator* to : {&part, &want})
+              recomputed ? attend_reduce(problem.scores(), range, by, *to) : reduce(weights, range, by, *to);
+          }
+          CATCH_CHECK(values_of(part.map_tc) == values_of(want.map_tc));
+          CATCH_CHECK(values_of(wide.mass_t) == values_of(want.mass_t));
+          CATCH_CHECK(values_of(finish(part, 4, by).map_tc) == values_of(finish(want, 4, by).map_tc));
+          for (const at::Tensor& beside : {wide.map_tc.narrow(1, 0, 4), wide.map_tc.narrow(1, 4 + cells, 5)})
+            CATCH_CHECK(beside.eq(7).all().item<bool>());
+        }
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("attend_reduce of chosen heads equals reduce of those of attend, one call at a time and several") {
   for (const at::Device device : devices()) {
     for (const auto heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Weighted, HeadReduce::TopK}) {

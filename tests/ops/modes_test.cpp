@@ -335,7 +335,8 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
        }),
        "gaze::reduce: options.heads: expected a HeadReduce, got 6"},
       {broken([](Accumulator& a) { a.map_tc = a.map_tc.t(); }),
-       "gaze::reduce: accumulator.map_tc: expected a contiguous tensor, got strides [1, 20]"},
+       "gaze::reduce: accumulator.map_tc: expected rows whose cells are adjacent and that do not overlap, got strides "
+       "[1, 20]"},
       {broken([](Accumulator& a) { a.calls_t = a.calls_t.to(at::kLong); }),
        "gaze::reduce: accumulator.calls_t: expected Int, got Long"},
       {broken([](Accumulator& a) { a.mass_t = a.mass_t.narrow(0, 0, 1); }),

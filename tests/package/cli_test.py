@@ -548,6 +548,59 @@ def a_hosts_loop_answers_as_the_model_does():
     expect(batch.count("answer    ") == 2 and len(bundles("two")) == 2, batch)
 
 
+def text_profile(text: dict, **changes) -> Path:
+    profile = json.loads((sdpa().parent / "profile.json").read_text()) | changes
+    profile["text"] = text
+    profile["tokens"]["vocabulary"] = str(sdpa().parent / profile["tokens"]["vocabulary"])
+    Path("text.profile.json").write_text(json.dumps({name: value for name, value in profile.items() if value is not None}))
+    return Path("text.profile.json")
+
+
+def sources_in(bundle: Path) -> dict:
+    return json.loads((bundle / "sources.json").read_text())
+
+
+@case
+def texts_are_read_beside_a_picture_and_alone():
+    prompt = "<bos> describe the stickers :".split()
+    ids = [sticker_words().index(word) for word in prompt]
+    Path("text.json").write_text(json.dumps({"ids": ids, "sources": [{"kind": "user", "id": "task", "tokens": [1, 4]}]}))
+    flags = ("run", sdpa(), "--generate", "encode,decode_step", "--bos", ",".join(map(str, ids)), "--max", "11", "--inputs", FILES / "encode.pt", "--text", "text.json")
+    own_sites = {"sites": ["decoder.layers.*.self_attn"]}
+    done_by(*flags, "--profile", text_profile(own_sites), "--out", "beside")
+    done_by("run", sdpa(), "--generate", "encode,decode_step", "--bos", ",".join(map(str, ids)), "--max", "11", "--inputs", FILES / "encode.pt", "--out", "without")
+    (beside,), (without,) = bundles("beside"), bundles("without")
+    request = request_of(beside)
+    expect([entry["medium"] for entry in request["more_maps"]] == ["text"], request["more_maps"])
+    expect(request["words"] == request_of(without)["words"], "the picture's words are as without a text")
+    read = json.loads((beside / "text-2" / "sources.json").read_text())
+    expect([source["kind"] for source in read["sources"]][0] == "user" and read["sources"][0]["tokens"] == 3, read["sources"])
+    expect(read["answer_key"] == len(ids) and read["sites"] == [f"decoder.layers.{i}.self_attn" for i in range(3)], read)
+    for token in read["tokens"]:
+        expect(abs(sum(token["mass"]) - 1) < 1e-4, token)
+    expect({"text-2/text.jpg", "text-2/sources.json", "text-2/maps.safetensors", "report.html"} <= set(request["files"]), request["files"])
+    # Alone: the same rows, of the same sites.
+    done_by(*flags, "--profile", text_profile({}, geometry=None, grounding=None, heads=None, layers=None, sites={"match": own_sites["sites"]}), "--out", "alone", GAZE_PICTURES="all")
+    (bundle,) = bundles("alone")
+    alone_read = sources_in(bundle)
+    expect([token["mass"] for token in alone_read["tokens"]] == [token["mass"] for token in read["tokens"]], "the same rows")
+    expect((bundle / "text.jpg").exists() and (bundle / "matrix.jpg").exists(), list(bundle.iterdir()))
+    refused("draw", bundle, says=("picture or a sound", "report.html"))
+
+
+@case
+def a_text_that_is_none_is_told_what_it_lacks():
+    profile = text_profile({"sites": ["decoder.layers.*.self_attn"]})
+    for content, says in (("", ("JSON object",)), ("[1]", ("JSON object",)), ('{"ids": 5}', ("ids", "list")), ('{"ids": ["a"]}', ("whole numbers", "ids")), ('{"words": []}', ("ids, tokens, text",)),
+                          ('{"sources": [{"kind": "book", "tokens": [0, 1]}]}', ("system, user, passage, turn, tool", "book")), ('{"sources": [{"tokens": [0]}]}', ("[first, end]",)),
+                          ('{"sources": [{"name": "x"}]}', ("kind, id, tokens or characters",)), ('{"tokens": [1]}', ("text in tokens",))):
+        Path("bad.json").write_text(content)
+        refused("run", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", profile, "--text", "bad.json", says=("--text", "bad.json", *says))
+    refused("run", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", profile, "--text", "missing.json", says=("missing.json", "cannot be read"))
+    Path("good.json").write_text("{}")
+    refused("run", sdpa(), "--inputs", FILES / "generate.pt", "--method", "generate", "--profile", profile, "--text", "good.json", "--text", "good.json", says=("--text", "one per row"))
+
+
 @case
 def a_hosts_loop_that_cannot_be_driven():
     loop = ("run", sdpa(), "--inputs", FILES / "encode.pt", "--generate")

@@ -116,8 +116,7 @@ void MediaIntake::take_text(const at::Tensor& input, bool placed, std::vector<Re
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   const auto keep = [&](const at::Tensor& ids_t, RequestRow& row) {
-    const Text& text = row.spec.text;
-    if (!text.ids.empty() || !text.tokens.empty() || row.text_ids.size() == kMostPieces) return;
+    if (row.text_ids.size() == kMostPieces) return;
     if (ids_t.size(0) < 2 && !row.text_ids.empty()) return;
     row.text_ids.push_back(ids_t.detach().to(at::kLong, /*non_blocking=*/true, /*copy=*/true));
     note_ready(input.device(), row);

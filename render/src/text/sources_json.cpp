@@ -4,6 +4,7 @@
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/json_text.hpp"
 
@@ -94,6 +95,11 @@ JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numb
   return list;
 }
 
+JsonText contrast_json(const TextAnalysis& text, int64_t l) {
+  const std::optional<double> contrast = contrast_of(text, l);
+  return contrast ? JsonText(*contrast) : JsonText(nullptr);
+}
+
 JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
   JsonText list = JsonText::array();
   for (size_t w = 0; w < text.words.size(); ++w) {
@@ -104,6 +110,7 @@ JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
                     {"count", facts.word.count},
                     {"content", facts.content},
                     {"mass", masses(text.mass_lp, l)},
+                    {"contrast", contrast_json(text, l)},
                     {"looked_at", looked_at(text, l, numbers)}});
   }
   return list;
@@ -140,6 +147,8 @@ std::string sources_json(const AttentionRecord& record, const TextMedium& medium
   root["layers"] = alone ? name(record.reduce.layers) : "mean";
   root["sinks_subtracted"] = text.sinks_subtracted;
   root["sources"] = part_list(text, numbers);
+  root["contrast"] = contrast_json(text, 0);
+  root["flat"] = contrast_of(text, 0).value_or(kFlatContrast) < kFlatContrast;
   root["looked_at"] = looked_at(text, 0, numbers);
   root["words"] = word_list(text, numbers);
   root["tokens"] = token_list(record, text);

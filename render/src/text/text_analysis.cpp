@@ -195,6 +195,25 @@ ReadWindow best_window(const TextAnalysis& text, int64_t l, int32_t part, size_t
   return best;
 }
 
+std::optional<double> contrast_of(const TextAnalysis& text, int64_t l) {
+  const char* const passage = name(SourceKind::Passage);
+  double mass = 0, keys = 0, most = 0;
+  int64_t passages = 0;
+  std::vector<std::pair<double, double>> each;
+  for (size_t p = 0; p < text.parts.parts.size(); ++p) {
+    const TextPart& part = text.parts.parts[p];
+    const auto own = std::count(text.parts.part_k.begin(), text.parts.part_k.end(), static_cast<int32_t>(p));
+    if (part.is != TextPart::Is::Source || part.kind != passage || own == 0) continue;
+    each.emplace_back(static_cast<double>(row_of(text.mass_lp, l)[p]), static_cast<double>(own));
+    mass += each.back().first;
+    keys += each.back().second;
+    ++passages;
+  }
+  if (passages < 2 || mass <= 0) return std::nullopt;
+  for (const auto& [of_passage, own] : each) most = std::max(most, of_passage / mass * keys / own);
+  return most;
+}
+
 double lift_of(const TextAnalysis& text, int64_t l, int32_t part) {
   const auto keys = std::count(text.parts.part_k.begin(), text.parts.part_k.end(), part);
   if (keys == 0) return 0;

@@ -9,11 +9,19 @@
 namespace gaze {
 namespace {
 
-std::vector<int64_t> ids_of(const TextMedium& medium, const ops::Route& route) {
-  if (!medium.text.ids.empty() || !medium.ids_k.defined()) return medium.text.ids;
+/// The host's, unless the model was given as many others: then they are another row's.
+std::vector<int64_t> ids_of(const TextMedium& medium, const ops::Route& route, std::vector<std::string>& notes) {
+  const std::vector<int64_t>& stated = medium.text.ids;
+  if (!medium.ids_k.defined()) return stated;
   const at::Tensor here_k = fetch(medium.ids_k.contiguous(), route, ops::Cargo::Figures);
   const auto* ids = here_k.const_data_ptr<int64_t>();
-  return {ids, ids + here_k.size(0)};
+  const std::vector<int64_t> given(ids, ids + here_k.size(0));
+  if (stated.empty()) return given;
+  if (stated.size() != given.size() || stated == given) return stated;
+  const auto first = std::mismatch(stated.begin(), stated.end(), given.begin()).first - stated.begin();
+  notes.push_back("text.ids: expected what the model was given, got other ids from token " + std::to_string(first) +
+                  " on, as of another row of the batch: the model's own are shown.");
+  return given;
 }
 
 std::vector<std::string> labels_of(const TextMedium& medium, const std::vector<int64_t>& ids) {
@@ -93,7 +101,7 @@ TextKeys read_keys(const AttentionRecord& record, const TextMedium& medium, cons
   for (const KeySpan& span : others) {
     std::fill_n(keys.between_k.begin() + span.first_key, span.keys, true);
   }
-  keys.ids = ids_of(medium, route);
+  keys.ids = ids_of(medium, route, keys.notes);
   const std::vector<std::string> labels = labels_of(medium, keys.ids);
   const auto tokens = static_cast<int64_t>(labels.size());
   keys.key_of_token = places_of(tokens, keys.prompt, others);

@@ -23,7 +23,7 @@ constexpr int kTextWidth = kWidth - kMargin - kTextLeft, kLineHeight = 26, kBarH
 constexpr size_t kMostBars = 24, kMostWords = 24, kMostParagraphs = 24, kWholeLines = 5, kWordLines = 2,
                  kPartsOfWord = 3;
 constexpr double kLeastPart = 0.03;  ///< share of a word's attention that a part is shown for
-const text::Face kRead{10, 1.3, kInk}, kPart{9, 1.2, kInk};
+const text::Face kRead{10, 1.3, kInk}, kPart{9, 1.2, kInk}, kWarning{10, 1.5, cv::Scalar(176, 58, 32)};
 
 double at(const at::Tensor& value_ln, int64_t l, size_t n) {
   return static_cast<double>(value_ln.const_data_ptr<float>()[l * value_ln.size(1) + static_cast<int64_t>(n)]);
@@ -222,6 +222,11 @@ at::Tensor draw_text_sheet(const AttentionRecord& record, const MediumMap& map, 
   }
   flow.title("What the answer rests on");
   flow.bars(0);
+  if (contrast_of(text, 0).value_or(kFlatContrast) < kFlatContrast) {
+    flow.add(kBarPitch, [](cv::Mat& page, int top) {
+      text::draw(page, "No passage stands out among the others.", kTextLeft, top + 14, kWarning);
+    });
+  }
   flow.space(10);
   flow.add(46, [&](cv::Mat& page, int top) {
     draw_colour_bar(page, record.style, text.range_max_lift, 252, kTextLeft, top, 360);
