@@ -123,9 +123,19 @@ void add_padding(const json& request, MediumMap& map) {
     if (first < 0 || count < 0 || first > padding_t.size(0) || count > padding_t.size(0) - first) continue;
     padding_t.narrow(0, first, count).fill_(number_at(word, "mass_on_padding").value_or(0));
   }
-  const at::Tensor per_mass_t = at::where(map.mass_t > 0, map.map_tk.sum(1) / map.mass_t, at::zeros_like(map.mass_t));
-  map.map_tk = at::cat({map.map_tk, (per_mass_t * padding_t).unsqueeze(1)}, 1);
-  map.mass_t = map.mass_t + padding_t;
+  const at::Tensor heard_t = map.map_tk.sum(1), mass_t = map.mass_t;
+  const at::Tensor per_mass_t = at::where(mass_t > 0, heard_t / mass_t, at::zeros_like(mass_t));
+  const at::Tensor plain_t = per_mass_t * padding_t;
+  map.mass_t = mass_t + padding_t;
+  // Whoever divides the mass again is to get what was heard to the last bit: the column is moved by some until it does.
+  const auto with = [&](const at::Tensor& column_t) { return at::cat({map.map_tk, column_t.unsqueeze(1)}, 1); };
+  at::Tensor column_t = plain_t;
+  for (const int step : {0, 1, -1, 2, -2, 3, -3, 4, -4}) {
+    const at::Tensor tried_t = plain_t + (heard_t + plain_t) * (step * 6e-8);
+    const auto right = [&](const at::Tensor& of_t) { return map.mass_t.mul(heard_t / with(of_t).sum(1)).eq(mass_t); };
+    column_t = at::where(right(column_t).logical_or(right(tried_t).logical_not()), column_t, tried_t);
+  }
+  map.map_tk = with(column_t);
   ++map.geometry().cols;
 }
 

@@ -276,8 +276,7 @@ def no_words_one_word_and_two_thousand(browser, demo, scratch):
 def text_page(scratch: Path) -> Path:
     """The stickers model, its picture and its prompt."""
     model = SOURCE / "samples/models/stickers"
-    words = json.loads((model / "vocab.json").read_text())
-    words = words if isinstance(words, list) else list(words)
+    words = json.loads((model / "vocab.json").read_text())["words"]
     profile = json.loads((model / "profile.json").read_text())
     profile["tokens"]["vocabulary"] = str(model / profile["tokens"]["vocabulary"])
     profile["text"] = {"sites": ["decoder.layers.*.self_attn"]}
