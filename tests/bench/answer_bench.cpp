@@ -161,7 +161,7 @@ void add_answer_lines() {
     return answer_subject(answer(3000, 4000, true), Delivery::Frame, {60, 1'500'000});
   });
   add("answer of 60 tokens, a text of 2000, drawn and written", 1,
-      [] { return answer_subject(text_answer(), gaze::Delivery::Frame, {.milliseconds = 150, .bytes = 1500000}); });
+      [] { return answer_subject(text_answer(), gaze::Delivery::Frame, {.milliseconds = 60, .bytes = 2000000}); });
   add("answer of 7 words, 640x480, with the maps of 384 heads", 1, [] {
     return answer_subject(detailed_answer(), Delivery::Frame, {0, 0});
   });

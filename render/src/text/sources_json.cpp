@@ -11,7 +11,7 @@
 namespace gaze {
 namespace {
 
-constexpr size_t kTopWords = 3, kWindowWords = 12;
+constexpr size_t kTopWords = 3, kWindowWords = 12, kPartsOfWord = 4;
 constexpr double kLeastMass = 0.02;  ///< of a source that a word's own entries are told of
 
 double at(const at::Tensor& value_np, int64_t n, size_t part) {
@@ -65,11 +65,22 @@ std::string text_of(const TextAnalysis& text, const ReadWindow& window) {
   return words;
 }
 
-/// What row l looked at in each part that it looked at.
-JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numbers) {
-  JsonText list = JsonText::array();
+/// The parts with words that row l looked at, most first.
+std::vector<size_t> strongest_parts(const TextAnalysis& text, int64_t l, size_t most) {
+  std::vector<size_t> parts;
   for (size_t p = 0; p < text.parts.parts.size(); ++p) {
-    if (!text.parts.parts[p].is_read() || at(text.mass_lp, l, p) < kLeastMass) continue;
+    if (text.parts.parts[p].is_read() && at(text.mass_lp, l, p) >= kLeastMass) parts.push_back(p);
+  }
+  std::stable_sort(parts.begin(), parts.end(),
+                   [&](size_t a, size_t b) { return at(text.mass_lp, l, a) > at(text.mass_lp, l, b); });
+  if (parts.size() > most) parts.resize(most);
+  return parts;
+}
+
+/// What row l looked at there.
+JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numbers, size_t most_parts) {
+  JsonText list = JsonText::array();
+  for (const size_t p : strongest_parts(text, l, most_parts)) {
     const auto part = static_cast<int32_t>(p);
     JsonText words = JsonText::array();
     for (const size_t r : top_words(text, l, part, kTopWords)) {
@@ -111,7 +122,7 @@ JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
                     {"content", facts.content},
                     {"mass", masses(text.mass_lp, l)},
                     {"contrast", contrast_json(text, l)},
-                    {"looked_at", looked_at(text, l, numbers)}});
+                    {"looked_at", looked_at(text, l, numbers, kPartsOfWord)}});
   }
   return list;
 }
@@ -149,11 +160,11 @@ std::string sources_json(const AttentionRecord& record, const TextMedium& medium
   root["sources"] = part_list(text, numbers);
   root["contrast"] = contrast_json(text, 0);
   root["flat"] = contrast_of(text, 0).value_or(kFlatContrast) < kFlatContrast;
-  root["looked_at"] = looked_at(text, 0, numbers);
+  root["looked_at"] = looked_at(text, 0, numbers, text.parts.parts.size());
   root["words"] = word_list(text, numbers);
   root["tokens"] = token_list(record, text);
   root["notes"] = std::move(notes);
-  return root.dump(1) + "\n";
+  return root.dump(-1) + "\n";
 }
 
 }  // namespace gaze

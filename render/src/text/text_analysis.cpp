@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "device/device_event.hpp"
@@ -67,6 +68,24 @@ at::Tensor whole_answer_first(const at::Tensor& rows_lk, const std::vector<WordF
   at::Tensor made_lk = rows_lk.clone();
   made_lk[0].copy_(at::stack(content).mean(0));
   return made_lk;
+}
+
+/// Of a long text a word looks at so few words that a percentile of all would be nothing: colours end where nine of ten
+/// words of the answer have their strongest, those of the whole answer at its own.
+void set_ranges(bool each_its_own, TextAnalysis& text) {
+  constexpr double kShareOfWords = 0.9;
+  if (text.read.empty()) return;
+  const at::Tensor peak_l = std::get<0>(text.shown_lr.max(1)).contiguous();
+  std::vector<float> peaks(peak_l.const_data_ptr<float>(), peak_l.const_data_ptr<float>() + peak_l.size(0));
+  const auto or_one = [](float peak) { return peak > 0 ? static_cast<double>(peak) : 1; };
+  text.summary.range_max_lift = or_one(peaks.front());
+  if (text.words.empty()) return;
+  std::vector<float> rising(peaks.begin() + 1, peaks.end());
+  std::sort(rising.begin(), rising.end());
+  const auto last = static_cast<double>(rising.size() - 1);
+  text.range_max_lift = or_one(rising[static_cast<size_t>(std::ceil(kShareOfWords * last))]);
+  for (size_t w = 0; w < text.words.size(); ++w)
+    text.words[w].range_max_lift = each_its_own ? or_one(peaks[w + 1]) : text.range_max_lift;
 }
 
 at::Tensor by_part(const at::Tensor& share_nk, const TextParts& parts) {
@@ -155,8 +174,7 @@ TextAnalysis analyse_text(const AttentionRecord& record, const MediumMap& map, c
   find_words(record, medium, text);
   text.shown_lr = strongest(whole_answer_first(here(analysis.shown_lc), text.words), text.read);
   text.lift_lr = strongest(whole_answer_first(here(analysis.lift_lc), text.words), text.read);
-  const double top = text.read.empty() ? 0 : text.shown_lr[0].max().item<double>();
-  text.summary.range_max_lift = top > 0 ? top : 1;
+  set_ranges(record.style.normalise.per_map_min_max, text);
   return text;
 }
 

@@ -20,7 +20,7 @@ using namespace page;
 
 constexpr int kWidth = 1280, kLabelWidth = 190, kTextLeft = kMargin + kLabelWidth + 12;
 constexpr int kTextWidth = kWidth - kMargin - kTextLeft, kLineHeight = 26, kBarHeight = 16, kBarPitch = 24;
-constexpr size_t kMostBars = 24, kMostWords = 24, kMostParagraphs = 24, kWholeLines = 5, kWordLines = 2,
+constexpr size_t kMostBars = 24, kMostWords = 12, kMostParagraphs = 8, kWholeLines = 3, kWordLines = 2,
                  kPartsOfWord = 3;
 constexpr double kLeastPart = 0.03;  ///< share of a word's attention that a part is shown for
 const text::Face kRead{10, 1.3, kInk}, kPart{9, 1.2, kInk}, kWarning{10, 1.5, cv::Scalar(176, 58, 32)};
@@ -146,8 +146,9 @@ class Flow {
     const auto width_of = [&](size_t r) {
       return text::width(text::shown(text_.read[r].text, 80).text, kRead) + blank;
     };
-    // A first guess of how many fit, then as many as do.
-    const ReadWindow window = best_window(text_, l, part, lines * static_cast<size_t>(kTextWidth) / 70);
+    const auto is = [&](size_t r) { return r < text_.read.size() && text_.read[r].part == part; };
+    // The middle is what was read most; then a word on either side in turn, as long as there is room.
+    const ReadWindow window = best_window(text_, l, part, lines * static_cast<size_t>(kTextWidth) / 140);
     std::vector<size_t> words;
     int64_t width = 0;
     const auto fits = [&](size_t r) {
@@ -156,9 +157,12 @@ class Flow {
     };
     size_t first = window.first, end = window.first;
     while (end < window.first + window.count && fits(end)) ++end;
-    const auto is = [&](size_t r) { return text_.read[r].part == part; };
-    while (end < text_.read.size() && is(end) && fits(end)) ++end;
-    while (first > 0 && is(first - 1) && fits(first - 1)) --first;
+    for (bool before = true, behind = true; before || behind;) {
+      behind = behind && is(end) && fits(end);
+      if (behind) ++end;
+      before = before && first > 0 && is(first - 1) && fits(first - 1);
+      if (before) --first;
+    }
     for (size_t r = first; r < end; ++r) {
       if (is(r)) words.push_back(r);
     }
@@ -251,7 +255,7 @@ at::Tensor draw_text_sheet(const AttentionRecord& record, const MediumMap& map, 
     bool first = true;
     for (const int32_t part : parts_read(text, l, kLeastPart, kPartsOfWord)) {
       if (first || stands_out(text, l, part, word.range_max_lift))
-        flow.paragraph(l, part, kWordLines, word.diffuse, word.range_max_lift);
+        flow.paragraph(l, part, first ? kWordLines : 1, word.diffuse, word.range_max_lift);
       first = false;
     }
   }
