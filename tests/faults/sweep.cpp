@@ -230,6 +230,20 @@ void sound_request(Rig& rig) {
   request.finish();
 }
 
+/// The picture's keys are a prompt's tokens as well.
+void text_request(Rig& rig) {
+  RequestSpec spec = Rig::spec();
+  for (int64_t k = 0; k < kKeys; ++k)
+    spec.text.tokens.push_back(" a token of the prompt that is longer than a small string");
+  spec.text.sources = {{SourceKind::Passage, "an id that does not fit into a small string", 0, 6},
+                       {SourceKind::User, "another id that does not fit into a small string", 6, 20}};
+  Request request = rig.gaze.begin(std::move(spec));
+  rig.run(rig.one, kPrompt);
+  rig.run(rig.one, kStep);
+  request.label(Rig::labels());
+  request.finish();
+}
+
 constexpr auto kHost = Target::Host;
 constexpr auto kWorker = Target::Worker;
 constexpr auto kAllocation = Fault::Allocation;
@@ -251,10 +265,12 @@ std::vector<Sweep> sweeps() {
     add({"host-unfinished", kHost, kAllocation, false, 0, unfinished});
     add({"host-throwing-model", kHost, kAllocation, false, 0, throwing_model});
     add({"host-sound", kHost, kAllocation, false, 0, sound_request, true});
+    add({"host-text", kHost, kAllocation, false, 0, text_request});
     add({"host-unsampled", kHost, kAllocation, false, 0, explicit_request, false, 0});
     add({"host-unsampled-automatic", kHost, kAllocation, false, 0, automatic_batch, false, 0});
     add({"worker-picture", kWorker, kAllocation, false, 0, explicit_request});
     add({"worker-sound", kWorker, kAllocation, false, 0, sound_request, true});
+    add({"worker-text", kWorker, kAllocation, false, 0, text_request});
     add({"attach", Target::Attach, kAllocation, false, 0, explicit_request});
   }
   for (const int error : {ENOSPC, EIO, EACCES, EMFILE, ENOSYS, EDQUOT, EROFS, ENOENT, ENOTDIR, ENFILE, ELOOP, ESTALE,
@@ -264,6 +280,7 @@ std::vector<Sweep> sweeps() {
   }
   for (const int error : {ENOSPC, EMFILE, EIO, EACCES})
     all.push_back({"calls-picture", kWorker, Fault::Call, true, error, explicit_request});
+  all.push_back({"short-writes-text", kWorker, Fault::ShortWrites, true, 0, text_request});
   all.push_back({"short-writes-picture", kWorker, Fault::ShortWrites, true, 0, explicit_request});
   all.push_back({"short-writes-sound", kWorker, Fault::ShortWrites, true, 0, sound_request, true});
   return all;
