@@ -103,6 +103,9 @@ class Cases:
         nowhere = [question for question in case.questions if question.passage < 0]
         there = [question for question in case.questions if 0 <= question.passage < len(passages)]
         absent = int(self.random.binomial(QUESTIONS, LEVELS[self.level].not_stated))
+        # Answers that are names are learned last: they come first in line.
+        names = [question for question in there if len(self.encode(question.answer.split(" ")[0])) > 1 and question.answer[0].isalpha()]
+        there = names[:QUESTIONS * 5 // 8] + [question for question in there if question not in names]
         return facts.Case(passages, nowhere[:absent] + there[:QUESTIONS - absent])
 
     def fill(self) -> None:
