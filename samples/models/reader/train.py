@@ -211,7 +211,8 @@ def main() -> None:
             cases.level, cases.batches, recent = cases.level + 1, [], 5.0
         spent += time.monotonic() - begun
         if step % 50 == 0:
-            print(f"{step} steps, {spent:.0f} s, level {cases.level + 1}: prompt {of_prompt.item():.3f}, answer {of_answer.item():.3f}, first token {recent:.3f}", flush=True)
+            print(f"{step} steps, {spent:.0f} s, level {cases.level + 1}: prompt {of_prompt.item():.3f}, answer {of_answer.item():.3f}, "
+                  f"first token {recent:.3f}", flush=True)
         if step % 250 == 0 or spent >= total:
             print(f"exact {exact(model, tokenizer, validation):.3f}", flush=True)
             keep()
