@@ -14,7 +14,8 @@ using Words = std::vector<std::string>;
 
 enum class Value { year, person, place, noun };
 
-// {s}: the entity as the sentence's subject, {o}: as its object, {n}: by its name, {v}: the value.
+// {s}: the entity as the sentence's subject, {o}: as its object, {n}: by its name, {v}: the value. The entity stands
+// before the value, so that a decoder, which only looks back, knows at the value whose it is.
 struct Relation {
   Value value;
   Words nouns;  // to choose from where the value is one
@@ -34,11 +35,11 @@ const std::vector<Relation> kOfBuildings = {
      {"When was {n} built?", "In which year was {n} finished?", "From which year does {n} date?"}},
     {Value::person,
      {},
-     {"{s} was built by {v}.", "{s} is the work of {v}.", "{v} designed {o}."},
+     {"{s} was built by {v}.", "{s} is the work of {v}.", "{s} was designed by {v}."},
      {"Who built {n}?", "Who designed {n}?", "Whose work is {n}?"}},
     {Value::place,
      {},
-     {"{s} stands near {v}.", "{s} is found in {v}.", "The road from {v} leads to {o}."},
+     {"{s} stands near {v}.", "{s} is found in {v}.", "A road leads from {o} to {v}."},
      {"Where is {n}?", "Near which town does {n} stand?", "Where can {n} be found?"}},
     {Value::noun,
      {"bells", "gardens", "clocks", "stairs", "roses", "bread", "cheese", "music", "paintings", "lamps", "statues",
@@ -51,7 +52,7 @@ const std::vector<Relation> kOfBuildings = {
      {"What colour is {n}?", "In which colour is {n} painted?", "What colour are the doors of {n}?"}},
     {Value::person,
      {},
-     {"{s} belongs to {v}.", "{v} owns {o}.", "{s} is the property of {v}."},
+     {"{s} belongs to {v}.", "{s} is owned by {v}.", "{s} is the property of {v}."},
      {"Who owns {n}?", "To whom does {n} belong?", "Whose property is {n}?"}},
     {Value::noun,
      {"stone", "brick", "marble", "granite", "oak", "pine", "slate", "glass"},
@@ -74,12 +75,12 @@ const std::vector<Relation> kOfPeople = {
      {"When was {n} born?", "In which year was {n} born?", "When did {n} come into the world?"}},
     {Value::person,
      {},
-     {"{s} learned from {v}.", "{s} was a pupil of {v}.", "{v} taught {o}."},
+     {"{s} learned from {v}.", "{s} was a pupil of {v}.", "{s} was taught by {v}."},
      {"Who taught {n}?", "From whom did {n} learn?", "Whose pupil was {n}?"}},
     {Value::place,
      {},
-     {"{s} lives in {v}.", "{s} has a house in {v}.", "The people of {v} see {o} every day."},
-     {"Where does {n} live?", "In which town is the house of {n}?", "Where do people see {n} every day?"}},
+     {"{s} lives in {v}.", "{s} has a house in {v}.", "{s} can be seen in {v}."},
+     {"Where does {n} live?", "In which town is the house of {n}?", "Where can {n} be seen?"}},
     {Value::noun,
      {"coins", "stamps", "shells", "maps", "books", "buttons", "spoons", "feathers", "keys", "stones", "bottles"},
      {"{s} collects {v}.", "{s} has a room full of {v}."},
@@ -95,7 +96,7 @@ const std::vector<Relation> kOfPeople = {
      {"What does {n} work as?", "What is the trade of {n}?"}},
     {Value::noun,
      kAnimals,
-     {"{s} keeps a {v}.", "A {v} follows {o} everywhere."},
+     {"{s} keeps a {v}.", "{s} is followed by a {v}."},
      {"Which animal does {n} keep?", "Which animal follows {n}?"}},
     {Value::noun,
      kNumbers,

@@ -30,7 +30,6 @@ class Measured:
         prompts = [m.prompt_of(tokenizer, case.passages, case.questions[0].text) for case in self.cases]
         said = [ids for first in range(0, count, 50) for ids in m.generate(model, [ids for ids, _ in prompts[first:first + 50]])]
         self.exact = np.array([tokenizer.decode(ids) == question.answer for ids, question in zip(said, self.truth)])
-        self.says_nothing = np.array([tokenizer.decode(ids) == facts.NOT_STATED for ids in said])
         self.holder = np.array([question.passage for question in self.truth])
         self.mass_nlhp = np.zeros((count, m.LAYERS, m.HEADS, PASSAGES))
         self.uniform_np = np.zeros((count, PASSAGES))  # what attention to all keys alike would give
@@ -82,8 +81,8 @@ def main() -> None:
     test = Measured(model, tokenizer, arguments.seed, arguments.count)
 
     stated = test.holder >= 0
-    print(f"exact: {test.exact.mean():.1%} ({test.exact.sum()}) of {len(stated)}; of {stated.sum()} that a passage states {test.exact[stated].mean():.1%}, "
-          f"of {(~stated).sum()} that none does {test.exact[~stated].mean():.1%}")
+    print(f"exact: {test.exact.mean():.1%} ({test.exact.sum()}) of {len(stated)}; of {stated.sum()} that a passage states "
+          f"{test.exact[stated].mean():.1%}, of {(~stated).sum()} that none does {test.exact[~stated].mean():.1%}")
     print(f"cases with a right answer: {(test.exact & stated).sum()}; largest passage by length alone: {test.hits(test.uniform_np, stated):.1%}")
     wrong = [f"  {question.text} {question.answer}" for question, right in zip(test.truth, test.exact) if not right]
     print("wrong:", *wrong[:10], sep="\n")
@@ -99,7 +98,8 @@ def main() -> None:
         mass_np = lambda measured: np.mean([measured.mass_nlhp[:, layer, h] for layer, h in heads], axis=0)
         mine, share = mass_np(test), largest_share(mass_np(test))
         total = mine.sum(1)
-        print(f"{name} | {choice.hits(mass_np(choice), choice.holder >= 0):.1%} {test.hits(mine, stated):.1%} {test.hits(mine, stated & test.exact):.1%} | "
+        print(f"{name} | {choice.hits(mass_np(choice), choice.holder >= 0):.1%} {test.hits(mine, stated):.1%} "
+              f"{test.hits(mine, stated & test.exact):.1%} | "
               f"{total[stated].mean():.3f} {total[~stated].mean():.3f} | {np.median(share[stated]):.3f} {np.median(share[~stated]):.3f} | "
               f"{auc(share[stated], share[~stated]):.3f} {auc(total[stated], total[~stated]):.3f}")
 

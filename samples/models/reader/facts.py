@@ -10,7 +10,6 @@ import numpy as np
 
 SAMPLES = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gaze" / "reader"
-NOT_STATED = "not stated"
 PASSAGES_BYTES, QUESTION_BYTES, ANSWER_BYTES = 2048, 128, 48
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Trains the reader on composed facts: python3 train.py [--minutes 40]
 
-Each case is seen once, with several questions behind its passages that do not see one another. At first a prompt has one passage, and
-one more whenever answers are learned. Learned are the next tokens: those of
-the answers, and at a low weight those of passages and questions. No loss sees an attention weight. An interrupted run goes on from its
-last checkpoint; --fresh starts over.
+Each case is seen once, with several questions behind its passages that do not see one another, and sentences of the passages to be
+completed. Learned are the next tokens: those of the answers, and at a low weight those of passages and questions. No loss sees an
+attention weight. First there is one passage; then several that state the same of different entities, so that only the entity tells them
+apart; then the cases as they are. An interrupted run goes on from its last checkpoint; --fresh starts over.
 """
 import argparse
-import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,23 @@ import model as m
 FIRST_SEED = 1_000_000
 VALIDATION_SEED = 8_000_000
 QUESTIONS, COMPOSED_QUESTIONS = 8, 24
-NOT_STATED_SHARE, NOT_STATED_LEVEL = 0.15, 3  # of questions, and the level from which there are such
-POOL = 512                    # cases composed at once and sorted by length
-HIGHEST_RATES = (1e-3, 1e-3)  # of Muon and of AdamW
-PROMPT_WEIGHT = 0.05
-RELATIONS = [[4], [1], [1, 4, 4]]  # of each level, to choose from; at the first there is one passage
-NEXT_LEVEL_LOSS = 0.45        # of answers' first tokens, at which prompts get another passage
+POOL = 512  # cases composed at once and sorted by length
+
+
+@dataclass
+class Level:
+    passages: int               # at most
+    relations: list[int]        # of a case, to choose from
+    not_stated: float           # share of such questions
+    sentences: int              # one of so many questions also has its fact's sentence completed
+    prompt_weight: float        # of the next tokens of passages and questions
+    rates: tuple[float, float]  # the highest of Muon and of AdamW
+    learned: float              # loss of answers' first tokens at which the next level begins
+
+
+LEVELS = [Level(1, [4], 0, 1, 0.2, (3e-3, 2e-3), 0.45),
+          Level(6, [1], 0, 1, 0.2, (1.5e-3, 1.2e-3), 0.45),
+          Level(6, [1, 4, 4], 0.15, 4, 0.05, (1e-3, 1e-3), 0)]
 
 
 class Encoder:
@@ -59,7 +70,7 @@ def cloze_of(encode: Encoder, case: facts.Case, question: facts.Question) -> tup
     return (text, question.answer) if name_in(encode, text) else None
 
 
-def packed(encode: Encoder, case: facts.Case) -> np.ndarray:
+def packed(encode: Encoder, case: facts.Case, sentences: int) -> np.ndarray:
     """int64 [5, T]: tokens, what follows them, position, block (0: passages, 1..: questions), kind of what follows (0: nothing to learn,
     1: prompt, 2: answer, 3: its first token)."""
     prefix = [m.BOS]
@@ -68,7 +79,7 @@ def packed(encode: Encoder, case: facts.Case) -> np.ndarray:
     tokens, labels, positions, blocks = prefix, [*prefix[1:], m.PAD], list(range(len(prefix))), [0] * len(prefix)
     kinds = [1] * (len(prefix) - 1) + [0]
     asked_answers = [(question.text, question.answer) for question in case.questions]
-    asked_answers += [cloze for question in case.questions[::4] if (cloze := cloze_of(encode, case, question)) is not None]
+    asked_answers += [cloze for question in case.questions[::sentences] if (cloze := cloze_of(encode, case, question)) is not None]
     for q, (text, answer_text) in enumerate(asked_answers):
         asked, answer = [*encode(text), m.SEP][:None if text.endswith("?") else -1], [*encode(answer_text), m.EOS]
         block = asked + answer[:-1]
@@ -80,24 +91,28 @@ def packed(encode: Encoder, case: facts.Case) -> np.ndarray:
 
 
 class Cases:
-    """New cases without end, in batches of similar length. `level`: how many passages of a case are kept at most."""
+    """New cases without end, in batches of similar length."""
 
     def __init__(self, encode: Encoder, first_seed: int, tokens_per_batch: int, level: int):
         self.encode, self.seed, self.most, self.random = encode, first_seed, tokens_per_batch, np.random.default_rng(first_seed)
-        self.level = level
+        self.level = level  # index into LEVELS
         self.batches: list[Tensor] = []
 
     def shortened(self, case: facts.Case) -> facts.Case:
-        passages = 1 if self.level == 1 else len(case.passages)
+        passages = case.passages[:LEVELS[self.level].passages]
         nowhere = [question for question in case.questions if question.passage < 0]
-        there = [question for question in case.questions if 0 <= question.passage < passages]
-        absent = int(self.random.binomial(QUESTIONS, NOT_STATED_SHARE)) if self.level >= NOT_STATED_LEVEL else 0
-        return facts.Case(case.passages[:passages], nowhere[:absent] + there[:QUESTIONS - absent])
+        there = [question for question in case.questions if 0 <= question.passage < len(passages)]
+        absent = int(self.random.binomial(QUESTIONS, LEVELS[self.level].not_stated))
+        # Answers that are names are learned last: they come first in line.
+        names = [question for question in there if len(self.encode(question.answer.split(" ")[0])) > 1 and question.answer[0].isalpha()]
+        there = names[:QUESTIONS * 5 // 8] + [question for question in there if question not in names]
+        return facts.Case(passages, nowhere[:absent] + there[:QUESTIONS - absent])
 
     def fill(self) -> None:
-        cases = [self.shortened(case) for case in facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS, relations=int(self.random.choice(RELATIONS[self.level - 1])))]
+        level = LEVELS[self.level]
+        composed = facts.compose(self.seed, POOL, held_out=False, questions=COMPOSED_QUESTIONS, relations=int(self.random.choice(level.relations)))
         self.seed += POOL
-        rows = sorted((packed(self.encode, case) for case in cases), key=lambda row: row.shape[1])
+        rows = sorted((packed(self.encode, self.shortened(case), level.sentences) for case in composed), key=lambda row: row.shape[1])
         while rows:
             count = 1
             while count < len(rows) and (count + 1) * rows[count].shape[1] <= self.most:
@@ -161,7 +176,7 @@ def main() -> None:
     others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
     optimisers = [torch.optim.Muon(matrices, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
                   torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98))]
-    spent, step, seed, level, recent = 0.0, 0, FIRST_SEED, 1, 5.0
+    spent, step, seed, level, recent = 0.0, 0, FIRST_SEED, 0, 5.0
     if arguments.checkpoint.exists() and not arguments.fresh:
         kept = torch.load(arguments.checkpoint, weights_only=True)
         model.load_state_dict(kept["model"])
@@ -179,23 +194,25 @@ def main() -> None:
 
     while spent < total:
         begun = time.monotonic()
+        level = LEVELS[cases.level]
         # Up, level, and down to zero in the last two fifths.
         rate = min(1, (step + 1) / 100, max(0.01, 2.5 * (1 - spent / total)))
-        for optimiser, highest in zip(optimisers, HIGHEST_RATES):
+        for optimiser, highest in zip(optimisers, level.rates):
             optimiser.param_groups[0]["lr"] = rate * highest
             optimiser.zero_grad()
         of_prompt, of_answer, of_first = losses(model, cases.next(), fast=True)
-        (PROMPT_WEIGHT * of_prompt + of_answer + of_first).backward()
+        (level.prompt_weight * of_prompt + of_answer + of_first).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
         step += 1
         recent = 0.95 * recent + 0.05 * of_first.item()
-        if recent < NEXT_LEVEL_LOSS and cases.level < len(RELATIONS):
+        if recent < level.learned:
             cases.level, cases.batches, recent = cases.level + 1, [], 5.0
         spent += time.monotonic() - begun
         if step % 50 == 0:
-            print(f"{step} steps, {spent:.0f} s, level {cases.level}: prompt {of_prompt.item():.3f}, answer {of_answer.item():.3f}, first token {recent:.3f}", flush=True)
+            print(f"{step} steps, {spent:.0f} s, level {cases.level + 1}: prompt {of_prompt.item():.3f}, answer {of_answer.item():.3f}, "
+                  f"first token {recent:.3f}", flush=True)
         if step % 250 == 0 or spent >= total:
             print(f"exact {exact(model, tokenizer, validation):.3f}", flush=True)
             keep()
