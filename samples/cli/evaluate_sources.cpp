@@ -47,8 +47,8 @@ double auc(const std::vector<double>& greater, const std::vector<double>& less) 
 }
 
 struct Figures {
-  Share exact, exact_stated, exact_not_stated, holder, rests, rests_not_stated;
-  std::vector<double> contrast_stated, contrast_not_stated;
+  Share exact, exact_stated, exact_not_stated, holder, flat_stated, flat_not_stated;
+  std::vector<double> entropy_stated, entropy_not_stated;
 };
 
 class SourceJudge {
@@ -81,8 +81,8 @@ class SourceJudge {
       if (found.sources[p].mass > found.sources[largest].mass) largest = p;
     }
     if (stated) figures.holder.add(static_cast<int>(largest) == question.passage);
-    (stated ? figures.contrast_stated : figures.contrast_not_stated).push_back(found.contrast);
-    (stated ? figures.rests : figures.rests_not_stated).add(!found.flat);
+    (stated ? figures.entropy_stated : figures.entropy_not_stated).push_back(found.passages_entropy);
+    (stated ? figures.flat_stated : figures.flat_not_stated).add(found.flat);
   }
 
   Figures figures;
@@ -106,7 +106,7 @@ int evaluate_sources(const EvaluateArguments& arguments) {
     progress.show(i + 1, arguments.scenes);
   }
   const Figures& found = judge.figures;
-  const double told = auc(found.contrast_stated, found.contrast_not_stated);
+  const double told = auc(found.entropy_not_stated, found.entropy_stated);
   if (arguments.json) {
     const nlohmann::ordered_json json = {{"questions", arguments.scenes},
                                          {"seed", arguments.seed},
@@ -114,22 +114,24 @@ int evaluate_sources(const EvaluateArguments& arguments) {
                                          {"exact_stated", found.exact_stated.value()},
                                          {"exact_not_stated", found.exact_not_stated.value()},
                                          {"holder", found.holder.value()},
-                                         {"rests_stated", found.rests.value()},
-                                         {"rests_not_stated", found.rests_not_stated.value()},
-                                         {"contrast_auc", told}};
+                                         {"flat_stated", found.flat_stated.value()},
+                                         {"flat_not_stated", found.flat_not_stated.value()},
+                                         {"entropy_auc", told}};
     std::printf("%s\n", json.dump(1).c_str());
     return 0;
   }
   std::printf("%lld questions from seed %llu, %s\n\n", static_cast<long long>(arguments.scenes),
               static_cast<unsigned long long>(arguments.seed), printable(judge.path()).c_str());
-  std::printf("exact answers                            %s\n", text_of(found.exact).c_str());
-  std::printf("  the fact is in a passage               %s\n", text_of(found.exact_stated).c_str());
-  std::printf("  it is in none: \"not stated\"            %s\n", text_of(found.exact_not_stated).c_str());
-  std::printf("largest mass on the passage with the fact %s\n", text_of(found.holder).c_str());
-  std::printf("a passage stands out\n");
-  std::printf("  the fact is in a passage               %s\n", text_of(found.rests).c_str());
-  std::printf("  it is in none                          %s\n", text_of(found.rests_not_stated).c_str());
-  std::printf("how far it stands out tells the two apart  area %.3f\n", told);
+  const auto line = [](const char* what, const Share& share) {
+    std::printf("%-44s %s\n", what, text_of(share).c_str());
+  };
+  line("exact answers", found.exact);
+  line("  the fact is in a passage", found.exact_stated);
+  line("  it is in none: \"not stated\"", found.exact_not_stated);
+  line("largest mass on the passage with the fact", found.holder);
+  line("flat, the fact is in a passage", found.flat_stated);
+  line("flat, it is in none", found.flat_not_stated);
+  std::printf("entropy over passages tells the two apart    area %.3f\n", told);
   return 0;
 }
 

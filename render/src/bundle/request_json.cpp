@@ -154,7 +154,7 @@ JsonText text_facts(const std::optional<TextFacts>& text) {
           {"prompt_tokens", text->prompt_tokens},
           {"answer_key", text->answer_key >= 0 ? JsonText(text->answer_key) : JsonText(nullptr)},
           {"sources", std::move(sources)},
-          {"contrast", text->contrast ? JsonText(*text->contrast) : JsonText(nullptr)},
+          {"passages_entropy", text->passages_entropy ? JsonText(*text->passages_entropy) : JsonText(nullptr)},
           {"flat", text->flat},
           {"notes", JsonText::array_of(text->notes)}};
 }

@@ -18,9 +18,8 @@ AnswerSources answer_sources(const AttentionRecord& record) {
     const auto* mass = text.mass_lp.const_data_ptr<float>();
     const size_t count = text.parts.parts.size();
     AnswerSources found;
-    const std::optional<double> contrast = contrast_of(text, 0);
-    found.contrast = contrast.value_or(0);
-    found.flat = contrast && *contrast < kFlatContrast;
+    found.passages_entropy = passages_entropy(text, 0).value_or(0);
+    found.flat = is_flat(text);
     for (size_t p = 0; p < count; ++p) {
       const TextPart& part = text.parts.parts[p];
       found.sources.push_back({part.kind, part.id, part.is == TextPart::Is::Source, static_cast<double>(mass[p])});

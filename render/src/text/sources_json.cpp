@@ -106,9 +106,9 @@ JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numb
   return list;
 }
 
-JsonText contrast_json(const TextAnalysis& text, int64_t l) {
-  const std::optional<double> contrast = contrast_of(text, l);
-  return contrast ? JsonText(*contrast) : JsonText(nullptr);
+JsonText entropy_json(const TextAnalysis& text, int64_t l) {
+  const std::optional<double> entropy = passages_entropy(text, l);
+  return entropy ? JsonText(*entropy) : JsonText(nullptr);
 }
 
 JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
@@ -121,7 +121,7 @@ JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
                     {"count", facts.word.count},
                     {"content", facts.content},
                     {"mass", masses(text.mass_lp, l)},
-                    {"contrast", contrast_json(text, l)},
+                    {"passages_entropy", entropy_json(text, l)},
                     {"looked_at", looked_at(text, l, numbers, kPartsOfWord)}});
   }
   return list;
@@ -158,8 +158,8 @@ std::string sources_json(const AttentionRecord& record, const TextMedium& medium
   root["layers"] = alone ? name(record.reduce.layers) : "mean";
   root["sinks_subtracted"] = text.sinks_subtracted;
   root["sources"] = part_list(text, numbers);
-  root["contrast"] = contrast_json(text, 0);
-  root["flat"] = contrast_of(text, 0).value_or(kFlatContrast) < kFlatContrast;
+  root["passages_entropy"] = entropy_json(text, 0);
+  root["flat"] = is_flat(text);
   root["looked_at"] = looked_at(text, 0, numbers, text.parts.parts.size());
   root["words"] = word_list(text, numbers);
   root["tokens"] = token_list(record, text);

@@ -213,24 +213,27 @@ ReadWindow best_window(const TextAnalysis& text, int64_t l, int32_t part, size_t
   return best;
 }
 
-std::optional<double> contrast_of(const TextAnalysis& text, int64_t l) {
+std::optional<double> passages_entropy(const TextAnalysis& text, int64_t l) {
   const char* const passage = name(SourceKind::Passage);
-  double mass = 0, keys = 0, most = 0;
-  int64_t passages = 0;
-  std::vector<std::pair<double, double>> each;
+  std::vector<double> density;
+  double total = 0;
   for (size_t p = 0; p < text.parts.parts.size(); ++p) {
     const TextPart& part = text.parts.parts[p];
-    const auto own = std::count(text.parts.part_k.begin(), text.parts.part_k.end(), static_cast<int32_t>(p));
-    if (part.is != TextPart::Is::Source || part.kind != passage || own == 0) continue;
-    each.emplace_back(static_cast<double>(row_of(text.mass_lp, l)[p]), static_cast<double>(own));
-    mass += each.back().first;
-    keys += each.back().second;
-    ++passages;
+    const auto keys = std::count(text.parts.part_k.begin(), text.parts.part_k.end(), static_cast<int32_t>(p));
+    if (part.is != TextPart::Is::Source || part.kind != passage || keys == 0) continue;
+    density.push_back(static_cast<double>(row_of(text.mass_lp, l)[p]) / static_cast<double>(keys));
+    total += density.back();
   }
-  if (passages < 2 || mass <= 0) return std::nullopt;
-  for (const auto& [of_passage, own] : each) most = std::max(most, of_passage / mass * keys / own);
-  return most;
+  if (density.size() < 2 || total <= 0) return std::nullopt;
+  double entropy = 0;
+  for (const double of_passage : density) {
+    const double share = of_passage / total;
+    if (share > 0) entropy -= share * std::log(share);
+  }
+  return entropy / std::log(static_cast<double>(density.size()));
 }
+
+bool is_flat(const TextAnalysis& text) { return passages_entropy(text, 0).value_or(0) > kFlatEntropy; }
 
 double lift_of(const TextAnalysis& text, int64_t l, int32_t part) {
   const auto keys = std::count(text.parts.part_k.begin(), text.parts.part_k.end(), part);

@@ -64,12 +64,15 @@ GAZE_FOR_PARTS std::vector<size_t> top_words(const TextAnalysis& text, int64_t l
 /// The stretch of a part's words that holds most of row l's attention on it; with `window` words all are one.
 GAZE_FOR_PARTS ReadWindow best_window(const TextAnalysis& text, int64_t l, int32_t part, size_t window);
 
-/// How far one passage stands out among them: its share of their attention over its share of their tokens, of the one
-/// where that is greatest. 1: all alike; unset with fewer than two.
-GAZE_FOR_PARTS std::optional<double> contrast_of(const TextAnalysis& text, int64_t l);
+/// How alike a row looks at the passages, token by token: the entropy of their shares of attention per token, over that
+/// of as many alike. 0: at one alone, 1: at all alike; unset with fewer than two.
+std::optional<double> passages_entropy(const TextAnalysis& text, int64_t l);
 
-/// Below this contrast no passage stands out (docs/text.md).
-constexpr double kFlatContrast = 1.5;
+/// Above this entropy no passage stands out (docs/text.md).
+constexpr double kFlatEntropy = 0.85;
+
+/// Of the whole answer.
+GAZE_FOR_PARTS bool is_flat(const TextAnalysis& text);
 
 /// The row's share on a word.
 double mass_of(const TextAnalysis& text, int64_t l, const ReadWord& word);

@@ -25,8 +25,8 @@ TextFacts facts_of(const TextMedium& medium, const TextAnalysis& text, std::stri
     const TextPart& part = text.parts.parts[p];
     facts.sources.push_back({part.kind, part.id, static_cast<double>(mass[p])});
   }
-  facts.contrast = contrast_of(text, 0);
-  facts.flat = facts.contrast.value_or(kFlatContrast) < kFlatContrast;
+  facts.passages_entropy = passages_entropy(text, 0);
+  facts.flat = is_flat(text);
   facts.notes = text.keys.notes;
   facts.notes.insert(facts.notes.end(), text.parts.notes.begin(), text.parts.notes.end());
   return facts;

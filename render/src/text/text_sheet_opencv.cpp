@@ -226,7 +226,7 @@ at::Tensor draw_text_sheet(const AttentionRecord& record, const MediumMap& map, 
   }
   flow.title("What the answer rests on");
   flow.bars(0);
-  if (contrast_of(text, 0).value_or(kFlatContrast) < kFlatContrast) {
+  if (is_flat(text)) {
     flow.add(kBarPitch, [](cv::Mat& page, int top) {
       text::draw(page, "No passage stands out among the others.", kTextLeft, top + 14, kWarning);
     });

@@ -19,6 +19,7 @@ PROFILE = {
     "gaze_profile": 1,
     "name": "reader",
     "sites": {"match": ["layers.*.self_attn"]},
+    "text": {"argument": {"forward": 0, "prefill": 0, "step": 0}},
     "tokens": {"vocabulary": "tokenizer.json", "eos": m.EOS},
 }
 

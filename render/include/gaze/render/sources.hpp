@@ -21,10 +21,10 @@ struct AnswerSources {
   std::vector<AnswerSource> sources;  ///< those told apart first, in the order of their tokens
   std::vector<Word> words;
   std::vector<std::vector<double>> mass_ws;  ///< of each word each source's, the mean over its tokens
-  /// How far one passage stands out among them: its share of their attention over its share of their tokens, of the one
-  /// where that is greatest. 1: all alike; 0 with fewer than two.
-  double contrast = 0;
-  bool flat = false;  ///< there are several, and none stands out
+  /// How alike the answer looks at the passages, token by token: the entropy of their shares of attention per token,
+  /// over that of as many alike. 0: at one alone, or there are fewer than two; 1: at all alike.
+  double passages_entropy = 0;
+  bool flat = false;  ///< above 0.85: no passage stands out (docs/text.md)
 };
 
 /// Of the record's first map over a text. Waits for the record's stream; computes on its device and on the host.
