@@ -145,9 +145,14 @@ std::function<int()> add_run(CLI::App& app) {
   verb->add_option("MODEL.pt", arguments->model, "A file that torch.jit.save wrote")->required();
   verb->add_option("--inputs", arguments->inputs,
                    "The method's arguments, written by Python's torch.save: a tuple or list in order, a dict by\n"
-                   "name, or one tensor. Tensors, numbers, booleans, None, and lists of them")
-      ->type_name("FILE")
-      ->required();
+                   "name, or one tensor. Tensors, numbers, booleans, None, and lists of them. Not needed where\n"
+                   "--generate names one method and --text has the prompt's ids")
+      ->type_name("FILE");
+  verb->callback([arguments] {
+    const bool prompted = arguments->texts.size() == 1 && !arguments->loop.methods.empty() &&
+                          arguments->loop.methods.find(',') == std::string::npos;
+    if (arguments->inputs.empty() && !prompted) throw CLI::RequiredError("--inputs");
+  });
   verb->add_option("--method", arguments->method, "The method to call")->type_name("M")->capture_default_str();
   verb->add_option(
           "--image", arguments->images,

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -272,6 +273,16 @@ void print_answers(const Call& call, const Profile& profile) {
   }
 }
 
+/// With the inputs' file, or what a text says of the prompt.
+std::unique_ptr<Call> call_of(Model& model, const RunArguments& arguments, at::Device device) {
+  if (!arguments.inputs.empty()) return std::make_unique<Call>(model, arguments.method, arguments.inputs, device);
+  const Text text = read_text_file(arguments.texts.front()).text;
+  if (text.ids.empty())
+    throw Refusal("--text: expected the prompt's ids in " + arguments.texts.front() +
+                  " where no --inputs are given, got none. Add \"ids\".");
+  return std::make_unique<Call>(model, arguments.method, row_of(text.ids).to(device));
+}
+
 }  // namespace
 
 int run(const RunArguments& given) {
@@ -294,7 +305,8 @@ int run(const RunArguments& given) {
 
   const at::Device device = parse_device(arguments.device);
   Model model(arguments.model, device);
-  Call call(model, arguments.method, arguments.inputs, device);
+  const std::unique_ptr<Call> made = call_of(model, arguments, device);
+  Call& call = *made;
   Profile profile;
   if (overlays) profile = read_profile(options.profile);
   choose_rows(arguments, profile.rows);

@@ -370,19 +370,41 @@ std::vector<std::string> names_of(const std::vector<c10::Argument>& schema) {
 
 }  // namespace
 
-Call::Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device)
-    : impl_(std::make_unique<Impl>()) {
+namespace {
+
+torch::jit::Method method_of(Model& model, const std::string& method) {
   const auto found = model.module().find_method(method);
+  if (found) return *found;
+  const std::string meant = nearest(method, model.method_names());
+  throw Refusal("--method: expected one of " + model.methods() + ", got " + method + "." +
+                (meant.empty() ? "" : " Did you mean " + meant + "?"));
+}
+
+}  // namespace
+
+Call::Call(Model& model, const std::string& method, const at::Tensor& prompt_bt) : impl_(std::make_unique<Impl>()) {
+  const torch::jit::Method found = method_of(model, method);
   impl_->module = model.module();
   impl_->method = method;
-  if (!found) {
-    const std::string meant = nearest(method, model.method_names());
-    throw Refusal("--method: expected one of " + model.methods() + ", got " + method + "." +
-                  (meant.empty() ? "" : " Did you mean " + meant + "?"));
-  }
+  const auto& schema = found.function().getSchema().arguments();
+  const auto is_tensor = [](const c10::Argument& argument) {
+    return argument.type()->kind() == c10::TypeKind::TensorType;
+  };
+  if (std::count_if(schema.begin() + 1, schema.end(), is_tensor) != 1)
+    throw Refusal("--inputs: expected a file, for " + signature(found) +
+                  " takes more than the prompt's ids that --text has; got none. Save its arguments with torch.save.");
+  for (size_t i = 1; i < schema.size(); ++i)
+    impl_->arguments.push_back(is_tensor(schema[i]) ? IValue(prompt_bt) : IValue());
+}
+
+Call::Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device)
+    : impl_(std::make_unique<Impl>()) {
+  const torch::jit::Method found = method_of(model, method);
+  impl_->module = model.module();
+  impl_->method = method;
   Given given = arguments_in(read_inputs(inputs_file));
-  const auto& schema = found->function().getSchema().arguments();
-  const std::string expected = "--inputs: expected the arguments of " + signature(*found) + ", got ";
+  const auto& schema = found.function().getSchema().arguments();
+  const std::string expected = "--inputs: expected the arguments of " + signature(found) + ", got ";
   if (given.in_order.size() + 1 > schema.size())
     throw Refusal(expected + std::to_string(given.in_order.size()) +
                   " values. Remove what is too much, or name another --method.");

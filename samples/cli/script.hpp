@@ -55,6 +55,9 @@ class Call {
  public:
   /// @throws Refusal when the file is not what torch.save writes, the method does not exist, or its arguments differ.
   Call(Model& model, const std::string& method, const std::string& inputs_file, at::Device device);
+  /// Of a method that a loop calls with the prompt's ids int64 [1, tokens], and after them with what it returned.
+  /// @throws Refusal when it takes any other tensor
+  Call(Model& model, const std::string& method, const at::Tensor& prompt_bt);
   ~Call();
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;

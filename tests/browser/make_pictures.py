@@ -40,11 +40,16 @@ def main() -> None:
             # Short names: the pages show where things lie.
             subprocess.run([str(GAZE), "demo", *arguments, "--data", "samples", "--out", out], check=True, stdout=subprocess.DEVNULL, cwd=folder,
                            env={**os.environ, "OMP_NUM_THREADS": "1", "GAZE_DETAIL": detail})
+        subprocess.run([str(GAZE), "run", "samples/models/reader/reader.pt", "--generate", "step", "--text", "samples/data/reader/question.json", "--out", "reader"], check=True,
+                       stdout=subprocess.DEVNULL, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        read = next((folder / "reader").glob("*/report.html")).parent
         right = bundle_of(folder / "demo", "rocket.jpg: describe the stickers :")
         layer = "const s = document.querySelector('.detail input'); s.value = 2; s.dispatchEvent(new Event('input')); document.querySelectorAll('.heads button')[3].click()"
         closer = bundle_of(folder / "detail", "rocket.jpg: describe the stickers :") / "report.html"
         pictures = {
             "report-heads.jpg": shot(closer, f"{READY} && (() => {{ choose(1, false); {layer}; return true; }})()", 1440, 1080),
+            "text.jpg": cv2.imread(str(read / "text.jpg")),
+            "report-text.jpg": report(read, 0, 1300, 1110),
             "report.jpg": report(right, 3, 1440, 900),
             "report-sound.jpg": report(bundle_of(folder / "speech", "long.ogg"), 6, 1440, 900, dark=True),
             "answers.jpg": shot(folder / "demo" / "index.html", "document.querySelectorAll('img').length >= 5 && [...document.images].every(i => i.complete)", 1440, 900),

@@ -93,13 +93,18 @@ at::Tensor by_part(const at::Tensor& share_nk, const TextParts& parts) {
   return mass_np.index_add_(1, at::tensor(parts.part_k), share_nk);
 }
 
+/// No space is written before it, though a tokenizer does not say so.
+bool closes(const std::string& word) {
+  return !word.empty() && word.find_first_not_of(".,;:!?)]}%") == std::string::npos;
+}
+
 void find_words(const AttentionRecord& record, const TextMedium& medium, TextAnalysis& text) {
   const auto add = [&](const std::vector<Word>& words, int64_t first_key) {
     for (const Word& word : words) {
       const int64_t last = first_key + word.first + word.count - 1;
       const int32_t part = text.parts.part_k[static_cast<size_t>(last)];
       if (!text.parts.parts[static_cast<size_t>(part)].is_read()) continue;
-      text.read.push_back({word.text, first_key + word.first, word.count, part, word.joined});
+      text.read.push_back({word.text, first_key + word.first, word.count, part, word.joined || closes(word.text)});
     }
   };
   const std::vector<std::string>& label_k = text.keys.label_k;
