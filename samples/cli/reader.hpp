@@ -2,8 +2,8 @@
 // The retrieval reader: its files, its tokens, its prompts.
 #pragma once
 
-#include <gaze/hooks/request.hpp>
 #include <gaze/render/profile.hpp>
+#include <gaze/render/prompt_text.hpp>
 
 #include <cstdint>
 #include <map>

@@ -41,7 +41,7 @@ if not arguments.python:
     print("gaze-skip: GAZE_TEST_PYTHON is not set; give a python3 with torch, numpy and opencv")
     sys.exit(0)
 models = Path(arguments.source, "samples/models")
-for folder, files in (("stickers", ("stickers_softmax.pt", "stickers_sdpa.pt")), ("captioner", ("captioner.pt",))):
+for folder, files in (("stickers", ("stickers_softmax.pt", "stickers_sdpa.pt")), ("captioner", ("captioner.pt",)), ("reader", ("reader.pt",))):
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
         subprocess.run([arguments.python, "-B", models / folder / "reference.py", "--out", here], check=True)
