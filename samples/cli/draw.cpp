@@ -89,8 +89,8 @@ at::Tensor tensor_of(StoredMap& map) {
   return at::from_blob(map.values.data(), {map.rows, map.cols}, at::kFloat).clone();
 }
 
-/// Keys that a row saw, in cells: what the lift was made with. Two maps of rounded numbers tell it but for the last bit;
-/// where cells are keys, it is what the tokens' facts say.
+/// Keys that a row saw, in cells: what the lift was made with. Two maps of rounded numbers tell it but for the last
+/// bit; where cells are keys, it is what the tokens' facts say.
 at::Tensor visible_of(const json& tokens, const StoredMap& map, const StoredMap& lift) {
   at::Tensor visible_t = at::zeros({map.rows}, at::kFloat);
   auto* visible = visible_t.mutable_data_ptr<float>();
@@ -142,8 +142,9 @@ void add_padding(const json& request, MediumMap& map) {
 MediumMap map_of(const json& request, const DrawArguments& arguments) {
   const fs::path folder(arguments.bundle);
   if (request.contains("text") && request["text"].is_object())
-    throw Refusal("draw: expected a bundle of a picture or a sound, got one of a text. Its report.html shows it with other "
-                  "colours' range and opacity.");
+    throw Refusal(
+        "draw: expected a bundle of a picture or a sound, got one of a text. Its report.html shows it with other "
+        "colours' range and opacity.");
   StoredMap map = read_map(folder, "map_tc"), lift = read_map(folder, "lift_tc");
   if (map.rows < 1 || lift.rows != map.rows || lift.cols != map.cols)
     throw Refusal("maps.safetensors: expected map_tc and lift_tc of the same axes, got others. Was it changed?");

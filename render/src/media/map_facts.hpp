@@ -79,7 +79,7 @@ struct TextFacts {
   int64_t prompt_tokens = 0, answer_key = -1;
   std::vector<Source> sources;
   std::optional<double> passages_entropy;  ///< unset with fewer than two
-  bool flat = false;               ///< none of them stands out
+  bool flat = false;                       ///< none of them stands out
   std::vector<std::string> notes;
 };
 
