@@ -295,6 +295,83 @@ CATCH_TEST_CASE("text: ids of another row of the batch are told, and the model's
   CATCH_CHECK(files.at("sources.json").find("got other ids from token 5 on") != std::string::npos);
 }
 
+CATCH_TEST_CASE("text: behind a prefix that was cached earlier tokens have their own keys") {
+  torch::jit::Module module = decoder(false, at::kCPU);
+  const std::vector<int64_t> prefix = {kBegin, 20, 21};
+  for (const bool host_text : {true, false}) {
+    gaze::RequestSpec spec;
+    spec.text = text_of();
+    if (!host_text) spec.text.ids.clear();
+    const at::Tensor filled =
+        module.forward({row(prefix), at::zeros({1, 0, kWords}), 0, 0}).toTupleRef().elements()[1].toTensor();
+    const gaze::AttentionRecord record =
+        hooks_test::captured(module, options(),
+                             [&](gaze::Request& request) {
+                               at::Tensor cache = filled;
+                               for (const at::Tensor& ids : {row(kPrompt), row({13}), row({14})})
+                                 cache = module.forward({ids, cache, 0, 0}).toTupleRef().elements()[1].toTensor();
+                               request.tokens({13, 14, 15});
+                             },
+                             {spec})
+            .only();
+    CATCH_CHECK(text_in(record).prompt_key == 3);
+    CATCH_CHECK(text_in(record).answer_key == 15);
+    const gaze::AnswerSources found = gaze::answer_sources(record);
+    CATCH_CHECK(found.sources[1].id == "doc-2");
+    CATCH_CHECK(found.mass_ws[1][1] > 0.5);  // 13 asks for 14
+  }
+}
+
+CATCH_TEST_CASE("text: of a cache of fixed size the answer's keys are those behind the prompt's") {
+  torch::jit::Module module("Fixed");
+  at::Tensor ask = at::zeros({kWords, kWords});
+  for (int64_t a = 0; a + 1 < kWords; ++a) ask[a + 1][a] = kSharp;
+  module.register_parameter("embed", at::eye(kWords), false);
+  module.register_parameter("ask", ask, false);
+  module.register_parameter("key", at::eye(kWords), false);
+  module.define(R"JIT(
+def forward(self, ids, cache, at: int):
+    x = self.embed[ids]
+    end = at + ids.size(1)
+    k = torch.cat([cache[:, :at], torch.linear(x, self.key), cache[:, end:]], 1)
+    there = torch.arange(k.size(1)).unsqueeze(0) <= torch.arange(at, end).unsqueeze(1)
+    scores = torch.matmul(torch.linear(x, self.ask), k.transpose(1, 2)).masked_fill(there.logical_not(), float("-inf"))
+    return torch.matmul(torch.softmax(scores, -1), k), k
+)JIT");
+  for (const size_t steps : {size_t{0}, size_t{3}}) {
+    gaze::RequestSpec spec;
+    spec.text = text_of();
+    const gaze::AttentionRecord record =
+        hooks_test::captured(module, options(),
+                             [&](gaze::Request& request) {
+                               at::Tensor cache = at::zeros({1, 40, kWords});
+                               int64_t at = 0;
+                               const auto call = [&](const at::Tensor& ids) {
+                                 cache = module.forward({ids, cache, at}).toTupleRef().elements()[1].toTensor();
+                                 at += ids.size(1);
+                               };
+                               call(row(kPrompt));
+                               for (size_t step = 0; step < steps; ++step) call(row({kFed[step]}));
+                               std::vector<int64_t> said(kFed.begin(),
+                                                         kFed.begin() + static_cast<std::ptrdiff_t>(steps));
+                               said.push_back(12);
+                               request.tokens(said);
+                             },
+                             {spec})
+            .only();
+    CATCH_CAPTURE(steps);
+    CATCH_CHECK(text_in(record).answer_key == 12);
+    CATCH_CHECK(record.maps[0]
+                    .map_tk.narrow(1, 12 + static_cast<int64_t>(steps), 28 - static_cast<int64_t>(steps))
+                    .eq(0)
+                    .all()
+                    .item<bool>());
+    const gaze::AnswerSources found = gaze::answer_sources(record);
+    CATCH_CHECK(found.sources[0].id == "doc-1");
+    if (steps > 0) CATCH_CHECK(found.mass_ws[1][1] > 0.5);  // 13 asks for 14
+  }
+}
+
 CATCH_TEST_CASE("text: beams take their rows with them") {
   torch::jit::Module module = decoder(false, at::kCPU);
   std::vector<gaze::RequestSpec> specs(2);

@@ -39,8 +39,12 @@ class SiteRows {
   /// The latest call had more keys than the one before it, from which some were missing: which key is which cannot be
   /// told.
   [[nodiscard]] bool grew_again() const noexcept { return grew_again_; }
-  /// Of self-attention: where the key of the first token lies among all that there were; -1: its rows are of no answer.
-  [[nodiscard]] int64_t answer_key() const noexcept { return answer_row_ < 0 ? -1 : past_ + answer_row_ + 1; }
+  /// Of self-attention: how many positions calls were fed up to the first token's row, that one included; -1: its rows
+  /// are of no answer.
+  [[nodiscard]] int64_t prompt_fed() const noexcept { return answer_row_ < 0 ? -1 : answer_row_ + 1; }
+  /// Keys that were there before the first call, as far as is known by now: of one call alone a cache of fixed size
+  /// looks as if it had been filled.
+  [[nodiscard]] int64_t past_keys() const noexcept { return past_; }
   /// Some call had more keys than the one before it, by its own rows.
   [[nodiscard]] bool ever_grew() const noexcept { return ever_grew_; }
   /// What is known of the tokens so far; of labels nothing.

@@ -238,7 +238,7 @@ void TokenCapture::conclude() {
     }
     const bool over = over_answer(site);
     if (over == over_answer(first_site) &&
-        (over ? progress.rows.answer_key() == first->rows.answer_key() : progress.text_keys == first->text_keys))
+        (over ? progress.rows.prompt_fed() == first->rows.prompt_fed() : progress.text_keys == first->text_keys))
       continue;
     throw Error("text: expected sites whose keys are the same tokens, got " + rules_.name(first_site) + " and " +
                     rules_.name(site) +
@@ -373,12 +373,16 @@ ops::Accumulator TokenCapture::columns(Row& row, size_t medium, int64_t first_ke
   return part;
 }
 
-int64_t TokenCapture::answer_key() const noexcept {
+TokenCapture::TextStarts TokenCapture::text_starts(int64_t prompt_tokens) const noexcept {
   for (size_t i = 0; i < sites_.size(); ++i) {
     if (sites_[i].tokens == 0) continue;
-    return over_answer(static_cast<int64_t>(i)) ? sites_[i].rows.answer_key() : -1;
+    const SiteRows& rows = sites_[i].rows;
+    if (!over_answer(static_cast<int64_t>(i)) || rows.prompt_fed() < 0) return {};
+    const bool fixed_size = !rows.ever_grew() && rows.prompt_fed() == prompt_tokens;
+    const int64_t past = fixed_size ? 0 : rows.past_keys();
+    return {past, past + rows.prompt_fed()};
   }
-  return -1;
+  return {};
 }
 
 ops::Accumulator& TokenCapture::accumulator(Row& row, size_t medium, at::Device device) {

@@ -70,8 +70,13 @@ class TokenCapture : public Capture {
   [[nodiscard]] const ops::ReduceOptions& reduce() const noexcept;
   /// That count of a site, ascending; empty: all.
   [[nodiscard]] c10::ArrayRef<int64_t> heads(int64_t site) const noexcept;
-  /// Of a text: where the answer's own tokens begin among the keys; -1: they are none.
-  [[nodiscard]] int64_t answer_key() const noexcept;
+  /// Where a text's tokens begin among the keys.
+  struct TextStarts {
+    int64_t prompt = 0;   ///< keys before it were there before the first call
+    int64_t answer = -1;  ///< -1: its tokens are no keys
+  };
+  /// @param prompt_tokens  as the host says; 0: it does not
+  [[nodiscard]] TextStarts text_starts(int64_t prompt_tokens) const noexcept;
   /// Precondition: placed, unless the site stands between. Keeps no reference to a tensor of the call, but for the keys
   /// of deferred tokens; after the first token it allocates nothing, unless keys grow that all count.
   void on_call(int64_t site, const AttentionCall& call) override;

@@ -148,8 +148,12 @@ at::Tensor prompt_ids(const std::vector<at::Tensor>& pieces, int64_t length) {
 /// What only a capture that is over tells.
 void complete_text(TextMedium& medium, const RequestRow& row, const TokenCapture& capture, int64_t keys) {
   medium.geometry = Geometry{.rows = 1, .cols = keys, .text = true};
-  medium.answer_key = capture.answer_key();
-  medium.ids_k = prompt_ids(row.text_ids, medium.answer_key >= 0 ? medium.answer_key : keys);
+  const size_t stated = std::max(medium.text.ids.size(), medium.text.tokens.size());
+  const int64_t given = row.text_ids.empty() ? 0 : row.text_ids.front().size(0);
+  const TokenCapture::TextStarts starts = capture.text_starts(stated > 0 ? static_cast<int64_t>(stated) : given);
+  medium.prompt_key = starts.prompt;
+  medium.answer_key = starts.answer;
+  medium.ids_k = prompt_ids(row.text_ids, starts.answer >= 0 ? starts.answer - starts.prompt : keys);
 }
 
 /// The keys of another medium, special ones included.

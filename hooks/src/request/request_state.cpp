@@ -182,6 +182,10 @@ void RequestState::accept(int64_t site, const char* what, const at::Tensor& tens
 }
 
 void RequestState::fail_at(int64_t site) noexcept {
+  if (!capture_->wants(site) && text_) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return with_text([](TokenCapture&) { throw; });
+  }
   if (!recorder->rules.is_encoder(site)) return fail_with_current_exception();
   // The map is as good without.
   const std::lock_guard<std::mutex> lock(mutex_);

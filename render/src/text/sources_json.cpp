@@ -4,6 +4,7 @@
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "base/json_text.hpp"
@@ -14,8 +15,12 @@ namespace {
 constexpr size_t kTopWords = 3, kWindowWords = 12, kPartsOfWord = 4;
 constexpr double kLeastMass = 0.02;  ///< of a source that a word's own entries are told of
 
+/// A share of a million: more digits would be float32's own.
+double rounded(double share) { return std::round(share * 1e6) / 1e6; }
+
 double at(const at::Tensor& value_np, int64_t n, size_t part) {
-  return static_cast<double>(value_np.const_data_ptr<float>()[n * value_np.size(1) + static_cast<int64_t>(part)]);
+  const float value = value_np.const_data_ptr<float>()[n * value_np.size(1) + static_cast<int64_t>(part)];
+  return rounded(static_cast<double>(value));
 }
 
 JsonText masses(const at::Tensor& mass_np, int64_t n) {
@@ -89,7 +94,7 @@ JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numb
           {{"text", word.text},
            {"first_token", numbers.of(word.first_key)},
            {"tokens", word.keys},
-           {"mass", mass_of(text, l, word)},
+           {"mass", rounded(mass_of(text, l, word))},
            {"lift", static_cast<double>(
                         text.lift_lr.const_data_ptr<float>()[l * text.lift_lr.size(1) + static_cast<int64_t>(r)])}});
     }
@@ -98,7 +103,7 @@ JsonText looked_at(const TextAnalysis& text, int64_t l, const TokenNumbers& numb
     if (window.count > 0) {
       entry["window"] = {{"first_token", numbers.of(text.read[window.first].first_key)},
                          {"words", window.count},
-                         {"mass", window.mass},
+                         {"mass", rounded(window.mass)},
                          {"text", text_of(text, window)}};
     }
     list.push_back(std::move(entry));

@@ -51,7 +51,14 @@ std::vector<KeySpan> between(const TextMedium& medium, int64_t end) {
 }
 
 /// Each token's key, or none where their number fits in no way.
-std::vector<int64_t> places_of(int64_t tokens, int64_t prompt, const std::vector<KeySpan>& others) {
+/// @param past  keys that were there before the prompt's first call: of a text that has none of them the tokens begin
+///              behind these
+std::vector<int64_t> places_of(int64_t tokens, int64_t past, int64_t prompt, const std::vector<KeySpan>& others) {
+  if (past > 0 && past + tokens == prompt) {
+    std::vector<int64_t> behind;
+    for (int64_t key = past; key < prompt; ++key) behind.push_back(key);
+    return behind;
+  }
   int64_t taken = 0;
   for (const KeySpan& span : others) taken += span.keys;
   const auto spans = static_cast<int64_t>(others.size());
@@ -104,7 +111,7 @@ TextKeys read_keys(const AttentionRecord& record, const TextMedium& medium, cons
   keys.ids = ids_of(medium, route, keys.notes);
   const std::vector<std::string> labels = labels_of(medium, keys.ids);
   const auto tokens = static_cast<int64_t>(labels.size());
-  keys.key_of_token = places_of(tokens, keys.prompt, others);
+  keys.key_of_token = places_of(tokens, medium.prompt_key, keys.prompt, others);
   if (keys.key_of_token.empty()) note_count(tokens, keys.prompt, keys);
   const TokenSpelling* spelling = medium.text.tokens.empty() ? medium.spelling.get() : nullptr;
   const std::vector<Piece> pieces = pieces_of(labels, spelling);

@@ -15,7 +15,7 @@
 namespace gaze {
 namespace {
 
-constexpr size_t kMostIdBytes = 200, kMostSources = 4096, kMostNotes = 20;
+constexpr size_t kMostIdBytes = 200, kMostSources = 1024, kMostNotes = 20;
 
 /// Tokens [first, end).
 struct TokenSpan {

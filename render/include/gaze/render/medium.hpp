@@ -59,6 +59,7 @@ struct TextMedium {
   Geometry geometry;  ///< with `text`: the prompt's tokens, and the answer's where they are keys
   Text text;
   at::Tensor ids_k = {};    ///< of the prompt, as the model was given them: int64 [tokens], any device; else undefined
+  int64_t prompt_key = 0;   ///< where the prompt's tokens begin among the keys: before it is what was cached earlier
   int64_t answer_key = -1;  ///< where the answer's own tokens begin among the keys; -1: they are none
   std::vector<KeysBetween> between = {};                            ///< rising
   std::vector<TextMarker> markers = {};                             ///< of the profile
