@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import (AutoModelForCausalLM, BartConfig, BartForConditionalGeneration, FalconConfig, Gemma2Config, GPT2Config, GPTNeoXConfig, LlamaConfig,
+from transformers import (AutoModelForCausalLM, BartConfig, BertConfig, BertModel, BartForConditionalGeneration, FalconConfig, Gemma2Config, GPT2Config, GPTNeoXConfig, LlamaConfig,
                           MistralConfig, MptConfig, OPTConfig, PhiConfig, Qwen2Config, T5Config, T5ForConditionalGeneration)
 
 VOCABULARY, PROMPT, TOKENS, PASSAGE, PASSAGES = 64, 23, 6, 7, 3
@@ -55,6 +55,24 @@ class Logits(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.model(input_ids=ids, use_cache=False).logits
+
+
+class Masked(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=False).logits
+
+
+class Encoded(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.model(input_ids=ids).last_hidden_state
 
 
 class Answers(nn.Module):
@@ -151,6 +169,59 @@ def encoder_decoder(program: str, name: str, folder: Path, passages: int) -> str
     return compare(f"{name}, {passages} passages", got_tk, sources, want_tk, spans)
 
 
+def padded_batch(program: str, name: str, folder: Path, implementation: str) -> str:
+    """Two rows; the first one's prompt is shorter, and padded at its left."""
+    config, padding = DECODERS[name](), 5
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=implementation).eval()
+    ids = torch.randint(3, VOCABULARY, (2, PROMPT + TOKENS - 1))
+    mask = torch.ones_like(ids)
+    ids[0, :padding], mask[0, :padding] = 0, 0
+    traced(Masked(model), (ids, mask), folder)
+    spans = [[(padding, 13), (15, PROMPT)], [(0, 6), (6, 13)]]
+    (folder / "vocab.json").write_text(json.dumps(["<pad>"] + [f" w{i}" for i in range(1, VOCABULARY)]))
+    (folder / "profile.json").write_text(json.dumps({"gaze_profile": 1, "name": "text", "tokens": {"vocabulary": "vocab.json"}, "sites": {"match": ["*"]}, "text": {"argument": {"forward": 0}}}))
+    command = [program, "run", str(folder / "model.pt"), "--inputs", str(folder / "inputs.pt"), "--out", str(folder / "out"), "--prompt-tokens", str(PROMPT)]
+    for row in range(2):
+        (folder / f"text-{row}.json").write_text(json.dumps({"sources": sources_of(spans[row])}))
+        command += ["--text", str(folder / f"text-{row}.json")]
+    subprocess.run(command, check=True, capture_output=True, env={"GAZE_DELIVERY": "map", "OMP_NUM_THREADS": "1"})
+    eager = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    eager.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        attentions = eager(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=False, output_attentions=True).attentions
+    want_btk = torch.stack(attentions).mean((0, 2))[:, PROMPT - 1:]
+    said = []
+    for bundle in (folder / "out").iterdir():
+        row = int(json.loads((bundle / "request.json").read_text())["request_id"].rsplit("-", 1)[1])
+        sources = json.loads((bundle / "sources.json").read_text())
+        kinds = [f"{source['kind']} {source['id']}" for source in sources["sources"]]
+        if ("sink padding" in kinds) != (row == 0):
+            raise AssertionError(f"row {row}: sources {kinds}")
+        # The first token that is seen is a sink.
+        first_seen = [(max(first, padding + 1 if row == 0 else 1), end) for first, end in spans[row]]
+        said.append(compare(f"{name}, {implementation}, padded row {row}", load_file(bundle / "maps.safetensors")["map_tk"].float(), sources, want_btk[row], first_seen))
+    if len(said) != 2:
+        raise AssertionError(f"{len(said)} bundles")
+    return "; ".join(sorted(said))
+
+
+def encoder_alone(program: str, name: str, folder: Path, implementation: str) -> str:
+    """Every token of a text by every token of it."""
+    config = BertConfig(**SIZES, intermediate_size=48, max_position_embeddings=128)
+    model = BertModel._from_config(config, attn_implementation=implementation).eval()
+    ids = torch.randint(3, VOCABULARY, (1, PROMPT))
+    traced(Encoded(model), (ids,), folder)
+    spans = [(0, 6), (6, 13)]
+    got_tk, sources = gaze(program, folder, {"sites": {"match": ["*"]}, "rows": {"of_call": "all"}, "text": {"argument": {"forward": 0}}}, sources_of(spans))
+    eager = BertModel._from_config(config, attn_implementation="eager").eval()
+    eager.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        want_tk = torch.stack(eager(input_ids=ids, output_attentions=True).attentions).mean((0, 2))[0]
+    if sources["answer_key"] is not None:
+        raise AssertionError("an encoder's text has no answer among its keys")
+    return compare(f"{name}, {implementation}", got_tk, sources, want_tk, spans)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gaze", required=True)
@@ -161,6 +232,8 @@ def main() -> int:
     torch.set_num_threads(1)
     cases = [(name, decoder_only, implementation) for name in DECODERS for implementation in ("eager", "sdpa") if implementation == "eager" or name not in EAGER_ALONE]
     cases += [(name, encoder_decoder, passages) for name in ENCODER_DECODERS for passages in (1, PASSAGES)]
+    cases += [(name, padded_batch, implementation) for name in ("llama", "gpt2") for implementation in ("eager", "sdpa")]
+    cases += [("bert, an encoder", encoder_alone, implementation) for implementation in ("eager", "sdpa")]
     failed = 0
     for number, (name, check, how) in enumerate(cases):
         if arguments.only and name not in arguments.only:

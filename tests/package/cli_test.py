@@ -589,6 +589,24 @@ def texts_are_read_beside_a_picture_and_alone():
 
 
 @case
+def texts_are_read_beside_a_sound():
+    model = SOURCE / "samples/models/speech/speech.pt"
+    profile = json.loads((model.parent / "profile.json").read_text()) | {"text": {"argument": {"generate": 1}, "sites": ["decoder.layers.*.self_attn"]}}
+    profile["tokens"]["vocabulary"] = str(model.parent / profile["tokens"]["vocabulary"])
+    Path("speech.json").write_text(json.dumps(profile))
+    for name, chosen in (("with", "speech.json"), ("without", model.parent / "profile.json")):
+        done_by("run", model, "--method", "generate", "--inputs", FILES / "speech_inputs.pt", "--profile", chosen, "--out", name)
+    (told,), (without,) = bundles("with"), bundles("without")
+    request = request_of(told)
+    expect([entry["medium"] for entry in request["more_maps"]] == ["text"] and request["words"] == request_of(without)["words"], "the sound is as without a text")
+    read = json.loads((told / "text-2" / "sources.json").read_text())
+    expect(read["answer_key"] == read["prompt_tokens"] == 1 and len(read["words"]) == len(request["words"]), read["answer_key"])
+    for t, token in enumerate(read["tokens"]):
+        # Its own words, and what the answer begins with: there is nothing else.
+        expect(abs(sum(token["mass"]) - 1) < 1e-4 and (t == 0) == (token["mass"][0] > 0.9999), token)
+
+
+@case
 def a_text_that_is_none_is_told_what_it_lacks():
     profile = text_profile({"sites": ["decoder.layers.*.self_attn"]})
     for content, says in (("", ("JSON object",)), ("[1]", ("JSON object",)), ('{"ids": 5}', ("ids", "list")), ('{"ids": ["a"]}', ("whole numbers", "ids")), ('{"words": []}', ("ids, tokens, text",)),

@@ -29,6 +29,13 @@ JsonText masses(const at::Tensor& mass_np, int64_t n) {
   return list;
 }
 
+JsonText lifts(const TextAnalysis& text, int64_t l) {
+  JsonText list = JsonText::array();
+  for (size_t p = 0; p < text.parts.parts.size(); ++p)
+    list.push_back(rounded(lift_of(text, l, static_cast<int32_t>(p))));
+  return list;
+}
+
 /// Tokens of the prompt or of the answer, as the host counts them.
 class TokenNumbers {
  public:
@@ -126,6 +133,7 @@ JsonText word_list(const TextAnalysis& text, const TokenNumbers& numbers) {
                     {"count", facts.word.count},
                     {"content", facts.content},
                     {"mass", masses(text.mass_lp, l)},
+                    {"lift", lifts(text, l)},
                     {"passages_entropy", entropy_json(text, l)},
                     {"looked_at", looked_at(text, l, numbers, kPartsOfWord)}});
   }

@@ -26,6 +26,15 @@ int64_t filled_keys(const MediumMap& map, const TextMedium& medium) {
   return medium.answer_key < 0 ? keys : std::min(keys, medium.answer_key + map.tokens());
 }
 
+/// Which keys some token looked at.
+std::vector<bool> seen_keys(const MediumMap& map, const ops::Route& route) {
+  const at::Tensor sum_k = fetch(map.map_tk.sum(0).contiguous(), route, ops::Cargo::Figures);
+  const auto* sum = sum_k.const_data_ptr<float>();
+  std::vector<bool> seen;
+  for (int64_t k = 0; k < sum_k.size(0); ++k) seen.push_back(sum[k] > 0);
+  return seen;
+}
+
 /// Of every row: 1 where it has a key that is a word, else 0.
 at::Tensor reach_of(const MediumMap& map, const TextAnalysis& text, int64_t answer_key, const ops::Route& route) {
   std::vector<float> is_read;
@@ -152,7 +161,7 @@ TextAnalysis analyse_text(const AttentionRecord& record, const MediumMap& map, c
   whole.map_tk = map.map_tk.narrow(1, 0, filled.geometry.cols).contiguous();
   TextAnalysis text;
   text.keys = read_keys(record, filled, route);
-  text.parts = divide_keys(filled, text.keys);
+  text.parts = divide_keys(filled, text.keys, seen_keys(whole, route));
 
   // Sinks and other media are told apart, and are no words: what is shown is shown without them.
   const at::Tensor reach_tk = reach_of(whole, text, medium.answer_key < 0 ? -1 : text.keys.prompt, route);

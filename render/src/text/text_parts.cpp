@@ -194,7 +194,7 @@ bool blank(const std::string& bytes) {
 
 std::string title(const TextPart& part) { return part.kind + (part.id.empty() ? "" : " " + part.id); }
 
-TextParts divide_keys(const TextMedium& medium, const TextKeys& keys) {
+TextParts divide_keys(const TextMedium& medium, const TextKeys& keys, const std::vector<bool>& seen_k) {
   Sources sources(medium, keys);
   TextParts made;
   made.parts = sources.placed();
@@ -214,7 +214,8 @@ TextParts divide_keys(const TextMedium& medium, const TextKeys& keys) {
   const std::vector<Piece> pieces =
       pieces_of(keys.label_k, medium.text.tokens.empty() ? medium.spelling.get() : nullptr);
   int64_t first_text = 0;
-  while (first_text < keys.prompt && keys.between_k[static_cast<size_t>(first_text)]) ++first_text;
+  const auto is_first = [&](size_t key) { return !keys.between_k[key] && seen_k[key]; };
+  while (first_text < keys.prompt && !is_first(static_cast<size_t>(first_text))) ++first_text;
   for (int64_t k = 0; k < keys.size(); ++k) {
     const auto key = static_cast<size_t>(k);
     int32_t& of = made.part_k[key];
@@ -226,6 +227,8 @@ TextParts divide_keys(const TextMedium& medium, const TextKeys& keys) {
       of = part(TextPart::Is::Other, noun, "");
     } else if (causal && k == first_text && keys.prompt > 1) {
       of = part(TextPart::Is::Sink, "sink", "first token");
+    } else if (keys.special_k[key] && !seen_k[key]) {
+      of = part(TextPart::Is::Sink, "sink", "padding");
     } else if (keys.special_k[key] || blank(pieces[key].bytes)) {
       of = part(TextPart::Is::Sink, "sink", "separators");
     } else if (k >= keys.prompt) {

@@ -35,7 +35,8 @@ struct TextParts {
 };
 
 /// A source that cannot be placed (beyond the prompt, empty, over another one) is left out, and a note says so.
-TextParts divide_keys(const TextMedium& medium, const TextKeys& keys);
+/// @param seen_k  which keys any token looked at: special tokens that none did are padding
+TextParts divide_keys(const TextMedium& medium, const TextKeys& keys, const std::vector<bool>& seen_k);
 
 /// "passage doc-17"
 GAZE_FOR_PARTS std::string title(const TextPart& part);

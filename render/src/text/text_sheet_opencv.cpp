@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <numeric>
 #include <opencv2/imgproc.hpp>
 
 #include "maps/captions.hpp"
@@ -22,6 +21,7 @@ constexpr int kWidth = 1280, kLabelWidth = 190, kTextLeft = kMargin + kLabelWidt
 constexpr int kTextWidth = kWidth - kMargin - kTextLeft, kLineHeight = 26, kBarHeight = 16, kBarPitch = 24;
 constexpr size_t kMostBars = 24, kMostWords = 12, kMostParagraphs = 8, kWholeLines = 3, kWordLines = 2,
                  kPartsOfWord = 3;
+constexpr double kNothing = 0.0005;  ///< of a sink that has no bar
 constexpr double kLeastPart = 0.03;  ///< share of a word's attention that a part is shown for
 const text::Face kRead{10, 1.3, kInk}, kPart{9, 1.2, kInk}, kWarning{10, 1.5, cv::Scalar(176, 58, 32)};
 
@@ -55,8 +55,12 @@ class Flow {
   /// A bar for each part of row `l`, sources first; of many those with most.
   void bars(int64_t l) {
     const std::vector<TextPart>& parts = text_.parts.parts;
-    std::vector<size_t> order(parts.size());
-    std::iota(order.begin(), order.end(), size_t{0});
+    std::vector<size_t> order;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      const bool nothing = parts[p].is == TextPart::Is::Sink && at(text_.mass_lp, l, p) < kNothing;
+      if (!nothing) order.push_back(p);
+    }
+    const size_t all = order.size();
     if (order.size() > kMostBars) {
       std::stable_sort(order.begin(), order.end(),
                        [&](size_t a, size_t b) { return at(text_.mass_lp, l, a) > at(text_.mass_lp, l, b); });
@@ -70,8 +74,8 @@ class Flow {
       told += mass;
       add(kBarPitch, [=, this](cv::Mat& page, int top) { draw_bar(page, top, parts[p], mass, most); });
     }
-    if (order.size() < parts.size()) {
-      const std::string rest = std::to_string(parts.size() - order.size()) + " more: " + percent(1 - told);
+    if (order.size() < all) {
+      const std::string rest = std::to_string(all - order.size()) + " more: " + percent(1 - told);
       add(kBarPitch, [=](cv::Mat& page, int top) { text::draw(page, rest, kTextLeft, top + 13, kNote); });
     }
   }
