@@ -20,6 +20,8 @@
 namespace gaze {
 namespace {
 
+const char* const kNoVerdict = "Of texts no verdict is told; sources.json has the shares of their parts.";
+
 /// Keys of a cache of fixed size that no token of this answer filled are no tokens.
 int64_t filled_keys(const MediumMap& map, const TextMedium& medium) {
   const int64_t keys = map.map_tk.size(1);
@@ -176,6 +178,8 @@ TextAnalysis analyse_text(const AttentionRecord& record, const MediumMap& map, c
   text.tokens = analysis.tokens;
   text.words = analysis.words;
   text.summary = analysis.summary;
+  text.summary.grounding.why = kNoVerdict;
+  for (WordFacts& word : text.words) word.grounding.why = kNoVerdict;
   text.word_rule = analysis.word_rule;
   text.range_max_lift = analysis.range_max_lift;
   text.sinks_subtracted = analysis.sinks_subtracted;
