@@ -13,6 +13,7 @@ namespace gaze {
 namespace {
 
 constexpr int64_t kMostValues = 1'500'000;  ///< of words: two bytes each
+constexpr int64_t kMostWords = 20'000;      ///< elements of a page: more take seconds to lay out
 constexpr int64_t kMostCells = 120'000;     ///< of the matrix of tokens
 constexpr size_t kBeside = 12;              ///< words shown on either side of one that was looked at
 
@@ -21,7 +22,7 @@ std::vector<int64_t> shown_words(const TextAnalysis& text) {
   const int64_t rows = text.shown_lr.size(0), words = text.shown_lr.size(1);
   std::vector<int64_t> all(static_cast<size_t>(words));
   std::iota(all.begin(), all.end(), int64_t{0});
-  const int64_t most = std::max<int64_t>(kMostValues / rows, 64);
+  const int64_t most = std::clamp<int64_t>(kMostValues / rows, 64, kMostWords);
   if (words <= most) return all;
   const at::Tensor peak_r = text.shown_lr.amax({0});
   const auto* peak = peak_r.const_data_ptr<float>();
