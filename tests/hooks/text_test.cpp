@@ -207,6 +207,11 @@ CATCH_TEST_CASE("text: of a sliding window each key keeps its place, and what sl
       CATCH_CHECK(hooks_test::worst(record.maps[0].map_tk, want) < 1e-6);
     }
   }
+  // Pieces of any length.
+  const gaze::AttentionRecord pieces = answered({.keep = 3, .pieces = {2, 3, 5, 2}});
+  CATCH_CHECK(hooks_test::worst(pieces.maps[0].map_tk.slice(0, 1),
+                                expected(with_fed(kPrompt), static_cast<int64_t>(kPrompt.size()), 0, 3).slice(0, 1)) <
+              1e-6);
   // A prompt that fits and an answer that does not.
   const gaze::AttentionRecord record = answered({.keep = 13});
   CATCH_CHECK(hooks_test::worst(record.maps[0].map_tk,

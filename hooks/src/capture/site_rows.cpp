@@ -54,7 +54,8 @@ void SiteRows::follow(bool first, const CallRows& rows, int64_t queries, int64_t
   if (!first && keys == keys_ && !ever_grew_ && fed_ <= keys) past_ = 0;
   // What was checked and refused is cut off.
   if (facts.rules.of == TokenRows::Of::All && keys < past_ + fed_) fed_ = keys - past_;
-  grew_again_ = dropped_keys_ > 0 && keys > keys_;
+  // Pieces of a prompt may be of any length.
+  grew_again_ = dropped_keys_ > 0 && queries == 1 && queries_ == 1 && keys > keys_;
   dropped_keys_ = std::max<int64_t>(0, past_ + fed_ - keys);
   const bool whole = facts.rules.of == TokenRows::Of::All && facts.prompt_tokens == 0;
   if (rows.queries > 0 && rows.first_token == 0) answer_row_ = whole ? -1 : before + rows.first_query;
