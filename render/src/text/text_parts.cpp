@@ -213,9 +213,10 @@ TextParts divide_keys(const TextMedium& medium, const TextKeys& keys, const std:
   const bool causal = medium.answer_key >= 0;
   const std::vector<Piece> pieces =
       pieces_of(keys.label_k, medium.text.tokens.empty() ? medium.spelling.get() : nullptr);
+  // Behind padding. One that slid out of a window is still the first.
   int64_t first_text = 0;
-  const auto is_first = [&](size_t key) { return !keys.between_k[key] && seen_k[key]; };
-  while (first_text < keys.prompt && !is_first(static_cast<size_t>(first_text))) ++first_text;
+  const auto passed_over = [&](size_t key) { return keys.between_k[key] || (keys.special_k[key] && !seen_k[key]); };
+  while (first_text < keys.prompt && passed_over(static_cast<size_t>(first_text))) ++first_text;
   for (int64_t k = 0; k < keys.size(); ++k) {
     const auto key = static_cast<size_t>(k);
     int32_t& of = made.part_k[key];
