@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Which tokens an answer read: planted models, whose attention is put on known tokens of a prompt.
+#include <unistd.h>
 #include <gaze/render/artifacts.hpp>
 #include <gaze/render/sources.hpp>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <optional>
@@ -375,6 +377,31 @@ def forward(self, ids, cache, at: int):
     CATCH_CHECK(found.sources[0].id == "doc-1");
     if (steps > 0) CATCH_CHECK(found.mass_ws[1][1] > 0.5);  // 13 asks for 14
   }
+}
+
+CATCH_TEST_CASE("text: a request may have a text where the profile says nothing of any") {
+  torch::jit::Module module = decoder(false, at::kCPU);
+  gaze::RequestSpec spec;
+  spec.text = text_of();
+  const auto folder = std::filesystem::temp_directory_path() / ("gaze-text-" + std::to_string(getpid()));
+  gaze::Options made = options(/*text=*/false);
+  made.sink = nullptr;
+  made.out_dir = folder.string();
+  made.delivery = gaze::Delivery::Map;
+  gaze::Gaze gaze = gaze::attach(module, made);
+  gaze::Request request = gaze.begin(spec);
+  at::Tensor cache = at::zeros({1, 0, kWords});
+  for (const at::Tensor& ids : {row(kPrompt), row({13})})
+    cache = module.forward({ids, cache, 0, 0}).toTupleRef().elements()[1].toTensor();
+  request.tokens({13, 14});
+  request.finish();
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(gaze.stats().written == 1);
+  size_t found = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
+    found += entry.path().filename() == "sources.json" ? 1 : 0;
+  CATCH_CHECK(found == 1);
+  std::filesystem::remove_all(folder);
 }
 
 CATCH_TEST_CASE("text: beams take their rows with them") {
