@@ -48,14 +48,7 @@ std::vector<int64_t> shown_words(const TextAnalysis& text) {
 }
 
 void add_matrix(const TextAnalysis& text, ReportText& page) {
-  const at::Tensor seen_k = text.share_tk.sum(0);
-  const auto* seen = seen_k.const_data_ptr<float>();
-  std::vector<int64_t> keys;
-  for (int64_t k = 0; k < text.keys.size(); ++k) {
-    const auto key = static_cast<size_t>(k);
-    if (text.keys.between_k[key] || (text.keys.special_k[key] && seen[k] == 0)) continue;
-    keys.push_back(k);
-  }
+  const std::vector<int64_t> keys = matrix_keys(text);
   if (static_cast<int64_t>(keys.size()) * text.share_tk.size(0) > kMostCells) return;
   for (const int64_t k : keys) {
     const auto key = static_cast<size_t>(k);

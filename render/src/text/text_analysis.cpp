@@ -211,6 +211,17 @@ std::vector<size_t> top_words(const TextAnalysis& text, int64_t l, int32_t part,
   return top;
 }
 
+std::vector<int64_t> matrix_keys(const TextAnalysis& text) {
+  const at::Tensor seen_k = text.share_tk.sum(0);
+  const auto* seen = seen_k.const_data_ptr<float>();
+  std::vector<int64_t> keys;
+  for (int64_t k = 0; k < text.keys.size(); ++k) {
+    const auto key = static_cast<size_t>(k);
+    if (!text.keys.between_k[key] && (!text.keys.special_k[key] || seen[k] > 0)) keys.push_back(k);
+  }
+  return keys;
+}
+
 double mass_of(const TextAnalysis& text, int64_t l, const ReadWord& word) {
   const float* share_k = row_of(text.share_lk, l) + word.first_key;
   double mass = 0;

@@ -74,6 +74,9 @@ constexpr double kFlatEntropy = 0.85;
 /// Of the whole answer.
 GAZE_FOR_PARTS bool is_flat(const TextAnalysis& text);
 
+/// The keys that a matrix has a column for: neither another medium's nor padding, which nothing looked at.
+GAZE_FOR_PARTS std::vector<int64_t> matrix_keys(const TextAnalysis& text);
+
 /// The row's share on a word.
 double mass_of(const TextAnalysis& text, int64_t l, const ReadWord& word);
 

@@ -41,15 +41,7 @@ std::string label_of(const std::string& token, const TokenSpelling* spelling) {
 
 Matrix matrix_of(const AttentionRecord& record, const TextMedium& medium, const TextAnalysis& text) {
   Matrix made;
-  std::vector<int64_t> keys;
-  const at::Tensor seen_k = text.share_tk.sum(0);
-  const auto* seen = seen_k.const_data_ptr<float>();
-  for (int64_t k = 0; k < text.keys.size(); ++k) {
-    const auto key = static_cast<size_t>(k);
-    // Padding is seen by none.
-    if (text.keys.between_k[key] || (text.keys.special_k[key] && seen[k] == 0)) continue;
-    keys.push_back(k);
-  }
+  std::vector<int64_t> keys = matrix_keys(text);
   const int64_t tokens = std::min(text.share_tk.size(0), kMostRows);
   for (int64_t t = 0; t < tokens; ++t) {
     const auto token = static_cast<size_t>(t);
