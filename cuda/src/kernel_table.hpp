@@ -13,9 +13,9 @@ namespace gaze::ops {
 struct KernelTable {
   void (*reduce)(const kernels::ReduceParams& params, c10::DeviceIndex device);
   void (*attend)(const kernels::AttendParams& params, float* out_hqk, c10::DeviceIndex device);
-  /// Up to kernels::cuda::kMostCalls calls, which agree in what kernels::cuda::attend_reduce says; they may share
-  /// launches.
-  void (*attend_reduce)(const kernels::AttendReduceParams* calls, int count, c10::DeviceIndex device);
+  /// Calls for some batch rows, as kernels::cuda::attend_reduce says; they may share launches.
+  void (*attend_reduce)(const kernels::AttendReduceParams* calls, int count, const kernels::RowOffset* offset_b,
+                        int64_t rows, c10::DeviceIndex device);
   void (*normalise)(const kernels::NormaliseParams& params, c10::DeviceIndex device);
   void (*colour)(const kernels::ColourParams& params, c10::DeviceIndex device);
   void (*blend)(const kernels::BlendParams& params, c10::DeviceIndex device);

@@ -72,28 +72,70 @@ struct ReduceParams {
 };
 
 struct AttendParams {
-  const void* q_hqd = nullptr;  ///< at the window's batch row and first query
-  const void* k_hkd = nullptr;  ///< at the window's batch row
+  const void* q_hqd = nullptr;  ///< at the window's first batch row and first query
+  /// Instead, queries that lie apart: [queries], on the host; where each row's begin at the window's first batch row.
+  const void* const* q_t = nullptr;
+  std::int64_t q_row = 0;       ///< of these: elements from there to the batch row's, after at_row
+  const void* k_hkd = nullptr;  ///< at the window's first batch row
   DType dtype = DType::F32;
   std::int64_t heads = 0, kv_heads = 0, queries = 0, keys = 0, size = 0;
-  HeadPick q_pick = {}, k_pick = {};  ///< some: every head has a head of K to itself
-  std::int64_t all_heads = 0;         ///< with a pick: of the mask; a key that some head may see is visible
-  std::int64_t q_stride_h = 0, q_stride_q = 0, q_stride_d = 0;
-  std::int64_t k_stride_h = 0, k_stride_k = 0, k_stride_d = 0;
-  const void* mask_hqk = nullptr;  ///< null: none; at the window's batch row and first query; stride 0 broadcasts
+  HeadPick pick = {};           ///< some: every head counts as one with a head of K to itself, kv_heads = heads
+  std::int64_t all_heads = 0;   ///< with a pick: of the mask; a key that some head may see is visible
+  std::int64_t pick_group = 1;  ///< with a pick: heads of the tensor that share one of K's
+  std::int64_t q_stride_b = 0, q_stride_h = 0, q_stride_q = 0, q_stride_d = 0;
+  std::int64_t k_stride_b = 0, k_stride_h = 0, k_stride_k = 0, k_stride_d = 0;
+  const void* mask_hqk = nullptr;  ///< null: none; at the window's first batch row and query; stride 0 broadcasts
   DType mask_dtype = DType::Bool;
-  std::int64_t mask_stride_h = 0, mask_stride_q = 0, mask_stride_k = 0;
+  std::int64_t mask_stride_b = 0, mask_stride_h = 0, mask_stride_q = 0, mask_stride_k = 0;
   bool causal = false;
   std::int64_t first_query = 0;  ///< causal: row t of the window sees keys 0..first_query + t
   float scale = 1;
 };
 
+constexpr std::int64_t bytes_of(DType dtype) { return dtype == DType::F32 ? 4 : dtype == DType::Bool ? 1 : 2; }
+
+template <typename T>
+GAZE_HOST_DEVICE T* shifted(T* from, std::int64_t bytes) {
+  return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(bytes));
+}
+
+/// K's head for head `kv` of those that are told apart by K's.
+GAZE_HOST_DEVICE inline std::int64_t k_head(const AttendParams& p, std::int64_t kv) {
+  return p.pick.some ? p.pick.head[kv] / p.pick_group : kv;
+}
+
+/// The same call of the batch row that is `b` rows further on.
+inline AttendParams at_row(AttendParams p, std::int64_t b) {
+  p.q_row += b * p.q_stride_b;
+  p.q_hqd = shifted(p.q_hqd, b * p.q_stride_b * bytes_of(p.dtype));
+  p.k_hkd = shifted(p.k_hkd, b * p.k_stride_b * bytes_of(p.dtype));
+  if (p.mask_hqk != nullptr) p.mask_hqk = shifted(p.mask_hqk, b * p.mask_stride_b * bytes_of(p.mask_dtype));
+  return p;
+}
+
 struct AttendReduceParams {
   AttendParams scores;
   std::int64_t first_key = 0;
   Reduction by;
-  AccumulatorRows to;
+  AccumulatorRows to;  ///< of the window's first batch row
 };
+
+/// How far from those of the window's first batch row another one's accumulator rows lie, in bytes.
+struct RowOffset {
+  std::int64_t map = 0;   ///< of the map
+  std::int64_t rest = 0;  ///< of each of the other figures
+};
+
+GAZE_HOST_DEVICE inline AccumulatorRows shifted(AccumulatorRows to, RowOffset by) {
+  to.map_tc = shifted(to.map_tc, by.map);
+  to.weight_t = shifted(to.weight_t, by.rest);
+  to.mass_t = shifted(to.mass_t, by.rest);
+  to.visible_t = shifted(to.visible_t, by.rest);
+  to.calls_t = shifted(to.calls_t, by.rest);
+  to.flags_t = shifted(to.flags_t, by.rest);
+  to.rows_t = shifted(to.rows_t, by.rest);
+  return to;
+}
 
 // A map is diffuse below this highest lift, or above this entropy.
 constexpr float kDiffuseLift = 2;
@@ -230,6 +272,7 @@ void attend(const AttendParams& params, float* out_hqk, void* workspace, const P
             Isa isa = best_isa());
 
 std::size_t attend_reduce_workspace(const AttendReduceParams& params, std::int64_t threads);
+/// Of one batch row.
 void attend_reduce(const AttendReduceParams& params, void* workspace, const Parallel& parallel, Isa isa = best_isa());
 
 std::size_t normalise_workspace(const NormaliseParams& params);
@@ -273,10 +316,17 @@ int reduce(const ReduceParams& params, void* workspace, Stream stream);
 std::size_t attend_workspace(const AttendParams& params);
 int attend(const AttendParams& params, float* out_hqk, void* workspace, Stream stream);
 
-/// Calls of one launch: layers of the same tokens. They agree in queries, first_key, by and to; the later come later.
-constexpr int kMostCalls = 32;
-std::size_t attend_reduce_workspace(const AttendReduceParams* calls, int count);
-int attend_reduce(const AttendReduceParams* calls, int count, void* workspace, Stream stream);
+/// Layers of the same tokens, for `rows` batch rows, whose accumulator rows lie at calls[0].to and offset_b from there
+/// (offset_b[0] is 0). Calls agree in dtype, queries, first_key, by and to, and in whether their queries lie apart; the
+/// later come later. Three launches serve as many calls and rows as kMostCalls (kMostApart where queries lie apart) and
+/// kMostBatchRows allow, while their scratch memory is at most kScratchBytes.
+constexpr int kMostCalls = 96, kMostApart = 52, kMostApartQueries = 32;
+constexpr std::int64_t kMostBatchRows = 128;
+constexpr std::size_t kScratchBytes = std::size_t{32} << 20;
+std::size_t attend_reduce_workspace(const AttendReduceParams* calls, int count, std::int64_t rows,
+                                    std::size_t most_bytes = kScratchBytes);
+int attend_reduce(const AttendReduceParams* calls, int count, const RowOffset* offset_b, std::int64_t rows,
+                  void* workspace, Stream stream, std::size_t most_bytes = kScratchBytes);
 
 int normalise(const NormaliseParams& params, Stream stream);
 int colour(const ColourParams& params, Stream stream);

@@ -44,11 +44,17 @@ void attend_cpu(const kernels::AttendParams& params, float* out_hqk, c10::Device
   kernels::cpu::attend(params, out_hqk, workspace(kernels::cpu::attend_workspace(params, threads.threads)), threads);
 }
 
-void attend_reduce_cpu(const kernels::AttendReduceParams* calls, int count, c10::DeviceIndex) {
+void attend_reduce_cpu(const kernels::AttendReduceParams* calls, int count, const kernels::RowOffset* offset_b,
+                       int64_t rows, c10::DeviceIndex) {
   const kernels::cpu::Parallel threads = parallel();
   for (const kernels::AttendReduceParams* call = calls; call != calls + count; ++call) {
-    kernels::cpu::attend_reduce(*call, workspace(kernels::cpu::attend_reduce_workspace(*call, threads.threads)),
-                                threads);
+    void* const memory = workspace(kernels::cpu::attend_reduce_workspace(*call, threads.threads));
+    for (int64_t b = 0; b < rows; ++b) {
+      kernels::AttendReduceParams row = *call;
+      row.scores = kernels::at_row(call->scores, b);
+      row.to = kernels::shifted(call->to, offset_b[b]);
+      kernels::cpu::attend_reduce(row, memory, threads);
+    }
   }
 }
 

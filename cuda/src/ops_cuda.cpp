@@ -42,10 +42,11 @@ void attend_cuda(const kernels::AttendParams& params, float* out_hqk, c10::Devic
   check_launch("attend", kernels::cuda::attend(params, out_hqk, scratch.data(), on));
 }
 
-void attend_reduce_cuda(const kernels::AttendReduceParams* calls, int count, c10::DeviceIndex device) {
+void attend_reduce_cuda(const kernels::AttendReduceParams* calls, int count, const kernels::RowOffset* offset_b,
+                        int64_t rows, c10::DeviceIndex device) {
   const On on(device);
-  const Scratch scratch(on.stream, kernels::cuda::attend_reduce_workspace(calls, count));
-  check_launch("attend_reduce", kernels::cuda::attend_reduce(calls, count, scratch.data(), on));
+  const Scratch scratch(on.stream, kernels::cuda::attend_reduce_workspace(calls, count, rows));
+  check_launch("attend_reduce", kernels::cuda::attend_reduce(calls, count, offset_b, rows, scratch.data(), on));
 }
 
 void normalise_cuda(const kernels::NormaliseParams& params, c10::DeviceIndex device) {

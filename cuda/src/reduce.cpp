@@ -38,7 +38,7 @@ kernels::ReduceParams reduce_params(const at::Tensor& attn_bhqk, const RowRange&
   p.sum_least = range.partial ? 0 : 1 - sum_tolerance(p.dtype);
   p.sum_most = 1 + sum_tolerance(p.dtype);
   p.all_heads = p.heads;
-  p.pick = pick(op, range, p.all_heads, 1);
+  p.pick = pick(op, range, p.all_heads);
   if (p.pick.some) p.heads = static_cast<int64_t>(range.heads.size());
   p.by = reduction(op, options, p.heads);
   p.to = rows(op, accumulator, range, p.keys, attn_bhqk.device());
@@ -65,11 +65,12 @@ Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
   // Ordinary tensors, so that the host may open a request in inference mode and answer it outside, or the reverse.
   const c10::InferenceMode off(false);
   const Quiet quiet;
-  const auto real = at::TensorOptions().dtype(at::kFloat).device(device);
-  const auto whole = real.dtype(at::kInt);
-  return {at::zeros({tokens, cells}, real), at::zeros({tokens}, real),  at::zeros({tokens}, real),
-          at::zeros({tokens}, real),        at::zeros({tokens}, whole), at::zeros({tokens}, whole),
-          at::zeros({tokens}, whole)};
+  // One piece of memory, the map first: rows of a batch then lie alike, and share a kernel's launch.
+  const int64_t map = tokens * cells;
+  const at::Tensor all = at::zeros({map + 6 * tokens}, at::TensorOptions().dtype(at::kFloat).device(device));
+  const auto column = [&](int64_t n) { return all.narrow(0, map + n * tokens, tokens); };
+  const auto whole = [&](int64_t n) { return column(n).view(at::kInt); };
+  return {all.narrow(0, 0, map).view({tokens, cells}), column(0), column(1), column(2), whole(3), whole(4), whole(5)};
 }
 
 void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options, Accumulator& to) {

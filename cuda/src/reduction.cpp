@@ -36,7 +36,7 @@ void check_queries(const char* op, const RowRange& range, int64_t batches, int64
              op, "range.queries", "rows within 0..", queries, ", got ", range.queries, " from ", range.first_query);
 }
 
-kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads, int64_t group) {
+kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads) {
   kernels::HeadPick picked;
   const auto count = static_cast<int64_t>(range.heads.size());
   GAZE_CHECK(count <= kernels::kMostPicked, op, "range.heads", "at most ", kernels::kMostPicked, ", got ", count);
@@ -45,7 +45,7 @@ kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads, int
     const int64_t head = range.heads[static_cast<size_t>(i)];
     GAZE_CHECK(head >= least && head < std::min<int64_t>(heads, 256), op, "range.heads", "ascending heads in 0..",
                std::min<int64_t>(heads, 256) - 1, ", got ", range.heads);
-    picked.head[i] = static_cast<uint8_t>(head / group);
+    picked.head[i] = static_cast<uint8_t>(head);
     least = head + 1;
   }
   picked.some = count > 0;

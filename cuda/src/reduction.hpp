@@ -16,8 +16,8 @@ const void* element(const at::Tensor& x, int64_t index);
 /// That the range's batch row and queries are among so many.
 void check_queries(const char* op, const RowRange& range, int64_t batches, int64_t queries);
 
-/// What `range` chooses of `heads` heads, the head of K of each being that by `group`.
-kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads, int64_t group);
+/// What `range` chooses of `heads` heads.
+kernels::HeadPick pick(const char* op, const RowRange& range, int64_t heads);
 
 /// @param heads  those that `range` chose
 kernels::Reduction reduction(const char* op, const ReduceOptions& options, int64_t heads);

@@ -44,7 +44,7 @@ struct Caller {
     if (op == "reduce") gaze::ops::reduce(attn_bhqk, range, by, sums);
     if (op == "attend_reduce") gaze::ops::attend_reduce(scores, range, by, sums);
     if (op == "attend_reduce of several")
-      gaze::ops::attend_reduce(std::vector<gaze::ops::AttendCall>(3, {scores, range}), by, sums);
+      gaze::ops::attend_reduce(std::vector<gaze::ops::AttendCall>(3, {scores, range}), by, &sums);
     if (op == "attend") out = gaze::ops::attend(scores, {0, 0, 2});
   }
   [[nodiscard]] at::Tensor result() const { return down(op == "attend" ? out : sums.map_tc); }

@@ -260,8 +260,9 @@ void run_attend_reduce(std::vector<AttendReduceParams> calls, Accumulated& got, 
     call.to = got.to();
   }
   const int count = static_cast<int>(calls.size());
-  CATCH_REQUIRE(cuda::attend_reduce_workspace(calls.data(), count) <= workspace.size() * sizeof(double));
-  CATCH_REQUIRE(cuda::attend_reduce(calls.data(), count, workspace.data(), nullptr) == 0);
+  const RowOffset none;
+  CATCH_REQUIRE(cuda::attend_reduce_workspace(calls.data(), count, 1) <= workspace.size() * sizeof(double));
+  CATCH_REQUIRE(cuda::attend_reduce(calls.data(), count, &none, 1, workspace.data(), nullptr) == 0);
 }
 
 }  // namespace
@@ -332,9 +333,8 @@ CATCH_TEST_CASE("cuda attend_reduce of picked heads equals its cpu twin, other h
           const std::int64_t group = p.scores.heads / p.scores.kv_heads;
           p.scores.heads = p.scores.kv_heads = n == 1 ? 2 : 1;
           const auto last = static_cast<std::uint8_t>(p.scores.all_heads - 1);
-          p.scores.q_pick = {true, {n == 1 ? std::uint8_t{1} : last, last}};
-          for (int h = 0; h < 2; ++h) p.scores.k_pick.head[h] = static_cast<std::uint8_t>(p.scores.q_pick[h] / group);
-          p.scores.k_pick.some = true;
+          p.scores.pick = {true, {n == 1 ? std::uint8_t{1} : last, last}};
+          p.scores.pick_group = group;
           p.first_key = 2;
           p.by = {by_heads, by_heads == HeadReduce::Weighted ? LayerReduce::Weighted : LayerReduce::Mean, 0, 2};
           calls.push_back(p);

@@ -470,7 +470,7 @@ CATCH_TEST_CASE("attend_reduce needs no more than a megabyte besides the map") {
   for (std::int64_t heads : {1, 16, 32}) {
     for (std::int64_t queries : {1, 60, 640}) {
       for (std::int64_t keys : {577, 1500, 6404}) {
-        p.scores = {nullptr, nullptr, DType::F32, heads, heads, queries, keys, 128};
+        p.scores = {.heads = heads, .kv_heads = heads, .queries = queries, .keys = keys, .size = 128};
         p.to.cells = keys;
         CATCH_CAPTURE(heads, queries, keys);
         CATCH_CHECK(cpu::attend_reduce_workspace(p, 2) <= size(1 << 20) + size(queries * keys * 4));

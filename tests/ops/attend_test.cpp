@@ -359,7 +359,7 @@ CATCH_TEST_CASE("attend_reduce of chosen heads equals reduce of those of attend,
             CATCH_REQUIRE(weights.size(0) == 6);
             reduce(weights.unsqueeze(0), {0, 0, 3, 6, 1, false, of_layer}, by, want);
           }
-          if (together) attend_reduce(calls, by, got);
+          if (together) attend_reduce(calls, by, &got);
           CATCH_CHECK(differs(values_of(got.map_tc), values_of(want.map_tc), kSums) == "");
           CATCH_CHECK(differs(values_of(got.weight_t), values_of(want.weight_t), kSums) == "");
           CATCH_CHECK(differs(values_of(got.mass_t), values_of(want.mass_t), kSums) == "");

@@ -92,6 +92,11 @@ std::int64_t limit_of(const AttendParams& p, std::int64_t t) {
   return p.causal ? std::min(p.keys, p.first_query + t + 1) : p.keys;
 }
 
+const void* query_at(const AttendParams& p, DType dtype, std::int64_t h, std::int64_t t) {
+  if (p.q_t != nullptr) return at(p.q_t[t], dtype, p.q_row + h * p.q_stride_h);
+  return at(p.q_hqd, dtype, h * p.q_stride_h + t * p.q_stride_q);
+}
+
 const void* mask_at(const AttendParams& p, std::int64_t h, std::int64_t t) {
   return at(p.mask_hqk, p.mask_dtype, h * p.mask_stride_h + t * p.mask_stride_q);
 }
@@ -164,6 +169,7 @@ AttendReduceParams from_query(const AttendReduceParams& p, std::int64_t first) {
   AttendReduceParams rest = p;
   AttendParams& scores = rest.scores;
   scores.q_hqd = at(scores.q_hqd, scores.dtype, first * scores.q_stride_q);
+  if (scores.q_t != nullptr) scores.q_t += first;
   if (scores.mask_hqk != nullptr)
     scores.mask_hqk = at(scores.mask_hqk, scores.mask_dtype, first * scores.mask_stride_q);
   scores.first_query += first;

@@ -152,7 +152,7 @@ inline const float* mask_row(const AttendParams& p, std::int64_t h, std::int64_t
 }
 
 inline Seen seen_of(const AttendParams& p, std::int64_t t, const AttendScratch& s) {
-  const std::int64_t limit = limit_of(p, t), heads = p.q_pick.some ? p.all_heads : p.heads;
+  const std::int64_t limit = limit_of(p, t), heads = p.pick.some ? p.all_heads : p.heads;
   const std::int64_t masks = p.mask_stride_h == 0 ? 1 : heads;
   float* const seen_k = s.scores_rk;  // per key the most permissive mask
   std::fill_n(seen_k, limit, kMasked);
@@ -274,7 +274,7 @@ inline void score_block(const AttendParams& p, const AttendPlan& plan, const See
       constexpr DType kType = decltype(type)::value;
       for (std::int64_t r = 0; r < rows; ++r) {
         float* const q_d = s.q_rd + r * padded(p.size);
-        const void* query = at(p.q_hqd, kType, p.q_pick[head_of(r)] * p.q_stride_h + query_of(r) * p.q_stride_q);
+        const void* query = query_at(p, kType, p.pick[head_of(r)], query_of(r));
         decode<kType>(query, p.q_stride_d, p.size, q_d);
         std::fill(q_d + p.size, q_d + padded(p.size), 0.0f);
       }
@@ -285,13 +285,13 @@ inline void score_block(const AttendParams& p, const AttendPlan& plan, const See
           }
         }
       }
-      score_rows<kType>(p, s, rows, at(p.k_hkd, kType, p.k_pick[kv] * p.k_stride_h), end);
+      score_rows<kType>(p, s, rows, at(p.k_hkd, kType, k_head(p, kv) * p.k_stride_h), end);
     });
 
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t h = head_of(r), t = query_of(r);
       if (p.mask_hqk != nullptr && (!shared_mask || t != mask_query)) {
-        mask_k = mask_row(p, p.q_pick[h], t, end_of(t), s.mask_k);
+        mask_k = mask_row(p, p.pick[h], t, end_of(t), s.mask_k);
         mask_query = t;
       }
       of_row(h, t, s.scores_rk + r * padded(p.keys), mask_k, end_of(t));
@@ -372,5 +372,5 @@ inline void attend_reduce_end(const AttendReduceParams& p, const AttendPlan& pla
     take_row(p.by, rows.depth, p.to.cells, rows[part * plan.chunk + t], rows[t]);
   }
   const std::int64_t visible = seen_t != nullptr ? seen_t[t].visible : limit_of(p.scores, t);
-  add_row(p.by, p.scores.heads, p.scores.q_pick.share(p.scores.heads), rows.depth, visible, rows[t], p.to, t);
+  add_row(p.by, p.scores.heads, p.scores.pick.share(p.scores.heads), rows.depth, visible, rows[t], p.to, t);
 }

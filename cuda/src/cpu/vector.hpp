@@ -82,8 +82,7 @@ inline double share_of_entropy(double entropy, double most) {
 double normalised_entropy(const float* x, std::int64_t count, double sum);
 
 inline const void* at(const void* base, DType dtype, std::int64_t index) {
-  const std::int64_t bytes = dtype == DType::F32 ? 4 : dtype == DType::Bool ? 1 : 2;
-  return static_cast<const char*>(base) + index * bytes;
+  return static_cast<const char*>(base) + index * bytes_of(dtype);
 }
 
 }  // namespace gaze::kernels::cpu

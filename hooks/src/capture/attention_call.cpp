@@ -19,10 +19,14 @@ WeightsCall::WeightsCall(at::Tensor attn_bhqk, bool partial)
       attn_bhqk_(std::move(attn_bhqk)),
       partial_(partial) {}
 
-void WeightsCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
+void WeightsCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+                      c10::ArrayRef<ops::Accumulator*> to_b) const {
   ops::RowRange wanted = rows;
   wanted.partial = partial_;
-  ops::reduce(attn_bhqk_, wanted, by, to);
+  for (ops::Accumulator* to : to_b) {
+    ops::reduce(attn_bhqk_, wanted, by, *to);
+    ++wanted.batch;
+  }
 }
 
 at::Tensor WeightsCall::weights(int64_t row, int64_t first_query, int64_t count) const {
@@ -40,8 +44,9 @@ ScoresCall::ScoresCall(ops::Scores scores)
                     scores.q_bhqd.device()),
       scores_(std::move(scores)) {}
 
-void ScoresCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
-  ops::attend_reduce(scores_, rows, by, to);
+void ScoresCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+                     c10::ArrayRef<ops::Accumulator*> to_b) const {
+  ops::attend_reduce(ops::AttendCall{scores_, rows}, by, to_b);
 }
 
 at::Tensor ScoresCall::weights(int64_t row, int64_t first_query, int64_t count) const {
@@ -91,8 +96,9 @@ ScoresCall PackedCall::projected() const {
   return ScoresCall(flatten({scores.q_bhqd, scores.k_bhkd, scores.mask}));
 }
 
-void PackedCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const {
-  projected().add(rows, by, to);
+void PackedCall::add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+                     c10::ArrayRef<ops::Accumulator*> to_b) const {
+  projected().add(rows, by, to_b);
 }
 
 at::Tensor PackedCall::weights(int64_t row, int64_t first_query, int64_t count) const {

@@ -34,11 +34,13 @@ class AttentionCall {
   [[nodiscard]] int64_t keys() const noexcept { return keys_; }
   [[nodiscard]] at::Device device() const noexcept { return device_; }
 
-  /// Adds the wanted rows to an accumulator on the call's device. Asynchronous on the current stream.
-  virtual void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const = 0;
+  /// Adds the wanted rows to accumulators on the call's device, one for each batch row from rows.batch on. Asynchronous
+  /// on the current stream.
+  virtual void add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+                   c10::ArrayRef<ops::Accumulator*> to_b) const = 0;
   /// All queries of a batch row, over all keys, to an accumulator [queries, keys].
   void add_whole(int64_t row, const ops::ReduceOptions& by, ops::Accumulator& to) const {
-    add({.batch = row, .queries = queries_}, by, to);
+    add({.batch = row, .queries = queries_}, by, &to);
   }
   /// [heads, count, keys] of a batch row, from `first_query` on: a view where the weights are there, else float32.
   [[nodiscard]] virtual at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const = 0;
@@ -68,7 +70,8 @@ class WeightsCall final : public AttentionCall {
  public:
   /// @param attn_bhqk  as arrange() returns them
   WeightsCall(at::Tensor attn_bhqk, bool partial);
-  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+           c10::ArrayRef<ops::Accumulator*> to_b) const override;
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
@@ -85,7 +88,8 @@ class ScoresCall final : public AttentionCall {
  public:
   /// @param scores  as flatten() returns them
   explicit ScoresCall(ops::Scores scores);
-  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+           c10::ArrayRef<ops::Accumulator*> to_b) const override;
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;
@@ -102,7 +106,8 @@ class PackedCall final : public AttentionCall {
  public:
   /// @param packed  of plain inputs [batch, length, size]
   explicit PackedCall(PackedAttention packed);
-  void add(const ops::RowRange& rows, const ops::ReduceOptions& by, ops::Accumulator& to) const override;
+  void add(const ops::RowRange& rows, const ops::ReduceOptions& by,
+           c10::ArrayRef<ops::Accumulator*> to_b) const override;
   [[nodiscard]] at::Tensor weights(int64_t row, int64_t first_query, int64_t count) const override;
   [[nodiscard]] at::Tensor exact() const override;
   [[nodiscard]] at::Tensor sees_beyond(int64_t row, int64_t key) const override;

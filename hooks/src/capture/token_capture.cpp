@@ -3,6 +3,7 @@
 
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/SmallVector.h>
 #include <gaze/ops/device.hpp>
 #include <gaze/render/medium.hpp>
 #include <gaze/render/status.hpp>
@@ -185,20 +186,29 @@ void TokenCapture::forget(int64_t /*site*/, int64_t /*first_token*/) {}
 
 void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
-  for (size_t b = 0; b < rows_.size(); ++b) {
-    ops::RowRange row = rows;
-    row.batch = static_cast<int64_t>(b);
-    for (size_t m = 0; m < spans_.size(); ++m) {
-      row.first_key = spans_[m].first_key;
-      if (of_text()) {
-        const int64_t dropped = sites_[static_cast<size_t>(site)].dropped_keys;
-        ops::Accumulator to = columns(rows_[b], m, dropped, call.keys(), call.device());
-        call.add(row, reduce(), to);
-      } else {
-        call.add(row, reduce(), accumulator(rows_[b], m, call.device()));
-      }
-    }
+  ops::RowRange wanted = rows;
+  for (size_t m = 0; m < spans_.size(); ++m) {
+    wanted.first_key = spans_[m].first_key;
+    const int64_t dropped = sites_[static_cast<size_t>(site)].dropped_keys;
+    with_accumulators(m, dropped, call.keys(), call.device(),
+                      [&](Accumulators to_b) { call.add(wanted, reduce(), to_b); });
   }
+}
+
+void TokenCapture::with_accumulators(size_t medium, int64_t first_key, int64_t keys, at::Device device,
+                                     c10::function_ref<void(Accumulators)> act) {
+  c10::SmallVector<ops::Accumulator*, 8> to_b;
+  c10::SmallVector<ops::Accumulator, 1> columns_b;
+  if (of_text()) {
+    columns_b.reserve(rows_.size());
+    for (Row& row : rows_) {
+      columns_b.push_back(columns(row, medium, first_key, keys, device));
+      to_b.push_back(&columns_b.back());
+    }
+  } else {
+    for (Row& row : rows_) to_b.push_back(&accumulator(row, medium, device));
+  }
+  act(to_b);
 }
 
 bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows) {
@@ -208,16 +218,16 @@ bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Row
   if (sites_[static_cast<size_t>(site)].dropped_keys > 0) return false;
   if (waiting.written_over(scores)) refuse_written_over(site);
   // A full site is the first to come round again: the others are full as well, and share its pass.
-  if (!waiting.empty() && !waiting.takes(scores)) add_waiting();
-  if (!waiting.takes(scores)) return false;
+  if (!waiting.empty() && !waiting.takes(scores, room)) add_waiting();
+  if (!waiting.takes(scores, room)) return false;
   if (waiting.empty()) waiting_order_.push_back(site);
-  waiting.keep(scores, rows.first_token, room);
+  waiting.keep(scores, rows.first_token);
   return true;
 }
 
 void TokenCapture::refuse_written_over(int64_t site) const {
   refuse_shape(rules_.name(site) +
-               ": expected keys that stay as they are while tokens wait for them, got memory that was written over. "
+               ": expected queries and keys that stay as they are while tokens wait, got memory that was written over. "
                "Set deferred_tokens to 0 for a cache that rolls or is cleared before finish(), and call "
                "Request::reorder before it is gathered in place.");
 }
@@ -265,16 +275,12 @@ void TokenCapture::add_waiting() {
     const auto here = std::stable_partition(waiting_order_.begin(), waiting_order_.end(), [&](int64_t site) {
       return waiting(site).device() == device && (!of_text() || waiting(site).keys() == keys);
     });
-    for (size_t b = 0; b < rows_.size(); ++b) {
-      for (size_t m = 0; m < spans_.size(); ++m) {
-        std::vector<ops::AttendCall> calls;
-        for (auto site = waiting_order_.begin(); site != here; ++site) {
-          calls.push_back(waiting(*site).call(static_cast<int64_t>(b), spans_[m].first_key, heads(*site)));
-        }
-        ops::Accumulator part;
-        if (of_text()) part = columns(rows_[b], m, 0, keys, device);
-        ops::attend_reduce(calls, reduce(), of_text() ? part : accumulator(rows_[b], m, device));
+    for (size_t m = 0; m < spans_.size(); ++m) {
+      c10::SmallVector<ops::AttendCall, 1> calls;
+      for (auto site = waiting_order_.begin(); site != here; ++site) {
+        calls.push_back(waiting(*site).call(spans_[m].first_key, heads(*site)));
       }
+      with_accumulators(m, 0, keys, device, [&](Accumulators to_b) { ops::attend_reduce(calls, reduce(), to_b); });
     }
     for (auto site = waiting_order_.begin(); site != here; ++site) waiting(*site).clear();
     waiting_order_.erase(waiting_order_.begin(), here);

@@ -161,7 +161,11 @@ class TokenCapture : public Capture {
   [[nodiscard]] bool over_answer(int64_t site) const noexcept;
   /// Of a text: columns for the call's keys. @throws gaze::Error where they cannot be told, or there is no memory
   void make_room(int64_t site, const AttentionCall& call);
-  /// What a call over `keys` keys, of which the first is number `first_key` of the row, is added to.
+  using Accumulators = c10::ArrayRef<ops::Accumulator*>;
+  /// With what a call over `keys` keys, of which the first is number `first_key` of the row, is added to: one for each
+  /// batch row.
+  void with_accumulators(size_t medium, int64_t first_key, int64_t keys, at::Device device,
+                         c10::function_ref<void(Accumulators)> act);
   ops::Accumulator columns(Row& row, size_t medium, int64_t first_key, int64_t keys, at::Device device);
   /// Which rows are tokens, and the accumulator row of the first.
   ops::RowRange wanted_rows(int64_t site, const AttentionCall& call);

@@ -128,6 +128,11 @@ inline int __any_sync(unsigned, int predicate) {
 }
 
 template <typename T>
+T __shfl_sync(unsigned, T x, int lane) {
+  return emulated::exchange(x, static_cast<unsigned>(lane) % 32);
+}
+
+template <typename T>
 T __shfl_xor_sync(unsigned, T x, int step) {
   return emulated::exchange(x, emulated::lane() ^ static_cast<unsigned>(step));
 }

@@ -41,10 +41,16 @@ GAZE_API void attend_reduce(const Scores& scores, const RowRange& range, const R
 struct AttendCall {
   Scores scores;
   RowRange range;
+  /// Instead of the range's rows of scores.q_bhqd, queries that lie apart: [batch, heads, 1, size] for each of them, of
+  /// the dtype, sizes and strides of scores.q_bhqd, which gives these alone; range.first_query is 0.
+  c10::ArrayRef<at::Tensor> queries_t = {};
 };
 
-/// As `attend_reduce` of each in turn. On CUDA, calls with equal ranges (the layers of the same tokens, say) share
-/// launches, up to 32 at a time; the results are the same.
-GAZE_API void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options, Accumulator& accumulator);
+/// As `attend_reduce` of each in turn, for the batch rows from range.batch on, one for each accumulator. On CUDA, calls
+/// with equal ranges (the layers of the same tokens, say) share three launches with all rows, up to 96 calls (52 where
+/// queries lie apart), 128 rows and 32 MiB of scratch memory at a time; the results are the same but for rounding.
+/// @param accumulators  pointers to accumulators of equal sizes, on the calls' device; none twice
+GAZE_API void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options,
+                            c10::ArrayRef<Accumulator*> accumulators);
 
 }  // namespace gaze::ops
