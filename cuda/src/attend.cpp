@@ -119,8 +119,8 @@ std::optional<kernels::RowOffset> offset(const kernels::AccumulatorRows& from, c
   const kernels::RowOffset by = {bytes_between(from.map_tc, to.map_tc), bytes_between(from.weight_t, to.weight_t)};
   const kernels::AccumulatorRows moved = kernels::shifted(from, by);
   const bool same = moved.mass_t == to.mass_t && moved.visible_t == to.visible_t && moved.calls_t == to.calls_t &&
-                    moved.flags_t == to.flags_t && moved.rows_t == to.rows_t &&
-                    from.map_stride_t == to.map_stride_t && from.cells == to.cells;
+                    moved.flags_t == to.flags_t && moved.rows_t == to.rows_t && from.map_stride_t == to.map_stride_t &&
+                    from.cells == to.cells;
   return same ? std::optional(by) : std::nullopt;
 }
 
@@ -136,11 +136,10 @@ void reduce_together(c10::ArrayRef<AttendCall> calls, const ReduceOptions& optio
   const AttendCall& front = calls.front();
   const at::Tensor& q = front.scores.q_bhqd;
   c10::SmallVector<kernels::RowOffset, 8> offset_b;
-  const auto here = rows(op, *accumulators[static_cast<size_t>(first)], front.range, front.scores.k_bhkd.size(2),
-                         q.device());
+  const auto here =
+      rows(op, *accumulators[static_cast<size_t>(first)], front.range, front.scores.k_bhkd.size(2), q.device());
   for (size_t b = static_cast<size_t>(first); b < accumulators.size(); ++b) {
-    const auto by =
-        offset(here, rows(op, *accumulators[b], front.range, front.scores.k_bhkd.size(2), q.device()));
+    const auto by = offset(here, rows(op, *accumulators[b], front.range, front.scores.k_bhkd.size(2), q.device()));
     if (!by) break;
     offset_b.push_back(*by);
   }
@@ -154,8 +153,8 @@ void reduce_together(c10::ArrayRef<AttendCall> calls, const ReduceOptions& optio
     check_queries(op, last, call.scores.q_bhqd.size(0), queries);
     AttendCall of_row = call;
     of_row.range = range_of(call, first);
-    shared.push_back(attend_reduce_params(call.scores, of_row.range, queries, options,
-                                          *accumulators[static_cast<size_t>(first)]));
+    shared.push_back(
+        attend_reduce_params(call.scores, of_row.range, queries, options, *accumulators[static_cast<size_t>(first)]));
     if (!lie_apart) continue;
     apart.push_back(apart_queries(op, of_row));
     shared.back().scores.q_t = apart.back().data();
@@ -170,8 +169,7 @@ void reduce_together(c10::ArrayRef<AttendCall> calls, const ReduceOptions& optio
 bool alike(const AttendCall& a, const AttendCall& b) {
   const RowRange &x = a.range, &y = b.range;
   return x.batch == y.batch && x.queries == y.queries && x.first_key == y.first_key && x.first_token == y.first_token &&
-         a.queries_t.empty() == b.queries_t.empty() &&
-         a.scores.q_bhqd.scalar_type() == b.scores.q_bhqd.scalar_type() &&
+         a.queries_t.empty() == b.queries_t.empty() && a.scores.q_bhqd.scalar_type() == b.scores.q_bhqd.scalar_type() &&
          a.scores.q_bhqd.device() == b.scores.q_bhqd.device();
 }
 
@@ -197,8 +195,8 @@ void attend_reduce(c10::ArrayRef<AttendCall> calls, const ReduceOptions& options
                    c10::ArrayRef<Accumulator*> accumulators) {
   if (accumulators.empty()) return;
   while (!calls.empty()) {
-    const auto other = std::find_if(calls.begin(), calls.end(),
-                                    [&](const AttendCall& call) { return !alike(call, calls.front()); });
+    const auto other =
+        std::find_if(calls.begin(), calls.end(), [&](const AttendCall& call) { return !alike(call, calls.front()); });
     const auto count = static_cast<size_t>(other - calls.begin());
     reduce_together(calls.slice(0, count), options, accumulators, 0);
     calls = calls.slice(count);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "guarded.hpp"
@@ -344,6 +345,158 @@ CATCH_TEST_CASE("cuda attend_reduce of picked heads equals its cpu twin, other h
         CATCH_CHECK(want.rows[0] == (layers == 1 ? 1 : 4));
         compare(got, want);
       }
+    }
+  }
+}
+
+namespace {
+
+/// A pass over several calls and the rows of a batch, against their CPU twins one after the other.
+struct Pass {
+  std::size_t layers = 1, rows = 1;
+  bool apart = false;  ///< each token's queries in memory of their own
+  std::size_t most_bytes = cuda::kScratchBytes;
+};
+
+void compare_pass(Numbers& numbers, const AttendCase& c, const Pass& pass, const Reduction& by) {
+  const auto at = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+  AttendCase whole = c;  // rows of the batch stand among the heads of one piece of memory
+  whole.heads *= pass.rows;
+  whole.kv_heads *= pass.rows;
+  whole.mask = c.mask == 1 ? 2 : c.mask;
+  std::vector<AttendInputs> inputs;
+  for (std::size_t n = 0; n < pass.layers; ++n) inputs.emplace_back(numbers, whole);
+  std::vector<std::vector<std::vector<std::uint8_t>>> apart_nt(pass.layers);
+  std::vector<std::vector<const void*>> apart(pass.layers);
+  std::vector<AttendReduceParams> calls;
+  for (std::size_t n = 0; n < pass.layers; ++n) {
+    AttendReduceParams p;
+    AttendParams& a = p.scores = inputs[n].p;
+    a.first_query = inputs[0].p.first_query;
+    a.heads = at(c.heads);
+    a.kv_heads = at(c.kv_heads);
+    a.q_stride_b = a.heads * a.q_stride_h;
+    a.k_stride_b = a.kv_heads * a.k_stride_h;
+    a.mask_stride_b = a.heads * a.mask_stride_h;
+    if (pass.apart) {
+      const std::size_t bytes = static_cast<std::size_t>(bytes_of(c.dtype)), step = c.size * c.step * bytes;
+      for (std::size_t t = 0; t < c.queries; ++t) {
+        std::vector<std::uint8_t>& own = apart_nt[n].emplace_back();
+        for (std::size_t h = 0; h < whole.heads; ++h) {
+          const auto* from = inputs[n].q.data() + (h * c.queries + t) * step;
+          own.insert(own.end(), from, from + step);
+        }
+      }
+      for (const auto& own : apart_nt[n]) apart[n].push_back(own.data());
+      a.q_hqd = nullptr;
+      a.q_t = apart[n].data();
+      a.q_stride_h = at(c.size * c.step);
+      a.q_stride_b = a.heads * a.q_stride_h;
+    }
+    p.first_key = 1;
+    p.by = by;
+    calls.push_back(p);
+  }
+  const std::size_t cells = c.keys - 1;
+  std::vector<std::unique_ptr<Accumulated>> want;
+  std::vector<RowOffset> offset_b;
+  const auto between = [](const void* from, const void* to) {
+    return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) - reinterpret_cast<std::uintptr_t>(from));
+  };
+  // One piece of memory for the figures of a row, as the ops make it.
+  struct Block {
+    std::vector<float> map, rest;
+  };
+  std::vector<Block> blocks(pass.rows);
+  const auto to_of = [&](Block& block) {
+    float* const rest = block.rest.data();
+    const std::size_t n = c.queries;
+    return AccumulatorRows{block.map.data(),
+                           rest,
+                           rest + n,
+                           rest + 2 * n,
+                           reinterpret_cast<std::int32_t*>(rest + 3 * n),
+                           reinterpret_cast<std::int32_t*>(rest + 4 * n),
+                           reinterpret_cast<std::int32_t*>(rest + 5 * n),
+                           at(cells),
+                           at(cells)};
+  };
+  for (std::size_t b = 0; b < pass.rows; ++b) {
+    blocks[b].map.assign(c.queries * cells, 0.25f);
+    blocks[b].rest.assign(6 * c.queries, 0.0f);
+    std::fill_n(blocks[b].rest.begin(), c.queries, 1.5f);
+    const AccumulatorRows first = to_of(blocks[0]), to = to_of(blocks[b]);
+    offset_b.push_back({between(first.map_tc, to.map_tc), between(first.weight_t, to.weight_t)});
+    want.push_back(std::make_unique<Accumulated>(c.queries, cells));
+  }
+  std::vector<double> workspace(1 << 21);
+  for (AttendReduceParams& call : calls) {
+    for (std::size_t b = 0; b < pass.rows; ++b) {
+      AttendReduceParams row = call;
+      row.scores = at_row(call.scores, at(b));
+      row.to = want[b]->to();
+      cpu::attend_reduce(row, workspace.data(), {});
+    }
+    call.to = to_of(blocks[0]);
+  }
+  const int count = static_cast<int>(calls.size());
+  const std::size_t bytes = cuda::attend_reduce_workspace(calls.data(), count, at(pass.rows), pass.most_bytes);
+  CATCH_REQUIRE(bytes <= workspace.size() * sizeof(double));
+  std::vector<std::uint8_t> scratch(bytes + 256, 0xff);
+  auto* const aligned =
+      reinterpret_cast<std::uint8_t*>((reinterpret_cast<std::uintptr_t>(scratch.data()) + 255) / 256 * 256);
+  CATCH_REQUIRE(
+      cuda::attend_reduce(calls.data(), count, offset_b.data(), at(pass.rows), aligned, nullptr, pass.most_bytes) == 0);
+  for (std::size_t b = 0; b < pass.rows; ++b) {
+    CATCH_CAPTURE(b);
+    const AccumulatorRows to = to_of(blocks[b]);
+    const auto row = [&](const auto* from) { return std::vector(from, from + c.queries); };
+    std::vector<float> map;
+    for (std::size_t t = 0; t < c.queries; ++t) {
+      const float* const wanted = want[b]->map.data() + t * (cells + Accumulated::kWider);
+      map.insert(map.end(), wanted, wanted + cells);
+    }
+    CATCH_CHECK(differs(blocks[b].map, map, kSums) == "");
+    CATCH_CHECK(differs(row(to.weight_t), want[b]->weight.values(), kSums) == "");
+    CATCH_CHECK(differs(row(to.mass_t), want[b]->mass.values(), kSums) == "");
+    CATCH_CHECK(row(to.visible_t) == want[b]->visible.values());
+    CATCH_CHECK(row(to.calls_t) == want[b]->calls.values());
+    CATCH_CHECK(row(to.flags_t) == want[b]->flags.values());
+    CATCH_CHECK(row(to.rows_t) == want[b]->rows.values());
+  }
+}
+
+}  // namespace
+
+CATCH_TEST_CASE("cuda attend_reduce of layers and batch rows in one pass equals its cpu twin") {
+  Numbers numbers;
+  std::size_t turn = 0;
+  for (const AttendCase& c : kAttendCases) {
+    if (c.keys < 2) continue;
+    for (const std::size_t layers : {1, 3}) {
+      for (const bool apart : {false, true}) {
+        const LayerReduce by_layers = kLayers[turn++ % 5 % 4];
+        CATCH_CAPTURE(c.heads, c.kv_heads, c.queries, c.keys, c.size, static_cast<int>(c.dtype), c.causal, c.mask);
+        CATCH_CAPTURE(static_cast<int>(by_layers), apart, layers);
+        compare_pass(numbers, c, {layers, 3, apart}, {HeadReduce::Weighted, by_layers, 0, 2});
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda attend_reduce cuts a pass that a launch has no room for") {
+  Numbers numbers;
+  const AttendCase decode{2, 1, 1, 9, 8, DType::F32, false, 0, 1}, some{2, 2, 40, 20, 8, DType::BF16, true, 1, 1};
+  const Reduction by{HeadReduce::Weighted, LayerReduce::Mean, 0, 1};
+  compare_pass(numbers, decode, {cuda::kMostCalls + 1, 1, false}, by);
+  compare_pass(numbers, decode, {cuda::kMostApart + 1, 2, true}, by);
+  compare_pass(numbers, decode, {1, static_cast<std::size_t>(cuda::kMostBatchRows) + 2, false}, by);
+  // Queries that lie apart are 32 at a time; then scratch memory for one layer, one row, some queries, less than one.
+  compare_pass(numbers, some, {2, 2, true}, by);
+  for (const std::size_t most_bytes : {30000, 14000, 7000, 100}) {
+    for (const bool apart : {false, true}) {
+      CATCH_CAPTURE(most_bytes, apart);
+      compare_pass(numbers, some, {3, 2, apart, most_bytes}, by);
     }
   }
 }

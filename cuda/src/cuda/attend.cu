@@ -53,9 +53,9 @@ __device__ std::int64_t count_visible(const Call& call, std::int64_t b, std::int
     float best = -INFINITY;
     const std::int64_t heads = call.mask_stride_h == 0 ? 1 : call.pick.some ? call.all_heads : call.heads;
     for (std::int64_t h = 0; h < heads; ++h) {
-      const float m = mask_value(call.mask, call.mask_dtype,
-                                 b * call.mask_stride_b + h * call.mask_stride_h + t * call.mask_stride_q +
-                                     i * call.mask_stride_k);
+      const float m =
+          mask_value(call.mask, call.mask_dtype,
+                     b * call.mask_stride_b + h * call.mask_stride_h + t * call.mask_stride_q + i * call.mask_stride_k);
       best = m > best ? m : best;
     }
     above += best > kAsGoodAsMasked ? 1 : 0;
@@ -211,8 +211,7 @@ __global__ void __launch_bounds__(kSumThreads) add_cells(const __grid_constant__
     sums.flags |= row.flags;
     if (row.flags != 0) continue;
     const auto share = static_cast<float>(call.pick.share(call.heads));
-    const float weight =
-        by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted ? row.focus : share;
+    const float weight = by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted ? row.focus : share;
     sums.weight += weight;
     sums.mass += row.mass / static_cast<float>(call.heads) * share;
     sums.visible += static_cast<float>(figures.visible_t[t]) * share;
@@ -380,8 +379,7 @@ int each_piece(const AttendReduceParams* p, int count, std::int64_t rows, std::s
     const int most = apart ? kMostApart : kMostCalls;
     for (int next = n; next < count && piece.calls < (whole ? most : 1); ++next, ++piece.calls) {
       const std::size_t more = Places(p[next], piece.queries).bytes * static_cast<std::size_t>(piece.rows);
-      if (piece.calls > 0 &&
-          (piece.bytes + more > most_bytes || (piece.calls + 1) * piece.rows > kMostBlocksZ)) {
+      if (piece.calls > 0 && (piece.bytes + more > most_bytes || (piece.calls + 1) * piece.rows > kMostBlocksZ)) {
         break;
       }
       piece.bytes += more;
@@ -476,8 +474,7 @@ int attend(const AttendParams& p, float* out_hqk, void* workspace, Stream stream
   return start(softmax_rows, grid_of(p.queries, p.heads), kHeadThreads, 0, stream_of(stream), call);
 }
 
-std::size_t attend_reduce_workspace(const AttendReduceParams* p, int count, std::int64_t rows,
-                                    std::size_t most_bytes) {
+std::size_t attend_reduce_workspace(const AttendReduceParams* p, int count, std::int64_t rows, std::size_t most_bytes) {
   if (p[0].scores.queries == 0) return 0;
   std::size_t most = 0;
   each_piece(p, count, rows, most_bytes, [&](const Piece& piece) {
@@ -487,8 +484,8 @@ std::size_t attend_reduce_workspace(const AttendReduceParams* p, int count, std:
   return most;
 }
 
-int attend_reduce(const AttendReduceParams* p, int count, const RowOffset* offset_b, std::int64_t rows,
-                  void* workspace, Stream stream, std::size_t most_bytes) {
+int attend_reduce(const AttendReduceParams* p, int count, const RowOffset* offset_b, std::int64_t rows, void* workspace,
+                  Stream stream, std::size_t most_bytes) {
   if (p[0].scores.queries == 0) return 0;
   const cudaStream_t on = stream_of(stream);
   return each_piece(p, count, rows, most_bytes, [&](const Piece& piece) {

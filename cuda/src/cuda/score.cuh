@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Scores of the wanted rows: what all launches of attend know of their calls, and the first of them, which gives a block
-// one tile of keys and one kv head of one batch row.
+// Scores of the wanted rows: what all launches of attend know of their calls, and the first of them, which gives a
+// block one tile of keys and one kv head of one batch row.
 #pragma once
 
 #include "cuda/row.cuh"
@@ -35,7 +35,7 @@ struct Call {
   bool causal;
   HeadPick pick;
   // Of the first batch row, and how many bytes on the next one's lie.
-  float* scores;  ///< of keys first_key.. of row t, head h at t * score_stride_t + h * score_stride_h
+  float* scores;      ///< of keys first_key.. of row t, head h at t * score_stride_t + h * score_stride_h
   Partial* partials;  ///< [queries, heads, tiles]
   Figures figures;
   std::int64_t score_stride_t, score_stride_h, bytes_b;
@@ -300,8 +300,8 @@ __device__ void score_many(const Call& call, const QueryRows<T>& queries, const 
 
 /// Block (tile and part of the rows, kv head, call and batch row). Rows: the most there are of a kv head, or 0: many.
 template <DType T, int Rows, int Room, bool Apart>
-__global__ void __launch_bounds__(kScoreThreads, 3) score_keys(const __grid_constant__ Calls<Room, Apart> calls,
-                                                            std::int64_t queries) {
+__global__ void __launch_bounds__(kScoreThreads, 3)
+    score_keys(const __grid_constant__ Calls<Room, Apart> calls, std::int64_t queries) {
   const int n = static_cast<int>(blockIdx.z) / calls.rows;
   const Call& call = calls.call[n];
   Tile at;

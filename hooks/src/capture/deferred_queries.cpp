@@ -61,9 +61,8 @@ bool DeferredQueries::written_over(const ops::Scores& next) const {
   if (same_memory(next.k_bhkd) && version_of(k_bhkd_) != version_) return true;
   // A buffer that is used again, which one made in inference mode does not tell.
   const void* const at = next.q_bhqd.const_data_ptr();
-  return next.q_bhqd.is_inference() && std::any_of(queries_.begin(), queries_.end(), [&](const at::Tensor& q) {
-           return q.const_data_ptr() == at;
-         });
+  return next.q_bhqd.is_inference() &&
+         std::any_of(queries_.begin(), queries_.end(), [&](const at::Tensor& q) { return q.const_data_ptr() == at; });
 }
 
 // What a cache that grows in one buffer writes lies behind the keys that wait.
