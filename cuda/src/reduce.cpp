@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <ATen/ops/empty.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
@@ -56,6 +57,35 @@ int64_t tokens_of(const char* op, const Accumulator& accumulator, int64_t tokens
   return tokens;
 }
 
+constexpr int64_t kColumns = 6;
+
+/// One piece of memory: the columns, then the map. Rows of a batch lie alike, and share a kernel's launch.
+Accumulator laid_out(const at::Tensor& all, int64_t tokens, int64_t cells) {
+  const auto column = [&](int64_t n) { return all.narrow(0, n * tokens, tokens); };
+  const auto whole = [&](int64_t n) { return column(n).view(at::kInt); };
+  return {all.narrow(0, kColumns * tokens, tokens * cells).view({tokens, cells}),
+          column(0),
+          column(1),
+          column(2),
+          whole(3),
+          whole(4),
+          whole(5)};
+}
+
+constexpr at::Tensor Accumulator::*kColumnFields[kColumns] = {&Accumulator::weight_t,  &Accumulator::mass_t,
+                                                              &Accumulator::visible_t, &Accumulator::calls_t,
+                                                              &Accumulator::flags_t,   &Accumulator::rows_t};
+
+/// [kColumns, tokens], where they lie side by side.
+at::Tensor columns_of(const Accumulator& of) {
+  const int64_t tokens = of.map_tc.size(0), first = of.weight_t.storage_offset();
+  for (int64_t n = 0; n < kColumns; ++n) {
+    const at::Tensor& column = of.*kColumnFields[n];
+    if (!column.is_alias_of(of.weight_t) || column.storage_offset() != first + n * tokens) return {};
+  }
+  return of.weight_t.as_strided({kColumns, tokens}, {tokens, 1}, first);
+}
+
 }  // namespace
 
 Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
@@ -65,12 +95,8 @@ Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
   // Ordinary tensors, so that the host may open a request in inference mode and answer it outside, or the reverse.
   const c10::InferenceMode off(false);
   const Quiet quiet;
-  // One piece of memory, the map first: rows of a batch then lie alike, and share a kernel's launch.
-  const int64_t map = tokens * cells;
-  const at::Tensor all = at::zeros({map + 6 * tokens}, at::TensorOptions().dtype(at::kFloat).device(device));
-  const auto column = [&](int64_t n) { return all.narrow(0, map + n * tokens, tokens); };
-  const auto whole = [&](int64_t n) { return column(n).view(at::kInt); };
-  return {all.narrow(0, 0, map).view({tokens, cells}), column(0), column(1), column(2), whole(3), whole(4), whole(5)};
+  return laid_out(at::zeros({kColumns * tokens + tokens * cells}, at::TensorOptions().dtype(at::kFloat).device(device)),
+                  tokens, cells);
 }
 
 void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options, Accumulator& to) {
@@ -106,6 +132,22 @@ void merge(Accumulator& to, const Accumulator& from, const ReduceOptions& option
   to.calls_t.add_(from.calls_t.to(device));
   to.rows_t.add_(from.rows_t.to(device));
   to.flags_t.bitwise_or_(from.flags_t.to(device));
+}
+
+Accumulator first_tokens(const Accumulator& accumulator, int64_t tokens) {
+  tokens = tokens_of("first_tokens", accumulator, tokens);
+  const c10::InferenceMode off(false);
+  const Quiet quiet;
+  const int64_t cells = accumulator.map_tc.size(1);
+  const at::Tensor all = at::empty({kColumns * tokens + tokens * cells}, accumulator.map_tc.options());
+  Accumulator copy = laid_out(all, tokens, cells);
+  copy.map_tc.copy_(accumulator.map_tc.narrow(0, 0, tokens), /*non_blocking=*/true);
+  if (const at::Tensor columns = columns_of(accumulator); columns.defined()) {
+    all.narrow(0, 0, kColumns * tokens).view({kColumns, tokens}).copy_(columns.narrow(1, 0, tokens), true);
+    return copy;
+  }
+  for (const auto field : kColumnFields) (copy.*field).copy_((accumulator.*field).narrow(0, 0, tokens), true);
+  return copy;
 }
 
 Reduced finish(const Accumulator& accumulator, int64_t tokens, const ReduceOptions& options) {

@@ -205,7 +205,9 @@ CATCH_TEST_CASE("streams: the host waits for none, and one stream alone costs no
       const auto records = captured(form, plan, Middle::Nothing, streams);
       // Four tensors of each record are read by the test.
       CATCH_CHECK(fake::log().synchronous - before.synchronous == 4 * static_cast<int64_t>(records.size()));
-      CATCH_CHECK((fake::log().record_streams == before.record_streams) == one);
+      // The worker divides the sums of a record on a stream of its own, but for those that went through latents.
+      const int64_t by_worker = form.code == kThrough ? 0 : static_cast<int64_t>(records.size());
+      CATCH_CHECK((fake::log().record_streams - before.record_streams == by_worker) == one);
     }
   }
 }

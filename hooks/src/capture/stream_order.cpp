@@ -40,6 +40,10 @@ void StreamOrder::follow(at::Device device, Held held) {
   });
 }
 
+c10::Stream own_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+}
+
 void prepare_to_read(const AttentionRecord& record) {
   for (const at::Tensor& tensor : record.tensors()) ops::allow_calls_while_capturing(tensor.device());
 }

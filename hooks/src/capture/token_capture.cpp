@@ -450,25 +450,47 @@ std::vector<RowAnswer> TokenCapture::answers(size_t row) {
 RowAnswer TokenCapture::answer(Row& row, size_t medium) {
   RowAccumulators& accumulators = row.sums[medium].accumulators;
   const MediumPlace& place = row.place.media[medium];
-  ops::Accumulator& sums = accumulators.front();
-  for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(sums, accumulators[i], reduce());
-  ops::ReduceOptions by = reduce();
-  if (rolls_out_) by.layers = ops::LayerReduce::Last;
-  ops::Reduced reduced = ops::finish(sums, tokens(), by);
-  if (of_text()) reduced.map_tc = reduced.map_tc.narrow(1, 0, text_keys_).contiguous();
-  RowAnswer answer{reduced.map_tc, reduced.mass_t, reduced.visible_t, sums.flags_t.slice(0, 0, tokens())};
-  const auto flag = [&](const at::Tensor& flags) { answer.flags_t = answer.flags_t.bitwise_or(flags); };
+  ops::Accumulator& all = accumulators.front();
+  for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(all, accumulators[i], reduce());
+  const ops::Accumulator sums = ops::first_tokens(all, tokens());
+  RowAnswer answer{.map_tk = sums.map_tc,
+                   .mass_t = sums.mass_t,
+                   .visible_t = sums.visible_t,
+                   .flags_t = sums.flags_t,
+                   .weight_t = sums.weight_t,
+                   .rows_t = sums.rows_t,
+                   .keys = of_text() ? text_keys_ : spans_[medium].keys,
+                   .beyond = place.beyond,
+                   .by = reduce()};
+  if (rolls_out_) answer.by.layers = ops::LayerReduce::Last;
   if (place.latents) {
+    answer.divide();
     const LatentMaps::Composed composed =
         latent_maps_.compose(answer.map_tk, answer.mass_t, *place.latents, row.encoded, encoded_rows_);
     answer.map_tk = composed.map_tk;
     answer.mass_t = composed.mass_t;
-    flag(composed.flags);
-  }
-  if (place.beyond.defined()) {
-    flag(place.beyond.to(answer.flags_t.device(), at::kInt).mul(static_cast<int64_t>(ops::kRowBeyond)));
+    answer.flags_t = answer.flags_t.bitwise_or(composed.flags);
   }
   return answer;
+}
+
+void RowAnswer::divide() {
+  if (!weight_t.defined()) return;
+  const ops::Reduced reduced = ops::finish({.map_tc = map_tk.narrow(1, 0, keys),
+                                            .weight_t = weight_t,
+                                            .mass_t = mass_t,
+                                            .visible_t = visible_t,
+                                            .calls_t = {},
+                                            .flags_t = {},
+                                            .rows_t = rows_t},
+                                           map_tk.size(0), by);
+  map_tk = reduced.map_tc.contiguous();
+  mass_t = reduced.mass_t;
+  visible_t = reduced.visible_t;
+  // Of its own memory: the sums end here.
+  flags_t = beyond.defined() ? flags_t.bitwise_or(beyond.to(flags_t.device(), at::kInt).mul(int64_t{ops::kRowBeyond}))
+                             : flags_t.clone();
+  weight_t = rows_t = beyond = at::Tensor();
 }
 
 void TokenCapture::release() noexcept {

@@ -47,7 +47,14 @@ struct SiteProgress {
 
 /// What a batch row comes to on one medium. Tensors are on the device of the first layer.
 struct RowAnswer {
-  at::Tensor map_tk, mass_t, visible_t, flags_t;  ///< as in MediumMap
+  at::Tensor map_tk, mass_t, visible_t, flags_t;  ///< as in MediumMap, once they are divided
+  at::Tensor weight_t, rows_t;                    ///< what they are divided by; undefined: they are
+  int64_t keys = 0;                               ///< of the map that count
+  at::Tensor beyond;                              ///< as in MediumPlace, while it is no flag
+  ops::ReduceOptions by;
+
+  /// Asynchronous on the current stream.
+  void divide();
 };
 
 /// Which of the rules' choices a capture goes by.
@@ -102,8 +109,8 @@ class TokenCapture : public Capture {
   void add_waiting();
   /// Row i goes on from what row from[i] was. What waits is added first. Precondition: every from[i] is a row.
   void reorder(const std::vector<int64_t>& from);
-  /// Divides the sums of a row, of each medium's; reads them for the last time. Precondition: some token was captured,
-  /// nothing waits.
+  /// A row's sums, of each medium, in memory of their own: undivided where that takes no more than them. Reads them for
+  /// the last time. Precondition: some token was captured, nothing waits.
   [[nodiscard]] std::vector<RowAnswer> answers(size_t row);
   /// Frees everything but what says what was done.
   void release() noexcept;

@@ -232,8 +232,8 @@ void leave_without_room(Worker::State& state, Queued& queued) {
     if (map.detail) map.detail = Detail{{}, map.detail->if_flagged, "no room among the waiting requests"};
   }
   if (fits(state, queued) || !queued.rest) return;
-  std::exchange(queued.rest, nullptr)->leave(queued.record);
-  queued.bytes = queued.record.bytes();
+  queued.rest->lighten(queued.record);
+  queued.bytes = queued.record.bytes() + queued.rest->bytes();
 }
 
 }  // namespace

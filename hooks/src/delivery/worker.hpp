@@ -35,9 +35,9 @@ class RecordRest {
   /// What is kept for it beside the record, host and device.
   [[nodiscard]] virtual int64_t bytes() const = 0;
   /// Does it. On any thread, once.
-  virtual void complete(AttentionRecord& record) const = 0;
-  /// Instead: the record is as good as it is without.
-  virtual void leave(AttentionRecord& record) const = 0;
+  virtual void complete(AttentionRecord& record) = 0;
+  /// Lets go of what the record is as good without. Before `complete`, on the host's thread.
+  virtual void lighten(AttentionRecord& record) = 0;
 };
 
 class Worker {
@@ -52,7 +52,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   /// Never waits for the sink; a full queue drops and counts.
-  /// @param rest  for the worker's thread; left where the queue has no room for what it keeps. Null: nothing
+  /// @param rest  for the worker's thread; lightened where the queue has no room for what it keeps. Null: nothing
   void push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest = nullptr) noexcept;
   /// Any timeout; false at once within the sink itself, and in a forked child.
   bool flush(std::chrono::milliseconds timeout) noexcept;

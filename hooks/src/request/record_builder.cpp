@@ -9,12 +9,16 @@
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <gaze/ops/device.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "capture/stream_order.hpp"
 #include "request/attached_model.hpp"
 #include "request/media_intake.hpp"
 
@@ -49,14 +53,14 @@ ThroughUse encoder_use(const MediumPlace& place, const TokenCapture& capture, co
 }
 
 /// Carries the first map on through the encoder, and cuts it to the picture's keys.
-class CarryOn final : public RecordRest {
+class CarryOn {
  public:
   CarryOn(std::shared_ptr<const EncoderLayers> encoder, int64_t row, int64_t keys)
       : encoder_(std::move(encoder)), row_(row), keys_(keys) {}
 
-  [[nodiscard]] int64_t bytes() const override { return encoder_->bytes(); }
+  [[nodiscard]] int64_t bytes() const { return encoder_->bytes(); }
 
-  void complete(AttentionRecord& record) const override {
+  void complete(AttentionRecord& record) const {
     if (encoder_->written_over()) return leave(record);
     const c10::InferenceMode normal(false);
     const at::NoGradGuard no_grad;
@@ -68,7 +72,7 @@ class CarryOn final : public RecordRest {
     cut(map);
   }
 
-  void leave(AttentionRecord& record) const override {
+  void leave(AttentionRecord& record) const {
     record.maps.front().through.reset();
     cut(record.maps.front());
   }
@@ -88,6 +92,118 @@ class CarryOn final : public RecordRest {
 
   std::shared_ptr<const EncoderLayers> encoder_;
   int64_t row_, keys_;
+};
+
+/// While it lives, this thread works on the record's memory on a stream of Gaze's own, after what filled it.
+class Beside {
+ public:
+  Beside(AttentionRecord& record, const std::vector<RowAnswer>& more) : record_(record) {
+    const at::Device device = record.device();
+    if (device.is_cpu()) return;
+    ops::allow_calls_while_capturing(device);
+    const c10::Stream stream = own_stream(device);
+    guard_.reset_stream(stream);
+    if (record.ready) record.ready->block(stream);
+    for (const at::Tensor& tensor : record.tensors()) keep(tensor, stream);
+    for (const RowAnswer& answer : more) {
+      for (const at::Tensor* tensor : {&answer.weight_t, &answer.rows_t, &answer.beyond}) keep(*tensor, stream);
+    }
+  }
+  /// What was enqueued meanwhile fills the record.
+  void end() {
+    if (guard_.current_stream()) record_.ready = event_on(record_.device());
+  }
+
+ private:
+  /// Most are parts of one piece of memory.
+  void keep(const at::Tensor& tensor, c10::Stream stream) {
+    if (!tensor.defined() || tensor.device() != stream.device() || (kept_.defined() && kept_.is_alias_of(tensor)))
+      return;
+    tensor.record_stream(stream);
+    kept_ = tensor;
+  }
+
+  AttentionRecord& record_;
+  at::Tensor kept_;
+  c10::OptionalStreamGuard guard_;
+};
+
+/// Over the tokens of the others: rows that they do not have are left out, and one that is missing is empty.
+at::Tensor as_many(const at::Tensor& of_t, int64_t tokens, int64_t filler) {
+  if (of_t.size(0) >= tokens) return of_t.narrow(0, 0, tokens);
+  std::vector<int64_t> sizes = of_t.sizes().vec();
+  sizes[0] = tokens - of_t.size(0);
+  return at::cat({of_t, at::full(sizes, filler, of_t.options())});
+}
+
+/// Divides the sums, which the host's thread only copied; then what the maps go through, if anything.
+class Unfinished final : public RecordRest {
+ public:
+  void add(MediumMap& map, RowAnswer answer) {
+    map.map_tk = answer.map_tk;
+    map.mass_t = answer.mass_t;
+    map.visible_t = answer.visible_t;
+    map.flags_t = answer.flags_t;
+    answers_.push_back(std::move(answer));
+  }
+  /// Marks all maps that were added.
+  void mark_gathered() { gathering_ = answers_.size(); }
+  void carry_on(CarryOn carry) { carry_.emplace(std::move(carry)); }
+
+  [[nodiscard]] int64_t bytes() const override {
+    int64_t total = carry_ ? carry_->bytes() : 0;
+    for (const RowAnswer& answer : answers_) {
+      for (const at::Tensor* tensor : {&answer.weight_t, &answer.rows_t})
+        total += tensor->defined() ? static_cast<int64_t>(tensor->nbytes()) : 0;
+    }
+    return total;
+  }
+
+  void complete(AttentionRecord& record) override {
+    const c10::InferenceMode normal(false);
+    const at::NoGradGuard no_grad;
+    Beside beside(record, answers_);
+    divide(record);
+    if (carry_) carry_->complete(record);
+    beside.end();
+  }
+
+  /// Where the record is, on this thread's current streams.
+  void complete_here(AttentionRecord& record) {
+    divide(record);
+    if (carry_) carry_->complete(record);
+  }
+
+  void lighten(AttentionRecord& record) override {
+    if (carry_) carry_->leave(record);
+    carry_.reset();
+  }
+
+ private:
+  void divide(AttentionRecord& record) {
+    const at::Device device = record.device();
+    for (size_t m = 0; m < answers_.size(); ++m) {
+      RowAnswer& answer = answers_[m];
+      MediumMap& map = record.maps[m];
+      const int64_t tokens = record.maps.front().tokens();
+      // What was cut off since counts no more.
+      answer.map_tk = map.map_tk;
+      answer.mass_t = map.mass_t;
+      answer.keys = std::min(answer.keys, map.map_tk.size(1));
+      answer.divide();
+      if (m < gathering_) answer.flags_t = answer.flags_t.bitwise_or(int64_t{ops::kRowGathered});
+      // A text may have been looked at for other tokens than what it stands beside.
+      map.map_tk = as_many(answer.map_tk, tokens, 0).to(device);
+      map.mass_t = as_many(answer.mass_t, tokens, 0).to(device);
+      map.visible_t = as_many(answer.visible_t, tokens, 0).to(device);
+      map.flags_t = as_many(answer.flags_t, tokens, ops::kRowFullyMasked).to(device);
+    }
+    answers_.clear();
+  }
+
+  std::vector<RowAnswer> answers_;  // of the record's maps, in order
+  size_t gathering_ = 0;            // so many of them, from the first on
+  std::optional<CarryOn> carry_;
 };
 
 /// The sites that contributed.
@@ -172,22 +288,14 @@ std::vector<KeysBetween> keys_of(const MediumPlace& place) {
   return keys;
 }
 
-/// Over the tokens of the others: rows that they do not have are left out, and one that is missing is empty.
-at::Tensor as_many(const at::Tensor& of_t, int64_t tokens, int64_t filler) {
-  if (of_t.size(0) >= tokens) return of_t.narrow(0, 0, tokens);
-  std::vector<int64_t> sizes = of_t.sizes().vec();
-  sizes[0] = tokens - of_t.size(0);
-  return at::cat({of_t, at::full(sizes, filler, of_t.options())});
-}
-
 /// A text beside the media of the record's first maps.
 void add_text(RequestRow& row, size_t index, const SharedFacts& facts, const std::vector<MediumPlace>& places,
-              const Recorder& recorder, AttentionRecord& record) {
+              const Recorder& recorder, AttentionRecord& record, Unfinished& rest) {
   TokenCapture& capture = *facts.text;
   RowAnswer answer = std::move(capture.answers(index).front());
   TextMedium medium;
   fill(medium, row, facts, recorder);
-  complete_text(medium, row, capture, answer.map_tk.size(1));
+  complete_text(medium, row, capture, answer.keys);
   medium.sites = sites_of(capture, recorder);
   const bool own_sites = recorder.profile.text && !recorder.profile.text->sites.empty();
   for (size_t m = 0; m < places.size() && !own_sites; ++m) {
@@ -195,14 +303,9 @@ void add_text(RequestRow& row, size_t index, const SharedFacts& facts, const std
   }
   std::sort(medium.between.begin(), medium.between.end(),
             [](const KeysBetween& a, const KeysBetween& b) { return a.span.first_key < b.span.first_key; });
-  const int64_t tokens = record.maps.front().tokens();
   MediumMap& map = record.maps.emplace_back();
   map.medium = std::move(medium);
-  const at::Device device = record.device();
-  map.map_tk = as_many(answer.map_tk, tokens, 0).to(device);
-  map.mass_t = as_many(answer.mass_t, tokens, 0).to(device);
-  map.visible_t = as_many(answer.visible_t, tokens, 0).to(device);
-  map.flags_t = as_many(answer.flags_t, tokens, ops::kRowFullyMasked).to(device);
+  rest.add(map, std::move(answer));
 }
 
 /// Milliseconds since 1970, UTC.
@@ -212,14 +315,14 @@ int64_t date_of(const Recorder& recorder) {
 }
 
 void add_text_or_say(RequestRow& row, size_t index, const SharedFacts& facts, const std::vector<MediumPlace>& places,
-                     const Recorder& recorder, AttentionRecord& record) {
+                     const Recorder& recorder, AttentionRecord& record, Unfinished& rest) {
   if (!facts.text_left_out.empty()) {
     record.notes.push_back("The text is left out. " + facts.text_left_out);
   } else if (facts.text != nullptr && facts.text->tokens() == 0) {
     record.notes.push_back(
         "The text is left out: none of its sites ran while the request was open. Name others in text.sites.");
   } else if (facts.text != nullptr) {
-    add_text(row, index, facts, places, recorder, record);
+    add_text(row, index, facts, places, recorder, record, rest);
   }
 }
 
@@ -269,39 +372,37 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   }
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
+  auto rest = std::make_unique<Unfinished>();
   std::vector<RowAnswer> answers = capture.answers(index);
   for (size_t m = 0; m < answers.size(); ++m) {
     MediumMap& map = record.maps[m];
-    map.map_tk = std::move(answers[m].map_tk);
-    map.mass_t = std::move(answers[m].mass_t);
-    map.visible_t = std::move(answers[m].visible_t);
-    map.flags_t = std::move(answers[m].flags_t);
-    if (gathered && capture.batched()) {
-      map.flags_t = map.flags_t.bitwise_or(static_cast<int64_t>(ops::kRowGathered));
-    }
+    const int64_t keys = answers[m].keys;
+    rest->add(map, std::move(answers[m]));
     if (row.detail != RowDetail::No && capture.detail()) {
       map.detail = capture.detail()->of(static_cast<int64_t>(index), m, map.tokens(), record.device());
       map.detail->if_flagged = row.detail == RowDetail::IfFlagged;
     }
     if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);
+    if (capture.of_text()) complete_text(std::get<TextMedium>(map.medium), row, capture, keys);
   }
-  if (capture.of_text()) {
-    auto& medium = std::get<TextMedium>(record.maps.front().medium);
-    complete_text(medium, row, capture, record.maps.front().map_tk.size(1));
-  } else {
-    add_text_or_say(row, index, facts, places, recorder, record);
-  }
+  if (gathered && capture.batched()) rest->mark_gathered();
+  if (!capture.of_text()) add_text_or_say(row, index, facts, places, recorder, record, *rest);
+  const at::Device device = record.device();
   if (places.front().carried) {
     record.maps.front().through = encoder_use(places.front(), capture, recorder);
-    built.rest = std::make_unique<CarryOn>(capture.encoder(), capture.encoded_row(index), capture.keys());
-    // Enqueued there, which costs the host's thread no time; a processor's own work is left to the worker.
-    if (!record.device().is_cpu()) std::exchange(built.rest, nullptr)->complete(record);
+    rest->carry_on(CarryOn(capture.encoder(), capture.encoded_row(index), capture.keys()));
   }
-  if (const at::Device device = record.device(); !device.is_cpu()) {
+  // What an encoder's layers refer to is the host's: on a device it is read in the order of the model's own work. Maps
+  // through latents are divided by now.
+  const bool latents =
+      std::any_of(places.begin(), places.end(), [](const MediumPlace& at) { return at.latents.has_value(); });
+  if (latents || (places.front().carried && !device.is_cpu())) std::exchange(rest, nullptr)->complete_here(record);
+  if (!device.is_cpu()) {
     for (const auto& ready : row.media_ready)
       ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
     record.ready = event_on(device);
   }
+  built.rest = std::move(rest);
   return built;
 }
 

@@ -72,7 +72,7 @@ struct Reduced {
   at::Tensor visible_t;  ///< float32 [tokens]: mean number of visible keys
 };
 
-/// Allocates a zeroed accumulator. The only allocation of a capture.
+/// Allocates a zeroed accumulator, in one piece of memory. The only allocation of a capture.
 GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device);
 
 /// Adds the wanted rows of materialised attention weights to `accumulator`.
@@ -91,6 +91,11 @@ GAZE_API void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const R
 /// Cost: one copy of `from` between the devices, in the order of their current streams.
 /// @throws c10::Error when their sizes differ.
 GAZE_API void merge(Accumulator& to, const Accumulator& from, const ReduceOptions& options);
+
+/// What an accumulator holds of its first `tokens` tokens, in memory of its own.
+/// Cost: one allocation and two copies; seven where the columns do not lie as make_accumulator lays them. Asynchronous
+/// on the current stream.
+GAZE_API Accumulator first_tokens(const Accumulator& accumulator, int64_t tokens);
 
 /// Divides the sums: the map of the first `tokens` rows. Rows to which no layer added are zero.
 /// Cost: one pass over tokens x cells. Asynchronous on the current stream.
