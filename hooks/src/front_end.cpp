@@ -108,7 +108,7 @@ Gaze attach(const ModelDescription& model, Options options) {
 ModelCall::ModelCall() noexcept = default;
 ModelCall::ModelCall(ModelCall&&) noexcept = default;
 ModelCall::ModelCall(std::shared_ptr<Recorder> recorder, int64_t method) noexcept
-    : recorder_(std::move(recorder)), entered_(enter_call(&recorder_->model, method)), method_(method) {}
+    : recorder_(std::move(recorder)), entered_(enter_call(&recorder_->model, method).answer), method_(method) {}
 ModelCall& ModelCall::operator=(ModelCall&& other) noexcept {
   if (this != &other) {
     end();
@@ -121,11 +121,19 @@ ModelCall& ModelCall::operator=(ModelCall&& other) noexcept {
 ModelCall::~ModelCall() { end(); }
 
 void ModelCall::end() noexcept {
-  if (entered_) abandon_call(entered_);
+  if (entered_) {
+    abandon_call(entered_);
+  } else if (recorder_) {
+    leave_opened(&recorder_->model, /*threw=*/true);
+  }
 }
 
 void ModelCall::leave() noexcept {
-  if (entered_) leave_call(entered_);
+  if (entered_) {
+    leave_call(entered_);
+  } else if (recorder_) {
+    leave_opened(&recorder_->model, /*threw=*/false);
+  }
   entered_.reset();
   recorder_.reset();
 }

@@ -34,6 +34,7 @@ struct CaptureRules {
   [[nodiscard]] bool is_text(int64_t site) const noexcept { return sites[site].text; }
   [[nodiscard]] bool is_between(int64_t site) const noexcept { return sites[site].between; }
   [[nodiscard]] bool is_encoder(int64_t site) const noexcept { return sites[site].encoder; }
+  [[nodiscard]] bool inputs_stay(int64_t site) const noexcept { return sites[site].site.inputs_stay; }
   [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[site].site.name; }
   [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept { return sites[site].heads; }
 };

@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "capture/plain_tensor.hpp"
+
 namespace gaze {
 namespace {
 
@@ -186,6 +188,7 @@ void TokenCapture::forget(int64_t /*site*/, int64_t /*first_token*/) {}
 
 void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
+  if (wait_for_step(site, call, rows)) return;
   ops::RowRange wanted = rows;
   for (size_t m = 0; m < spans_.size(); ++m) {
     wanted.first_key = spans_[m].first_key;
@@ -225,6 +228,69 @@ bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Row
   return true;
 }
 
+bool TokenCapture::wait_for_step(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
+  const ops::Scores* const scores = call.scores();
+  // A prompt's keys may be memory that the model needs again.
+  const bool waits =
+      in_method_ && scores != nullptr && !call.device().is_cpu() && call.queries() == 1 && rules_.inputs_stay(site);
+  const bool again = std::any_of(step_.begin(), step_.end(), [&](const StepCall& each) { return each.site == site; });
+  // Of the last layer alone the order matters.
+  if (again || (!waits && reduce().layers == ops::LayerReduce::Last)) add_step();
+  if (!waits) return false;
+  StepCall& kept = step_.emplace_back();
+  kept.site = site;
+  kept.dropped_keys = sites_[static_cast<size_t>(site)].dropped_keys;
+  kept.scores = *scores;
+  kept.scores.q_bhqd = alias_of(scores->q_bhqd);
+  kept.scores.k_bhkd = alias_of(scores->k_bhkd);
+  if (scores->mask && scores->mask->defined()) kept.scores.mask = alias_of(*scores->mask);
+  kept.rows = rows;
+  kept.version = version_of(kept.scores.k_bhkd);
+  return true;
+}
+
+void TokenCapture::leave_method(bool threw) {
+  in_method_ = false;
+  if (threw) step_.clear();
+  add_step();
+}
+
+/// One that threw, which nobody told, and whose keys the host has made anew since.
+bool TokenCapture::step_ended_early() const {
+  return std::any_of(step_.begin(), step_.end(),
+                     [](const StepCall& each) { return version_of(each.scores.k_bhkd) != each.version; });
+}
+
+void TokenCapture::add_step() {
+  if (step_ended_early()) step_.clear();
+  if (step_.empty()) return;
+  std::vector<StepCall> step;
+  step.swap(step_);
+  for (auto first = step.begin(); first != step.end();) {
+    const at::Device device = first->scores.q_bhqd.device();
+    const int64_t keys = first->scores.k_bhkd.size(2);
+    // Layers on one device share the pass; those of a text as far as they have the same keys.
+    const auto last = std::find_if(first, step.end(), [&](const StepCall& each) {
+      return each.scores.q_bhqd.device() != device ||
+             (of_text() && (each.scores.k_bhkd.size(2) != keys || each.dropped_keys != first->dropped_keys));
+    });
+    refuse_while_capturing(device);
+    follow_streams(device);
+    for (size_t m = 0; m < spans_.size(); ++m) {
+      c10::SmallVector<ops::AttendCall, 1> calls;
+      for (auto each = first; each != last; ++each) {
+        calls.push_back({each->scores, each->rows});
+        calls.back().range.first_key = spans_[m].first_key;
+      }
+      with_accumulators(m, first->dropped_keys, keys, device,
+                        [&](Accumulators to_b) { ops::attend_reduce(calls, reduce(), to_b); });
+    }
+    first = last;
+  }
+  step.clear();
+  step_.swap(step);  // its room is kept
+}
+
 void TokenCapture::refuse_written_over(int64_t site) const {
   refuse_shape(rules_.name(site) +
                ": expected queries and keys that stay as they are while tokens wait, got memory that was written over. "
@@ -233,6 +299,7 @@ void TokenCapture::refuse_written_over(int64_t site) const {
 }
 
 void TokenCapture::conclude() {
+  if (in_method_) step_.clear();
   add_waiting();
   if (!of_text()) return;
   const SiteProgress* first = nullptr;
@@ -259,6 +326,7 @@ void TokenCapture::conclude() {
 }
 
 void TokenCapture::add_waiting() {
+  add_step();
   for (size_t i = 0; i < streams_.streams().size(); ++i) {
     const at::Device device = streams_.streams()[i].device();
     refuse_while_capturing(device);
@@ -405,6 +473,11 @@ void TokenCapture::follow_streams(at::Device device) {
       for (const MediumPlace& place : row.place.media) see(place.beyond);
     }
     for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
+    for (const StepCall& call : step_) {
+      see(call.scores.q_bhqd);
+      see(call.scores.k_bhkd);
+      if (call.scores.mask) see(*call.scores.mask);
+    }
     latent_maps_.each_tensor(see);
     if (encoder_) encoder_->each_tensor(see);
     if (detail_) detail_->each_tensor(see);
@@ -494,6 +567,7 @@ void RowAnswer::divide() {
 }
 
 void TokenCapture::release() noexcept {
+  step_.clear();
   rows_.clear();
   latent_maps_.release();
   encoder_.reset();

@@ -102,6 +102,12 @@ class TokenCapture : public Capture {
   /// Unset: nobody asked for it. Until release.
   [[nodiscard]] const std::optional<HeadDetail>& detail() const noexcept { return detail_; }
 
+  /// A method of the model begins, and returns. In between, on a device, the layers of a decode step wait for each
+  /// other, as far as what they are recomputed from stays: one pass serves them all.
+  void enter_method() noexcept { in_method_ = true; }
+  /// @param threw  its step is not whole: what waits is no token
+  void leave_method(bool threw);
+
   /// No call comes any more: adds what waits.
   /// @throws gaze::Error (GridMismatch) where the sites that looked at a text have other tokens for keys
   void conclude();
@@ -148,6 +154,14 @@ class TokenCapture : public Capture {
   [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
  private:
+  /// Of one layer, whose queries and keys are held by reference.
+  struct StepCall {
+    int64_t site = 0;
+    int64_t dropped_keys = 0;
+    ops::Scores scores;
+    ops::RowRange rows;
+    int64_t version = 0;  // of the keys
+  };
   struct Sums {
     RowAccumulators accumulators;
     RolloutRows rollout;
@@ -182,6 +196,10 @@ class TokenCapture : public Capture {
   void take_back(int64_t site, int64_t first_token);
   /// True when the call waits for the next pass over the keys.
   bool defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows);
+  /// True when the call waits for the end of its step.
+  bool wait_for_step(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
+  [[nodiscard]] bool step_ended_early() const;
+  void add_step();
   [[noreturn]] void refuse_written_over(int64_t site) const;
   /// A sound that goes on while the model decodes: its span is all keys of the latest row.
   void grow(size_t medium, int64_t keys);
@@ -198,6 +216,7 @@ class TokenCapture : public Capture {
   std::vector<Row> rows_;
   std::vector<SiteProgress> sites_;
   std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
+  std::vector<StepCall> step_;          // that wait for the end of their step, as they ran
   LatentMaps latent_maps_;
   std::shared_ptr<EncoderLayers> encoder_ = std::make_shared<EncoderLayers>();
   std::optional<HeadDetail> detail_;
@@ -211,6 +230,7 @@ class TokenCapture : public Capture {
   int64_t text_keys_ = 0;       // of a text, so far
   int64_t calls_ = 0;
   bool placed_ = false;
+  bool in_method_ = false;
   bool batched_ = false;    // some call had several batch rows
   bool regrouped_ = false;  // by reorder
 };

@@ -87,7 +87,10 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
   switch (calls.steps.judge(first)) {
     case AnswerSteps::Verdict::Continues:
       calls.steps.begin(first);
-      if (bound->captured != nullptr) bound->captured->run(calls.method);
+      if (bound->captured != nullptr) {
+        bound->captured->run(calls.method);
+        bound->captured->enter_method();
+      }
       hand_over(calls, bound->captured);
       return bound.get();
     case AnswerSteps::Verdict::Begins: {
@@ -96,6 +99,7 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
       calls.next->calls->undecided = false;
       calls.next->calls->steps = calls.steps.after(first);
       hand_over(calls, calls.next->captured);
+      if (calls.next->captured != nullptr) calls.next->captured->enter_method();
       return calls.next.get();
     }
     case AnswerSteps::Verdict::Stray:
@@ -168,35 +172,43 @@ void end_answer(const AttachedModel* model) noexcept {
   if (bound && bound->calls && !bound->calls->running()) close(*bound);
 }
 
-std::shared_ptr<BoundRequest> enter_call(AttachedModel* model, int64_t method) noexcept {
+EnteredCall enter_call(AttachedModel* model, int64_t method) noexcept {
   try {
-    if (model == nullptr || unbound(model)) return nullptr;
+    if (model == nullptr || unbound(model)) return {};
     if (std::shared_ptr<BoundRequest> bound = shared_bound_to(model)) {
       if (!bound->calls) {
-        if (bound->captured != nullptr) bound->captured->run(method);
-        return nullptr;
+        if (bound->captured == nullptr) return {};
+        bound->captured->run(method);
+        bound->captured->enter_method();
+        return {nullptr, true};
       }
       AnswerCalls& calls = *bound->calls;
-      if (calls.running() || bound->thread != std::this_thread::get_id()) return nullptr;  // inside of that call
+      if (calls.running() || bound->thread != std::this_thread::get_id()) return {};  // inside of that call
       if (calls.resume(AnswerCalls::Clock::now())) {
         calls.method = method;
         calls.undecided = true;
         calls.sample = bound->recorder->sample();
-        return bound;
+        return {bound};
       }
     }
     const std::shared_ptr<Recorder> recorder = model->recorder();
-    if (!recorder || !recorder->live()) return nullptr;
-    return open_unasked(recorder, method, recorder->sample());
+    if (!recorder || !recorder->live()) return {};
+    return {open_unasked(recorder, method, recorder->sample())};
   } catch (...) {  // counted where it happened
   }
-  return nullptr;
+  return {};
+}
+
+void leave_opened(const AttachedModel* model, bool threw) noexcept {
+  BoundRequest* const bound = bound_to(model);
+  if (bound != nullptr && !bound->calls && bound->captured != nullptr) bound->captured->leave_method(threw);
 }
 
 void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept {
   if (entered->recorder->forked()) return;  // the parent ends it
   BoundRequest& bound = last_of(entered);
   if (!bound.calls->running()) return;
+  if (bound.captured != nullptr) bound.captured->leave_method(/*threw=*/false);
   if (bound.calls->alone || !bound.recorder->live()) {
     close(bound);
   } else {

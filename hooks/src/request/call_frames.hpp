@@ -20,10 +20,17 @@ void bind_newest(const std::shared_ptr<BoundRequest>& request);
 /// The host opens a request: the answer that this thread's calls made so far is over.
 void end_answer(const AttachedModel* model) noexcept;
 
-/// A top-level call begins. The result, where there is one, is for leave_call or abandon_call.
-std::shared_ptr<BoundRequest> enter_call(AttachedModel* model, int64_t method) noexcept;
+struct EnteredCall {
+  std::shared_ptr<BoundRequest> answer = nullptr;  ///< where there is one, for leave_call or abandon_call
+  bool opened = false;                             ///< it is for a request of the host's: leave_opened
+};
+
+/// A top-level call begins.
+EnteredCall enter_call(AttachedModel* model, int64_t method) noexcept;
 /// The call returned.
 void leave_call(const std::shared_ptr<BoundRequest>& entered) noexcept;
+/// A call for a request of the host's returned, or threw.
+void leave_opened(const AttachedModel* model, bool threw) noexcept;
 /// The call ended otherwise: an answer that nobody opened a request for ends with it. No effect after leave_call.
 void abandon_call(const std::shared_ptr<BoundRequest>& entered) noexcept;
 

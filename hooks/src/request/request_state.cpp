@@ -70,6 +70,25 @@ void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
   }
 }
 
+void RequestState::enter_method() noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (TokenCapture* tokens = capture_->as_tokens()) tokens->enter_method();
+  if (text_) text_->enter_method();
+}
+
+void RequestState::leave_method(bool threw) noexcept {
+  try {
+    const InsideTap inside;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    TokenCapture* const tokens = capture_->as_tokens();
+    if (tokens == nullptr || !open.load() || failed()) return;
+    tokens->leave_method(threw);
+    with_text([&](TokenCapture& text) { text.leave_method(threw); });
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
 void RequestState::push(int64_t site, const at::Tensor& tapped, const WeightsLayout& layout) noexcept {
   try {
     const InsideTap inside;

@@ -44,6 +44,10 @@ struct RequestState : BoundRequest {
   /// prompt's ids.
   void offer(int64_t argument, const at::Tensor& input) noexcept;
 
+  /// A method of the model begins, and returns or throws.
+  void enter_method() noexcept;
+  void leave_method(bool threw) noexcept;
+
   void finish() noexcept;
   /// As finish, on a thread that never records a CUDA graph: what it calls breaks no recording of others.
   void finish_beside_recordings() noexcept;

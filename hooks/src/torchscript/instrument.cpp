@@ -8,12 +8,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "graph/arguments.hpp"
 #include "graph/sites.hpp"
 #include "graph/torch_compat.hpp"
+#include "graph/writes.hpp"
 #include "process/fork_gate.hpp"
 #include "torchscript/tap_ops.hpp"
 
@@ -199,6 +202,20 @@ std::vector<Cached> cache_graphs(const std::vector<Method>& methods) {
   return cached;
 }
 
+/// Before a graph has taps. One that has no attention to recompute is not analysed.
+void mark_inputs_that_stay(const std::shared_ptr<Graph>& graph, std::vector<FoundSite>& sites) {
+  std::optional<Writes> writes;
+  for (FoundSite& site : sites) {
+    if (std::string_view(site.tap) != "gaze::observe") continue;
+    std::vector<Value*> inputs;
+    for (const TapInput& input : site.inputs) {
+      if (const auto* value = std::get_if<Value*>(&input)) inputs.push_back(*value);
+    }
+    if (!writes) writes.emplace(graph);
+    site.site.inputs_stay = !writes->after(site.after, inputs);
+  }
+}
+
 /// Sites keep their number in whichever graph they are met.
 class TapPlacer {
  public:
@@ -209,7 +226,9 @@ class TapPlacer {
     const Method& method = *entry.method;
     AutocastState::set(entry.cpu, entry.cuda);  // what is inlined into forks must be of the same state
     inline_forks(*entry.graph);
-    for (const FoundSite& site : find_in_graph(tree_, {method.type, method.name, entry.graph, method.root}, nullptr)) {
+    std::vector<FoundSite> found = find_in_graph(tree_, {method.type, method.name, entry.graph, method.root}, nullptr);
+    mark_inputs_that_stay(entry.graph, found);
+    for (const FoundSite& site : found) {
       place_tap(*site.after->owningGraph(), site, make_id(made_.number, number_of(site, method)));
     }
     if (method.root) {
@@ -223,6 +242,8 @@ class TapPlacer {
   int64_t number_of(const FoundSite& site, const Method& method) {
     const auto [at, added] = numbers_.emplace(site.site.name, static_cast<int64_t>(made_.sites.size()));
     if (added) made_.sites.push_back(site.site);
+    Site& known = made_.sites[static_cast<size_t>(at->second)];
+    known.inputs_stay = known.inputs_stay && site.site.inputs_stay;  // in every graph
     if (method.root) {
       auto& names = made_.sites[static_cast<size_t>(at->second)].methods;
       if (std::find(names.begin(), names.end(), method.name) == names.end()) names.push_back(method.name);

@@ -105,18 +105,21 @@ void enter(Stack& stack) noexcept {
   c10::IValue& top = peek(stack, 0, 1);
   const int64_t method = top.isInt() ? top.toInt() : -1;
   top = c10::IValue();
-  const std::shared_ptr<BoundRequest> entered = enter_call(attached_model_of(method), index_of(method));
-  if (entered == nullptr) return;
+  const EnteredCall entered = enter_call(attached_model_of(method), index_of(method));
+  if (entered.opened) top = c10::IValue(method);  // allocates nothing; the host ends its request itself
+  if (entered.answer == nullptr) return;
   try {
-    top = c10::IValue::make_capsule(c10::make_intrusive<CallFrame>(entered));
+    top = c10::IValue::make_capsule(c10::make_intrusive<CallFrame>(entered.answer));
   } catch (...) {  // the call would never end
-    abandon_call(entered);
+    abandon_call(entered.answer);
   }
 }
 
 void leave(Stack& stack) noexcept {
   if (const c10::IValue& frame = peek(stack, 0, 1); frame.isCapsule()) {
     leave_call(c10::static_intrusive_pointer_cast<CallFrame>(frame.toCapsule())->entered);
+  } else if (frame.isInt()) {
+    leave_opened(attached_model_of(frame.toInt()), /*threw=*/false);
   }
   drop(stack, 1);
 }

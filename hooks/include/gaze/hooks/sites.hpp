@@ -53,7 +53,10 @@ struct Site {
   /// Runs in a loop of the model that gathers its batch anew, as a beam search does: row i of a batch goes on from
   /// another row, and captured maps are of rows, not of beams. Only gathers along the first axis are noticed.
   bool gathers_rows = false;
-  bool channels = false;             ///< compares channels, not positions: no key of it lies anywhere in the input
+  bool channels = false;  ///< compares channels, not positions: no key of it lies anywhere in the input
+  /// Of what is recomputed from queries and keys: nothing that runs after it in its method writes to them or to their
+  /// mask, so that rows may be recomputed as the method returns. False where that is not known.
+  bool inputs_stay = false;
   std::vector<std::string> q_reads;  ///< tensor arguments of the method that the queries depend on
   std::vector<std::string> k_reads;  ///< as q_reads, of the keys
   std::string source;                ///< Python file:line as the file kept it
