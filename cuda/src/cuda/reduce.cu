@@ -1,207 +1,585 @@
 // SPDX-License-Identifier: MIT
+// A block takes a row of all heads. It lies in shared memory between its two uses: a warp measures whole heads, then
+// each thread joins the heads of its keys. A row that is too long for that goes through in tiles; where it takes every
+// head's figures to know what a weight counts, all tiles but the last are read a second time.
+#include <algorithm>
+#include <cmath>
+
 #include "cuda/row.cuh"
 
 namespace gaze::kernels::cuda {
 namespace {
 
 constexpr int kMostThreads = 1024;
+constexpr int kPackBytes = 16;
+/// Packs that a lane measures side by side.
+constexpr int kSlots = 4;
 
-/// Flags from what a head's row sums to. `any`: some weight of the head is not 0.
-__device__ std::int32_t flags_of(float total, bool any, const ReduceParams& p) {
-  if (!isfinite(total)) return kRowNonFinite;
-  return any && (total < p.sum_least || total > p.sum_most) ? kRowSum : 0;
-}
+/// How the weights of a key join over heads. Sum: each times its head's factor.
+enum class Join { Sum, Max, Min };
 
-/// Block (t, h): sums of a head. Block (t, heads): the row's visible keys.
-template <DType T>
-__global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams p, const Figures figures) {
-  const std::int64_t t = blockIdx.x, h = blockIdx.y;
-  const std::int64_t row = t * p.stride_q;
-  if (h == p.heads) {
-    const std::int64_t heads = p.pick.some ? p.all_heads : p.heads;
-    int visible = 0;
-    for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
-      bool seen = false;
-      for (std::int64_t o = 0; o < heads && !seen; ++o) {
-        seen = element<T>(p.attn_hqk, o * p.stride_h + row + k * p.stride_k) != 0;
-      }
-      visible += seen ? 1 : 0;
-    }
-    visible = block_reduce(visible, 0, Sum{});
-    if (threadIdx.x == 0) figures.visible_t[t] = visible;
-    return;
-  }
-  const std::int64_t from = p.pick[h] * p.stride_h + row;
-  float total = 0;
-  bool any = false;
-  for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
-    const float x = element<T>(p.attn_hqk, from + k * p.stride_k);
-    total += x;
-    any |= x != 0;
-  }
-  total = block_reduce(total, 0.0f, Sum{});
-  any = __syncthreads_or(any ? 1 : 0) != 0;
-  HeadFigures head = {0, 0, flags_of(total, any, p), any ? 1 : 0};
-  measure_head([&](std::int64_t c) { return element<T>(p.attn_hqk, from + (p.first_key + c) * p.stride_k); },
-               p.to.cells, head);
-  if (threadIdx.x == 0) figures.head_th[t * p.heads + h] = head;
-}
-
-template <DType T>
-__global__ void __launch_bounds__(kCellThreads) add_cells(const ReduceParams p, const Figures figures) {
-  float* const factor_h = dynamic_shared<float>();
-  const std::int64_t t = blockIdx.x;
-  const auto weight_of = [&](std::int64_t h, std::int64_t c) {
-    return element<T>(p.attn_hqk, p.pick[h] * p.stride_h + t * p.stride_q + (p.first_key + c) * p.stride_k);
-  };
-  add_tile(weight_of, p.heads, p.pick.share(p.heads), figures, p.by, p.to, t, blockIdx.y, factor_h);
-}
-
-/// Adjacent keys in one load.
-template <DType T, int Width>
-struct alignas(Width * sizeof(typename Element<T>::Bits)) Pack {
-  typename Element<T>::Bits bits[Width];
+/// A row's way through shared memory.
+struct Plan {
+  int threads = 0;
+  int warp_heads = 0;  ///< heads of a warp
+  int together = 0;    ///< of which 1 << that are measured side by side
+  int piece = 0;       ///< bytes of a load
+  int tile_keys = 0;
+  int tiles = 0;
+  int pitch = 0;      ///< bytes from a head to the next one in a tile
+  bool held = false;  ///< the finished cells wait for the row's flags: every tile is read once
+  std::size_t shared_bytes = 0;
+  double most_entropy = 0;
 };
 
-/// What the heads up to h make of a key: `x` is head h's weight, `before` what those before it made.
-__device__ float with_head(const Reduction& by, std::int64_t h, float x, float before) {
-  switch (by.heads) {
-    case HeadReduce::Max:
-      return h == 0 ? x : fmaxf(before, x);
-    case HeadReduce::Min:
-      return h == 0 ? x : fminf(before, x);
-    case HeadReduce::One:
-      return h == by.head ? x : before;
-    default:
-      return before + x;
+constexpr float kLeastNormal = 0x1p-126f;
+
+enum State : std::int32_t { kAny = 1, kBroken = 2 };
+
+/// Of all heads.
+struct RowFigures {
+  float mass, focus;
+  std::int32_t flags;
+};
+
+/// What a block holds.
+struct Held {
+  __device__ Held(std::int64_t heads, std::int64_t cells, bool held)
+      : row(dynamic_shared<RowFigures>()),
+        total_h(reinterpret_cast<float*>(row + 1)),
+        mass_h(total_h + heads),
+        focus_h(mass_h + heads),
+        factor_h(focus_h + heads),
+        state_h(reinterpret_cast<std::int32_t*>(factor_h + heads)),
+        cell_c(reinterpret_cast<float*>(reinterpret_cast<char*>(row) + bytes(heads, 0, false))),
+        tile(reinterpret_cast<char*>(row) + bytes(heads, cells, held)) {}
+
+  /// Before the tile.
+  static __host__ __device__ std::int64_t bytes(std::int64_t heads, std::int64_t cells, bool held) {
+    const auto whole_packs = [](std::int64_t all) { return (all + kPackBytes - 1) / kPackBytes * kPackBytes; };
+    return whole_packs(static_cast<std::int64_t>(sizeof(RowFigures)) + heads * 20) +
+           (held ? whole_packs(cells * 4) : 0);
+  }
+
+  RowFigures* row;
+  float* total_h;
+  float* mass_h;
+  float* focus_h;   ///< the sum of x log2 x until the head is finished
+  float* factor_h;  ///< what a head's weights count
+  std::int32_t* state_h;
+  float* cell_c;
+  char* tile;
+};
+
+template <DType T>
+constexpr int kKeyBytes = static_cast<int>(sizeof(typename Element<T>::Bits));
+template <DType T>
+constexpr int kPackKeys = kPackBytes / kKeyBytes<T>;
+template <DType T>
+constexpr int kWordKeys = 4 / kKeyBytes<T>;
+
+template <DType T>
+__device__ void decode_word(std::uint32_t word, float* x) {
+  if constexpr (T == DType::F32) {
+    x[0] = float_from_bits(word);
+  } else {
+    x[0] = Element<T>::decode(static_cast<std::uint16_t>(word));
+    x[1] = Element<T>::decode(static_cast<std::uint16_t>(word >> 16));
   }
 }
 
-/// Mean, Max, Min and One of all heads need no figures of a head before its weights are added: everything in one read,
-/// the row in registers. One block per row, Width adjacent keys per thread.
-template <DType T, int Width>
-__global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReduceParams p) {
-  float* const total_h = dynamic_shared<float>();
-  float* const mass_h = total_h + p.heads;
-  int* const any_h = reinterpret_cast<int*>(mass_h + p.heads);
-  for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
-    total_h[h] = mass_h[h] = 0;
-    any_h[h] = 0;
+/// The word without its keys' signs: 0 where they weigh nothing.
+template <DType T>
+__device__ std::uint32_t unsigned_word(std::uint32_t word) {
+  return word & (T == DType::F32 ? 0x7fffffffu : 0x7fff7fffu);
+}
+
+/// Keys [first, first + keys) of a row, among which [begin, end) are the medium's.
+struct Tile {
+  __device__ Tile(const ReduceParams& p, const Plan& plan, int n)
+      : first(static_cast<std::int64_t>(n) * plan.tile_keys),
+        keys(within(p.keys - first, plan.tile_keys)),
+        begin(within(p.first_key - first, keys)),
+        end(within(p.first_key + p.to.cells - first, keys)) {}
+  static __device__ int within(std::int64_t x, int most) { return x < 0 ? 0 : x < most ? static_cast<int>(x) : most; }
+  std::int64_t first;
+  int keys, begin, end;
+};
+
+template <DType T>
+__device__ int packs_of(const Tile& tile) {
+  return (tile.keys + kPackKeys<T> - 1) / kPackKeys<T>;
+}
+
+/// The heads of this warp.
+struct WarpHeads {
+  __device__ WarpHeads(const ReduceParams& p, const Plan& plan)
+      : first(static_cast<int>(threadIdx.x) / kWarp * plan.warp_heads),
+        end(first + plan.warp_heads < p.heads ? first + plan.warp_heads : static_cast<int>(p.heads)) {}
+  int first, end;
+};
+
+template <DType T, int kBytes>
+__device__ void copy_heads(const ReduceParams& p, const Plan& plan, const Tile& tile, char* to) {
+  const WarpHeads mine(p, plan);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, bytes = tile.keys * kKeyBytes<T>;
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.stride_q + tile.first * p.stride_k;
+  const std::int64_t step = p.stride_k == 1 ? kBytes : p.stride_k * kKeyBytes<T>;
+#pragma unroll 1
+  for (int h = mine.first; h < mine.end; ++h) {
+    const char* const from =
+        static_cast<const char*>(p.attn_hqk) + (p.pick[h] * p.stride_h + row) * static_cast<std::int64_t>(kKeyBytes<T>);
+    copy_pieces<kBytes>(from, step, bytes / kBytes, to + h * plan.pitch);
+    // Behind the last key its pack weighs nothing.
+    auto* const keys = reinterpret_cast<typename Element<T>::Bits*>(to + h * plan.pitch);
+    if (tile.keys + lane < packs_of<T>(tile) * kPackKeys<T>) keys[tile.keys + lane] = 0;
   }
-  __syncthreads();
-  const std::int64_t t = blockIdx.x;
-  const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * Width;
-  const bool here = first < p.keys;
+}
+
+/// Brings the warp's heads of a tile into shared memory.
+template <DType T>
+__device__ void copy_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, char* to) {
+  switch (plan.piece) {
+    case 16:
+      copy_heads<T, 16>(p, plan, tile, to);
+      break;
+    case 8:
+      copy_heads<T, 8>(p, plan, tile, to);
+      break;
+    case 4:
+      copy_heads<T, 4>(p, plan, tile, to);
+      break;
+    default:
+      if constexpr (kKeyBytes<T> == 2) copy_heads<T, 2>(p, plan, tile, to);
+  }
+  wait_for_copies();
+}
+
+/// Lane l gets the sum over lanes of sum[l % kSlots].
+__device__ inline float slot_sum(float* sum) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  float value[Width] = {};
-  std::uint32_t seen = 0;
-  const char* from = static_cast<const char*>(p.attn_hqk) +
-                     (t * p.stride_q + first) * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-  const std::int64_t step = p.stride_h * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-#pragma unroll 4
-  for (std::int64_t h = 0; h < p.heads; ++h) {
-    Pack<T, Width> pack = {};
-    if (here) pack = *reinterpret_cast<const Pack<T, Width>*>(from + h * step);
-    float total = 0, mass = 0;
+#pragma unroll
+  for (int half = kSlots / 2; half > 0; half /= 2) {
+    const bool upper = (lane & half) != 0;
+#pragma unroll
+    for (int i = 0; i < half; ++i) {
+      const float mine = upper ? sum[i + half] : sum[i], theirs = upper ? sum[i] : sum[i + half];
+      sum[i] = mine + __shfl_xor_sync(kAllLanes, theirs, half);
+    }
+  }
+#pragma unroll
+  for (int step = kSlots; step < kWarp; step *= 2) sum[0] += __shfl_xor_sync(kAllLanes, sum[0], step);
+  return sum[0];
+}
+
+/// What lanes sum of the heads that they measure side by side.
+template <DType T, bool kFocus>
+struct Slots {
+  /// One pack, whose first key is key `first` of the tile.
+  __device__ void add(int slot, const Piece<kPackBytes>& pack, const Tile& tile, int first) {
+    constexpr int kKeys = kPackKeys<T>;
+    float x[kKeys];
     std::uint32_t bits = 0;
 #pragma unroll
-    for (int i = 0; i < Width; ++i) {
-      const float x = Element<T>::decode(pack.bits[i]);
-      const std::int64_t cell = first + i - p.first_key;
-      total += x;
-      mass += cell >= 0 && cell < p.to.cells ? x : 0.0f;
-      bits |= (x != 0 ? 1u : 0u) << i;
-      value[i] = with_head(p.by, h, x, value[i]);
+    for (int i = 0; i < kPackBytes / 4; ++i) {
+      bits |= pack.word[i];
+      decode_word<T>(pack.word[i], x + i * kWordKeys<T>);
     }
-    seen |= bits;
-    total = warp_sum(total);
-    mass = warp_sum(mass);
-    const bool any = __any_sync(kAllLanes, bits != 0) != 0;
-    if (lane == 0) {
-      atomicAdd(total_h + h, total);
-      atomicAdd(mass_h + h, mass);
-      if (any) any_h[h] = 1;
+    any |= (unsigned_word<T>(bits) != 0 ? 1u : 0u) << slot;
+    float sum = sum_of(x);
+    total[slot] += sum;
+    if (first < tile.begin || first + kKeys > tile.end) {
+#pragma unroll
+      for (int i = 0; i < kKeys; ++i) x[i] = first + i >= tile.begin && first + i < tile.end ? x[i] : 0.0f;
+      sum = sum_of(x);
     }
+    mass[slot] += sum;
+    if constexpr (kFocus) {
+      float part = 0;
+#pragma unroll
+      for (int i = 0; i < kKeys; ++i) part = fmaf(x[i], log2_of(fmaxf(x[i], kLeastNormal)), part);
+      x_log_x[slot] += part;
+    }
+  }
+
+  /// Pairwise: the error grows with the logarithm of how many there are.
+  static __device__ float sum_of(const float* x) {
+    float sum[kPackKeys<T> / 2];
+#pragma unroll
+    for (int i = 0; i < kPackKeys<T> / 2; ++i) sum[i] = x[2 * i] + x[2 * i + 1];
+#pragma unroll
+    for (int count = kPackKeys<T> / 4; count > 0; count /= 2) {
+#pragma unroll
+      for (int i = 0; i < count; ++i) sum[i] += sum[i + count];
+    }
+    return sum[0];
+  }
+
+  float total[kSlots] = {}, mass[kSlots] = {}, x_log_x[kSlots] = {};
+  std::uint32_t any = 0;  ///< bit s: some weight of slot s is not 0
+};
+
+/// Whether a head of the tile holds NaN or infinity. All lanes of a warp.
+template <DType T>
+__device__ bool broken(const char* head, int keys) {
+  bool found = false;
+  for (int k = static_cast<int>(threadIdx.x) % kWarp; k < keys; k += kWarp) {
+    found |= !isfinite(element<T>(head, k));
+  }
+  return __any_sync(kAllLanes, found ? 1 : 0) != 0;
+}
+
+/// Adds what the warp's heads hold in this tile to their figures.
+template <DType T, bool kFocus>
+__device__ void measure_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, bool first_tile,
+                             const Held& held) {
+  const WarpHeads mine(p, plan);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int packs = packs_of<T>(tile), together = 1 << plan.together;
+  for (int first = mine.first; first < mine.end; first += together) {
+    Slots<T, kFocus> sums;
+    for (int i = lane; i < packs; i += kSlots * kWarp >> plan.together) {
+      Piece<kPackBytes> pack[kSlots];
+#pragma unroll
+      for (int s = 0; s < kSlots; ++s) {
+        const int h = first + (s & (together - 1)), at = i + (s >> plan.together) * kWarp;
+        pack[s] = {};
+        if (h < mine.end && at < packs) {
+          pack[s] = *reinterpret_cast<const Piece<kPackBytes>*>(held.tile + h * plan.pitch + at * kPackBytes);
+        }
+      }
+#pragma unroll
+      for (int s = 0; s < kSlots; ++s) {
+        sums.add(s, pack[s], tile, (i + (s >> plan.together) * kWarp) * kPackKeys<T>);
+      }
+    }
+    float total = slot_sum(sums.total), mass = slot_sum(sums.mass), x_log_x = kFocus ? slot_sum(sums.x_log_x) : 0;
+    std::uint32_t any = sums.any;
+#pragma unroll
+    for (int step = kWarp / 2; step > 0; step /= 2) any |= __shfl_xor_sync(kAllLanes, any, step);
+    for (int step = together; step < kSlots; step *= 2) {
+      total += __shfl_xor_sync(kAllLanes, total, step);
+      mass += __shfl_xor_sync(kAllLanes, mass, step);
+      if (kFocus) x_log_x += __shfl_xor_sync(kAllLanes, x_log_x, step);
+      any |= any >> step;
+    }
+    std::int32_t state = (any >> (lane & (together - 1)) & 1) != 0 ? kAny : 0;
+    for (int h = first; h < first + together && h < mine.end; ++h) {
+      if (__any_sync(kAllLanes, lane == h - first && !isfinite(total) ? 1 : 0) == 0) continue;
+      if (broken<T>(held.tile + h * plan.pitch, tile.keys) && lane == h - first) state |= kBroken;
+    }
+    const int h = first + lane;
+    if (lane < together && h < mine.end) {
+      held.total_h[h] = first_tile ? total : held.total_h[h] + total;
+      held.mass_h[h] = first_tile ? mass : held.mass_h[h] + mass;
+      if (kFocus) held.focus_h[h] = first_tile ? x_log_x : held.focus_h[h] + x_log_x;
+      held.state_h[h] = first_tile ? state : held.state_h[h] | state;
+    }
+  }
+}
+
+/// A head's focus, as its CPU twin has it.
+__device__ inline float focus_of(float mass, float x_log2_x, double most_entropy) {
+  constexpr double kLn2 = 0.69314718055994531, kResolution = 1e-6;
+  if (!(mass > 0) || !(most_entropy > 0)) return mass;
+  const double sum = static_cast<double>(mass);
+  const double share = (log(sum) - kLn2 * static_cast<double>(x_log2_x) / sum) / most_entropy;
+  return static_cast<float>(sum * (share < kResolution ? 1 : share > 1 - kResolution ? 0 : 1 - share));
+}
+
+/// What each head's weights count, over heads 1.
+template <bool kFocus>
+__device__ void find_factors(const ReduceParams& p, float focus, const Held& held) {
+  const int heads = static_cast<int>(p.heads);
+  const bool weighted = kFocus && p.by.heads == HeadReduce::Weighted && focus > 0;
+  const bool top = kFocus && p.by.heads == HeadReduce::TopK;
+  for (int h = static_cast<int>(threadIdx.x); h < heads; h += static_cast<int>(blockDim.x)) {
+    float factor = 1 / static_cast<float>(heads);
+    if (p.by.heads == HeadReduce::One) factor = h == p.by.head ? 1.0f : 0.0f;
+    if (weighted) factor = held.focus_h[h] / focus;
+    if (top) {  // ties: lower head first
+      int ahead = 0;
+      for (int o = 0; o < heads; ++o) {
+        ahead += held.focus_h[o] > held.focus_h[h] || (held.focus_h[o] == held.focus_h[h] && o < h);
+      }
+      factor = ahead < p.by.k ? 1 / static_cast<float>(p.by.k < heads ? p.by.k : heads) : 0.0f;
+    }
+    held.factor_h[h] = factor;
   }
   __syncthreads();
-  std::int32_t flags = 0;
-  int any = 0;
-  for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
-    flags |= flags_of(total_h[h], any_h[h] != 0, p);
-    any |= any_h[h];
+}
+
+/// When every head of the row is measured: its flags. All threads of the block, the same result in each.
+template <bool kFocus>
+__device__ std::int32_t finish_heads(const ReduceParams& p, const Plan& plan, const Held& held) {
+  __syncthreads();
+  const int heads = static_cast<int>(p.heads);
+  if (kFocus) {
+    for (int h = static_cast<int>(threadIdx.x); h < heads; h += static_cast<int>(blockDim.x)) {
+      held.focus_h[h] = focus_of(held.mass_h[h], held.focus_h[h], plan.most_entropy);
+    }
+    __syncthreads();
   }
-  const bool non_finite = __syncthreads_or(flags & kRowNonFinite) != 0;
-  const bool wrong_sum = __syncthreads_or(flags & kRowSum) != 0;
-  any = __syncthreads_or(any);
-  flags = (non_finite ? kRowNonFinite : 0) | (wrong_sum ? kRowSum : 0);
-  if (flags == 0 && any == 0) flags = kRowFullyMasked;
-  if (flags != 0) {
-    if (threadIdx.x == 0) add_flags(p.to, t, flags);
-    return;
+  RowFigures row = {};
+  std::int32_t any = 0;
+  for (int h = static_cast<int>(threadIdx.x) % kWarp; h < heads; h += kWarp) {
+    const float total = held.total_h[h];
+    const std::int32_t state = held.state_h[h];
+    any |= state & kAny;
+    if ((state & kBroken) != 0) {
+      row.flags |= kRowNonFinite;
+    } else if ((state & kAny) != 0 && !(total >= p.sum_least && total <= p.sum_most)) {
+      row.flags |= kRowSum;
+    }
+    row.mass += held.mass_h[h];
+    if (kFocus) row.focus += held.focus_h[h];
   }
-  const int visible = block_reduce(static_cast<int>(__popc(seen)), 0, Sum{});
-  const float factor = p.by.heads == HeadReduce::Mean ? 1 / static_cast<float>(p.heads) : 1.0f;
+  row.mass = warp_sum(row.mass);
+  if (kFocus) row.focus = warp_sum(row.focus);
+  row.flags |= any << 8;
+  for (int step = kWarp / 2; step > 0; step /= 2) row.flags |= __shfl_xor_sync(kAllLanes, row.flags, step);
+  row.flags = row.flags == 0 ? kRowFullyMasked : row.flags & 0xff;
+  if (threadIdx.x == 0) *held.row = row;
+  find_factors<kFocus>(p, row.focus, held);
+  return row.flags;
+}
+
+/// The keys of a word that some head weighs which was not picked; `key` is the word's first.
+template <DType T>
+__device__ std::uint32_t see_others(const ReduceParams& p, std::int64_t key, std::uint32_t seen) {
+  using Bits = typename Element<T>::Bits;
+  constexpr int kTogether = 8;
+  for (int i = 0; i < kWordKeys<T>; ++i) {
+    const int shift = 8 * i * kKeyBytes<T>;
+    const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * p.stride_q + (key + i) * p.stride_k;
+    if (key + i >= p.keys) continue;
+    for (std::int64_t o = 0; o < p.all_heads && static_cast<Bits>(unsigned_word<T>(seen) >> shift) == 0;
+         o += kTogether) {
+      Bits bits = 0;
 #pragma unroll
-  for (int i = 0; i < Width; ++i) {
-    const std::int64_t cell = first + i - p.first_key;
-    if (here && cell >= 0 && cell < p.to.cells) {
-      add_cell(p.by, value[i] * factor, 1, p.to.map_tc + t * p.to.map_stride_t + cell);
+      for (int n = 0; n < kTogether; ++n) {
+        if (o + n < p.all_heads) {
+          bits |= load_once<Bits>(static_cast<const Bits*>(p.attn_hqk) + (o + n) * p.stride_h + at);
+        }
+      }
+      seen |= static_cast<std::uint32_t>(bits) << shift;
     }
   }
-  if (threadIdx.x == 0) {
-    float mass = 0;
-    for (std::int64_t h = 0; h < p.heads; ++h) mass += mass_h[h];
-    add_totals(p.by, p.to, t, 1, mass / static_cast<float>(p.heads), static_cast<float>(visible), 1);
+  return seen;
+}
+
+/// Where the cells of this row go: into the accumulator, or to wait for the row's flags.
+struct Cells {
+  __device__ Cells(const ReduceParams& p, const Plan& plan, const Held& held)
+      : by(p.by),
+        weight(by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted
+                   ? held.row->focus
+                   : static_cast<float>(p.pick.share(p.heads))),
+        map_c(p.to.map_tc + static_cast<std::int64_t>(blockIdx.x) * p.to.map_stride_t),
+        held_c(plan.held ? held.cell_c : nullptr) {}
+  __device__ float before(std::int64_t cell) const { return held_c == nullptr ? map_c[cell] : 0.0f; }
+  __device__ void put(std::int64_t cell, float before, float value) const {
+    if (held_c != nullptr) {
+      held_c[cell] = value;
+    } else {
+      add_cell(by, value, weight, &before);
+      map_c[cell] = before;
+    }
   }
+  /// What waited, once every thread's is there.
+  __device__ void add_held(std::int64_t cells) const {
+    for (std::int64_t c = threadIdx.x; c < cells; c += blockDim.x) add_cell(by, held_c[c], weight, map_c + c);
+  }
+  const Reduction& by;
+  float weight;
+  float* map_c;
+  float* held_c;
+};
+
+/// Joins the heads of the tile; how many of its keys this thread found visible.
+template <DType T, Join kJoin>
+__device__ int join_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, const Held& held) {
+  const Cells cells(p, plan, held);
+  const std::int64_t first_cell = tile.first - p.first_key;
+  constexpr int kKeys = kWordKeys<T>;
+  const int words = (tile.keys + kKeys - 1) / kKeys, heads = static_cast<int>(p.heads);
+  int visible = 0;
+  for (int w = static_cast<int>(threadIdx.x); w < words; w += static_cast<int>(blockDim.x)) {
+    const int key = w * kKeys;
+    float before[kKeys] = {};  // under way while the heads are joined
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+      if (key + i >= tile.begin && key + i < tile.end) before[i] = cells.before(first_cell + key + i);
+    }
+    const char* at = held.tile + w * 4;
+    float value[kKeys];
+    std::uint32_t seen = *reinterpret_cast<const std::uint32_t*>(at);
+    decode_word<T>(seen, value);
+    if (kJoin == Join::Sum) {
+#pragma unroll
+      for (int i = 0; i < kKeys; ++i) value[i] *= held.factor_h[0];
+    }
+#pragma unroll 8
+    for (int h = 1; h < heads; ++h) {
+      at += plan.pitch;
+      const std::uint32_t word = *reinterpret_cast<const std::uint32_t*>(at);
+      seen |= word;
+      float x[kKeys];
+      decode_word<T>(word, x);
+#pragma unroll
+      for (int i = 0; i < kKeys; ++i) {
+        value[i] = kJoin == Join::Sum   ? fmaf(held.factor_h[h], x[i], value[i])
+                   : kJoin == Join::Max ? fmaxf(value[i], x[i])
+                                        : fminf(value[i], x[i]);
+      }
+    }
+    if (p.pick.some) seen = see_others<T>(p, tile.first + key, seen);
+    seen = unsigned_word<T>(seen);
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+      visible += static_cast<typename Element<T>::Bits>(seen >> (8 * i * kKeyBytes<T>)) != 0 ? 1 : 0;
+      if (key + i >= tile.begin && key + i < tile.end) cells.put(first_cell + key + i, before[i], value[i]);
+    }
+  }
+  return visible;
 }
 
-/// Whether every row starts where a load of Width keys may.
-template <DType T, int Width>
-bool fits(const ReduceParams& p) {
-  constexpr std::int64_t kBytes = Width * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-  const auto bytes_of = [](std::int64_t stride) {
-    return stride * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
+/// add_totals with all its reads first: its pointers may be the same, so that each would wait for the write before.
+__device__ inline void add_row_totals(const ReduceParams& p, const RowFigures& row, float visible, float weight) {
+  const std::int64_t t = blockIdx.x;
+  const AccumulatorRows& to = p.to;
+  float weight_sum = to.weight_t[t], mass_sum = to.mass_t[t], visible_sum = to.visible_t[t];
+  std::int32_t calls = to.calls_t[t], rows = to.rows_t[t];
+  AccumulatorRows sums;
+  sums.weight_t = &weight_sum;
+  sums.mass_t = &mass_sum;
+  sums.visible_t = &visible_sum;
+  sums.calls_t = &calls;
+  sums.rows_t = &rows;
+  add_totals(p.by, sums, 0, weight, row.mass / static_cast<float>(p.heads), visible, p.pick.share(p.heads));
+  to.weight_t[t] = weight_sum;
+  to.mass_t[t] = mass_sum;
+  to.visible_t[t] = visible_sum;
+  to.calls_t[t] = calls;
+  to.rows_t[t] = rows;
+}
+
+template <DType T, Join kJoin, bool kFocus>
+__global__ void __launch_bounds__(kMostThreads) reduce_rows(const ReduceParams p, const Plan plan) {
+  const Held held(p.heads, p.to.cells, plan.held);
+  int visible = 0;
+  if (plan.held) find_factors<false>(p, 0, held);
+    // Forth to measure, back to join; or both in one go.
+#pragma unroll 1
+  for (int step = 0; step < 2 * plan.tiles; ++step) {
+    const bool back = step >= plan.tiles;
+    const Tile tile(p, plan, back ? 2 * plan.tiles - 1 - step : step);
+    if (step == plan.tiles) {  // the last tile is still there
+      if (const std::int32_t flags = finish_heads<kFocus>(p, plan, held)) {
+        if (threadIdx.x == 0) add_flags(p.to, blockIdx.x, flags);
+        return;
+      }
+      if (plan.held) {
+        Cells(p, plan, held).add_held(p.to.cells);
+        break;
+      }
+    } else {
+      copy_tile<T>(p, plan, tile, held.tile);
+    }
+    if (!back) measure_tile<T, kFocus>(p, plan, tile, step == 0, held);
+    if (back || plan.held) {
+      __syncthreads();
+      visible += join_tile<T, kJoin>(p, plan, tile, held);
+      __syncthreads();
+    } else {
+      sync_warp();  // the next tile's heads are the same warp's
+    }
+  }
+  visible = block_reduce(visible, 0, Sum{});
+  if (threadIdx.x == 0) add_row_totals(p, *held.row, static_cast<float>(visible), Cells(p, plan, held).weight);
+}
+
+/// The widest load that every head's row of this call may be read in.
+template <DType T>
+int piece_of(const ReduceParams& p) {
+  if (p.stride_k != 1) return kKeyBytes<T>;
+  const auto fits = [&](std::int64_t piece) {
+    const auto whole = [&](std::int64_t keys) { return keys * kKeyBytes<T> % piece == 0; };
+    return reinterpret_cast<std::uintptr_t>(p.attn_hqk) % static_cast<std::uintptr_t>(piece) == 0 && whole(p.keys) &&
+           whole(p.stride_h) && whole(p.stride_q);
   };
-  return reinterpret_cast<std::uintptr_t>(p.attn_hqk) % kBytes == 0 && bytes_of(p.stride_h) % kBytes == 0 &&
-         bytes_of(p.stride_q) % kBytes == 0 && p.keys % Width == 0 && p.keys <= Width * kMostThreads;
+  int piece = kPackBytes;
+  while (piece > kKeyBytes<T> && !fits(piece)) piece /= 2;
+  return piece;
 }
 
-template <DType T, int Width>
-int launch_once(const ReduceParams& p, cudaStream_t stream) {
-  const std::int64_t threads = divide_up(divide_up(p.keys, Width), kWarp) * kWarp;
-  return start(reduce_rows_once<T, Width>, grid_of(p.queries), static_cast<int>(threads),
-               static_cast<std::size_t>(3 * p.heads) * sizeof(float), stream, p);
+/// As many rows as leave most of a GPU without a block, whatever the GPU.
+constexpr std::int64_t kFewRows = 64;
+
+template <DType T, bool kFocus>
+Plan plan_of(const ReduceParams& p) {
+  const auto most = static_cast<std::int64_t>(most_shared());
+  const auto pitch_of = [](std::int64_t keys) { return divide_up(keys * kKeyBytes<T>, kPackBytes) * kPackBytes; };
+  Plan plan;
+  plan.piece = piece_of<T>(p);
+  plan.most_entropy = std::log(static_cast<double>(p.to.cells));
+  std::int64_t before = Held::bytes(p.heads, p.to.cells, false), pitch = pitch_of(p.keys);
+  if (before + p.heads * pitch > most) {
+    const std::int64_t with_cells = Held::bytes(p.heads, p.to.cells, true);
+    plan.held = !kFocus && with_cells <= most / 2;
+    if (plan.held) before = with_cells;
+    // Tiles that are not read again may be smaller, to leave room for a second block.
+    const std::int64_t room = (plan.held && with_cells <= most / 4 ? most / 2 : most) - before;
+    pitch = std::max<std::int64_t>(room / p.heads / kPackBytes, 1) * kPackBytes;
+  }
+  plan.pitch = static_cast<int>(pitch);
+  plan.tile_keys = static_cast<int>(pitch / kKeyBytes<T>);
+  plan.tiles = static_cast<int>(divide_up(p.keys, plan.tile_keys));
+  const std::int64_t bytes = before + p.heads * pitch;
+  plan.shared_bytes = static_cast<std::size_t>(bytes);
+
+  const std::int64_t most_warps = p.queries <= kFewRows ? 32 : bytes > most / 4 ? 16 : 8;
+  const std::int64_t warp_heads = divide_up(p.heads, most_warps);
+  plan.warp_heads = static_cast<int>(warp_heads);
+  plan.together = warp_heads > 2 ? 2 : warp_heads > 1 ? 1 : 0;
+  plan.threads = static_cast<int>(divide_up(p.heads, warp_heads)) * kWarp;
+  return plan;
+}
+
+template <DType T, Join kJoin, bool kFocus>
+int launch(const ReduceParams& p, cudaStream_t stream) {
+  const Plan plan = plan_of<T, kFocus>(p);
+  return start(reduce_rows<T, kJoin, kFocus>, grid_of(p.queries), plan.threads, plan.shared_bytes, stream, p, plan);
 }
 
 template <DType T>
-int launch(const ReduceParams& p, void* workspace, cudaStream_t stream) {
-  constexpr int kWidest = 16 / static_cast<int>(sizeof(typename Element<T>::Bits));
-  const bool needs_figures = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK || p.pick.some;
-  if (!needs_figures && p.stride_k == 1) {
-    if (fits<T, kWidest>(p)) return launch_once<T, kWidest>(p, stream);
-    if (fits<T, 1>(p)) return launch_once<T, 1>(p, stream);
+int launch(const ReduceParams& p, cudaStream_t stream) {
+  switch (p.by.heads) {
+    case HeadReduce::Max:
+      return launch<T, Join::Max, false>(p, stream);
+    case HeadReduce::Min:
+      return launch<T, Join::Min, false>(p, stream);
+    case HeadReduce::Mean:
+    case HeadReduce::One:
+      return launch<T, Join::Sum, false>(p, stream);
+    default:
+      return launch<T, Join::Sum, true>(p, stream);
   }
-  const Figures figures = Figures::at(workspace, p.queries, p.heads);
-  if (const int error = start(measure_heads<T>, grid_of(p.queries, p.heads + 1), kHeadThreads, 0, stream, p, figures)) {
-    return error;
-  }
-  return start(add_cells<T>, grid_of(p.queries, divide_up(p.to.cells, kCellThreads)), kCellThreads,
-               static_cast<std::size_t>(p.heads) * sizeof(float), stream, p, figures);
 }
 
 }  // namespace
 
-std::size_t reduce_workspace(const ReduceParams& p) { return Figures::bytes(p.queries, p.heads); }
+std::size_t reduce_workspace(const ReduceParams&) { return 0; }
 
-int reduce(const ReduceParams& p, void* workspace, Stream stream) {
+int reduce(const ReduceParams& p, void*, Stream stream) {
   if (p.queries == 0) return 0;
   switch (p.dtype) {
     case DType::F32:
-      return launch<DType::F32>(p, workspace, stream_of(stream));
+      return launch<DType::F32>(p, stream_of(stream));
     case DType::F16:
-      return launch<DType::F16>(p, workspace, stream_of(stream));
+      return launch<DType::F16>(p, stream_of(stream));
     default:
-      return launch<DType::BF16>(p, workspace, stream_of(stream));
+      return launch<DType::BF16>(p, stream_of(stream));
   }
 }
 
