@@ -183,7 +183,7 @@ double read_ratio(const Weights& weights, std::size_t queries) {
 CATCH_TEST_CASE("cuda reduce reads a row once") {
   Numbers numbers;
   // LLaVA, Whisper, BLIP; many rows and few.
-  for (const Shape& s : {Shape{32, 2, 640}, {20, 2, 1500}, {12, 2, 577}, {20, 70, 1500}, {32, 2, 640, DType::F32}}) {
+  for (const Shape& s : {Shape{32, 1, 640}, {20, 1, 1500}, {12, 2, 577}, {12, 70, 80}, {32, 1, 640, DType::F32}}) {
     const auto rows = rows_of(numbers, s);
     for (const HeadReduce by_heads : kHeads) {
       CATCH_CAPTURE(s.heads, s.queries, s.keys, static_cast<int>(s.dtype), static_cast<int>(by_heads));
@@ -196,7 +196,7 @@ CATCH_TEST_CASE("cuda reduce reads a row once") {
 
 CATCH_TEST_CASE("cuda reduce reads a row once that a block cannot hold, but for reductions by focus") {
   Numbers numbers;
-  const Shape s{32, 2, 6404};
+  const Shape s{32, 1, 6404};
   const auto rows = rows_of(numbers, s);
   for (const std::size_t limit : {48 << 10, 64 << 10, 227 << 10}) {
     const SharedLimit shared(limit);
@@ -207,26 +207,29 @@ CATCH_TEST_CASE("cuda reduce reads a row once that a block cannot hold, but for 
       const bool by_focus = by_heads == HeadReduce::Weighted || by_heads == HeadReduce::TopK;
       // Of the second reading the last tile is spared.
       const double most = !by_focus && limit > 48 << 10 ? 1.02 : limit < 227 << 10 ? 2 : 1.6;
-      CATCH_CHECK(read_ratio(weights, 2) <= most);
+      CATCH_CHECK(read_ratio(weights, 1) <= most);
     }
   }
 }
 
 CATCH_TEST_CASE("cuda reduce equals its cpu twin for any keys, heads and alignment") {
   Numbers numbers;
+  struct Start {
+    DType dtype;
+    std::int64_t shift;
+  };
   for (const std::int64_t heads : {1, 2, 9, 64, 130}) {
     for (const std::int64_t keys : {1, 2, 3, 12, 257, 1500, 6404}) {
-      if (heads * keys > 200000) continue;
-      for (const std::int64_t shift : {0, 1, 2, 4}) {
-        for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
-          const Shape s{heads, 2, keys, dtype, shift, keys / 5, (keys + 1) / 2};
-          const auto rows = rows_of(numbers, s);
-          Weights weights(s, rows);
-          for (const HeadReduce by_heads : {HeadReduce::Mean, HeadReduce::Max, HeadReduce::Weighted}) {
-            CATCH_CAPTURE(heads, keys, shift, static_cast<int>(dtype), static_cast<int>(by_heads));
-            weights.p.by = {by_heads, LayerReduce::Mean, 0, 2};
-            compare_twins(weights, 2);
-          }
+      if (heads * keys > 20000) continue;
+      for (const Start start :
+           {Start{DType::F32, 1}, {DType::F32, 2}, {DType::F16, 4}, {DType::BF16, 1}, {DType::BF16, 2}}) {
+        const Shape s{heads, 1, keys, start.dtype, start.shift, keys / 5, (keys + 1) / 2};
+        const auto rows = rows_of(numbers, s);
+        Weights weights(s, rows);
+        for (const HeadReduce by_heads : {HeadReduce::Max, HeadReduce::Weighted}) {
+          CATCH_CAPTURE(heads, keys, start.shift, static_cast<int>(start.dtype), static_cast<int>(by_heads));
+          weights.p.by = {by_heads, LayerReduce::Mean, 0, 2};
+          compare_twins(weights, 1);
         }
       }
     }
@@ -239,7 +242,7 @@ CATCH_TEST_CASE("cuda reduce equals its cpu twin where rows go through in tiles"
     Shape shape;
     std::size_t limit;
   };
-  for (const Case& c : {Case{{130, 1, 20000, DType::BF16, 0, 4000, 9000}, 227 << 10},
+  for (const Case& c : {Case{{16, 1, 20000, DType::BF16, 0, 4000, 9000}, 227 << 10},
                         {{3, 1, 20001, DType::F32, 1, 1, 20000}, 48 << 10},
                         {{32, 2, 1500, DType::F16, 0, 10, 1400}, 48 << 10},
                         {{7, 2, 90, DType::BF16, 1, 37, 11}, 1 << 10}}) {
@@ -248,7 +251,7 @@ CATCH_TEST_CASE("cuda reduce equals its cpu twin where rows go through in tiles"
     Weights weights(c.shape, rows);
     for (const HeadReduce by_heads : kHeads) {
       for (const LayerReduce by_layers : kLayers) {
-        if (c.shape.heads == 130 && by_layers != LayerReduce::Weighted) continue;
+        if (c.shape.keys >= 20000 && (by_heads == HeadReduce::Min || by_layers != LayerReduce::Weighted)) continue;
         CATCH_CAPTURE(c.shape.heads, c.shape.keys, c.limit, static_cast<int>(by_heads), static_cast<int>(by_layers));
         weights.p.by = {by_heads, by_layers, 1, 2};
         compare_twins(weights, static_cast<std::size_t>(c.shape.queries));

@@ -170,6 +170,7 @@ __device__ void copy_pieces(const char* from, std::int64_t step, int count, char
 #endif
   } else {
     constexpr int kTogether = 8;
+#pragma unroll 1
     for (int i = lane; i < count; i += kTogether * kWarp, to += kTogether * kWarp * kBytes) {
       Piece<kBytes> piece[kTogether];
 #pragma unroll

@@ -10,7 +10,10 @@
 namespace gaze::kernels::cuda {
 namespace {
 
-constexpr int kMostThreads = 1024;
+constexpr int kMostThreads = 512;
+/// Of as many threads on a multiprocessor: where copies need registers, shared memory has room for no more.
+constexpr int kBlocks = kCopiesAsync ? 2 : 1;
+constexpr int kMostWarps = kMostThreads / kWarp;
 constexpr int kPackBytes = 16;
 /// Packs that a lane measures side by side.
 constexpr int kSlots = 4;
@@ -46,7 +49,8 @@ struct RowFigures {
 struct Held {
   __device__ Held(std::int64_t heads, std::int64_t cells, bool held)
       : row(dynamic_shared<RowFigures>()),
-        total_h(reinterpret_cast<float*>(row + 1)),
+        visible_w(reinterpret_cast<std::int32_t*>(row + 1)),
+        total_h(reinterpret_cast<float*>(visible_w + kMostWarps)),
         mass_h(total_h + heads),
         focus_h(mass_h + heads),
         factor_h(focus_h + heads),
@@ -57,11 +61,12 @@ struct Held {
   /// Before the tile.
   static __host__ __device__ std::int64_t bytes(std::int64_t heads, std::int64_t cells, bool held) {
     const auto whole_packs = [](std::int64_t all) { return (all + kPackBytes - 1) / kPackBytes * kPackBytes; };
-    return whole_packs(static_cast<std::int64_t>(sizeof(RowFigures)) + heads * 20) +
-           (held ? whole_packs(cells * 4) : 0);
+    constexpr std::int64_t kOfRow = sizeof(RowFigures) + kMostWarps * sizeof(std::int32_t);
+    return whole_packs(kOfRow + heads * 20) + (held ? whole_packs(cells * 4) : 0);
   }
 
   RowFigures* row;
+  std::int32_t* visible_w;  ///< keys that a warp found visible
   float* total_h;
   float* mass_h;
   float* focus_h;   ///< the sum of x log2 x until the head is finished
@@ -88,10 +93,10 @@ __device__ void decode_word(std::uint32_t word, float* x) {
   }
 }
 
-/// The word without its keys' signs: 0 where they weigh nothing.
+/// Whether a weight, or any of those whose bits are joined by or, is not 0 of either sign.
 template <DType T>
-__device__ std::uint32_t unsigned_word(std::uint32_t word) {
-  return word & (T == DType::F32 ? 0x7fffffffu : 0x7fff7fffu);
+__device__ bool weighs(typename Element<T>::Bits bits) {
+  return (bits & (T == DType::F32 ? 0x7fffffffu : 0x7fffu)) != 0;
 }
 
 /// Keys [first, first + keys) of a row, among which [begin, end) are the medium's.
@@ -185,7 +190,7 @@ struct Slots {
       bits |= pack.word[i];
       decode_word<T>(pack.word[i], x + i * kWordKeys<T>);
     }
-    any |= (unsigned_word<T>(bits) != 0 ? 1u : 0u) << slot;
+    any |= ((bits & (T == DType::F32 ? 0x7fffffffu : 0x7fff7fffu)) != 0 ? 1u : 0u) << slot;
     float sum = sum_of(x);
     total[slot] += sum;
     if (first < tile.begin || first + kKeys > tile.end) {
@@ -239,18 +244,14 @@ __device__ void measure_tile(const ReduceParams& p, const Plan& plan, const Tile
   for (int first = mine.first; first < mine.end; first += together) {
     Slots<T, kFocus> sums;
     for (int i = lane; i < packs; i += kSlots * kWarp >> plan.together) {
-      Piece<kPackBytes> pack[kSlots];
 #pragma unroll
       for (int s = 0; s < kSlots; ++s) {
         const int h = first + (s & (together - 1)), at = i + (s >> plan.together) * kWarp;
-        pack[s] = {};
+        Piece<kPackBytes> pack = {};
         if (h < mine.end && at < packs) {
-          pack[s] = *reinterpret_cast<const Piece<kPackBytes>*>(held.tile + h * plan.pitch + at * kPackBytes);
+          pack = *reinterpret_cast<const Piece<kPackBytes>*>(held.tile + h * plan.pitch + at * kPackBytes);
         }
-      }
-#pragma unroll
-      for (int s = 0; s < kSlots; ++s) {
-        sums.add(s, pack[s], tile, (i + (s >> plan.together) * kWarp) * kPackKeys<T>);
+        sums.add(s, pack, tile, at * kPackKeys<T>);
       }
     }
     float total = slot_sum(sums.total), mass = slot_sum(sums.mass), x_log_x = kFocus ? slot_sum(sums.x_log_x) : 0;
@@ -344,28 +345,20 @@ __device__ std::int32_t finish_heads(const ReduceParams& p, const Plan& plan, co
   return row.flags;
 }
 
-/// The keys of a word that some head weighs which was not picked; `key` is the word's first.
+/// Whether one of `heads` heads weighs the key whose first one's weight is at `from`.
 template <DType T>
-__device__ std::uint32_t see_others(const ReduceParams& p, std::int64_t key, std::uint32_t seen) {
+__device__ bool some_weighs(const typename Element<T>::Bits* from, std::int64_t stride_h, int heads) {
   using Bits = typename Element<T>::Bits;
   constexpr int kTogether = 8;
-  for (int i = 0; i < kWordKeys<T>; ++i) {
-    const int shift = 8 * i * kKeyBytes<T>;
-    const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * p.stride_q + (key + i) * p.stride_k;
-    if (key + i >= p.keys) continue;
-    for (std::int64_t o = 0; o < p.all_heads && static_cast<Bits>(unsigned_word<T>(seen) >> shift) == 0;
-         o += kTogether) {
-      Bits bits = 0;
+  for (; heads > 0; heads -= kTogether, from += kTogether * stride_h) {
+    Bits bits = 0;
 #pragma unroll
-      for (int n = 0; n < kTogether; ++n) {
-        if (o + n < p.all_heads) {
-          bits |= load_once<Bits>(static_cast<const Bits*>(p.attn_hqk) + (o + n) * p.stride_h + at);
-        }
-      }
-      seen |= static_cast<std::uint32_t>(bits) << shift;
+    for (int n = 0; n < kTogether; ++n) {
+      if (n < heads) bits |= load_once<Bits>(from + n * stride_h);
     }
+    if (weighs<T>(bits)) return true;
   }
-  return seen;
+  return false;
 }
 
 /// Where the cells of this row go: into the accumulator, or to wait for the row's flags.
@@ -396,36 +389,33 @@ struct Cells {
   float* held_c;
 };
 
-/// Joins the heads of the tile; how many of its keys this thread found visible.
+/// Joins the heads of the tile, two words of keys at a time, and counts those that some head weighs.
 template <DType T, Join kJoin>
-__device__ int join_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, const Held& held) {
+__device__ void join_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, const Held& held) {
   const Cells cells(p, plan, held);
   const std::int64_t first_cell = tile.first - p.first_key;
-  constexpr int kKeys = kWordKeys<T>;
-  const int words = (tile.keys + kKeys - 1) / kKeys, heads = static_cast<int>(p.heads);
+  constexpr int kWords = 2, kKeys = kWords * kWordKeys<T>;
+  const int heads = static_cast<int>(p.heads);
   int visible = 0;
-  for (int w = static_cast<int>(threadIdx.x); w < words; w += static_cast<int>(blockDim.x)) {
-    const int key = w * kKeys;
-    float before[kKeys] = {};  // under way while the heads are joined
+  for (int key = static_cast<int>(threadIdx.x) * kKeys; key < tile.keys; key += static_cast<int>(blockDim.x) * kKeys) {
+    float before[kKeys] = {}, value[kKeys];
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) {
+      // Under way while the heads are joined.
       if (key + i >= tile.begin && key + i < tile.end) before[i] = cells.before(first_cell + key + i);
+      value[i] = kJoin == Join::Sum ? 0.0f : kJoin == Join::Max ? -INFINITY : INFINITY;
     }
-    const char* at = held.tile + w * 4;
-    float value[kKeys];
-    std::uint32_t seen = *reinterpret_cast<const std::uint32_t*>(at);
-    decode_word<T>(seen, value);
-    if (kJoin == Join::Sum) {
-#pragma unroll
-      for (int i = 0; i < kKeys; ++i) value[i] *= held.factor_h[0];
-    }
+    const char* at = held.tile + key * kKeyBytes<T>;
+    Piece<4 * kWords> seen = {};
 #pragma unroll 8
-    for (int h = 1; h < heads; ++h) {
-      at += plan.pitch;
-      const std::uint32_t word = *reinterpret_cast<const std::uint32_t*>(at);
-      seen |= word;
+    for (int h = 0; h < heads; ++h, at += plan.pitch) {
+      const auto words = *reinterpret_cast<const Piece<4 * kWords>*>(at);
       float x[kKeys];
-      decode_word<T>(word, x);
+#pragma unroll
+      for (int w = 0; w < kWords; ++w) {
+        seen.word[w] |= words.word[w];
+        decode_word<T>(words.word[w], x + w * kWordKeys<T>);
+      }
 #pragma unroll
       for (int i = 0; i < kKeys; ++i) {
         value[i] = kJoin == Join::Sum   ? fmaf(held.factor_h[h], x[i], value[i])
@@ -433,19 +423,32 @@ __device__ int join_tile(const ReduceParams& p, const Plan& plan, const Tile& ti
                                         : fminf(value[i], x[i]);
       }
     }
-    if (p.pick.some) seen = see_others<T>(p, tile.first + key, seen);
-    seen = unsigned_word<T>(seen);
+    std::uint32_t hidden = 0;
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) {
-      visible += static_cast<typename Element<T>::Bits>(seen >> (8 * i * kKeyBytes<T>)) != 0 ? 1 : 0;
+      const std::uint32_t word = seen.word[i / kWordKeys<T>] >> (8 * (i % kWordKeys<T>)*kKeyBytes<T>);
+      const bool here = weighs<T>(static_cast<typename Element<T>::Bits>(word));
+      visible += here ? 1 : 0;
+      hidden |= (here || key + i >= tile.keys ? 0u : 1u) << i;
       if (key + i >= tile.begin && key + i < tile.end) cells.put(first_cell + key + i, before[i], value[i]);
     }
+    // Keys that no picked head weighs.
+#pragma unroll 1
+    for (; p.pick.some && hidden != 0; hidden &= hidden - 1) {
+      const std::int64_t at_key = tile.first + key + __popc((hidden & (0 - hidden)) - 1);
+      const auto* const row = static_cast<const typename Element<T>::Bits*>(p.attn_hqk) + blockIdx.x * p.stride_q;
+      visible += some_weighs<T>(row + at_key * p.stride_k, p.stride_h, static_cast<int>(p.all_heads)) ? 1 : 0;
+    }
   }
-  return visible;
+  visible = warp_sum(visible);
+  if (threadIdx.x % kWarp == 0) held.visible_w[threadIdx.x / kWarp] += visible;
 }
 
 /// add_totals with all its reads first: its pointers may be the same, so that each would wait for the write before.
-__device__ inline void add_row_totals(const ReduceParams& p, const RowFigures& row, float visible, float weight) {
+__device__ inline void add_row_totals(const ReduceParams& p, const Plan& plan, const Held& held) {
+  const float weight = Cells(p, plan, held).weight;
+  int visible = 0;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) visible += held.visible_w[w];
   const std::int64_t t = blockIdx.x;
   const AccumulatorRows& to = p.to;
   float weight_sum = to.weight_t[t], mass_sum = to.mass_t[t], visible_sum = to.visible_t[t];
@@ -456,7 +459,8 @@ __device__ inline void add_row_totals(const ReduceParams& p, const RowFigures& r
   sums.visible_t = &visible_sum;
   sums.calls_t = &calls;
   sums.rows_t = &rows;
-  add_totals(p.by, sums, 0, weight, row.mass / static_cast<float>(p.heads), visible, p.pick.share(p.heads));
+  add_totals(p.by, sums, 0, weight, held.row->mass / static_cast<float>(p.heads), static_cast<float>(visible),
+             p.pick.share(p.heads));
   to.weight_t[t] = weight_sum;
   to.mass_t[t] = mass_sum;
   to.visible_t[t] = visible_sum;
@@ -465,9 +469,9 @@ __device__ inline void add_row_totals(const ReduceParams& p, const RowFigures& r
 }
 
 template <DType T, Join kJoin, bool kFocus>
-__global__ void __launch_bounds__(kMostThreads) reduce_rows(const ReduceParams p, const Plan plan) {
+__global__ void __launch_bounds__(kMostThreads, kBlocks) reduce_rows(const ReduceParams p, const Plan plan) {
   const Held held(p.heads, p.to.cells, plan.held);
-  int visible = 0;
+  if (threadIdx.x % kWarp == 0) held.visible_w[threadIdx.x / kWarp] = 0;
   if (plan.held) find_factors<false>(p, 0, held);
     // Forth to measure, back to join; or both in one go.
 #pragma unroll 1
@@ -489,14 +493,13 @@ __global__ void __launch_bounds__(kMostThreads) reduce_rows(const ReduceParams p
     if (!back) measure_tile<T, kFocus>(p, plan, tile, step == 0, held);
     if (back || plan.held) {
       __syncthreads();
-      visible += join_tile<T, kJoin>(p, plan, tile, held);
+      join_tile<T, kJoin>(p, plan, tile, held);
       __syncthreads();
     } else {
       sync_warp();  // the next tile's heads are the same warp's
     }
   }
-  visible = block_reduce(visible, 0, Sum{});
-  if (threadIdx.x == 0) add_row_totals(p, *held.row, static_cast<float>(visible), Cells(p, plan, held).weight);
+  if (threadIdx.x == 0) add_row_totals(p, plan, held);
 }
 
 /// The widest load that every head's row of this call may be read in.
@@ -538,7 +541,7 @@ Plan plan_of(const ReduceParams& p) {
   const std::int64_t bytes = before + p.heads * pitch;
   plan.shared_bytes = static_cast<std::size_t>(bytes);
 
-  const std::int64_t most_warps = p.queries <= kFewRows ? 32 : bytes > most / 4 ? 16 : 8;
+  const std::int64_t most_warps = p.queries <= kFewRows || bytes > most / 4 ? 16 : 8;
   const std::int64_t warp_heads = divide_up(p.heads, most_warps);
   plan.warp_heads = static_cast<int>(warp_heads);
   plan.together = warp_heads > 2 ? 2 : warp_heads > 1 ? 1 : 0;
