@@ -125,7 +125,7 @@ __device__ inline float log2_of(float x) {
 #endif
 }
 
-/// Memory as the rows of a step are read: once, and by no one else. Tests count its bytes.
+/// Reads weights, which are many and read by one thread alone. Tests count the bytes.
 template <typename T>
 __device__ T load_once(const void* from) {
 #ifndef __CUDACC__

@@ -153,7 +153,7 @@ using std::isfinite;
 using std::isnan;
 
 namespace emulated {
-inline std::size_t bytes_read = 0;  ///< from global memory by load_once
+inline std::size_t bytes_read = 0;           ///< from global memory by load_once
 inline std::size_t most_shared = 227 << 10;  ///< of a block
 }  // namespace emulated
 
