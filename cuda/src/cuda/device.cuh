@@ -149,6 +149,25 @@ struct Piece<2> {
   std::uint16_t word;
 };
 
+/// Copies by way of registers: pieces that a lane loads before it waits for the first.
+template <int kBytes>
+constexpr int kTogether = kBytes == 2 ? 16 : 8;
+
+/// Copies kCount pieces per lane, or those among them that are `left`, and goes on behind them.
+template <int kBytes, int kCount, bool kWhole>
+__device__ void copy_together(const char*& from, std::int64_t step, int left, char*& to) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  Piece<kBytes> piece[kCount] = {};
+#pragma unroll
+  for (int n = 0; n < kCount; ++n, from += kWarp * step) {
+    if (kWhole || lane + n * kWarp < left) piece[n] = load_once<Piece<kBytes>>(from);
+  }
+#pragma unroll
+  for (int n = 0; n < kCount; ++n, to += kWarp * kBytes) {
+    if (kWhole || lane + n * kWarp < left) *reinterpret_cast<Piece<kBytes>*>(to) = piece[n];
+  }
+}
+
 /// A warp copies `count` pieces, `step` bytes apart, to adjacent ones in shared memory. They are there for the warp
 /// after wait_for_copies(). Every load of a thread is under way before it waits for one: all of them where the GPU
 /// copies past the registers, else as many as these hold.
@@ -169,19 +188,14 @@ __device__ void copy_pieces(const char* from, std::int64_t step, int count, char
     }
 #endif
   } else {
-    constexpr int kTogether = 8;
+    int left = count;
 #pragma unroll 1
-    for (int i = lane; i < count; i += kTogether * kWarp, to += kTogether * kWarp * kBytes) {
-      Piece<kBytes> piece[kTogether];
-#pragma unroll
-      for (int n = 0; n < kTogether; ++n, from += kWarp * step) {
-        if (i + n * kWarp < count) piece[n] = load_once<Piece<kBytes>>(from);
-      }
-#pragma unroll
-      for (int n = 0; n < kTogether; ++n) {
-        if (i + n * kWarp < count) *reinterpret_cast<Piece<kBytes>*>(to + n * kWarp * kBytes) = piece[n];
-      }
+    for (; left >= kTogether<kBytes> * kWarp; left -= kTogether<kBytes> * kWarp) {
+      copy_together<kBytes, kTogether<kBytes>, true>(from, step, left, to);
     }
+    constexpr int kFew = 4;  // as there are predicates for
+#pragma unroll 1
+    for (; left > 0; left -= kFew * kWarp) copy_together<kBytes, kFew, false>(from, step, left, to);
   }
 }
 

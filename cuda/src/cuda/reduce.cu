@@ -202,8 +202,8 @@ Plan plan_of(const ReduceParams& p) {
     const std::int64_t with_cells = Shared::bytes(p.heads, p.to.cells, true);
     plan.held = !kFocus && with_cells <= most / 2;
     if (plan.held) before = with_cells;
-    // Tiles that are not read again may be smaller, to leave room for a second block.
-    const std::int64_t room = (plan.held && with_cells <= most / 4 ? most / 2 : most) - before;
+    // Tiles that are not read again may be smaller, to leave room for a second block; of each a kilobyte is CUDA's own.
+    const std::int64_t room = (plan.held && with_cells <= most / 4 ? most / 2 - (1 << 10) : most) - before;
     pitch = std::max<std::int64_t>(room / p.heads / kPackBytes, 1) * kPackBytes;
   }
   plan.pitch = static_cast<int>(pitch);

@@ -113,7 +113,7 @@ __device__ void copy_heads(const ReduceParams& p, const Plan& plan, const Tile& 
   const WarpHeads mine(p, plan);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, bytes = tile.keys * kKeyBytes<T>;
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.stride_q + tile.first * p.stride_k;
-  const std::int64_t step = p.stride_k == 1 ? kBytes : p.stride_k * kKeyBytes<T>;
+  const std::int64_t step = kBytes > kKeyBytes<T> ? kBytes : p.stride_k * kKeyBytes<T>;
 #pragma unroll 1
   for (int h = mine.first; h < mine.end; ++h) {
     const char* const from =
