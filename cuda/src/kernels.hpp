@@ -310,8 +310,7 @@ namespace cuda {
 
 using Stream = void*;  ///< cudaStream_t
 
-std::size_t reduce_workspace(const ReduceParams& params);
-int reduce(const ReduceParams& params, void* workspace, Stream stream);
+int reduce(const ReduceParams& params, Stream stream);
 
 std::size_t attend_workspace(const AttendParams& params);
 int attend(const AttendParams& params, float* out_hqk, void* workspace, Stream stream);

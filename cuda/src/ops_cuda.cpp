@@ -31,9 +31,7 @@ void check_launch(const char* op, int error) {
 }
 
 void reduce_cuda(const kernels::ReduceParams& params, c10::DeviceIndex device) {
-  const On on(device);
-  const Scratch scratch(on.stream, kernels::cuda::reduce_workspace(params));
-  check_launch("reduce", kernels::cuda::reduce(params, scratch.data(), on));
+  check_launch("reduce", kernels::cuda::reduce(params, On(device)));
 }
 
 void attend_cuda(const kernels::AttendParams& params, float* out_hqk, c10::DeviceIndex device) {

@@ -87,7 +87,7 @@ CATCH_TEST_CASE("callers of one stream whose launches interleave get what each g
           emulated_part().launch = &fake::launch;
           CATCH_CHECK(hooks_test::same_bytes(first.result(), want));
           if (ran) CATCH_CHECK(hooks_test::same_bytes(second.result(), want_other));
-          if (at == 2 && op != "attend") CATCH_CHECK(ran);
+          if (at == 2 && op != "attend" && op != "reduce") CATCH_CHECK(ran);  // these are one launch
         }
       }
     }

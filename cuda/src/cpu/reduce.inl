@@ -44,6 +44,13 @@ inline Found scan(const typename Element<kType>::Type* x, std::int64_t count, st
   return found;
 }
 
+/// Not inlined: beside the other scans of a row, the compiler keeps what the loop sums in memory.
+template <DType kType>
+[[gnu::noinline]] Found scan_and_add(const typename Element<kType>::Type* x, std::int64_t count, std::int64_t ahead,
+                                     std::uint16_t* seen, float* to_c) {
+  return scan<kType, Beside::Add>(x, count, ahead, seen, to_c);
+}
+
 /// In double from the start, where floats were too small.
 template <DType kType>
 inline double exact_sum(const typename Element<kType>::Type* x, std::int64_t count) {
@@ -67,7 +74,7 @@ inline void reduce_head(const ReduceParams& p, std::int64_t depth, double most_e
   if (plain && to.sum->taken == 0) std::fill_n(to.row_kc, padded(cells), 0.0f);
   const Found left = scan<kType, Beside::Nothing>(row_k, p.first_key, ahead, seen);
   seen += words(p.first_key);
-  const Found slice = plain      ? scan<kType, Beside::Add>(slice_c, cells, ahead, seen, to.row_kc)
+  const Found slice = plain      ? scan_and_add<kType>(slice_c, cells, ahead, seen, to.row_kc)
                       : by_focus ? scan<kType, Beside::Entropy>(slice_c, cells, ahead, seen)
                                  : scan<kType, Beside::Nothing>(slice_c, cells, ahead, seen);
   seen += words(cells);

@@ -1,207 +1,257 @@
 // SPDX-License-Identifier: MIT
+// A block takes a row of all heads. It lies in shared memory between its two uses: a warp measures whole heads, then
+// each thread joins the heads of its keys. A row that is too long for that goes through in tiles; where it takes every
+// head's figures to know what a weight counts, all tiles but the last are read a second time.
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/reduce_heads.cuh"
 #include "cuda/row.cuh"
 
 namespace gaze::kernels::cuda {
 namespace {
 
-constexpr int kMostThreads = 1024;
+/// Of as many threads on a multiprocessor: where copies need registers, shared memory has room for no more.
+constexpr int kBlocks = kCopiesAsync ? 2 : 1;
 
-/// Flags from what a head's row sums to. `any`: some weight of the head is not 0.
-__device__ std::int32_t flags_of(float total, bool any, const ReduceParams& p) {
-  if (!isfinite(total)) return kRowNonFinite;
-  return any && (total < p.sum_least || total > p.sum_most) ? kRowSum : 0;
-}
+/// How the weights of a key join over heads. Sum: each times its head's factor.
+enum class Join { Sum, Max, Min };
 
-/// Block (t, h): sums of a head. Block (t, heads): the row's visible keys.
+/// Whether one of `heads` heads weighs the key whose first one's weight is at `from`.
 template <DType T>
-__global__ void __launch_bounds__(kHeadThreads) measure_heads(const ReduceParams p, const Figures figures) {
-  const std::int64_t t = blockIdx.x, h = blockIdx.y;
-  const std::int64_t row = t * p.stride_q;
-  if (h == p.heads) {
-    const std::int64_t heads = p.pick.some ? p.all_heads : p.heads;
-    int visible = 0;
-    for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
-      bool seen = false;
-      for (std::int64_t o = 0; o < heads && !seen; ++o) {
-        seen = element<T>(p.attn_hqk, o * p.stride_h + row + k * p.stride_k) != 0;
-      }
-      visible += seen ? 1 : 0;
+__device__ bool some_weighs(const typename Element<T>::Bits* from, std::int64_t stride_h, int heads) {
+  using Bits = typename Element<T>::Bits;
+  constexpr int kTogether = 8;
+  for (; heads > 0; heads -= kTogether, from += kTogether * stride_h) {
+    Bits bits = 0;
+#pragma unroll
+    for (int n = 0; n < kTogether; ++n) {
+      if (n < heads) bits |= load_once<Bits>(from + n * stride_h);
     }
-    visible = block_reduce(visible, 0, Sum{});
-    if (threadIdx.x == 0) figures.visible_t[t] = visible;
-    return;
+    if (weighs<T>(bits)) return true;
   }
-  const std::int64_t from = p.pick[h] * p.stride_h + row;
-  float total = 0;
-  bool any = false;
-  for (std::int64_t k = threadIdx.x; k < p.keys; k += blockDim.x) {
-    const float x = element<T>(p.attn_hqk, from + k * p.stride_k);
-    total += x;
-    any |= x != 0;
-  }
-  total = block_reduce(total, 0.0f, Sum{});
-  any = __syncthreads_or(any ? 1 : 0) != 0;
-  HeadFigures head = {0, 0, flags_of(total, any, p), any ? 1 : 0};
-  measure_head([&](std::int64_t c) { return element<T>(p.attn_hqk, from + (p.first_key + c) * p.stride_k); },
-               p.to.cells, head);
-  if (threadIdx.x == 0) figures.head_th[t * p.heads + h] = head;
+  return false;
 }
 
-template <DType T>
-__global__ void __launch_bounds__(kCellThreads) add_cells(const ReduceParams p, const Figures figures) {
-  float* const factor_h = dynamic_shared<float>();
-  const std::int64_t t = blockIdx.x;
-  const auto weight_of = [&](std::int64_t h, std::int64_t c) {
-    return element<T>(p.attn_hqk, p.pick[h] * p.stride_h + t * p.stride_q + (p.first_key + c) * p.stride_k);
-  };
-  add_tile(weight_of, p.heads, p.pick.share(p.heads), figures, p.by, p.to, t, blockIdx.y, factor_h);
-}
-
-/// Adjacent keys in one load.
-template <DType T, int Width>
-struct alignas(Width * sizeof(typename Element<T>::Bits)) Pack {
-  typename Element<T>::Bits bits[Width];
+/// Where the cells of this row go: into the accumulator, or to wait for the row's flags.
+struct Cells {
+  __device__ Cells(const ReduceParams& p, const Plan& plan, const Shared& shared)
+      : by(p.by),
+        weight(by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted
+                   ? shared.row->focus
+                   : static_cast<float>(p.pick.share(p.heads))),
+        map_c(p.to.map_tc + static_cast<std::int64_t>(blockIdx.x) * p.to.map_stride_t),
+        held_c(plan.held ? shared.cell_c : nullptr) {}
+  __device__ float before(std::int64_t cell) const { return held_c == nullptr ? map_c[cell] : 0.0f; }
+  __device__ void put(std::int64_t cell, float before, float value) const {
+    if (held_c != nullptr) {
+      held_c[cell] = value;
+    } else {
+      add_cell(by, value, weight, &before);
+      map_c[cell] = before;
+    }
+  }
+  /// What waited, once every thread's is there.
+  __device__ void add_held(std::int64_t cells) const {
+    for (std::int64_t c = threadIdx.x; c < cells; c += blockDim.x) add_cell(by, held_c[c], weight, map_c + c);
+  }
+  const Reduction& by;
+  float weight;
+  float* map_c;
+  float* held_c;
 };
 
-/// What the heads up to h make of a key: `x` is head h's weight, `before` what those before it made.
-__device__ float with_head(const Reduction& by, std::int64_t h, float x, float before) {
-  switch (by.heads) {
-    case HeadReduce::Max:
-      return h == 0 ? x : fmaxf(before, x);
-    case HeadReduce::Min:
-      return h == 0 ? x : fminf(before, x);
-    case HeadReduce::One:
-      return h == by.head ? x : before;
-    default:
-      return before + x;
+/// Joins the heads of the tile, two words of keys at a time, and counts those that some head weighs.
+template <DType T, Join kJoin>
+__device__ void join_tile(const ReduceParams& p, const Plan& plan, const Tile& tile, const Shared& shared) {
+  const Cells cells(p, plan, shared);
+  const std::int64_t first_cell = tile.first - p.first_key;
+  constexpr int kWords = 2, kKeys = kWords * kWordKeys<T>;
+  const int heads = static_cast<int>(p.heads);
+  int visible = 0;
+  for (int key = static_cast<int>(threadIdx.x) * kKeys; key < tile.keys; key += static_cast<int>(blockDim.x) * kKeys) {
+    float before[kKeys] = {}, value[kKeys];
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+      // Under way while the heads are joined.
+      if (key + i >= tile.begin && key + i < tile.end) before[i] = cells.before(first_cell + key + i);
+      value[i] = kJoin == Join::Sum ? 0.0f : kJoin == Join::Max ? -INFINITY : INFINITY;
+    }
+    const char* at = shared.tile + key * kKeyBytes<T>;
+    Piece<4 * kWords> seen = {};
+#pragma unroll 8
+    for (int h = 0; h < heads; ++h, at += plan.pitch) {
+      const auto words = *reinterpret_cast<const Piece<4 * kWords>*>(at);
+      float x[kKeys];
+#pragma unroll
+      for (int w = 0; w < kWords; ++w) {
+        seen.word[w] |= words.word[w];
+        decode_word<T>(words.word[w], x + w * kWordKeys<T>);
+      }
+#pragma unroll
+      for (int i = 0; i < kKeys; ++i) {
+        value[i] = kJoin == Join::Sum   ? fmaf(shared.factor_h[h], x[i], value[i])
+                   : kJoin == Join::Max ? fmaxf(value[i], x[i])
+                                        : fminf(value[i], x[i]);
+      }
+    }
+    std::uint32_t hidden = 0;
+#pragma unroll
+    for (int i = 0; i < kKeys; ++i) {
+      const std::uint32_t word = seen.word[i / kWordKeys<T>] >> (8 * (i % kWordKeys<T>)*kKeyBytes<T>);
+      const bool here = weighs<T>(static_cast<typename Element<T>::Bits>(word));
+      visible += here ? 1 : 0;
+      hidden |= (here || key + i >= tile.keys ? 0u : 1u) << i;
+      if (key + i >= tile.begin && key + i < tile.end) cells.put(first_cell + key + i, before[i], value[i]);
+    }
+    // Keys that no picked head weighs.
+#pragma unroll 1
+    for (; p.pick.some && hidden != 0; hidden &= hidden - 1) {
+      const std::int64_t at_key = tile.first + key + __popc((hidden & (0 - hidden)) - 1);
+      const auto* const row = static_cast<const typename Element<T>::Bits*>(p.attn_hqk) + blockIdx.x * p.stride_q;
+      visible += some_weighs<T>(row + at_key * p.stride_k, p.stride_h, static_cast<int>(p.all_heads)) ? 1 : 0;
+    }
   }
+  visible = warp_sum(visible);
+  if (threadIdx.x % kWarp == 0) shared.visible_w[threadIdx.x / kWarp] += visible;
 }
 
-/// Mean, Max, Min and One of all heads need no figures of a head before its weights are added: everything in one read,
-/// the row in registers. One block per row, Width adjacent keys per thread.
-template <DType T, int Width>
-__global__ void __launch_bounds__(kMostThreads) reduce_rows_once(const ReduceParams p) {
-  float* const total_h = dynamic_shared<float>();
-  float* const mass_h = total_h + p.heads;
-  int* const any_h = reinterpret_cast<int*>(mass_h + p.heads);
-  for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
-    total_h[h] = mass_h[h] = 0;
-    any_h[h] = 0;
-  }
-  __syncthreads();
+/// add_totals with all its reads first: its pointers may be the same, so that each would wait for the write before.
+__device__ inline void add_row_totals(const ReduceParams& p, const Plan& plan, const Shared& shared) {
+  const float weight = Cells(p, plan, shared).weight;
+  int visible = 0;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) visible += shared.visible_w[w];
   const std::int64_t t = blockIdx.x;
-  const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * Width;
-  const bool here = first < p.keys;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  float value[Width] = {};
-  std::uint32_t seen = 0;
-  const char* from = static_cast<const char*>(p.attn_hqk) +
-                     (t * p.stride_q + first) * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-  const std::int64_t step = p.stride_h * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-#pragma unroll 4
-  for (std::int64_t h = 0; h < p.heads; ++h) {
-    Pack<T, Width> pack = {};
-    if (here) pack = *reinterpret_cast<const Pack<T, Width>*>(from + h * step);
-    float total = 0, mass = 0;
-    std::uint32_t bits = 0;
-#pragma unroll
-    for (int i = 0; i < Width; ++i) {
-      const float x = Element<T>::decode(pack.bits[i]);
-      const std::int64_t cell = first + i - p.first_key;
-      total += x;
-      mass += cell >= 0 && cell < p.to.cells ? x : 0.0f;
-      bits |= (x != 0 ? 1u : 0u) << i;
-      value[i] = with_head(p.by, h, x, value[i]);
-    }
-    seen |= bits;
-    total = warp_sum(total);
-    mass = warp_sum(mass);
-    const bool any = __any_sync(kAllLanes, bits != 0) != 0;
-    if (lane == 0) {
-      atomicAdd(total_h + h, total);
-      atomicAdd(mass_h + h, mass);
-      if (any) any_h[h] = 1;
-    }
-  }
-  __syncthreads();
-  std::int32_t flags = 0;
-  int any = 0;
-  for (std::int64_t h = threadIdx.x; h < p.heads; h += blockDim.x) {
-    flags |= flags_of(total_h[h], any_h[h] != 0, p);
-    any |= any_h[h];
-  }
-  const bool non_finite = __syncthreads_or(flags & kRowNonFinite) != 0;
-  const bool wrong_sum = __syncthreads_or(flags & kRowSum) != 0;
-  any = __syncthreads_or(any);
-  flags = (non_finite ? kRowNonFinite : 0) | (wrong_sum ? kRowSum : 0);
-  if (flags == 0 && any == 0) flags = kRowFullyMasked;
-  if (flags != 0) {
-    if (threadIdx.x == 0) add_flags(p.to, t, flags);
-    return;
-  }
-  const int visible = block_reduce(static_cast<int>(__popc(seen)), 0, Sum{});
-  const float factor = p.by.heads == HeadReduce::Mean ? 1 / static_cast<float>(p.heads) : 1.0f;
-#pragma unroll
-  for (int i = 0; i < Width; ++i) {
-    const std::int64_t cell = first + i - p.first_key;
-    if (here && cell >= 0 && cell < p.to.cells) {
-      add_cell(p.by, value[i] * factor, 1, p.to.map_tc + t * p.to.map_stride_t + cell);
-    }
-  }
-  if (threadIdx.x == 0) {
-    float mass = 0;
-    for (std::int64_t h = 0; h < p.heads; ++h) mass += mass_h[h];
-    add_totals(p.by, p.to, t, 1, mass / static_cast<float>(p.heads), static_cast<float>(visible), 1);
-  }
+  const AccumulatorRows& to = p.to;
+  float weight_sum = to.weight_t[t], mass_sum = to.mass_t[t], visible_sum = to.visible_t[t];
+  std::int32_t calls = to.calls_t[t], rows = to.rows_t[t];
+  AccumulatorRows sums;
+  sums.weight_t = &weight_sum;
+  sums.mass_t = &mass_sum;
+  sums.visible_t = &visible_sum;
+  sums.calls_t = &calls;
+  sums.rows_t = &rows;
+  add_totals(p.by, sums, 0, weight, shared.row->mass / static_cast<float>(p.heads), static_cast<float>(visible),
+             p.pick.share(p.heads));
+  to.weight_t[t] = weight_sum;
+  to.mass_t[t] = mass_sum;
+  to.visible_t[t] = visible_sum;
+  to.calls_t[t] = calls;
+  to.rows_t[t] = rows;
 }
 
-/// Whether every row starts where a load of Width keys may.
-template <DType T, int Width>
-bool fits(const ReduceParams& p) {
-  constexpr std::int64_t kBytes = Width * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
-  const auto bytes_of = [](std::int64_t stride) {
-    return stride * static_cast<std::int64_t>(sizeof(typename Element<T>::Bits));
+template <DType T, Join kJoin, bool kFocus>
+__global__ void __launch_bounds__(kMostThreads, kBlocks) reduce_rows(const ReduceParams p, const Plan plan) {
+  const Shared shared(p.heads, p.to.cells, plan.held);
+  if (threadIdx.x % kWarp == 0) shared.visible_w[threadIdx.x / kWarp] = 0;
+  if (plan.held) find_factors<false>(p, 0, shared);
+#pragma unroll 1
+  for (int step = 0; step < 2 * plan.tiles; ++step) {  // forth to measure, back to join; or both in one go
+    const bool back = step >= plan.tiles;
+    const Tile tile(p, plan, back ? 2 * plan.tiles - 1 - step : step);
+    if (step == plan.tiles) {  // the last tile is still there
+      if (const std::int32_t flags = finish_heads<kFocus>(p, plan, shared)) {
+        if (threadIdx.x == 0) add_flags(p.to, blockIdx.x, flags);
+        return;
+      }
+      if (plan.held) {
+        Cells(p, plan, shared).add_held(p.to.cells);
+        break;
+      }
+    } else {
+      copy_tile<T>(p, plan, tile, shared.tile);
+    }
+    if (!back) measure_tile<T, kFocus>(p, plan, tile, step == 0, shared);
+    if (back || plan.held) {
+      __syncthreads();
+      join_tile<T, kJoin>(p, plan, tile, shared);
+      __syncthreads();
+    } else {
+      sync_warp();  // the next tile's heads are the same warp's
+    }
+  }
+  if (threadIdx.x == 0) add_row_totals(p, plan, shared);
+}
+
+/// The widest load that every head's row of this call may be read in.
+template <DType T>
+int piece_of(const ReduceParams& p) {
+  if (p.stride_k != 1) return kKeyBytes<T>;
+  const auto fits = [&](std::int64_t piece) {
+    const auto whole = [&](std::int64_t keys) { return keys * kKeyBytes<T> % piece == 0; };
+    return reinterpret_cast<std::uintptr_t>(p.attn_hqk) % static_cast<std::uintptr_t>(piece) == 0 && whole(p.keys) &&
+           whole(p.stride_h) && whole(p.stride_q);
   };
-  return reinterpret_cast<std::uintptr_t>(p.attn_hqk) % kBytes == 0 && bytes_of(p.stride_h) % kBytes == 0 &&
-         bytes_of(p.stride_q) % kBytes == 0 && p.keys % Width == 0 && p.keys <= Width * kMostThreads;
+  int piece = kPackBytes;
+  while (piece > kKeyBytes<T> && !fits(piece)) piece /= 2;
+  return piece;
 }
 
-template <DType T, int Width>
-int launch_once(const ReduceParams& p, cudaStream_t stream) {
-  const std::int64_t threads = divide_up(divide_up(p.keys, Width), kWarp) * kWarp;
-  return start(reduce_rows_once<T, Width>, grid_of(p.queries), static_cast<int>(threads),
-               static_cast<std::size_t>(3 * p.heads) * sizeof(float), stream, p);
+/// As many rows as leave most of a GPU without a block, whatever the GPU.
+constexpr std::int64_t kFewRows = 64;
+
+template <DType T, bool kFocus>
+Plan plan_of(const ReduceParams& p) {
+  const auto most = static_cast<std::int64_t>(most_shared());
+  const auto pitch_of = [](std::int64_t keys) { return divide_up(keys * kKeyBytes<T>, kPackBytes) * kPackBytes; };
+  Plan plan;
+  plan.piece = piece_of<T>(p);
+  plan.most_entropy = std::log(static_cast<double>(p.to.cells));
+  std::int64_t before = Shared::bytes(p.heads, p.to.cells, false), pitch = pitch_of(p.keys);
+  if (before + p.heads * pitch > most) {
+    const std::int64_t with_cells = Shared::bytes(p.heads, p.to.cells, true);
+    plan.held = !kFocus && with_cells <= most / 2;
+    if (plan.held) before = with_cells;
+    // Tiles that are not read again may be smaller, to leave room for a second block; of each a kilobyte is CUDA's own.
+    const std::int64_t room = (plan.held && with_cells <= most / 4 ? most / 2 - (1 << 10) : most) - before;
+    pitch = std::max<std::int64_t>(room / p.heads / kPackBytes, 1) * kPackBytes;
+  }
+  plan.pitch = static_cast<int>(pitch);
+  plan.tile_keys = static_cast<int>(pitch / kKeyBytes<T>);
+  plan.tiles = static_cast<int>(divide_up(p.keys, plan.tile_keys));
+  const std::int64_t bytes = before + p.heads * pitch;
+  plan.shared_bytes = static_cast<std::size_t>(bytes);
+
+  const std::int64_t most_warps = p.queries <= kFewRows || bytes > most / 4 ? 16 : 8;
+  const std::int64_t warp_heads = divide_up(p.heads, most_warps);
+  plan.warp_heads = static_cast<int>(warp_heads);
+  plan.together = warp_heads > 2 ? 2 : warp_heads > 1 ? 1 : 0;
+  plan.threads = static_cast<int>(divide_up(p.heads, warp_heads)) * kWarp;
+  return plan;
+}
+
+template <DType T, Join kJoin, bool kFocus>
+int launch(const ReduceParams& p, cudaStream_t stream) {
+  const Plan plan = plan_of<T, kFocus>(p);
+  return start(reduce_rows<T, kJoin, kFocus>, grid_of(p.queries), plan.threads, plan.shared_bytes, stream, p, plan);
 }
 
 template <DType T>
-int launch(const ReduceParams& p, void* workspace, cudaStream_t stream) {
-  constexpr int kWidest = 16 / static_cast<int>(sizeof(typename Element<T>::Bits));
-  const bool needs_figures = p.by.heads == HeadReduce::Weighted || p.by.heads == HeadReduce::TopK || p.pick.some;
-  if (!needs_figures && p.stride_k == 1) {
-    if (fits<T, kWidest>(p)) return launch_once<T, kWidest>(p, stream);
-    if (fits<T, 1>(p)) return launch_once<T, 1>(p, stream);
+int launch(const ReduceParams& p, cudaStream_t stream) {
+  switch (p.by.heads) {
+    case HeadReduce::Max:
+      return launch<T, Join::Max, false>(p, stream);
+    case HeadReduce::Min:
+      return launch<T, Join::Min, false>(p, stream);
+    case HeadReduce::Mean:
+    case HeadReduce::One:
+      return launch<T, Join::Sum, false>(p, stream);
+    default:
+      return launch<T, Join::Sum, true>(p, stream);
   }
-  const Figures figures = Figures::at(workspace, p.queries, p.heads);
-  if (const int error = start(measure_heads<T>, grid_of(p.queries, p.heads + 1), kHeadThreads, 0, stream, p, figures)) {
-    return error;
-  }
-  return start(add_cells<T>, grid_of(p.queries, divide_up(p.to.cells, kCellThreads)), kCellThreads,
-               static_cast<std::size_t>(p.heads) * sizeof(float), stream, p, figures);
 }
 
 }  // namespace
 
-std::size_t reduce_workspace(const ReduceParams& p) { return Figures::bytes(p.queries, p.heads); }
-
-int reduce(const ReduceParams& p, void* workspace, Stream stream) {
+int reduce(const ReduceParams& p, Stream stream) {
   if (p.queries == 0) return 0;
   switch (p.dtype) {
     case DType::F32:
-      return launch<DType::F32>(p, workspace, stream_of(stream));
+      return launch<DType::F32>(p, stream_of(stream));
     case DType::F16:
-      return launch<DType::F16>(p, workspace, stream_of(stream));
+      return launch<DType::F16>(p, stream_of(stream));
     default:
-      return launch<DType::BF16>(p, workspace, stream_of(stream));
+      return launch<DType::BF16>(p, stream_of(stream));
   }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What reduce and attend_reduce share: weights of one row of all heads go into the accumulator, in two launches. The
-// first gives a block to every head of every row (and one more for the visible keys), the second one to every tile of
-// cells.
+// How a row of weights of all heads goes into the accumulator. attend_reduce takes two launches: the first gives a
+// block to every head of every row (and one more for the visible keys), the second one to every tile of cells.
 #pragma once
 
 #include "cuda/device.cuh"

@@ -157,6 +157,11 @@ inline float __fmul_rn(float a, float b) { return a * b; }
 using std::isfinite;
 using std::isnan;
 
+namespace emulated {
+inline std::size_t bytes_read = 0;           ///< from global memory by load_once
+inline std::size_t most_shared = 227 << 10;  ///< of a block
+}  // namespace emulated
+
 /// Stands for kernel<<<grid, block, shared_bytes, stream>>>(arguments...).
 template <typename... Parameters>
 void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t,
