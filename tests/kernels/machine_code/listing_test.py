@@ -74,16 +74,16 @@ def expect(got, want, what: str) -> None:
 kernel = sass.parse(LISTING)["_Z4drawv"]
 expect(len(kernel.instructions), 19, "instructions without what fills the last line")
 expect(len(kernel.blocks), 8, "blocks")
-expect(kernel.shortest_round(r"^STG\.E\.128"), 10, "past the dear way")
-expect(kernel.shortest_round(r"^STG\.E\.128", r"^ATOMS"), 13, "the dear way")
-expect(kernel.shortest_round(r"^ATOMS"), 2, "the loop inside")
-expect(kernel.shortest_round(r"^STL"), None, "no such store")
-expect(kernel.shortest_round(r"^STG\.E\.128", r"^RED"), None, "what is behind the loop is on no way round it")
+expect(kernel.plain_path(r"^STG\.E\.128"), 10, "past the dear way")
+expect(kernel.plain_path(r"^STG\.E\.128", r"^ATOMS"), 13, "the dear way")
+expect(kernel.plain_path(r"^ATOMS"), 2, "the loop inside")
+expect(kernel.plain_path(r"^STL"), None, "no such store")
+expect(kernel.plain_path(r"^STG\.E\.128", r"^RED"), None, "what is behind the loop is on no way round it")
 # The third is issued when the first was read; round the loop it is still under way.
 expect(kernel.loads_in_flight(), 3, "loads in flight")
 expect(kernel.loads_in_flight(re.compile(r"LDS")), 1, "another kind of load")
 expect(kernel.atomics(), ["ATOMS.CAST.SPIN", "RED.E.ADD.STRONG.GPU"], "atomics")
-expect(sass.parse(UNROLLED)["twice"].shortest_round(r"^STG\.E\.128"), 3, "for each of two stores")
+expect(sass.parse(UNROLLED)["twice"].plain_path(r"^STG\.E\.128"), 3, "the longer of two parts")
 expect(sass.parse(UNROLLED)["twice"].loads_in_flight(), 2, "one is read while the other is under way")
 
 expect(toolkit.resources(REPORT), {"_Z4drawv": {"registers": 72, "spill_bytes": 12, "shared_bytes": 2048},

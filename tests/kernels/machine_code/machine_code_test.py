@@ -21,6 +21,9 @@ REGISTERS, REGISTERS_OF_A_WARP, THREADS, BLOCKS, SHARED_BYTES, SHARED_BYTES_OF_A
 
 # Kernels with a loop that stores: an instruction that stores, and one that the plain way round the loop does not leave out.
 LOOPS = {
+    r"draw_overlay<16>": (r"^STG\.E\.128", r"^FADD\.RZ"),
+    r"draw_overlay<4>": (r"^STG\.E$", r"^FADD\.RZ"),
+    r"draw_overlay<3>": (r"^STG\.E\.U8", r"^FADD\.RZ", 3),
 }
 
 # What a launch adds to the shared memory that the kernel's own code declares.
@@ -29,7 +32,16 @@ DYNAMIC_SHARED_BYTES = {
 
 # Kernel, figure, relation, bound. Kernels are regular expressions over whole names; `lacks` is for lists of instructions.
 BOUNDS = [
-    (r".*", "registers", "<=", 255),
+    # 16 bytes of a row, four bytes, one pixel.
+    (r"draw_overlay<16>", "plain_path", "<=", 160),
+    (r"draw_overlay<4>", "plain_path", "<=", 70),
+    (r"draw_overlay<3>", "plain_path", "<=", 70),
+    (r"draw_overlay<16>", "loads_in_flight", ">=", 2),
+    (r"draw_overlay<16>", "registers", "<=", 80),
+    (r"draw_overlay<16>", "blocks_per_sm", ">=", 3),
+    (r"draw_overlay<[34]>", "blocks_per_sm", ">=", 4),
+    (r"draw_overlay<.*>", "spill_bytes", "<=", 0),
+    (r"draw_overlay<.*>", "atomics", "lacks", r"."),
 ]
 
 RELATIONS = {
@@ -65,7 +77,7 @@ def figures_of(source: Path, cubin: Path, nvcc: str, disassembler: str) -> dict[
         figures["shared_bytes"] += entry(DYNAMIC_SHARED_BYTES, name) or 0
         figures["blocks_per_sm"] = blocks_per_sm(figures["registers"], figures["shared_bytes"], figures["threads"])
         loop = entry(LOOPS, name)
-        figures["plain_path"] = kernel.shortest_round(*loop) if loop else None
+        figures["plain_path"] = kernel.plain_path(*loop) if loop else None
         figures["loads_in_flight"] = kernel.loads_in_flight()
         figures["atomics"] = kernel.atomics()
         found[f"{source.stem}: {name}"] = figures

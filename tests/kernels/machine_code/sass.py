@@ -84,41 +84,73 @@ class Kernel:
     def having(self, opcode: str) -> list[int]:
         return [n for n, block in enumerate(self.blocks) if any(re.search(opcode, i.opcode) for i in block.instructions)]
 
-    def distances(self, start: int, store: str) -> dict[int, tuple[int, int]]:
-        """Fewest instructions from the beginning of a block to that of each other one, to itself once around; and the stores among them."""
+    def loops(self) -> list[set[int]]:
+        """The blocks of each natural loop; those with the same first block are one loop."""
+        before: list[set[int]] = [set() for _ in self.blocks]
+        for number, block in enumerate(self.blocks):
+            for after in block.following:
+                before[after].add(number)
+        everything = set(range(len(self.blocks)))
+        dominators = [{0} if number == 0 else set(everything) for number in everything]
+        changed = True
+        while changed:
+            changed = False
+            for number in range(1, len(self.blocks)):
+                found = {number} | (set.intersection(*(dominators[b] for b in before[number])) if before[number] else set())
+                changed |= found != dominators[number]
+                dominators[number] = found
+        bodies: dict[int, set[int]] = {}
+        for number, block in enumerate(self.blocks):
+            for head in set(block.following) & dominators[number]:
+                body = bodies.setdefault(head, {head})
+                waiting = [number]
+                while waiting:
+                    member = waiting.pop()
+                    if member not in body:
+                        body.add(member)
+                        waiting.extend(before[member])
+        return list(bodies.values())
+
+    def distances(self, start: int, inside: set[int], last: set[int]) -> dict[int, int]:
+        """Fewest instructions from the beginning of a block to that of others of `inside`; no way goes on from the blocks of `last`."""
         sizes = [len(block.instructions) for block in self.blocks]
-        stores = [sum(1 for i in block.instructions if re.search(store, i.opcode)) for block in self.blocks]
-        found: dict[int, tuple[int, int]] = {}
-        queue = [(sizes[start], stores[start], block) for block in self.blocks[start].following]
+        found: dict[int, int] = {}
+        queue = [(sizes[start], block) for block in self.blocks[start].following]
         heapq.heapify(queue)
         while queue:
-            length, passed, block = heapq.heappop(queue)
-            if block in found:
+            length, block = heapq.heappop(queue)
+            if block in found or block not in inside:
                 continue
-            found[block] = (length, passed)
-            if block != start:
+            found[block] = length
+            if block not in last:
                 for after in self.blocks[block].following:
-                    heapq.heappush(queue, (length + sizes[block], passed + stores[block], after))
+                    heapq.heappush(queue, (length + sizes[block], after))
         return found
 
-    def shortest_round(self, store: str, through: str | None = None) -> int | None:
-        """Fewest instructions for each instruction like `store` once round a loop of them, by way of an instruction like `through`."""
-        best = None
-        middles = None if through is None else self.having(through)
-        for start in self.having(store):
-            ways = self.distances(start, store)
-            rounds = []
-            if middles is None or start in middles:
-                rounds = [ways[start]] if start in ways else []
-            else:
-                for middle in middles:
-                    back = self.distances(middle, store)
-                    if middle in ways and start in back:
-                        rounds.append((ways[middle][0] + back[start][0], ways[middle][1] + back[start][1]))
-            for length, stores in rounds:
-                each = -(-length // stores)
-                best = each if best is None else min(best, each)
-        return best
+    def plain_path(self, store: str, through: str | None = None, stores: int = 1) -> int | None:
+        """Fewest instructions in an innermost loop from the block of one store to that of the next, by way of one like `through`.
+
+        `stores` are made each time. Of a loop that was unrolled, the longest part.
+        """
+        having, middles = set(self.having(store)), None if through is None else set(self.having(through))
+        loops = [loop for loop in self.loops() if loop & having]
+        longest = None
+        for loop in loops:
+            if any(other < loop for other in loops):
+                continue
+            for start in loop & having:
+                ways = self.distances(start, loop, having)
+                if middles is None or start in middles:
+                    lengths = [ways[end] for end in having & set(ways)]
+                else:
+                    lengths = []
+                    for middle in middles & set(ways):
+                        back = {middle: 0} if middle in having else self.distances(middle, loop, having)
+                        lengths += [ways[middle] + back[end] for end in having & set(back)]
+                if lengths:
+                    here = sum(1 for i in self.blocks[start].instructions if re.search(store, i.opcode))
+                    longest = max(longest or 0, -(-min(lengths) * stores // max(here, stores)))
+        return longest
 
     def loads_in_flight(self, opcode: re.Pattern = WIDE_LOAD) -> int:
         """The most loads that are under way at once on some way through the code: one ends where its registers are read or written again."""
