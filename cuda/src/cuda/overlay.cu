@@ -301,16 +301,15 @@ struct Columns {
     return along / short_of(p.border_length) % 2 == 0 ? kDashLight : kDashDark;
   }
 
-  /// Rows win over columns.
+  /// Of seen pixels of a seen row; rows win over columns.
   __device__ void draw_border(float (&level)[kPixels], std::int32_t y) const {
-    const bool row_border = in_border_row(p, y), column_border = y >= p.seen_top && y < p.seen_bottom;
+    const bool row_border = in_border_row(p, y);
 #pragma unroll
     for (int i = 0; i < kPixels; ++i) {
-      const std::int32_t x = x0 + i;
       if ((seen >> i & 1u) == 0) continue;
-      if (row_border && x >= p.seen_left && x < p.seen_right) {
-        level[i] = dash(x - short_of(p.seen_left));
-      } else if (column_border && (border >> i & 1u) != 0) {
+      if (row_border) {
+        level[i] = dash(x0 + i - short_of(p.seen_left));
+      } else if ((border >> i & 1u) != 0) {
         level[i] = dash(y - short_of(p.seen_top));
       }
     }
