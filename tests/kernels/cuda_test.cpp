@@ -429,6 +429,51 @@ CATCH_TEST_CASE("cuda normalise equals its cpu twin") {
   }
 }
 
+CATCH_TEST_CASE("cuda normalise finds the very value of a share") {
+  Numbers numbers;
+  for (const std::size_t count : {1, 2, 300, 9000}) {
+    for (const double zeros : {0.0, 0.5, 0.9, 1.0}) {
+      for (const int kinds : {0, 3}) {  // of values; 0: hardly one like another
+        std::vector<float> map(count);
+        for (float& x : map) {
+          if (numbers() < zeros) continue;
+          x = static_cast<float>(std::exp(30 * (kinds == 0 ? numbers() : std::floor(kinds * numbers()) / kinds) - 10));
+        }
+        std::vector<float> sorted = map;
+        std::sort(sorted.begin(), sorted.end());
+        for (const double percentile : {0.001, 0.5, 0.77, 0.99, 1.0}) {
+          CATCH_CAPTURE(count, zeros, kinds, percentile);
+          const double rank = percentile * static_cast<double>(count - 1);
+          const std::size_t below = static_cast<std::size_t>(rank);
+          double want = static_cast<double>(sorted[below]);
+          if (below + 1 < count) {
+            want += (rank - static_cast<double>(below)) * (static_cast<double>(sorted[below + 1]) - want);
+          }
+          const float found = static_cast<float>(want);
+          const std::vector<float> visible(1, 1.0f);
+          Output<float> lift(count), shown(count), value(count), top(1), entropy(1), range(1);
+          Output<bool> diffuse(1);
+          NormaliseParams p;
+          p.map_tc = map.data();
+          p.visible_t = visible.data();
+          p.tokens = 1;
+          p.cells = static_cast<std::int64_t>(count);
+          p.percentile = percentile;
+          p.lift_tc = lift.data();
+          p.shown_tc = shown.data();
+          p.value_tc = value.data();
+          p.max_lift_t = top.data();
+          p.entropy_t = entropy.data();
+          p.diffuse_t = diffuse.data();
+          p.range_max = range.data();
+          CATCH_REQUIRE(cuda::normalise(p, nullptr) == 0);
+          CATCH_CHECK(range[0] == std::max(1.0f, found > 0 ? found : sorted.back()));
+        }
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("cuda colour and blend equal their cpu twins") {
   Numbers numbers;
   for (const std::size_t pixels : {21, 693, 6300}) {

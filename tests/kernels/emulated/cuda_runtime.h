@@ -151,6 +151,11 @@ inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 namespace emulated {
+template <typename T>
+T shuffled_up(T x, unsigned step) {
+  return exchange(x, lane() >= step ? lane() - step : lane());
+}
+
 /// Rounded towards zero: the rounding error says whether the sum that was rounded to the nearest lies beyond.
 template <typename T>
 T sum_towards_zero(T a, T b) {
@@ -158,6 +163,11 @@ T sum_towards_zero(T a, T b) {
   return (sum > 0 && error < 0) || (sum < 0 && error > 0) ? std::nextafter(sum, T{0}) : sum;
 }
 }  // namespace emulated
+template <typename T>
+T __shfl_up_sync(unsigned, T x, unsigned step) {
+  return emulated::shuffled_up(x, step);
+}
+inline void __syncwarp() { emulated::wait_for_warp(); }
 inline float __fadd_rz(float a, float b) { return emulated::sum_towards_zero(a, b); }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dmul_rn(double a, double b) { return a * b; }

@@ -26,6 +26,11 @@ LOOPS = {
     r"draw_overlay<3>": (r"^STG\.E\.U8", r"^FADD\.RZ", 3),
 }
 
+# Kernels whose loads in flight are others than those of 16 bytes.
+LOADS = {
+    r"find_range": r"^LDG\.E",
+}
+
 # What a launch adds to the shared memory that the kernel's own code declares.
 DYNAMIC_SHARED_BYTES = {
 }
@@ -42,6 +47,10 @@ BOUNDS = [
     (r"draw_overlay<[34]>", "blocks_per_sm", ">=", 4),
     (r"draw_overlay<.*>", "spill_bytes", "<=", 0),
     (r"draw_overlay<.*>", "atomics", "lacks", r"."),
+    # A loop of compare and swap is one thread at a time where many count the same.
+    (r"find_range", "atomics", "lacks", r"CAS|64"),
+    (r"find_range", "loads_in_flight", ">=", 8),
+    (r"find_range", "spill_bytes", "<=", 0),
 ]
 
 RELATIONS = {
@@ -78,7 +87,7 @@ def figures_of(source: Path, cubin: Path, nvcc: str, disassembler: str) -> dict[
         figures["blocks_per_sm"] = blocks_per_sm(figures["registers"], figures["shared_bytes"], figures["threads"])
         loop = entry(LOOPS, name)
         figures["plain_path"] = kernel.plain_path(*loop) if loop else None
-        figures["loads_in_flight"] = kernel.loads_in_flight()
+        figures["loads_in_flight"] = kernel.loads_in_flight(re.compile(entry(LOADS, name))) if entry(LOADS, name) else kernel.loads_in_flight()
         figures["atomics"] = kernel.atomics()
         found[f"{source.stem}: {name}"] = figures
     return found
