@@ -20,3 +20,19 @@ inline cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mo
   emulated::runtime.exchanges.push_back({std::this_thread::get_id(), guard.getDevice().index(), *mode});
   return cudaSuccess;
 }
+
+constexpr unsigned cudaStreamNonBlocking = 1;
+
+inline cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
+  *lowest = 0;
+  *highest = -5;
+  return cudaSuccess;
+}
+
+/// One that the fake device gives to nobody else.
+inline cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  if (flags != cudaStreamNonBlocking || priority != 0) return cudaErrorLaunchFailure;
+  const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  *stream = reinterpret_cast<cudaStream_t>(guard.getStreamFromGlobalPool(guard.getDevice()).id());
+  return cudaSuccess;
+}

@@ -336,8 +336,8 @@ struct Columns {
 #pragma unroll
     for (int i = 0; i < kPixels; ++i) {
       // From 2^19 on the last bit of a float is a sixteenth, and an entry has sixteen bytes.
-      const std::uint32_t at = __float_as_uint(__fadd_rz(__fadd_rn(level[i], 0.5f), 524288.0f)) & 0x3ff0u;
-      const Entry entry = *reinterpret_cast<const Entry*>(reinterpret_cast<const char*>(shared.entry) + at);
+      const std::uint32_t offset = __float_as_uint(__fadd_rz(__fadd_rn(level[i], 0.5f), 524288.0f)) & 0x3ff0u;
+      const Entry entry = *reinterpret_cast<const Entry*>(reinterpret_cast<const char*>(shared.entry) + offset);
       const std::uint32_t keep[2] = {entry.keep, entry.keep << 16};
 #pragma unroll
       for (int c = 0; c < 3; ++c) {
@@ -453,7 +453,7 @@ int draw(const OverlayParams& p, std::int64_t packs, Stream stream) {
   const int threads = static_cast<int>(divide_up(divide_up(packs, tiles), kWarp)) * kWarp;
   std::int64_t blocks = 0;
   if (const cudaError_t error = most_blocks<Bytes>(threads, blocks)) {
-    cudaGetLastError();  // leaves no trace
+    (void)cudaGetLastError();  // leaves no trace
     return static_cast<int>(error);
   }
   tiles = divide_up(packs, threads);

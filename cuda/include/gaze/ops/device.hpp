@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 #include <gaze/ops/api.hpp>
 
 #include <string>
@@ -25,5 +26,10 @@ GAZE_API bool capturing(c10::Device device);
 /// would break the recording. For threads that never record, before their first call that `device` is meant in. Once is
 /// enough for all devices: later calls cost nothing. Does nothing for devices that know no graphs.
 GAZE_API void allow_calls_while_capturing(c10::Device device);
+
+/// A new stream of `device`, of the lowest priority, that waits for no other. Torch hands the streams of its pools to
+/// whoever asks, several times; this one nobody else has. It lives until the process ends: for long use.
+/// @throws LaunchError
+GAZE_API c10::Stream own_stream(c10::Device device);
 
 }  // namespace gaze::ops
