@@ -552,7 +552,6 @@ struct OverlayCase {
   double scale_x, offset_x, scale_y, offset_y;
   std::int64_t reach = 2, border = 0;
   std::size_t from = 0, to = 0;  ///< of the first byte, behind a multiple of 16
-  std::int64_t most_sms = 0;
 };
 
 OverlayCase whole(std::int64_t width, std::int64_t height, std::int64_t rows, std::int64_t cols) {
@@ -598,7 +597,7 @@ std::vector<float> overlay_values(Numbers& numbers, std::size_t cells) {
 
 void check_overlay(Numbers& numbers, const OverlayCase& c, bool exact, bool contour) {
   CATCH_CAPTURE(c.width, c.height, c.rows, c.cols, c.scale_x, c.offset_x, c.scale_y, c.offset_y);
-  CATCH_CAPTURE(c.reach, c.border, c.from, c.to, c.most_sms, exact, contour);
+  CATCH_CAPTURE(c.reach, c.border, c.from, c.to, exact, contour);
   const std::size_t cells = static_cast<std::size_t>(c.rows * c.cols),
                     bytes = static_cast<std::size_t>(3 * c.width * c.height);
   const std::vector<float> values = overlay_values(numbers, cells);
@@ -623,22 +622,27 @@ void check_overlay(Numbers& numbers, const OverlayCase& c, bool exact, bool cont
   p.reach = c.reach;
   p.border_width = c.border;
   p.border_length = 3;
-  p.most_sms = c.most_sms;
   set_seen(p);
   for (std::uint32_t& entry : p.level_rgba) entry = static_cast<std::uint32_t>(4294967295.0 * numbers());
   for (std::size_t i = 0; i < 40; i += 2) p.level_rgba[i] &= 0xffffffu;  // transparent
   p.level_rgba[kLevels - 1] |= 0xff000000u;                              // and opaque
-  Output<std::uint8_t> got(bytes + 16), want(bytes + 16);
+  Output<std::uint8_t> want(bytes + 16);
   std::vector<double> workspace(1 << 16);
   CATCH_REQUIRE(cpu::overlay_workspace(p) <= workspace.size() * sizeof(double));
   p.out_rgb = want.data() + c.to;
   cpu::overlay(p, 0, p.height, workspace.data());
-  p.out_rgb = got.data() + c.to;
-  CATCH_REQUIRE(cuda::overlay(p, nullptr) == 0);
-  // As many blocks as the GPU that is stood in for holds at once, or fewer.
-  CATCH_CHECK(gridDim.x * gridDim.y <= (c.most_sms > 0 ? static_cast<unsigned>(c.most_sms) : 3u * 4u));
-  CATCH_CHECK(got.intact());
-  CATCH_CHECK(got.values() == want.values());
+  // A row or more to a block, or all.
+  for (const std::int64_t most_sms : {0, 1, 4}) {
+    CATCH_CAPTURE(most_sms);
+    Output<std::uint8_t> got(bytes + 16);
+    p.most_sms = most_sms;
+    p.out_rgb = got.data() + c.to;
+    CATCH_REQUIRE(cuda::overlay(p, nullptr) == 0);
+    // As many blocks as the GPU that is stood in for holds at once, or fewer.
+    CATCH_CHECK(gridDim.x * gridDim.y <= (most_sms > 0 ? static_cast<unsigned>(most_sms) : 132u * 3u));
+    CATCH_CHECK(got.intact());
+    CATCH_CHECK(got.values() == want.values());
+  }
 }
 
 void check_overlay(Numbers& numbers, const OverlayCase& c) {
@@ -674,20 +678,12 @@ CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin for every width an
   for (std::int64_t width = 1; width <= 50; ++width) {
     for (const std::int64_t height : {1, 2, 3, 9}) check_overlay(numbers, whole(width, height, 3, 5));
   }
-  // More than a block is wide, and more blocks than are there at once; more rows than a block keeps in mind.
+  // More packs than a block has threads, than all blocks have; more rows than a block keeps in mind.
   for (const std::int64_t width : {100, 257, 683, 1360, 1364, 1366, 1500, 4444}) {
     check_overlay(numbers, whole(width, 11, 24, 24));
-    OverlayCase some = whole(width, 7, 24, 24);
-    some.most_sms = 1;
-    check_overlay(numbers, some);
   }
   for (const std::int64_t width : {5, 16, 20}) {
-    for (const std::int64_t height : {64, 65, 700, 1300}) {
-      OverlayCase tall = whole(width, height, 24, 4);
-      check_overlay(numbers, tall);
-      tall.most_sms = 2;
-      check_overlay(numbers, tall);
-    }
+    for (const std::int64_t height : {64, 65, 700, 1300}) check_overlay(numbers, whole(width, height, 24, 4));
   }
 }
 
