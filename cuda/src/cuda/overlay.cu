@@ -60,7 +60,7 @@ __device__ Entry grey(std::uint32_t level) { return {{level << 16, level << 16, 
 
 __device__ float level_of_cell(const OverlayParams& p, std::int32_t row, std::int32_t col) {
   const float v = p.value_yx[row * short_of(p.cols) + col];
-  return __fmul_rn(v > 0 ? (v < 1 ? v : 1.0f) : 0.0f, static_cast<float>(kLevels - 1));  // NaN is not above 0
+  return __fmul_rn(fminf(fmaxf(v, 0.0f), 1.0f), static_cast<float>(kLevels - 1));  // of NaN and 0 the greater is 0
 }
 
 /// Each step rounded, as on the CPU.
@@ -79,14 +79,15 @@ __device__ Reach reach_of(double scale, double offset, std::int32_t pixel, const
   return {a < b ? a : b, cell_of(pixel), a < b ? b : a};
 }
 
-/// As axis.hpp's tap, for less than 2^31 cells; conversions to and from double are slow.
+/// As axis.hpp's tap, for less than 2^31 cells, and for places off the grid some tap on it; conversions to and from
+/// double are slow.
 struct ShortTap {
   std::int32_t low, high;
   float share;
   __device__ ShortTap(double place, std::int32_t cells, bool exact) {
     const double last = static_cast<double>(cells - 1);
-    double centre = place - 0.5;
-    centre = exact ? place : centre < 0 ? 0 : centre > last ? last : centre;
+    double centre = place - (exact ? 0.0 : 0.5);
+    centre = centre < 0 ? 0 : centre > last ? last : centre;
     constexpr double kWhole = 4503599627370496.0;  // 2^52: numbers from there on have no fraction
     const double floor = __dadd_rz(centre, kWhole);
     low = __double2loint(floor);
@@ -243,18 +244,35 @@ struct Columns {
   __device__ void enter(int r) {
     const std::int32_t low = shared.low[r], high = shared.high[r], cols = short_of(p.cols);
     const double middle = static_cast<double>(x0) + 0.5;
+    std::int32_t col_low[kPixels], col_high[kPixels];
+    float share[kPixels];
     seen = 0;
-    // Without a branch, so that the cells of all pixels are loaded at once.
+    // Without a branch, so that the cells of all pixels are loaded at once; a grid row at a time is what fits
+    // registers.
 #pragma unroll
     for (int i = 0; i < kPixels; ++i) {
       const double at = __dadd_rn(__dmul_rn(p.scale_x, middle + i), p.offset_x);
-      const bool on_grid = at >= 0 && at < static_cast<double>(cols);
-      const ShortTap col(on_grid ? at : 0, cols, p.exact);
-      const float up = lerp_rounded(level_of_cell(p, low, col.low), level_of_cell(p, low, col.high), col.share);
-      const float down = lerp_rounded(level_of_cell(p, high, col.low), level_of_cell(p, high, col.high), col.share);
-      seen |= (on_grid ? 1u : 0u) << i;
-      above[i] = on_grid ? up : kUnseen;
-      change[i] = on_grid ? __fadd_rn(down, -up) : 0;
+      const ShortTap col(at, cols, p.exact);
+      col_low[i] = col.low;
+      col_high[i] = col.high;
+      share[i] = col.share;
+      seen |= (at >= 0 && at < static_cast<double>(cols) ? 1u : 0u) << i;
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      above[i] = lerp_rounded(level_of_cell(p, low, col_low[i]), level_of_cell(p, low, col_high[i]), share[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      const float below =
+          lerp_rounded(level_of_cell(p, high, col_low[i]), level_of_cell(p, high, col_high[i]), share[i]);
+      change[i] = __fadd_rn(below, -above[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      if ((seen >> i & 1u) != 0) continue;
+      above[i] = kUnseen;
+      change[i] = 0;
     }
     if (p.inside_yx != nullptr) outline(shared.reach[r]);
   }
