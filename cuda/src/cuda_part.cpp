@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cuda_part.hpp"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <gaze/ops/device.hpp>
 
 namespace gaze::ops {
@@ -30,6 +31,12 @@ bool capturing(c10::Device device) {
 void allow_calls_while_capturing(c10::Device device) {
   if (!device.is_cuda()) return;
   if (const CudaPart* const part = cuda_part()) part->allow_calls_while_capturing(device.index());
+}
+
+c10::Stream own_stream(c10::Device device) {
+  const CudaPart* const part = device.is_cuda() ? cuda_part() : nullptr;
+  if (part != nullptr) return part->own_stream(device.index());
+  return c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
 }
 
 }  // namespace gaze::ops

@@ -3,6 +3,7 @@
 // without.
 #pragma once
 
+#include <c10/core/Stream.h>
 #include <gaze/ops/part.hpp>
 
 #include <string>
@@ -17,6 +18,7 @@ struct CudaPart : PartTag {
   KernelTable kernels;
   bool (*capturing)(c10::DeviceIndex device);
   void (*allow_calls_while_capturing)(c10::DeviceIndex device);
+  c10::Stream (*own_stream)(c10::DeviceIndex device);
 };
 
 /// Null when it cannot be loaded; `problem` then says why. Thread-safe; tried once.

@@ -217,6 +217,7 @@ struct OverlayParams {
   std::int64_t seen_left = 0, seen_right = 0, seen_top = 0, seen_bottom = 0;  ///< the seen pixels; empty: left = right
   std::uint32_t level_rgba[kLevels] = {};  ///< red in the lowest byte, alpha in the highest
   std::uint8_t* out_rgb = nullptr;         ///< [height, width, 3]; not overlapping rgb
+  std::int64_t most_sms = 0;  ///< a GPU's multiprocessors that it takes at most, whatever else could run there; 0: all
 };
 
 /// Column c lies over samples first + c * per_column to first + (c + 1) * per_column; plot.hpp has the rounding.

@@ -18,6 +18,7 @@ Normalised normalise(const at::Tensor& map_tc, const at::Tensor& visible_t, cons
   constexpr const char* op = "normalise";
   check_like(op, "map_tc", map_tc, at::kFloat, map_tc.defined() ? map_tc.device() : at::Device(at::kCPU));
   GAZE_CHECK(map_tc.dim() == 2, op, "map_tc", "[tokens, cells], got ", map_tc.sizes());
+  GAZE_CHECK(map_tc.numel() < int64_t{1} << 32, op, "map_tc", "fewer than 2^32 values, got ", map_tc.sizes());
   check_like(op, "visible_t", visible_t, at::kFloat, map_tc.device());
   check_sizes(op, "visible_t", visible_t, {map_tc.size(0)});
   GAZE_CHECK(options.percentile > 0 && options.percentile <= 1, op, "options.percentile", "a share in (0, 1], got ",

@@ -101,6 +101,20 @@ void allow_calls_while_capturing_cuda(c10::DeviceIndex device) {
   allowed = cudaThreadExchangeStreamCaptureMode(&mode) == cudaSuccess;
 }
 
+c10::Stream own_stream_cuda(c10::DeviceIndex device) {
+  const c10::cuda::CUDAGuard guard(device);
+  const bool clean = cudaPeekAtLastError() == cudaSuccess;
+  int lowest = 0, highest = 0;
+  cudaStream_t stream = nullptr;
+  cudaError_t error = cudaDeviceGetStreamPriorityRange(&lowest, &highest);
+  if (error == cudaSuccess) error = cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, lowest);
+  if (error == cudaSuccess) return c10::cuda::getStreamFromExternal(stream, device);
+  if (clean) (void)cudaGetLastError();
+  throw LaunchError({__func__, __FILE__, __LINE__},
+                    c10::str("gaze::own_stream: expected a stream, got ", cudaGetErrorName(error), ": ",
+                             cudaGetErrorString(error), "."));
+}
+
 }  // namespace
 }  // namespace gaze::ops
 
@@ -110,4 +124,5 @@ extern "C" GAZE_API const gaze::ops::CudaPart gaze_cuda_table = {
      &gaze::ops::colour_cuda, &gaze::ops::blend_cuda, &gaze::ops::quantise_cuda, &gaze::ops::overlay_cuda,
      &gaze::ops::envelope_cuda, &gaze::ops::draw_waveform_cuda, &gaze::ops::draw_spectrogram_cuda},
     &gaze::ops::capturing_cuda,
-    &gaze::ops::allow_calls_while_capturing_cuda};
+    &gaze::ops::allow_calls_while_capturing_cuda,
+    &gaze::ops::own_stream_cuda};

@@ -97,6 +97,7 @@ kernels::OverlayParams overlay_params(const at::Tensor& rgb_hwc, const at::Tenso
              options.contour_pixels);
   GAZE_CHECK(options.border_pixels >= 0 && options.border_pixels <= 64, op, "options.border_pixels", "0..64, got ",
              options.border_pixels);
+  GAZE_CHECK(options.most_sms >= 0, op, "options.most_sms", "0 (all) or more, got ", options.most_sms);
   p.rgb = rgb;
   p.height = rgb_hwc.size(0);
   p.width = rgb_hwc.size(1);
@@ -117,6 +118,7 @@ kernels::OverlayParams overlay_params(const at::Tensor& rgb_hwc, const at::Tenso
   p.border_length = std::max<int64_t>(1, 6 * options.border_pixels);
   fill_levels(options.colormap, options.blend, p.level_rgba);
   p.out_rgb = out;
+  p.most_sms = options.most_sms;
   return p;
 }
 

@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <gaze/ops/transfer.hpp>
 
+#include <algorithm>
 #include <atomic>
 
 #include "check.hpp"
@@ -35,6 +36,22 @@ Counts& counts() noexcept {
 
 Count& of(std::array<Count, static_cast<size_t>(Cargo::kCount)>& side, Cargo cargo) noexcept {
   return side[static_cast<size_t>(cargo)];
+}
+
+/// A GPU copies to the host one after the other: a model's few bytes wait at most for as many.
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+
+void copy_in_pieces(const at::Tensor& source, const at::Tensor& destination) {
+  const int64_t count = source.numel(), most = kPieceBytes / source.element_size();
+  if (count <= most) {
+    destination.copy_(source, /*non_blocking=*/true);
+    return;
+  }
+  const at::Tensor from = source.view({-1}), to = destination.view({-1});
+  for (int64_t first = 0; first < count; first += most) {
+    const int64_t piece = std::min(most, count - first);
+    to.narrow(0, first, piece).copy_(from.narrow(0, first, piece), /*non_blocking=*/true);
+  }
 }
 
 }  // namespace
@@ -81,9 +98,11 @@ void to_host(const at::Tensor& source, const at::Tensor& destination, const Rout
              destination.scalar_type());
   GAZE_CHECK(destination.sizes() == source.sizes(), op, "destination", "shape ", source.sizes(), ", got ",
              destination.sizes());
+  GAZE_CHECK(destination.is_contiguous(), op, "destination", "a contiguous tensor, got strides ",
+             destination.strides());
   const at::AutoDispatchBelowADInplaceOrView quiet;
   // Strides are resolved on the device: a copy between layouts would go through temporaries.
-  destination.copy_(source.contiguous(), /*non_blocking=*/true);
+  copy_in_pieces(source.contiguous(), destination);
   of(counts().to_host, cargo).add(source);
 }
 

@@ -20,3 +20,19 @@ inline cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mo
   emulated::runtime.exchanges.push_back({std::this_thread::get_id(), guard.getDevice().index(), *mode});
   return cudaSuccess;
 }
+
+constexpr unsigned cudaStreamNonBlocking = 1;
+
+inline cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
+  *lowest = 0;
+  *highest = -5;
+  return cudaSuccess;
+}
+
+/// Of numbers that the fake device gives to none of its own.
+inline cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  static std::uintptr_t last = 1000;
+  if (flags != cudaStreamNonBlocking || priority != 0) return cudaErrorLaunchFailure;
+  *stream = reinterpret_cast<cudaStream_t>(++last);
+  return cudaSuccess;
+}

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "device/frame_ring.hpp"
 #include "emulated_part.hpp"
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
@@ -130,6 +131,21 @@ CATCH_TEST_CASE("scratch memory is one call's, comes back in the order of its st
     CATCH_CHECK(scratch.data() != nullptr);
   }
   CATCH_CHECK(fake::log().live_bytes == before + kKept);
+}
+
+CATCH_TEST_CASE("a stream of Gaze's own is none of the pools that torch hands out, and the ring of frames has one") {
+  emulated_part();
+  std::set<c10::StreamId> own;
+  for (const c10::DeviceIndex index : {0, 1}) {
+    const c10::Stream stream = gaze::ops::own_stream(fake::device(index));
+    CATCH_CHECK(stream.device() == fake::device(index));
+    own.insert(stream.id());
+    const auto ring = gaze::FrameRing::of(fake::device(index));
+    CATCH_REQUIRE(ring->stream());
+    own.insert(ring->stream()->id());
+  }
+  CATCH_CHECK(own.size() == 4);
+  CATCH_CHECK(*own.begin() > 1000);
 }
 
 CATCH_TEST_CASE("only a stream that records is taken for one that does, and an error of the host's stays") {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The CUDA kernels, run thread by thread on the processor, against their CPU twins.
+#include <cuda_runtime.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -397,6 +399,51 @@ CATCH_TEST_CASE("cuda normalise equals its cpu twin") {
   }
 }
 
+CATCH_TEST_CASE("cuda normalise finds the very value of a share") {
+  Numbers numbers;
+  for (const std::size_t count : {1, 2, 300, 9000}) {
+    for (const double zeros : {0.0, 0.5, 0.9, 1.0}) {
+      for (const int kinds : {0, 3}) {  // of values; 0: hardly one like another
+        std::vector<float> map(count);
+        for (float& x : map) {
+          if (numbers() < zeros) continue;
+          x = static_cast<float>(std::exp(30 * (kinds == 0 ? numbers() : std::floor(kinds * numbers()) / kinds) - 10));
+        }
+        std::vector<float> sorted = map;
+        std::sort(sorted.begin(), sorted.end());
+        for (const double percentile : {0.001, 0.5, 0.77, 0.99, 1.0}) {
+          CATCH_CAPTURE(count, zeros, kinds, percentile);
+          const double rank = percentile * static_cast<double>(count - 1);
+          const std::size_t below = static_cast<std::size_t>(rank);
+          double want = static_cast<double>(sorted[below]);
+          if (below + 1 < count) {
+            want += (rank - static_cast<double>(below)) * (static_cast<double>(sorted[below + 1]) - want);
+          }
+          const float found = static_cast<float>(want);
+          const std::vector<float> visible(1, 1.0f);
+          Output<float> lift(count), shown(count), value(count), top(1), entropy(1), range(1);
+          Output<bool> diffuse(1);
+          NormaliseParams p;
+          p.map_tc = map.data();
+          p.visible_t = visible.data();
+          p.tokens = 1;
+          p.cells = static_cast<std::int64_t>(count);
+          p.percentile = percentile;
+          p.lift_tc = lift.data();
+          p.shown_tc = shown.data();
+          p.value_tc = value.data();
+          p.max_lift_t = top.data();
+          p.entropy_t = entropy.data();
+          p.diffuse_t = diffuse.data();
+          p.range_max = range.data();
+          CATCH_REQUIRE(cuda::normalise(p, nullptr) == 0);
+          CATCH_CHECK(range[0] == std::max(1.0f, found > 0 ? found : sorted.back()));
+        }
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("cuda colour and blend equal their cpu twins") {
   Numbers numbers;
   for (const std::size_t pixels : {21, 693, 6300}) {
@@ -468,74 +515,177 @@ CATCH_TEST_CASE("cuda quantise gives the bytes of its cpu twin") {
   }
 }
 
+namespace {
+
+struct OverlayCase {
+  std::int64_t width, height, rows, cols;
+  double scale_x, offset_x, scale_y, offset_y;
+  std::int64_t reach = 2, border = 0;
+  std::size_t from = 0, to = 0;  ///< of the first byte, behind a multiple of 16
+};
+
+OverlayCase whole(std::int64_t width, std::int64_t height, std::int64_t rows, std::int64_t cols) {
+  const auto share = [](std::int64_t cells, std::int64_t pixels) {
+    return static_cast<double>(cells) / static_cast<double>(pixels);
+  };
+  return {width, height, rows, cols, share(cols, width), 0, share(rows, height), 0};
+}
+
+void set_seen(OverlayParams& p) {
+  const auto seen = [](double scale, double offset, std::int64_t pixels, std::int64_t count, std::int64_t& first,
+                       std::int64_t& end) {
+    const auto in = [&](std::int64_t at) {
+      const double place = scale * (static_cast<double>(at) + 0.5) + offset;
+      return place >= 0 && place < static_cast<double>(count);
+    };
+    for (first = 0, end = pixels; first < end && !in(first);) ++first;
+    while (end > first && !in(end - 1)) --end;
+    if (first == end) first = end = 0;
+  };
+  seen(p.scale_x, p.offset_x, p.width, p.cols, p.seen_left, p.seen_right);
+  seen(p.scale_y, p.offset_y, p.height, p.rows, p.seen_top, p.seen_bottom);
+}
+
+/// Cells on and beside the bounds of levels, beyond the first and the last, and no numbers.
+std::vector<float> overlay_values(Numbers& numbers, std::size_t cells) {
+  std::vector<float> value = numbers.many(cells, -0.3, 1.3);
+  const float odd[] = {std::numeric_limits<float>::quiet_NaN(),
+                       std::numeric_limits<float>::infinity(),
+                       1.0f,
+                       0.0f,
+                       std::nextafter(0.5f, 0.0f) / 511,
+                       0.5f / 511,
+                       1.5f / 511,
+                       510.5f / 511,
+                       1 - 0x1p-24f};
+  value[0] = odd[0];
+  for (float& x : value) {
+    if (numbers() < 0.2) x = odd[static_cast<std::size_t>(numbers() * static_cast<double>(std::size(odd)))];
+  }
+  return value;
+}
+
+void check_overlay(Numbers& numbers, const OverlayCase& c, bool exact, bool contour) {
+  CATCH_CAPTURE(c.width, c.height, c.rows, c.cols, c.scale_x, c.offset_x, c.scale_y, c.offset_y);
+  CATCH_CAPTURE(c.reach, c.border, c.from, c.to, exact, contour);
+  const std::size_t cells = static_cast<std::size_t>(c.rows * c.cols),
+                    bytes = static_cast<std::size_t>(3 * c.width * c.height);
+  const std::vector<float> values = overlay_values(numbers, cells);
+  const Input value(values);
+  Output<bool> inside(cells);
+  for (std::size_t i = 0; i < cells; ++i) inside.data()[i] = values[i] > 0.5f;
+  Output<std::uint8_t> base(bytes + 16);
+  for (std::size_t i = 0; i < bytes + 16; ++i) base.data()[i] = static_cast<std::uint8_t>(256 * numbers());
+  OverlayParams p;
+  p.rgb = base.data() + c.from;
+  p.height = c.height;
+  p.width = c.width;
+  p.value_yx = value.data();
+  p.inside_yx = contour ? inside.data() : nullptr;
+  p.rows = c.rows;
+  p.cols = c.cols;
+  p.scale_x = c.scale_x;
+  p.offset_x = c.offset_x;
+  p.scale_y = c.scale_y;
+  p.offset_y = c.offset_y;
+  p.exact = exact;
+  p.reach = c.reach;
+  p.border_width = c.border;
+  p.border_length = 3;
+  set_seen(p);
+  for (std::uint32_t& entry : p.level_rgba) entry = static_cast<std::uint32_t>(4294967295.0 * numbers());
+  for (std::size_t i = 0; i < 40; i += 2) p.level_rgba[i] &= 0xffffffu;  // transparent
+  p.level_rgba[kLevels - 1] |= 0xff000000u;                              // and opaque
+  Output<std::uint8_t> want(bytes + 16);
+  std::vector<double> workspace(1 << 16);
+  CATCH_REQUIRE(cpu::overlay_workspace(p) <= workspace.size() * sizeof(double));
+  p.out_rgb = want.data() + c.to;
+  cpu::overlay(p, 0, p.height, workspace.data());
+  // A row or more to a block, or all.
+  for (const std::int64_t most_sms : {0, 1, 4}) {
+    CATCH_CAPTURE(most_sms);
+    Output<std::uint8_t> got(bytes + 16);
+    p.most_sms = most_sms;
+    p.out_rgb = got.data() + c.to;
+    CATCH_REQUIRE(cuda::overlay(p, nullptr) == 0);
+    // As many blocks as the GPU that is stood in for holds at once, or fewer.
+    CATCH_CHECK(gridDim.x * gridDim.y <= (most_sms > 0 ? static_cast<unsigned>(most_sms) : 132u * 3u));
+    CATCH_CHECK(got.intact());
+    CATCH_CHECK(got.values() == want.values());
+  }
+}
+
+void check_overlay(Numbers& numbers, const OverlayCase& c) {
+  for (const bool exact : {false, true}) {
+    for (const bool contour : {false, true}) check_overlay(numbers, c, exact, contour);
+  }
+}
+
+}  // namespace
+
 CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin") {
   Numbers numbers;
-  struct Case {
-    std::int64_t width, height, rows, cols;
-    double scale_x, offset_x, scale_y, offset_y;
-    std::int64_t reach, border;
-    std::size_t shift;  ///< of the frame's first byte: not every picture starts at a multiple of 16
-  };
-  const std::vector<Case> cases = {
-      {160, 96, 6, 10, 10.0 / 160, 0, 6.0 / 96, 0, 2, 0, 0},
-      {48, 70, 7, 7, 7.0 / 40, -0.7, 7.0 / 50, -1.3, 1, 2, 0},
-      {33, 21, 3, 4, 4.0 / 33, 0, 3.0 / 21, 0, 3, 0, 0},
-      {160, 40, 24, 24, 24.0 / 160, 0, 24.0 / 40, 0, 4, 0, 0},
-      {1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 0},
-      {64, 50, 5, 5, -5.0 / 64, 5, 5.0 / 30, -1, 2, 3, 0},
+  const std::vector<OverlayCase> cases = {
+      {160, 96, 6, 10, 10.0 / 160, 0, 6.0 / 96, 0, 2, 0},
+      {48, 70, 7, 7, 7.0 / 40, -0.7, 7.0 / 50, -1.3, 1, 2},
+      {33, 21, 3, 4, 4.0 / 33, 0, 3.0 / 21, 0, 3, 0},
+      {160, 40, 24, 24, 24.0 / 160, 0, 24.0 / 40, 0, 4, 0},
+      {1, 1, 1, 1, 1, 0, 1, 0, 1, 0},
+      {64, 50, 5, 5, -5.0 / 64, 5, 5.0 / 30, -1, 2, 3},
+      {64, 50, 5, 5, 5.0 / 30, -3, -5.0 / 30, 7, 2, 3},
       {32, 9, 2, 3, 3.0 / 32, 0, 2.0 / 9, 0, 16, 1, 5},
-      {16, 300, 40, 2, 2.0 / 16, 0, 40.0 / 300, 0, 1, 0, 0},
-      {96, 32, 4, 6, 6.0 / 96, 7, 4.0 / 32, 0, 2, 2, 0},
+      {16, 300, 40, 2, 2.0 / 16, 0, 40.0 / 300, 0, 1, 0},
+      {96, 32, 4, 6, 6.0 / 96, 7, 4.0 / 32, 0, 2, 2},
+      {96, 32, 4, 6, 6.0 / 96, 0, 4.0 / 32, -9, 2, 2},
+      {40, 30, 211, 97, 97.0 / 40, 0, 211.0 / 30, 0, 64, 1},  // several cells to a pixel
+      {48, 20, 6, 6, 1e300, -1e300, 0, 2.5, 3, 5},
   };
-  for (const Case& c : cases) {
-    const std::size_t cells = static_cast<std::size_t>(c.rows * c.cols),
-                      bytes = static_cast<std::size_t>(3 * c.width * c.height);
-    std::vector<float> value = numbers.many(cells, -0.3, 1.3);
-    value[0] = std::numeric_limits<float>::quiet_NaN();
-    Output<bool> inside(cells);
-    for (std::size_t i = 0; i < cells; ++i) inside.data()[i] = value[i] > 0.5f;
-    alignas(16) static std::uint8_t base[1 << 16];
-    for (std::size_t i = 0; i < bytes + c.shift; ++i) base[i] = static_cast<std::uint8_t>(255 * numbers());
-    for (const bool exact : {false, true}) {
-      for (const bool contour : {false, true}) {
-        CATCH_CAPTURE(c.width, c.height, c.rows, c.cols, c.reach, c.border, exact, contour);
-        OverlayParams p;
-        p.rgb = base + c.shift;
-        p.height = c.height;
-        p.width = c.width;
-        p.value_yx = value.data();
-        p.inside_yx = contour ? inside.data() : nullptr;
-        p.rows = c.rows;
-        p.cols = c.cols;
-        p.scale_x = c.scale_x;
-        p.offset_x = c.offset_x;
-        p.scale_y = c.scale_y;
-        p.offset_y = c.offset_y;
-        p.exact = exact;
-        p.reach = c.reach;
-        p.border_width = c.border;
-        p.border_length = 3;
-        const auto seen = [](double scale, double offset, std::int64_t pixels, std::int64_t count, std::int64_t& first,
-                             std::int64_t& end) {
-          const auto in = [&](std::int64_t at) {
-            const double place = scale * (static_cast<double>(at) + 0.5) + offset;
-            return place >= 0 && place < static_cast<double>(count);
-          };
-          for (first = 0, end = pixels; first < end && !in(first);) ++first;
-          while (end > first && !in(end - 1)) --end;
-          if (first == end) first = end = 0;
-        };
-        seen(c.scale_x, c.offset_x, c.width, c.cols, p.seen_left, p.seen_right);
-        seen(c.scale_y, c.offset_y, c.height, c.rows, p.seen_top, p.seen_bottom);
-        for (std::uint32_t& entry : p.level_rgba) entry = static_cast<std::uint32_t>(4294967295.0 * numbers());
-        Output<std::uint8_t> got(bytes + 16), want(bytes + 16);
-        std::vector<double> workspace(1 << 16);
-        p.out_rgb = want.data();
-        cpu::overlay(p, 0, p.height, workspace.data());
-        p.out_rgb = got.data();
-        CATCH_REQUIRE(cuda::overlay(p, nullptr) == 0);
-        CATCH_CHECK(got.intact());
-        CATCH_CHECK(got.values() == want.values());
+  for (const OverlayCase& c : cases) check_overlay(numbers, c);
+}
+
+CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin for every width and height") {
+  Numbers numbers;
+  for (std::int64_t width = 1; width <= 50; ++width) {
+    for (const std::int64_t height : {1, 2, 3, 9}) check_overlay(numbers, whole(width, height, 3, 5));
+  }
+  // More packs than a block has threads, than all blocks have; more rows than a block keeps in mind.
+  for (const std::int64_t width : {100, 257, 683, 1360, 1364, 1366, 1500, 4444}) {
+    check_overlay(numbers, whole(width, 11, 24, 24));
+  }
+  for (const std::int64_t width : {5, 16, 20}) {
+    for (const std::int64_t height : {64, 65, 700, 1300}) check_overlay(numbers, whole(width, height, 24, 4));
+  }
+}
+
+CATCH_TEST_CASE("cuda overlay gives the bytes of its cpu twin wherever picture and frame begin") {
+  Numbers numbers;
+  for (const std::int64_t width : {32, 36, 37}) {
+    for (const std::size_t from : {0, 1, 4, 8}) {
+      for (const std::size_t to : {0, 2, 4, 16}) {
+        OverlayCase c = whole(width, 13, 5, 5);
+        c.from = from;
+        c.to = to;
+        check_overlay(numbers, c);
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("cuda overlay draws the borders and outlines of its cpu twin") {
+  Numbers numbers;
+  // Before, behind, within, around and nowhere on the grid, mirrored or not.
+  struct Axis {
+    double scale, offset;
+  };
+  const std::vector<Axis> axes = {{0.1, 0}, {0.1, -1.25}, {0.1, 2.5}, {0.25, -3.1}, {-0.1, 5}, {-0.25, 9.3}, {0.05, 9}};
+  for (const std::int64_t width : {48, 52, 51}) {
+    for (const Axis& across : axes) {
+      for (const Axis& down : axes) {
+        for (const std::int64_t border : {0, 1, 4}) {
+          const std::int64_t reach = border == 0 ? 1 : border == 1 ? 5 : 17;
+          check_overlay(numbers, {width, 45, 5, 5, across.scale, across.offset, down.scale, down.offset, reach, border},
+                        border == 4, true);
+        }
       }
     }
   }

@@ -425,6 +425,8 @@ CATCH_TEST_CASE("errors name the argument, what was expected and what came") {
          overlay(rgb, value, none, {1, NAN, 1, 0}, {});
        }),
        "gaze::overlay: place: expected finite numbers, got 1, nan"},
+      {error_of([&] { overlay(rgb, value, none, {}, {.most_sms = -1}); }),
+       "gaze::overlay: options.most_sms: expected 0 (all) or more, got -1"},
       {error_of([&] { overlay(rgb, value, none, {}, {.colormap = static_cast<Colormap>(6)}); }),
        "gaze::overlay: colormap: expected a Colormap, got 6"},
       {error_of([&] {

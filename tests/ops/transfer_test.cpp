@@ -104,6 +104,7 @@ CATCH_TEST_CASE("transfer: a destination that does not fit is refused and not co
   refused(at::empty({3, 2}), kApart, "expected shape [2, 3], got [3, 2]");
   refused(at::empty({2, 3}, at::kDouble), kApart, "expected Float, got Double");
   refused(at::Tensor(), kApart, "got an undefined one");
+  refused(at::empty({3, 2}).t(), kApart, "expected a contiguous tensor, got strides [1, 2]");
   refused(at::empty({2, 3}), kHere, "the source itself where nothing crosses");
   CATCH_CHECK(unchanged(before, gaze::ops::ledger(), Cargo::kCount, true));
 }

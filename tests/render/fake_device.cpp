@@ -248,6 +248,7 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& dst, bool non_blo
   const bool staged = self.is_cpu() && !is_pinned(self.const_data_ptr());
   TORCH_CHECK(!non_blocking || !dst.is_cpu() || is_pinned(dst.storage().data()),
               "a copy into pageable memory would block");
+  if (dst.is_cpu()) log().largest_back = std::max(log().largest_back, static_cast<int64_t>(dst.nbytes()));
   enqueue([source = staged ? self.clone() : as_on_cpu(self), to = as_on_cpu(dst)] {
     const at::AutoDispatchBelowADInplaceOrView quiet;
     to.copy_(source);

@@ -23,6 +23,7 @@ struct Log {
   int64_t allocations = 0;     ///< of device memory
   int64_t live_bytes = 0;      ///< allocated and not given back
   int64_t default_jobs = 0;    ///< work that ran on the default stream, which is the model's
+  int64_t largest_back = 0;    ///< bytes of the largest copy to the host
 };
 Log& log();
 

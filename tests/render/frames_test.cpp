@@ -179,6 +179,20 @@ CATCH_TEST_CASE("asynchronous device: frames are read when their event says so, 
   CATCH_CHECK(fake::log().default_jobs == 0);
 }
 
+CATCH_TEST_CASE("asynchronous device: a large frame comes back in pieces, between which a model's copies find room") {
+  FrameRing ring(gaze::ops::route_to(fake::device()), limits(2, 16 << 20, 2));
+  fake::log() = {};
+  const gaze::SideStream side(ring.stream(), gaze::AttentionRecord());
+  for (const int64_t height : {1, 1024, 1025, 3100}) {
+    const at::Tensor want = at::randint(0, 256, {height, 1024 / 3 + 1, 3}, at::kByte);
+    auto slot = ring.take(height, 1024 / 3 + 1);
+    slot->frame().copy_(want, /*non_blocking=*/true);
+    slot->submit();
+    CATCH_CHECK(at::equal(slot->wait(), want));
+  }
+  CATCH_CHECK(fake::log().largest_back == 1 << 20);
+}
+
 CATCH_TEST_CASE("asynchronous device: memory that returns with a copy under way carries the next frame whole") {
   const at::Device device = fake::device();
   FrameRing ring(gaze::ops::route_to(device), limits(1, 1 << 20, 1));

@@ -7,6 +7,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kSelectThreads = 1024;
 constexpr int kBins = 256;
+constexpr int kCopies = 8;  ///< of the bins, so that few warps count in the same ones
 
 /// One block per token: lift and its figures.
 __global__ void __launch_bounds__(kThreads) lift_tokens(const NormaliseParams p) {
@@ -49,12 +50,65 @@ __global__ void __launch_bounds__(kThreads) subtract_sinks(const NormaliseParams
   }
 }
 
-/// One block: the order statistic of `share` by four passes over the digits of the values' bits (values are finite and
-/// at least 0, so that bits order as the values do), then the next larger value.
+/// What the threads of the block that looks for an order statistic share.
+struct Selection {
+  std::uint32_t bin[kCopies][kBins];  ///< the first copy holds the sum of all in the end
+  std::uint32_t prefix;               ///< the digits of the statistic that are known
+  std::uint32_t equal;                ///< values that have them
+  std::int64_t rest;                  ///< the statistic's place among those
+  bool zero;                          ///< it is 0, as `equal` values are
+};
+
+/// work(x) for every value above 0; several are loaded at once.
+template <typename Work>
+__device__ void for_each_positive(const float* values, std::int64_t count, Work work) {
+  constexpr int kEach = 8;
+  for (std::int64_t first = threadIdx.x; first < count; first += kEach * kSelectThreads) {
+    float x[kEach];
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const std::int64_t at = first + i * kSelectThreads;
+      x[i] = at < count ? values[at] : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      if (x[i] > 0) work(x[i]);
+    }
+  }
+}
+
+/// By the first warp: the digit of the value that has `rest` smaller ones among those counted. Before the first digit
+/// is known `rest` counts zeros too, which no bin does: then `count` are all values, else 0.
+__device__ void find_digit(Selection& selection, int shift, std::int64_t count) {
+  constexpr int kOfLane = kBins / kWarp;
+  const std::uint32_t* const bin = selection.bin[0] + kOfLane * threadIdx.x;
+  std::int64_t mine = 0;
+  for (int i = 0; i < kOfLane; ++i) mine += bin[i];
+  std::int64_t end = mine;  // of this lane's values, were all in order
+  for (unsigned step = 1; step < kWarp; step *= 2) {
+    const std::int64_t before = __shfl_up_sync(kAllLanes, end, step);
+    end += threadIdx.x >= step ? before : 0;
+  }
+  const std::int64_t zeros = count > 0 ? count - warp_sum(mine) : 0;
+  std::int64_t rest = selection.rest - zeros - (end - mine);
+  __syncwarp();
+  if (threadIdx.x == 0 && selection.rest < zeros) {
+    selection.zero = true;
+    selection.equal = static_cast<std::uint32_t>(zeros);
+  }
+  __syncwarp();
+  if (rest < 0 || rest >= mine) return;
+  int digit = 0;
+  while (rest >= bin[digit]) rest -= bin[digit++];
+  selection.prefix |= static_cast<std::uint32_t>(kOfLane * static_cast<int>(threadIdx.x) + digit) << shift;
+  selection.equal = bin[digit];
+  selection.rest = rest;
+}
+
+/// One block: the order statistic of a share by four passes over the digits of the values' bits (values are finite and
+/// at least 0, so that bits order as the values do). Zeros, which are many, are those that are not counted.
 __global__ void __launch_bounds__(kSelectThreads) find_range(const NormaliseParams p) {
-  __shared__ unsigned long long bin[kBins];
-  __shared__ unsigned long long rest;
-  __shared__ std::uint32_t prefix;
+  __shared__ Selection selection;
   const std::int64_t count = p.tokens * p.cells;
   if (count == 0) {
     if (threadIdx.x == 0) *p.range_max = 1;
@@ -63,43 +117,54 @@ __global__ void __launch_bounds__(kSelectThreads) find_range(const NormalisePara
   const double rank = p.percentile * static_cast<double>(count - 1);
   const std::int64_t whole = static_cast<std::int64_t>(rank);
   const std::int64_t below = whole < count - 1 ? whole : count - 1;
-  if (threadIdx.x == 0) {
-    rest = static_cast<unsigned long long>(below);
-    prefix = 0;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) {
+    selection.prefix = selection.equal = 0;
+    selection.rest = below;
+    selection.zero = false;
   }
-  std::uint32_t known = 0;  // bits of the prefix that are decided
+  std::uint32_t* const bin = selection.bin[thread / kWarp % kCopies];
+  float least = INFINITY, next = INFINITY, top = 0;  // next: of those above all that have the statistic's first digits
+  std::uint32_t known = 0;                           // bits of the prefix that are decided
   for (int shift = 24; shift >= 0; shift -= 8) {
-    for (int i = static_cast<int>(threadIdx.x); i < kBins; i += kSelectThreads) bin[i] = 0;
+    for (int i = thread; i < kCopies * kBins; i += kSelectThreads) selection.bin[i / kBins][i % kBins] = 0;
     __syncthreads();
-    for (std::int64_t i = threadIdx.x; i < count; i += kSelectThreads) {
-      const std::uint32_t bits = bits_from_float(p.shown_tc[i]);
-      if ((bits & known) == prefix) atomicAdd(&bin[(bits >> shift) & 0xffu], 1ull);
+    const std::uint32_t prefix = selection.prefix;
+    for_each_positive(p.shown_tc, count, [&](float x) {
+      const std::uint32_t bits = bits_from_float(x);
+      if ((bits & known) == prefix) atomicAdd(&bin[bits >> shift & 0xffu], 1u);
+      if (shift == 24) {
+        least = fminf(least, x);
+        top = fmaxf(top, x);
+      } else if (shift == 0 && (bits & known) > prefix) {
+        next = fminf(next, x);
+      }
+    });
+    __syncthreads();
+    if (thread < kBins) {
+      for (int copy = 1; copy < kCopies; ++copy) selection.bin[0][thread] += selection.bin[copy][thread];
     }
     __syncthreads();
-    if (threadIdx.x == 0) {
-      int digit = 0;
-      while (rest >= bin[digit]) rest -= bin[digit++];
-      prefix |= static_cast<std::uint32_t>(digit) << shift;
-    }
+    if (thread < kWarp) find_digit(selection, shift, shift == 24 ? count : 0);
     known |= 0xffu << shift;
     __syncthreads();
+    if (selection.zero) break;
   }
-  const float low = float_from_bits(prefix);
-  unsigned long long not_above = 0;
-  float next = INFINITY, top = 0;
-  for (std::int64_t i = threadIdx.x; i < count; i += kSelectThreads) {
-    const float x = p.shown_tc[i];
-    not_above += x <= low ? 1 : 0;
-    if (x > low) next = fminf(next, x);
-    top = fmaxf(top, x);
+  const bool zero = selection.zero;
+  const std::uint32_t low_bits = selection.prefix;
+  if (zero) {
+    next = least;
+  } else if (thread < kBins && thread > static_cast<int>(low_bits & 0xffu) && selection.bin[0][thread] > 0) {
+    next = fminf(next, float_from_bits((low_bits & ~0xffu) | static_cast<std::uint32_t>(thread)));
   }
-  not_above = block_reduce(not_above, 0ull, Sum{});
   next = block_reduce(next, INFINITY, Min{});
   top = block_reduce(top, 0.0f, Max{});
-  if (threadIdx.x != 0) return;
+  if (thread != 0) return;
+  const float low = zero ? 0.0f : float_from_bits(low_bits);
   double range = static_cast<double>(low);
   if (below + 1 < count) {
-    const double high = not_above > static_cast<unsigned long long>(below + 1) ? low : next;
+    // The one behind it, of its own value or the next larger.
+    const double high = selection.rest + 1 < selection.equal ? low : next;
     range += (rank - static_cast<double>(below)) * (high - range);
   }
   const float found = static_cast<float>(range);

@@ -1,237 +1,347 @@
 // SPDX-License-Identifier: MIT
-// A thread owns some columns and walks down a strip of rows: what depends on the column is computed once, what depends
-// on the grid's row when that changes. Left for every pixel: one interpolation, one table lookup, one blend.
-#include "axis.hpp"
-#include "cuda/device.cuh"
+// A block owns some columns and walks down a strip of rows. What a row needs is found once for its threads, what a
+// column needs where the grid's row changes. Left for every pixel: one interpolation, one table lookup, one blend.
+#include <atomic>
+
+#include "cuda/overlay_block.cuh"
 
 namespace gaze::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::uint32_t kLight = 255, kDark = 32, kDashLight = 245, kDashDark = 40;
-constexpr std::int64_t kWantedThreads = 132 * 1024;  ///< enough to keep a large GPU's memory busy
-constexpr std::int64_t kMostRows = 16;
+using namespace overlay_block;
 
-__device__ float level_of_cell(const OverlayParams& p, std::int64_t row, std::int64_t col) {
-  const float v = p.value_yx[row * p.cols + col];
-  return __fmul_rn(v > 0 ? (v < 1 ? v : 1.0f) : 0.0f, static_cast<float>(kLevels - 1));  // NaN is not above 0
+/// The third byte of either.
+__device__ std::uint32_t third_bytes(std::uint32_t first, std::uint32_t second) {
+  return __byte_perm(first, second, 0x0062);
 }
 
-/// Each step rounded, as on the CPU.
-__device__ float lerp_rounded(float low, float high, float share) {
-  return __fadd_rn(low, __fmul_rn(share, __fadd_rn(high, -low)));
-}
+/// The bytes of one thread and row, in memory and in words. Those of one pixel need no alignment.
+template <int Bytes>
+struct Pack {
+  static constexpr int kWords = (Bytes + 3) / 4;
+  std::uint32_t word[kWords];
 
-/// The grid's rows around a row of the picture.
-struct Row : Tap {
-  bool seen;
-  __device__ Row(const OverlayParams& p, std::int64_t y) {
-    const double at = place(p.scale_y, p.offset_y, y);
-    seen = at >= 0 && at < static_cast<double>(p.rows);
-    if (seen) static_cast<Tap&>(*this) = tap(at, p.rows, p.exact);
+  __device__ void load(const std::uint8_t* from) {
+    if constexpr (Bytes == 16) {
+      const uint4 all = *reinterpret_cast<const uint4*>(from);
+      word[0] = all.x, word[1] = all.y, word[2] = all.z, word[3] = all.w;
+    } else if constexpr (Bytes == 4) {
+      word[0] = *reinterpret_cast<const std::uint32_t*>(from);
+    } else {
+      word[0] = from[0] | static_cast<std::uint32_t>(from[1]) << 8 | static_cast<std::uint32_t>(from[2]) << 16;
+    }
+  }
+  __device__ void store(std::uint8_t* to) const {
+    if constexpr (Bytes == 16) {
+      *reinterpret_cast<uint4*>(to) = make_uint4(word[0], word[1], word[2], word[3]);
+    } else if constexpr (Bytes == 4) {
+      *reinterpret_cast<std::uint32_t*>(to) = word[0];
+    } else {
+      for (int c = 0; c < 3; ++c) to[c] = static_cast<std::uint8_t>(word[0] >> (8 * c));
+    }
   }
 };
 
-/// Cells around a pixel along one axis.
-struct Reach {
-  std::int32_t first, own, last;
-  __device__ bool operator!=(const Reach& o) const { return first != o.first || own != o.own || last != o.last; }
-};
-
-__device__ Reach reach_of(double scale, double offset, std::int64_t pixel, std::int64_t reach, std::int64_t pixels,
-                          std::int64_t cells) {
-  const std::int64_t first = pixel > reach ? pixel - reach : 0;
-  const std::int64_t last = pixel + reach < pixels - 1 ? pixel + reach : pixels - 1;
-  const auto cell_of = [&](std::int64_t at) {
-    return static_cast<std::int32_t>(cell(place(scale, offset, at), cells));
-  };
-  const std::int32_t a = cell_of(first), b = cell_of(last);  // a mirrored grid has them the other way round
-  return {a < b ? a : b, cell_of(pixel), a < b ? b : a};
-}
-
-/// N neighbouring columns. Taps are not kept but found again when the grid's row changes: registers are short.
-template <int N>
+/// The pixels that a pack of bytes touches. The first and last may be shared with the neighbours, whose bytes are made
+/// and not kept.
+template <int Bytes>
 struct Columns {
+  static constexpr int kPixels = Bytes == 3 ? 1 : (Bytes + 4) / 3;
+  static constexpr int kWords = (3 * kPixels + 3) / 4;
   const OverlayParams& p;
-  std::int64_t x0;
-  std::uint32_t seen = 0;              ///< one bit per column
-  std::uint32_t border = 0;            ///< lies in the left or right line
-  float above[N] = {}, below[N] = {};  ///< levels on the two grid rows around the picture's row
-  std::int64_t grid_low = -1, grid_high = -1;
-  Reach grid_reach = {-2, -2, -2};
-  std::uint32_t edge = 0, light = 0;
+  const Shared& shared;
+  std::int32_t x0;
+  unsigned shift;                         ///< of the first pixel's channels that lie before the pack, in bits
+  std::uint32_t seen = 0;                 ///< one bit per pixel
+  std::uint32_t border = 0;               ///< lies in the left or right line
+  float above[kPixels], change[kPixels];  ///< levels on the two grid rows around the picture's row: the first, and from
+                                          ///< there to the second
 
-  __device__ Columns(const OverlayParams& params, std::int64_t first) : p(params), x0(first) {
+  __device__ Columns(const OverlayParams& params, const Shared& from, std::int32_t pack)
+      : p(params), shared(from), x0(Bytes == 3 ? pack : Bytes * pack / 3), shift(Bytes == 3 ? 0 : pack % 3 * 8) {
+    if (p.border_width == 0) return;
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
+    for (int i = 0; i < kPixels; ++i) {
       const std::int64_t x = x0 + i;
-      const std::int64_t col = cell(place(p.scale_x, p.offset_x, x), p.cols);
-      seen |= (col >= 0 && col < p.cols ? 1u : 0u) << i;
       const bool left = p.seen_left > 0 && x >= p.seen_left && x < p.seen_left + p.border_width;
       const bool right = p.seen_right < p.width && x >= p.seen_right - p.border_width && x < p.seen_right;
       border |= (left || right ? 1u : 0u) << i;
     }
   }
 
-  __device__ void enter_row(const Row& row, std::int64_t y) {
-    if (row.low != grid_low || row.high != grid_high) {
-      grid_low = row.low;
-      grid_high = row.high;
+  /// Words whose first byte is the first pixel's.
+  __device__ void spread(const Pack<Bytes>& pack, std::uint32_t (&bytes)[kWords]) const {
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
-        if ((seen >> i & 1u) == 0) continue;
-        const Tap col = tap(place(p.scale_x, p.offset_x, x0 + i), p.cols, p.exact);
-        above[i] = lerp_rounded(level_of_cell(p, row.low, col.low), level_of_cell(p, row.low, col.high), col.share);
-        below[i] = lerp_rounded(level_of_cell(p, row.high, col.low), level_of_cell(p, row.high, col.high), col.share);
+    for (int w = 0; w < kWords; ++w) {
+      bytes[w] = __funnelshift_l(w == 0 ? 0 : pack.word[w - 1], w < Pack<Bytes>::kWords ? pack.word[w] : 0, shift);
+    }
+  }
+  __device__ Pack<Bytes> gather(const std::uint32_t (&bytes)[kWords]) const {
+    Pack<Bytes> pack;
+#pragma unroll
+    for (int w = 0; w < Pack<Bytes>::kWords; ++w) {
+      pack.word[w] = __funnelshift_r(bytes[w], w + 1 < kWords ? bytes[w + 1] : 0, shift);
+    }
+    return pack;
+  }
+
+  /// For a row whose cells are others than those of the row above.
+  __device__ void enter(int r) {
+    const std::int32_t low = shared.low[r], high = shared.high[r], cols = short_of(p.cols);
+    const double middle = static_cast<double>(x0) + 0.5;
+    std::int32_t col_low[kPixels], col_high[kPixels];
+    float share[kPixels];
+    seen = 0;
+    // Without a branch, so that the cells of all pixels are loaded at once; a grid row at a time is what fits
+    // registers.
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      const double at = __dadd_rn(__dmul_rn(p.scale_x, middle + i), p.offset_x);
+      const ShortTap col(at, cols, p.exact);
+      col_low[i] = col.low;
+      col_high[i] = col.high;
+      share[i] = col.share;
+      seen |= (at >= 0 && at < static_cast<double>(cols) ? 1u : 0u) << i;
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      above[i] = lerp_rounded(level_of_cell(p, low, col_low[i]), level_of_cell(p, low, col_high[i]), share[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      const float below =
+          lerp_rounded(level_of_cell(p, high, col_low[i]), level_of_cell(p, high, col_high[i]), share[i]);
+      change[i] = __fadd_rn(below, -above[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      if ((seen >> i & 1u) != 0) continue;
+      above[i] = kUnseen;
+      change[i] = 0;
+    }
+    if (p.inside_yx != nullptr) outline(shared.reach[r]);
+  }
+
+  /// Some but not all of the cells are inside.
+  __device__ bool mixed(const Reach& rows, std::int32_t first, std::int32_t last) const {
+    bool any = false, all = true;
+    for (std::int32_t row = rows.first; row <= rows.last; ++row) {
+      for (std::int32_t col = first; col <= last; ++col) {
+        const bool inside =
+            row >= 0 && row < p.rows && col >= 0 && col < p.cols && p.inside_yx[row * short_of(p.cols) + col];
+        any |= inside;
+        all &= inside;
       }
     }
-    if (p.inside_yx == nullptr) return;
-    const Reach rows = reach_of(p.scale_y, p.offset_y, y, p.reach, p.height, p.rows);
-    if (!(rows != grid_reach)) return;
-    grid_reach = rows;
-    edge = light = 0;
+    return any != all;
+  }
+
+  /// Seen pixels at an edge of what is inside get a grey until the cells change.
+  __device__ void outline(const Reach& rows) {
+    const Reach left = reach_of(p.scale_x, p.offset_x, x0, p, p.width, p.cols);
+    const Reach right = reach_of(p.scale_x, p.offset_x, x0 + kPixels - 1, p, p.width, p.cols);
+    // Where the cells around all the pixels are alike, those around each are.
+    if (!mixed(rows, left.first < right.first ? left.first : right.first,
+               left.last > right.last ? left.last : right.last))
+      return;
+    std::uint32_t edge = 0, light = 0;
 #pragma unroll 1
-    for (int i = 0; i < N; ++i) {
-      if ((seen >> i & 1u) == 0) continue;
-      const Reach cols = reach_of(p.scale_x, p.offset_x, x0 + i, p.reach, p.width, p.cols);
-      bool any = false, all = true;
-      for (std::int64_t r = rows.first; r <= rows.last; ++r) {
-        for (std::int64_t c = cols.first; c <= cols.last; ++c) {
-          const bool inside = r >= 0 && r < p.rows && c >= 0 && c < p.cols && p.inside_yx[r * p.cols + c];
-          any |= inside;
-          all &= inside;
-        }
-      }
-      if (any == all) continue;
+    for (int i = 0; i < kPixels; ++i) {
+      const Reach cols = reach_of(p.scale_x, p.offset_x, x0 + i, p, p.width, p.cols);
+      if ((seen >> i & 1u) == 0 || !mixed(rows, cols.first, cols.last)) continue;
       edge |= 1u << i;
-      light |= (p.inside_yx[rows.own * p.cols + cols.own] ? 1u : 0u) << i;
+      light |= (p.inside_yx[rows.own * short_of(p.cols) + cols.own] ? 1u : 0u) << i;
+    }
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      if ((edge >> i & 1u) == 0) continue;
+      above[i] = (light >> i & 1u) != 0 ? kLight : kDark;
+      change[i] = 0;
     }
   }
 
-  /// True: the pixel is a grey of its own.
-  __device__ bool shade(int i, std::int64_t y, bool row_border, std::uint32_t& grey) const {
-    const std::int64_t x = x0 + i;
-    if (row_border && x >= p.seen_left && x < p.seen_right) {
-      grey = (x - p.seen_left) / p.border_length % 2 == 0 ? kDashLight : kDashDark;
-      return true;
+  __device__ float dash(std::int32_t along) const {
+    return along / short_of(p.border_length) % 2 == 0 ? kDashLight : kDashDark;
+  }
+
+  /// Of seen pixels of a seen row; rows win over columns.
+  __device__ void draw_border(float (&level)[kPixels], std::int32_t y) const {
+    const bool row_border = in_border_row(p, y);
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      if ((seen >> i & 1u) == 0) continue;
+      if (row_border) {
+        level[i] = dash(x0 + i - short_of(p.seen_left));
+      } else if ((border >> i & 1u) != 0) {
+        level[i] = dash(y - short_of(p.seen_top));
+      }
     }
-    if ((border >> i & 1u) != 0 && y >= p.seen_top && y < p.seen_bottom) {
-      grey = (y - p.seen_top) / p.border_length % 2 == 0 ? kDashLight : kDashDark;
-      return true;
+  }
+
+  /// Of a row with events. False: it is not seen.
+  __device__ bool find_levels(float (&level)[kPixels], int r) {
+    const Shared::Step row = shared.row[r];
+    if ((row.events & kRowUnseen) != 0) return false;
+    if ((row.events & kRowNew) != 0) enter(r);
+    interpolate(level, row.share);
+    if ((row.events & kRowBorder) != 0) draw_border(level, shared.y0 + r);
+    return true;
+  }
+
+  __device__ void interpolate(float (&level)[kPixels], float share) const {
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) level[i] = __fadd_rn(above[i], __fmul_rn(share, change[i]));
+  }
+
+  /// `bytes` of the picture become those of the frame.
+  __device__ void blend(std::uint32_t (&bytes)[kWords], const float (&level)[kPixels]) const {
+    std::uint32_t sum[4 * kWords];
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i) {
+      // From 2^19 on the last bit of a float is a sixteenth, and an entry has sixteen bytes.
+      const std::uint32_t offset = __float_as_uint(__fadd_rz(__fadd_rn(level[i], 0.5f), 524288.0f)) & 0x3ff0u;
+      const Entry entry = *reinterpret_cast<const Entry*>(reinterpret_cast<const char*>(shared.entry) + offset);
+      const std::uint32_t keep[2] = {entry.keep, entry.keep << 16};
+#pragma unroll
+      for (int c = 0; c < 3; ++c) {
+        const int at = 3 * i + c;
+        sum[at] = at % 4 < 2 ? __dp2a_lo(keep[at % 2], bytes[at / 4], entry.add[c])
+                             : __dp2a_hi(keep[at % 2], bytes[at / 4], entry.add[c]);
+      }
     }
-    grey = (light >> i & 1u) != 0 ? kLight : kDark;
-    return (edge >> i & 1u) != 0;
+#pragma unroll
+    for (int w = 0; w < kWords; ++w) {
+      bytes[w] = third_bytes(sum[4 * w], 4 * w + 1 < 3 * kPixels ? sum[4 * w + 1] : 0);
+      if (4 * w + 2 >= 3 * kPixels) continue;
+      bytes[w] =
+          __byte_perm(bytes[w], third_bytes(sum[4 * w + 2], 4 * w + 3 < 3 * kPixels ? sum[4 * w + 3] : 0), 0x5410);
+    }
   }
 };
 
-__device__ std::uint32_t mix(std::uint32_t base, std::uint32_t colour, std::int32_t a15) {
-  const std::int32_t b = static_cast<std::int32_t>(base);
-  return static_cast<std::uint32_t>(b + (((static_cast<std::int32_t>(colour) - b) * a15 + 16384) >> 15));
-}
+/// Walks down one pack's columns.
+template <int Bytes>
+struct Walk {
+  Columns<Bytes> columns;
+  const std::uint8_t* from;  ///< two rows below the one that is drawn
+  std::uint8_t* to;
+  std::uint32_t pitch;
 
-/// Bytes [0, 3 N) of `base` become those of the frame; byte j lies in word j / 4.
-template <int N, int Words>
-__device__ void draw(const Columns<N>& columns, const Row& row, std::int64_t y, const std::uint32_t* level_rgba,
-                     const std::uint32_t (&base)[Words], std::uint32_t (&out)[Words]) {
-  const OverlayParams& p = columns.p;
-  const bool row_border =
-      p.border_width > 0 && ((p.seen_top > 0 && y >= p.seen_top && y < p.seen_top + p.border_width) ||
-                             (p.seen_bottom < p.height && y >= p.seen_bottom - p.border_width && y < p.seen_bottom));
-  const bool plain = columns.edge == 0 && columns.border == 0 && !row_border;
-#pragma unroll
-  for (int w = 0; w < Words; ++w) out[w] = 0;
-#pragma unroll
-  for (int i = 0; i < N; ++i) {
-    std::uint32_t rgba = 0;
-    if (row.seen && (columns.seen >> i & 1u) != 0) {
-      const float level = lerp_rounded(columns.above[i], columns.below[i], row.share);
-      rgba = level_rgba[static_cast<int>(__fadd_rn(level, 0.5f))];
+  /// Row r, `pack`, in whose place the next but one comes.
+  __device__ void draw_row(Pack<Bytes>& pack, int r, bool more) {
+    std::uint32_t bytes[Columns<Bytes>::kWords];
+    columns.spread(pack, bytes);
+    if (more) pack.load(from);
+    const Shared::Step row = columns.shared.row[r];
+    float level[Columns<Bytes>::kPixels];
+    bool seen = true;
+    if (row.events == 0) {
+      columns.interpolate(level, row.share);
+    } else {
+      seen = columns.find_levels(level, r);
     }
-    const std::int32_t alpha = static_cast<std::int32_t>(rgba >> 24);
-    const std::int32_t a15 = 128 * alpha + (alpha >> 1);
-    std::uint32_t grey = 0;
-    const bool shaded = !plain && columns.shade(i, y, row_border, grey) && row.seen && (columns.seen >> i & 1u) != 0;
-#pragma unroll
-    for (int c = 0; c < 3; ++c) {
-      const int at = 3 * i + c;
-      const std::uint32_t b = base[at / 4] >> (8 * (at % 4)) & 0xffu;
-      const std::uint32_t mixed = shaded ? grey : mix(b, rgba >> (8 * c) & 0xffu, a15);
-      out[at / 4] |= mixed << (8 * (at % 4));
-    }
-  }
-}
-
-/// Segments of 16 bytes: 6 pixels, the first and last of which may be shared with the neighbours.
-__device__ void draw_wide(const OverlayParams& p, std::int64_t segment, std::int64_t y0, std::int64_t y1,
-                          const std::uint32_t* level_rgba) {
-  const unsigned phase = static_cast<unsigned>(segment % 3);  // channels of the first pixel that lie before the segment
-  Columns<6> columns(p, 16 * segment / 3);
-  const std::int64_t pitch = 3 * p.width;
-  const std::uint8_t* from = p.rgb + y0 * pitch + 16 * segment;
-  std::uint8_t* to = p.out_rgb + y0 * pitch + 16 * segment;
-  const unsigned shift = 8 * phase;
-  uint4 next = *reinterpret_cast<const uint4*>(from);
-  for (std::int64_t y = y0; y < y1; ++y) {
-    const uint4 in = next;
+    if (seen) columns.blend(bytes, level);
+    columns.gather(bytes).store(to);
     from += pitch;
-    if (y + 1 < y1) next = *reinterpret_cast<const uint4*>(from);
-    const Row row(p, y);
-    if (row.seen) columns.enter_row(row, y);
-    const std::uint32_t base[5] = {in.x << shift, __funnelshift_l(in.x, in.y, shift),
-                                   __funnelshift_l(in.y, in.z, shift), __funnelshift_l(in.z, in.w, shift),
-                                   __funnelshift_l(in.w, 0u, shift)};
-    std::uint32_t out[5];
-    draw<6>(columns, row, y, level_rgba, base, out);
-    *reinterpret_cast<uint4*>(to) =
-        make_uint4(__funnelshift_r(out[0], out[1], shift), __funnelshift_r(out[1], out[2], shift),
-                   __funnelshift_r(out[2], out[3], shift), __funnelshift_r(out[3], out[4], shift));
     to += pitch;
   }
-}
 
-__device__ void draw_narrow(const OverlayParams& p, std::int64_t x, std::int64_t y0, std::int64_t y1,
-                            const std::uint32_t* level_rgba) {
-  Columns<1> columns(p, x);
-  for (std::int64_t y = y0; y < y1; ++y) {
-    const std::int64_t at = 3 * (y * p.width + x);
-    const Row row(p, y);
-    if (row.seen) columns.enter_row(row, y);
-    const std::uint32_t base[1] = {p.rgb[at] | static_cast<std::uint32_t>(p.rgb[at + 1]) << 8 |
-                                   static_cast<std::uint32_t>(p.rgb[at + 2]) << 16};
-    std::uint32_t out[1];
-    draw<1>(columns, row, y, level_rgba, base, out);
-    for (int c = 0; c < 3; ++c) p.out_rgb[at + c] = static_cast<std::uint8_t>(out[0] >> (8 * c));
+  /// As many rows, at most kMostRows; two are under way while one is drawn.
+  __device__ void draw(Pack<Bytes> (&ahead)[2], int rows) {
+    for (int r = 0; r < rows; r += 2) {
+      draw_row(ahead[0], r, r + 2 < rows);
+      if (r + 1 < rows) draw_row(ahead[1], r + 1, r + 3 < rows);
+    }
+  }
+};
+
+/// Blocks are packs of a row by strips of `strip_rows` rows; where a row has too many packs, a block draws several
+/// times.
+template <int Bytes>
+__global__ void __launch_bounds__(kThreads, 3) draw_overlay(const __grid_constant__ OverlayParams p, std::int32_t packs,
+                                                            std::int32_t strip_rows, std::uint32_t pitch) {
+  __shared__ Shared shared;
+  const std::int32_t height = short_of(p.height), y0 = static_cast<std::int32_t>(blockIdx.y) * strip_rows;
+  const std::int32_t y1 = strip_rows < height - y0 ? y0 + strip_rows : height;
+  const std::int32_t tile = static_cast<std::int32_t>(blockDim.x), step = static_cast<std::int32_t>(gridDim.x) * tile;
+  bool filled = false;
+  for (std::int32_t first = static_cast<std::int32_t>(blockIdx.x) * tile; first < packs; first += step) {
+    const std::int32_t pack = first + static_cast<std::int32_t>(threadIdx.x);
+    Walk<Bytes> walk{{p, shared, pack < packs ? pack : 0}, nullptr, nullptr, pitch};
+    for (std::int32_t y = y0; y < y1; y += kMostRows) {
+      const int rows = y1 - y < kMostRows ? y1 - y : kMostRows;
+      const std::int64_t at = static_cast<std::int64_t>(y) * pitch + static_cast<std::int64_t>(pack) * Bytes;
+      Pack<Bytes> ahead[2] = {};
+      if (pack < packs) ahead[0].load(p.rgb + at);
+      if (pack < packs && rows > 1) ahead[1].load(p.rgb + at + pitch);
+      if (filled) __syncthreads();  // the rows before may still be read
+      if (!filled) fill_entries(shared, by_address(p.level_rgba));
+      filled = true;
+      fill_rows(shared, p, y, rows);
+      __syncthreads();
+      if (pack >= packs) continue;
+      walk.from = p.rgb + at + 2 * static_cast<std::int64_t>(pitch);
+      walk.to = p.out_rgb + at;
+      walk.draw(ahead, rows);
+    }
   }
 }
 
-template <bool Wide>
-__global__ void __launch_bounds__(kThreads)
-    draw_overlay(const __grid_constant__ OverlayParams p, std::int64_t segments, std::int64_t strip_rows) {
-  __shared__ std::uint32_t level_rgba[kLevels];
-  for (int i = static_cast<int>(threadIdx.x); i < kLevels; i += kThreads) level_rgba[i] = p.level_rgba[i];
-  __syncthreads();
-  const std::int64_t id = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const std::int64_t y0 = id / segments * strip_rows;
-  if (y0 >= p.height) return;
-  const std::int64_t y1 = y0 + strip_rows < p.height ? y0 + strip_rows : p.height;
-  if constexpr (Wide) {
-    draw_wide(p, id % segments, y0, y1, level_rgba);
-  } else {
-    draw_narrow(p, id % segments, y0, y1, level_rgba);
+/// How many blocks of so many threads the current device holds at once. Asked once: it takes some microseconds.
+template <int Bytes>
+cudaError_t most_blocks(int threads, std::int64_t& blocks) {
+  constexpr int kDevices = 64;
+  static std::atomic<std::int32_t> known[kDevices][kThreads / kWarp];
+  int device = 0;
+  if (const cudaError_t error = cudaGetDevice(&device)) return error;
+  std::atomic<std::int32_t>* const here = device < kDevices ? &known[device][threads / kWarp - 1] : nullptr;
+  blocks = here != nullptr ? here->load(std::memory_order_relaxed) : 0;
+  if (blocks > 0) return cudaSuccess;
+  int multiprocessors = 0, of_each = 0;
+  if (const cudaError_t error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device))
+    return error;
+  if (const cudaError_t error =
+          cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_each, draw_overlay<Bytes>, threads, 0))
+    return error;
+  blocks = static_cast<std::int64_t>(multiprocessors) * of_each;
+  if (here != nullptr) here->store(static_cast<std::int32_t>(blocks), std::memory_order_relaxed);
+  return cudaSuccess;
+}
+
+/// In one wave: every block of it finds room at once, and does as much as any other.
+template <int Bytes>
+int draw(const OverlayParams& p, std::int64_t packs, Stream stream) {
+  if (const cudaError_t earlier = cudaPeekAtLastError()) return static_cast<int>(earlier);
+  std::int64_t tiles = divide_up(packs, kThreads);
+  const int threads = static_cast<int>(divide_up(divide_up(packs, tiles), kWarp)) * kWarp;
+  std::int64_t blocks = 0;
+  if (const cudaError_t error = most_blocks<Bytes>(threads, blocks)) {
+    (void)cudaGetLastError();  // leaves no trace
+    return static_cast<int>(error);
   }
+  tiles = divide_up(packs, threads);
+  if (p.most_sms > 0 && p.most_sms < blocks) blocks = p.most_sms;
+  if (tiles > blocks) tiles = blocks;
+  const std::int64_t strips = blocks / tiles < p.height ? blocks / tiles : p.height;
+  const std::int64_t strip_rows = divide_up(p.height, strips);
+  return start(draw_overlay<Bytes>, grid_of(tiles, divide_up(p.height, strip_rows)), threads, 0, stream_of(stream), p,
+               static_cast<std::int32_t>(packs), static_cast<std::int32_t>(strip_rows),
+               static_cast<std::uint32_t>(3 * p.width));
 }
 
 }  // namespace
 
 int overlay(const OverlayParams& p, Stream stream) {
-  const bool wide = 3 * p.width % 16 == 0 && reinterpret_cast<std::uintptr_t>(p.rgb) % 16 == 0 &&
-                    reinterpret_cast<std::uintptr_t>(p.out_rgb) % 16 == 0;
-  const std::int64_t segments = wide ? 3 * p.width / 16 : p.width;
-  std::int64_t strip_rows = segments * p.height / kWantedThreads;
-  strip_rows = strip_rows < 1 ? 1 : strip_rows > kMostRows ? kMostRows : strip_rows;
-  const std::int64_t threads = segments * divide_up(p.height, strip_rows);
-  return start(wide ? draw_overlay<true> : draw_overlay<false>, grid_of(divide_up(threads, kThreads)), kThreads, 0,
-               stream_of(stream), p, segments, strip_rows);
+  const auto fits = [&](std::uintptr_t bytes) {
+    return (reinterpret_cast<std::uintptr_t>(p.rgb) | reinterpret_cast<std::uintptr_t>(p.out_rgb) |
+            static_cast<std::uintptr_t>(3 * p.width)) %
+               bytes ==
+           0;
+  };
+  if (fits(16)) return draw<16>(p, 3 * p.width / 16, stream);
+  if (fits(4)) return draw<4>(p, 3 * p.width / 4, stream);
+  return draw<3>(p, p.width, stream);
 }
 
 }  // namespace gaze::kernels::cuda

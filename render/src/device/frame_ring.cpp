@@ -3,7 +3,7 @@
 
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gaze/ops/device.hpp>
 
 #include <algorithm>
 #include <map>
@@ -52,7 +52,7 @@ const at::Tensor& FrameRing::Slot::wait() const {
 
 FrameRing::FrameRing(const ops::Route& route, Limits limits) : route_(route), limits_(limits) {
   if (route_.device.is_cpu()) return;
-  stream_ = c10::impl::VirtualGuardImpl(route_.device.type()).getStreamFromGlobalPool(route_.device);
+  stream_ = ops::own_stream(route_.device);
 }
 
 FrameRing::~FrameRing() = default;

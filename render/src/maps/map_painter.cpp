@@ -65,6 +65,7 @@ void paint(const at::Tensor& base_hwc, const MapView& map, const Placement& plac
            at::Tensor& out_hwc) {
   const std::array<int64_t, 2> grid = {placement.rows, placement.cols};
   ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
+  options.most_sms = kDrawingSms;
   options.contour_pixels = contour_width(placement);
   options.border_pixels = std::max<int64_t>(1, line_width(placement) / 2);
   std::optional<at::Tensor> inside_yx;

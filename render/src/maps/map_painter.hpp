@@ -16,6 +16,9 @@ struct MapView {
   bool diffuse = false;
 };
 
+/// Of a GPU's multiprocessors drawing takes at most these; a model that runs beside it keeps the others.
+constexpr int64_t kDrawingSms = 24;
+
 /// A new picture: colours, contour, the border of what the model saw, and "DIFFUSE" where it is.
 at::Tensor paint(const at::Tensor& base_hwc, const MapView& map, const Placement& placement, const Style& style);
 

@@ -79,7 +79,8 @@ void tint(const at::Tensor& base_hwc, const SoundMapView& map, double start_seco
   place.scale_x = seconds_per_pixel / map.seconds_per_cell;
   place.offset_x = (start_seconds - map.first_seconds) / map.seconds_per_cell;
   place.scale_y = 1 / static_cast<double>(base_hwc.size(0));
-  const ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
+  ops::OverlayOptions options{style.interpolation, style.colormap, style.blend};
+  options.most_sms = kDrawingSms;
   ops::overlay_out(base_hwc, map.value_c.view({1, -1}), std::nullopt, place, options, out_hwc);
 }
 

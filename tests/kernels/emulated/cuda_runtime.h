@@ -42,6 +42,7 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureImplicit = 906
 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 enum cudaStreamCaptureMode {
   cudaStreamCaptureModeGlobal,
@@ -154,6 +155,49 @@ inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
 // The sources are compiled without contraction.
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
+namespace emulated {
+template <typename T>
+T shuffled_up(T x, unsigned step) {
+  return exchange(x, lane() >= step ? lane() - step : lane());
+}
+
+/// Rounded towards zero: the rounding error says whether the sum that was rounded to the nearest lies beyond.
+template <typename T>
+T sum_towards_zero(T a, T b) {
+  const T sum = a + b, from_b = sum - a, error = (a - (sum - from_b)) + (b - from_b);
+  return (sum > 0 && error < 0) || (sum < 0 && error > 0) ? std::nextafter(sum, T{0}) : sum;
+}
+}  // namespace emulated
+template <typename T>
+T __shfl_up_sync(unsigned, T x, unsigned step) {
+  return emulated::shuffled_up(x, step);
+}
+inline void __syncwarp() { emulated::wait_for_warp(); }
+inline float __fadd_rz(float a, float b) { return emulated::sum_towards_zero(a, b); }
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dadd_rz(double a, double b) { return emulated::sum_towards_zero(a, b); }
+inline unsigned __float_as_uint(float x) {
+  unsigned bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+inline int __double2loint(double x) {
+  std::uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return static_cast<int>(static_cast<unsigned>(bits));
+}
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+  unsigned all = 0;
+  for (int i = 0; i < 4; ++i) all |= static_cast<unsigned>(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+  return all;
+}
+/// Two numbers of 16 bits times the lower, or upper, two bytes.
+inline unsigned __dp2a_lo(unsigned halves, unsigned bytes, unsigned sum) {
+  return sum + (halves & 0xffff) * (bytes & 0xff) + (halves >> 16) * (bytes >> 8 & 0xff);
+}
+inline unsigned __dp2a_hi(unsigned halves, unsigned bytes, unsigned sum) { return __dp2a_lo(halves, bytes >> 16, sum); }
 using std::isfinite;
 using std::isnan;
 
@@ -161,6 +205,19 @@ namespace emulated {
 inline std::size_t bytes_read = 0;           ///< from global memory by load_once
 inline std::size_t most_shared = 227 << 10;  ///< of a block
 }  // namespace emulated
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 132;
+  return cudaSuccess;
+}
+template <typename Kernel>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int, std::size_t) {
+  *blocks = 3;
+  return cudaSuccess;
+}
 
 /// Stands for kernel<<<grid, block, shared_bytes, stream>>>(arguments...).
 template <typename... Parameters>

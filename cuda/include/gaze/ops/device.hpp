@@ -26,4 +26,9 @@ GAZE_API bool capturing(c10::Device device);
 /// enough for all devices: later calls cost nothing. Does nothing for devices that know no graphs.
 GAZE_API void allow_calls_while_capturing(c10::Device device);
 
+/// A new stream of `device`, of the lowest priority, that waits for no other. Torch hands the streams of its pools to
+/// whoever asks, several times; this one nobody else has. It lives until the process ends: for long use.
+/// @throws LaunchError
+GAZE_API c10::Stream own_stream(c10::Device device);
+
 }  // namespace gaze::ops

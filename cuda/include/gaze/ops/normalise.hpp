@@ -31,7 +31,7 @@ struct Normalised {
 /// where that is 0 the maximum is used. It is at least 1: noise below uniform attention is not stretched over all
 /// colours. A map that is constant gives value 0 under per_map_min_max, never NaN.
 ///
-/// @param map_tc     float32 [tokens, cells], finite, >= 0 (the lift of other values is 0)
+/// @param map_tc     float32 [tokens, cells], finite, >= 0 (the lift of other values is 0), fewer than 2^32 values
 /// @param visible_t  float32 [tokens]
 /// All results on map_tc's device, asynchronous on the current stream.
 /// @throws c10::Error naming the argument, expected and got.

@@ -18,6 +18,8 @@ struct OverlayOptions {
   /// on either side of an edge of `inside_yx`, white inside and dark outside, 1..64; the picture's border is no edge
   int64_t contour_pixels = 2;
   int64_t border_pixels = 0;  ///< width of the dashed border around what the model saw, where that is not all; 0: none
+  /// of a GPU's multiprocessors it takes at most, so that a model that runs beside it keeps the others; 0: all
+  int64_t most_sms = 0;
 };
 
 /// Colour and opacity of every level: what `overlay_out` draws with, for whoever draws elsewhere.

@@ -54,8 +54,9 @@ GAZE_API at::Tensor to_device(const at::Tensor& source, const Route& route, Carg
 /// Host memory that a transfer can fill while the host goes on: page-locked where a device is across.
 GAZE_API at::Tensor host_buffer(at::IntArrayRef sizes, at::ScalarType dtype, const Route& route);
 
-/// Copies `source` into `destination`, host memory of the same size and type, asynchronously on the device's current
-/// stream: read it after an event recorded there. Without `crosses` the two are one tensor, and nothing happens.
+/// Copies `source` into `destination`, contiguous host memory of the same size and type, asynchronously on the device's
+/// current stream: read it after an event recorded there. Goes in pieces of at most 1 MiB, between which what others
+/// copy finds room. Without `crosses` the two are one tensor, and nothing happens.
 /// @throws c10::Error naming the argument, expected and got.
 GAZE_API void to_host(const at::Tensor& source, const at::Tensor& destination, const Route& route, Cargo cargo);
 

@@ -17,4 +17,8 @@ inline CUDAStream getCurrentCUDAStream(DeviceIndex device) {
   return {impl::VirtualGuardImpl(DeviceType::CUDA).getStream(Device(DeviceType::CUDA, device))};
 }
 
+inline CUDAStream getStreamFromExternal(cudaStream_t stream, DeviceIndex device) {
+  return {Stream(Stream::UNSAFE, Device(DeviceType::CUDA, device), reinterpret_cast<StreamId>(stream))};
+}
+
 }  // namespace c10::cuda
