@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/script.h>
 #include <gaze/gaze.hpp>
+#include <gaze/render/overlay.hpp>
 
 #include <unistd.h>
 
