@@ -23,7 +23,7 @@ enum class State { Ready, AtWarp, AtBlock, Done };
 
 /// Where a thread waits.
 struct Wait {
-  std::string_view what;
+  std::string_view what = {};
   unsigned mask = 0;
   bool of_all = false;  ///< none of those meant may have left
   std::uint64_t shown = 0;

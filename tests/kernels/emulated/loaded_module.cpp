@@ -6,13 +6,13 @@
 #include <elf.h>
 #include <sys/auxv.h>
 
+#include <cctype>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
-#include <regex>
 #include <set>
 #include <stdexcept>
 
@@ -66,13 +66,44 @@ const Module& module() {
   return read;
 }
 
+bool in_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+/// Without "(namespace::Enumeration)" before a number.
+std::string without_types_of_values(std::string text) {
+  for (std::size_t at = text.find('('); at != std::string::npos; at = text.find('(', at + 1)) {
+    const std::size_t end = text.find_first_of("()<> ", at + 1);
+    if (end == std::string::npos || text[end] != ')' || end + 1 == text.size()) continue;
+    const std::size_t number = end + (text[end + 1] == '-' ? 2 : 1);
+    if (number < text.size() && std::isdigit(static_cast<unsigned char>(text[number])) != 0) {
+      text.erase(at, end + 1 - at);
+      --at;
+    }
+  }
+  return text;
+}
+
+std::string without_namespaces(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.compare(i, 2, "::") != 0) {
+      out += text[i];
+      continue;
+    }
+    while (!out.empty() && in_name(out.back())) out.pop_back();
+    ++i;
+  }
+  return out;
+}
+
 std::string plain_name(const std::string& mangled) {
   const std::unique_ptr<char, void (*)(void*)> plain(abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, nullptr),
                                                      &std::free);
   std::string name = plain ? plain.get() : mangled;
-  name = std::regex_replace(name, std::regex("\\(anonymous namespace\\)"), "anonymous");
-  name = std::regex_replace(name, std::regex("\\((\\w+::)*\\w+\\)(?=-?\\d)"), "");
-  name = std::regex_replace(name.substr(0, name.find('(')), std::regex("(\\w+::)+"), "");
+  const std::string unnamed = "(anonymous namespace)";
+  for (std::size_t at = name.find(unnamed); at != std::string::npos; at = name.find(unnamed))
+    name.replace(at, unnamed.size(), "anonymous");
+  name = without_types_of_values(name);
+  name = without_namespaces(name.substr(0, name.find('(')));
   return name.rfind("void ", 0) == 0 ? name.substr(5) : name;
 }
 
