@@ -10,10 +10,10 @@ full wave is done after the longest of
 - issue: the instructions of all warps beside it, over 4 schedulers that issue one a cycle, ISSUED of the time;
 - one warp: its own instructions, CYCLES_BETWEEN apart, for most wait for an earlier one;
 - memory: its loads, one after the other as many at a time as the machine code has in flight, each LATENCY.
-An instruction counts as often as it runs: `plain_path` of the machine code for each piece of work (16 bytes stored), FMAS for each product of
-queries and keys, and the kernel's whole code once where neither is known. The work of a shape takes LAUNCH for each launch, and its waves or its
-bytes over the bandwidth, whichever is longer. What is left out makes it an estimate to about a third: divergence, bank conflicts, caches, FP64
-units (an L4 has 1/64 of them), the host. `at least` marks a shape that has a kernel whose loops are not counted.
+An instruction counts as often as it runs: FMAS for each product of queries and keys; else `plain_path` of the machine code for each piece of work
+(16 bytes stored), and once ONCE of the kernel's code. The work of a shape takes LAUNCH for each launch, and its waves or its bytes over the
+bandwidth, whichever is longer. What is left out makes it an estimate to about a third: divergence, bank conflicts, caches, FP64 units (an L4 has
+1/64 of them), the host. A time with ~ is rather more than that: some kernel's loops are not counted, or its atomics repeat until they succeed.
 """
 import argparse
 import json
@@ -27,6 +27,7 @@ from pathlib import Path
 ISSUED = 0.75           # of the schedulers' cycles
 CYCLES_BETWEEN = 2.5    # instructions of one warp
 FMAS = 1.5              # instructions for a multiply-add, its share of the loads from shared memory included
+ONCE = 1 / 3            # of a kernel's code that a warp runs whatever its loops do; the rest is for other cases
 NARROW_IN_FLIGHT = 4    # loads of single elements, as loops are unrolled
 LAUNCH = 1.5            # us from a kernel's end to its dependent's first instructions
 COPY = 0.9              # of the data sheet's bandwidth that a copy reaches
@@ -48,9 +49,9 @@ class Gpu:
         return self.terabytes * COPY * 1e6
 
 
-GPUS = (Gpu("H200", 132, 4.8, 1.9, 2048, 228 * 1024, 0.6),
-        Gpu("A100 80 GB", 108, 2.039, 1.4, 2048, 164 * 1024, 0.5),
-        Gpu("L4", 58, 0.3, 1.9, 1536, 100 * 1024, 0.5))
+GPUS = (Gpu("H200", 132, 4.8, 1.9, 2048, 228 * 1024, 0.8),
+        Gpu("A100 80 GB", 108, 2.039, 1.4, 2048, 164 * 1024, 0.7),
+        Gpu("L4", 58, 0.3, 1.9, 1536, 100 * 1024, 0.7))
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Shape:
     small: str = "$^"             # kernels that see what another one made, and not the reads
     gate: str = ""
     share_of_copy: float = 0      # that the gate wants; 0: it has none
+    element: int = 2              # bytes of a load that is not wide
 
 
 def overlay(height, width, share):
@@ -98,7 +100,8 @@ SHAPES = {
     "one row Llama-3.2-V 32/8x6404x128": rows(1, 32, 8, 6404, 128),
     "SDXL 4096 rows 10x77x64": rows(4096, 10, 10, 77, 64),
     "flush LLaVA 32 layers x 32 rows": rows(32, 32, 32, 640, 128, layers=32),
-    "normalise 256x576": Shape("normalise", 4 * 256 * 576, 8 * 256 * 576, "4 T C read, 4 T C of lifts and of values written", 256 * 576 // 4),
+    "normalise 256x576": Shape("normalise", 4 * 256 * 576, 8 * 256 * 576, "4 T C read, 4 T C of lifts and of values written", 256 * 576 // 4,
+                               element=4),
 }
 
 # Of one layer of LLaVA-1.5-7B in bf16: 4 projections of 4096 x 4096 and 3 of 4096 x 11008, in about 12 kernels.
@@ -109,7 +112,7 @@ STEP_BYTES, STEP_LAUNCHES = 2 * (4 * 4096 * 4096 + 3 * 4096 * 11008), 12
 class Prediction:
     us: float = 0
     launches: int = 0
-    at_least: bool = False
+    more: bool = False
     not_counted: list[str] = field(default_factory=list)
 
 
@@ -134,17 +137,20 @@ def launch_us(launch: dict, figures: dict, shape: Shape, gpu: Gpu, small: bool) 
     beside = min(resident, -(-blocks // gpu.multiprocessors))
     of_a_thread = 1 / (blocks * threads)
     counted = not small and bool(shape.fmas or (shape.pieces and figures.get("plain_path")))
-    instructions = figures["instructions_total"]
-    if counted:
-        instructions = shape.fmas * of_a_thread * FMAS if shape.fmas else max(1, shape.pieces * of_a_thread) * figures["plain_path"]
+    instructions = ONCE * figures["instructions_total"]
+    if counted and shape.fmas:
+        instructions = shape.fmas * of_a_thread * FMAS
+    elif counted:
+        instructions += max(1, shape.pieces * of_a_thread) * figures["plain_path"]
     wide = figures["loads_in_flight"]
-    loads = 1 if small else shape.reads * of_a_thread / (16 if wide else 2)
+    loads = 1 if small else shape.reads * of_a_thread / (16 if wide else shape.element)
     warps = -(-threads // 32)
     cycle = 1e-3 / gpu.gigahertz
     issue = beside * warps * instructions / SCHEDULERS / ISSUED * cycle
     alone = instructions * CYCLES_BETWEEN * cycle
     memory = math.ceil(loads / (wide or NARROW_IN_FLIGHT)) * gpu.latency
-    return waves * max(issue, alone, memory), not counted
+    repeats = any("CAS" in atomic for atomic in figures["atomics"])
+    return waves * max(issue, alone, memory), repeats or not (counted or small)
 
 
 def predict(launches: list[dict], kernels: dict, shape: Shape, gpu: Gpu) -> Prediction:
@@ -157,7 +163,7 @@ def predict(launches: list[dict], kernels: dict, shape: Shape, gpu: Gpu) -> Pred
             continue
         us, some = launch_us(launch, figures, shape, gpu, re.fullmatch(shape.small, launch["kernel"]) is not None)
         busy += us
-        found.at_least |= some
+        found.more |= some
     found.us = LAUNCH * len(launches) + max(busy, copy_us(shape, gpu) - LAUNCH)
     return found
 
@@ -170,7 +176,7 @@ def copy_us(shape: Shape, gpu: Gpu) -> float:
 def written(prediction: Prediction, gpu: Gpu, shape: Shape) -> str:
     if prediction.not_counted:
         return "not counted"
-    mark = ">= " if prediction.at_least else ""
+    mark = "~" if prediction.more else ""
     share = f" ({copy_us(shape, gpu) / prediction.us:.2f} of a copy)" if shape.share_of_copy else ""
     return f"{mark}{prediction.us:.1f}{share}"
 
@@ -185,7 +191,7 @@ def steps(predicted: dict[str, Prediction]) -> list[str]:
         if row is None or row.not_counted:
             lines.append(f"- {mode}: not counted (gate: at most {gate})")
         else:
-            lines.append(f"- {mode}: {'at least ' if row.at_least else ''}{1 + row.us / share / step:.3f} times a step without capture, without the host's part (gate: at most {gate})")
+            lines.append(f"- {mode}: {'~' if row.more else ''}{1 + row.us / share / step:.3f} times a step without capture, without the host's part (gate: at most {gate})")
     return lines
 
 

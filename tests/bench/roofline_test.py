@@ -8,7 +8,7 @@ import unittest
 import roofline
 
 H200 = roofline.GPUS[0]
-PLAIN = {"registers": 64, "spill_bytes": 0, "shared_bytes": 2048, "threads": 256, "blocks_per_sm": 4, "instructions_total": 500, "plain_path": 100,
+PLAIN = {"registers": 64, "spill_bytes": 0, "shared_bytes": 2048, "threads": 256, "blocks_per_sm": 4, "instructions_total": 600, "plain_path": 100,
          "loads_in_flight": 2, "atomics": []}
 LAUNCH = {"kernel": "draw<1>", "grid": [1056, 1, 1], "threads": 256, "shared_bytes": 0, "parameter_bytes": 8}
 
@@ -29,25 +29,25 @@ class Rooms(unittest.TestCase):
 
 class Launches(unittest.TestCase):
     def test_issue(self):
-        # 1056 blocks = 2 waves of 132 x 4. 4 pieces of 100 instructions a thread; 4 x 8 warps beside each other on 4 schedulers:
-        # 32 x 400 / 4 / 0.75 = 4266.7 cycles of 1 / 1900 us, twice.
+        # 1056 blocks = 2 waves of 132 x 4. 4 pieces of 100 instructions a thread and 600 / 3 once; 4 x 8 warps beside each other on 4
+        # schedulers: 32 x 600 / 4 / 0.75 = 6400 cycles of 1 / 1900 us, twice.
         us, uncounted = roofline.launch_us(LAUNCH, PLAIN, shape(), H200, False)
-        self.assertAlmostEqual(us, 2 * 4266.667 / 1900, places=3)
+        self.assertAlmostEqual(us, 2 * 6400 / 1900, places=3)
         self.assertFalse(uncounted)
 
     def test_memory(self):
-        # 4 loads of 16 bytes a thread: with one in flight 4 x 0.6 us, in each of 2 waves.
-        us, _ = roofline.launch_us(LAUNCH, {**PLAIN, "loads_in_flight": 1, "plain_path": 1}, shape(), H200, False)
-        self.assertAlmostEqual(us, 4.8)
+        # 4 loads of 16 bytes a thread: with one in flight 4 x 0.8 us, in each of 2 waves.
+        us, _ = roofline.launch_us(LAUNCH, {**PLAIN, "loads_in_flight": 1, "plain_path": 1, "instructions_total": 3}, shape(), H200, False)
+        self.assertAlmostEqual(us, 6.4)
         # Of 2 bytes each: 32 loads, 4 in flight.
-        us, _ = roofline.launch_us(LAUNCH, {**PLAIN, "loads_in_flight": 0, "plain_path": 1}, shape(), H200, False)
-        self.assertAlmostEqual(us, 2 * 8 * 0.6)
+        us, _ = roofline.launch_us(LAUNCH, {**PLAIN, "loads_in_flight": 0, "plain_path": 1, "instructions_total": 3}, shape(), H200, False)
+        self.assertAlmostEqual(us, 2 * 8 * 0.8)
 
     def test_a_warp_alone(self):
-        # One block of one warp: 1000 pieces of 100 instructions for 32 threads, 2.5 cycles each.
+        # One block of one warp: 1000 pieces of 100 instructions for 32 threads and 200 once, 2.5 cycles each.
         launch = {**LAUNCH, "grid": [1, 1, 1], "threads": 32}
         us, _ = roofline.launch_us(launch, PLAIN, shape(pieces=32000, reads=0), H200, False)
-        self.assertAlmostEqual(us, 1000 * 100 * 2.5 / 1900, places=3)
+        self.assertAlmostEqual(us, 100_200 * 2.5 / 1900, places=3)
 
     def test_products(self):
         # 10 blocks of 128 threads, 1280 x 3800 multiply-adds of 1.5 instructions: 5700 a thread, 2.5 cycles each, on an SM with nobody beside.
@@ -59,7 +59,11 @@ class Launches(unittest.TestCase):
     def test_loops_that_are_not_counted(self):
         us, uncounted = roofline.launch_us(LAUNCH, {**PLAIN, "plain_path": None}, shape(reads=0), H200, False)
         self.assertTrue(uncounted)
-        self.assertAlmostEqual(us, 2 * 32 * 500 / 4 / 0.75 / 1900, places=3)  # the whole code once
+        self.assertAlmostEqual(us, 2 * 32 * 200 / 4 / 0.75 / 1900, places=3)  # a third of the code once
+        _, uncounted = roofline.launch_us(LAUNCH, {**PLAIN, "atomics": ["ATOMS.CAS"]}, shape(reads=0), H200, False)
+        self.assertTrue(uncounted)
+        _, uncounted = roofline.launch_us(LAUNCH, {**PLAIN, "plain_path": None}, shape(reads=0), H200, True)  # small: there is one round
+        self.assertFalse(uncounted)
 
 
 class Shapes(unittest.TestCase):
