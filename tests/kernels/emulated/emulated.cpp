@@ -86,7 +86,7 @@ __attribute__((no_sanitize("address"))) void copy_raw(char* to, const char* from
 }
 
 void poison_static_shared() {
-  static const std::vector<char> poison(kSharedBytesOptIn, kPoison);
+  static const std::vector<char> poison(kSharedBytes, kPoison);  // no variable is larger
   for (const std::span<char>& variable : static_shared()) copy_raw(variable.data(), poison.data(), variable.size());
 }
 

@@ -97,20 +97,33 @@ inline unsigned __byte_perm(unsigned low, unsigned high, unsigned choices) {
   }
   return out;
 }
+/// Two numbers of 16 bits times the lower, or the upper, two bytes.
+inline unsigned __dp2a_lo(unsigned halves, unsigned bytes, unsigned sum) {
+  return sum + (halves & 0xffffu) * (bytes & 0xffu) + (halves >> 16) * (bytes >> 8 & 0xffu);
+}
+inline unsigned __dp2a_hi(unsigned halves, unsigned bytes, unsigned sum) { return __dp2a_lo(halves, bytes >> 16, sum); }
 
 // The sources are compiled without contraction.
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-/// Rounded towards zero: one step back where rounding to nearest went beyond the exact sum.
-inline float __fadd_rz(float a, float b) {
-  const float near = a + b, part = near - a, rest = (a - (near - part)) + (b - part);
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+namespace emulated {
+/// Rounded towards zero: one step back where rounding to the nearest went beyond the exact sum.
+template <typename T>
+T sum_towards_zero(T a, T b) {
+  const T near = a + b, part = near - a, rest = (a - (near - part)) + (b - part);
   const bool beyond = rest != 0 && std::isfinite(near) && (rest < 0) == (near > 0);
-  return beyond ? std::nextafter(near, 0.0f) : near;
+  return beyond ? std::nextafter(near, T{0}) : near;
 }
+}  // namespace emulated
+inline float __fadd_rz(float a, float b) { return emulated::sum_towards_zero(a, b); }
+inline double __dadd_rz(double a, double b) { return emulated::sum_towards_zero(a, b); }
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f; }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline int __double2loint(double x) { return static_cast<int>(std::bit_cast<std::uint64_t>(x) & 0xffffffffu); }
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline float __int_as_float(int x) { return std::bit_cast<float>(x); }

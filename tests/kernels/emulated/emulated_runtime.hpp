@@ -37,7 +37,6 @@ enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrMaxSharedM
 namespace emulated {
 
 constexpr std::size_t kSharedBytes = 48 * 1024;     ///< of a block that asked for nothing
-constexpr std::size_t kSharedBytesOptIn = 232448;   ///< that it may ask for, on an H200
 constexpr std::size_t kMostParameterBytes = 32764;  ///< from CUDA 12.1 on
 constexpr unsigned kMostBlocksDown = 65535;         ///< of a grid, in y and z
 constexpr unsigned kMostBlocksAcross = 2147483647;  ///< in x
@@ -76,6 +75,8 @@ struct Runtime {
   std::vector<Exchange> exchanges;  ///< of threads' capture modes
 };
 inline Runtime runtime;
+inline std::size_t most_shared = 227 * 1024;  ///< bytes of a block that asks for them; an H200's
+inline std::size_t bytes_read = 0;            ///< from global memory, by kernels that count them
 
 /// Adds a launch to those of `runtime`.
 /// @throws std::logic_error where a GPU would not start it
@@ -104,13 +105,13 @@ inline cudaError_t cudaGetDevice(int* device) {
 
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrMultiProcessorCount ? emulated::runtime.multiprocessors
-                                                       : static_cast<int>(emulated::kSharedBytesOptIn);
+                                                       : static_cast<int>(emulated::most_shared);
   return cudaSuccess;
 }
 
 template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
-  if (bytes < 0 || static_cast<std::size_t>(bytes) > emulated::kSharedBytesOptIn) return cudaErrorInvalidValue;
+  if (bytes < 0 || static_cast<std::size_t>(bytes) > emulated::most_shared) return cudaErrorInvalidValue;
   emulated::runtime.most_shared_bytes[reinterpret_cast<const void*>(kernel)] = static_cast<std::size_t>(bytes);
   return cudaSuccess;
 }

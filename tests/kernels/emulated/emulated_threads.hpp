@@ -25,7 +25,7 @@ struct Lanes {
 [[noreturn]] void refuse(const std::string& why);
 
 /// Waits for the lanes of `mask` that have not left.
-void wait_for_warp(const char* what, unsigned mask);
+void wait_for_warp(const char* what = "__syncwarp", unsigned mask = 0xffffffffu);
 /// Waits for all lanes of `mask`, none of which may have left. @return valid until this thread waits again
 const Lanes& meet(const char* what, unsigned mask, std::uint64_t mine);
 
