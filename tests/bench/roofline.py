@@ -20,6 +20,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,8 +71,8 @@ class Shape:
 
 
 def overlay(height, width, share):
-    frame = 3 * height * width
-    return Shape("overlay", frame, frame, "3 H W read, 3 H W written", frame // 16, gate=f">= {share} of a copy" if share else "", share_of_copy=share)
+    frame, gate = 3 * height * width, f">= {share} of a copy" if share else ""
+    return Shape("overlay", frame, frame, "3 H W read, 3 H W written", frame // 16, gate=gate, share_of_copy=share)
 
 
 def reduction(heads, queries, keys, gated):
@@ -129,13 +130,13 @@ def room(figures: dict, threads: int, dynamic_bytes: int, gpu: Gpu) -> int:
     return max(1, min(32, gpu.threads // (32 * warps), 65536 // of_a_warp // warps, gpu.shared_bytes // shared))
 
 
-def launch_us(launch: dict, figures: dict, shape: Shape, gpu: Gpu, small: bool) -> tuple[float, bool]:
-    """All waves of a launch, and whether some of its work is not counted."""
+def launch_us(launch: dict, figures: dict, shape: Shape, gpu: Gpu, small: bool, share: float = 1) -> tuple[float, bool]:
+    """All waves of a launch that does this share of the shape's work, and whether some of that is not counted."""
     blocks, threads = math.prod(launch["grid"]), launch["threads"]
     resident = room(figures, threads, launch["shared_bytes"], gpu)
     waves = -(-blocks // (gpu.multiprocessors * resident))
     beside = min(resident, -(-blocks // gpu.multiprocessors))
-    of_a_thread = 1 / (blocks * threads)
+    of_a_thread = share / (blocks * threads)
     counted = not small and bool(shape.fmas or (shape.pieces and figures.get("plain_path")))
     instructions = ONCE * figures["instructions_total"]
     if counted and shape.fmas:
@@ -156,12 +157,16 @@ def launch_us(launch: dict, figures: dict, shape: Shape, gpu: Gpu, small: bool) 
 def predict(launches: list[dict], kernels: dict, shape: Shape, gpu: Gpu) -> Prediction:
     found = Prediction(launches=len(launches))
     busy = 0.0
+    blocks = Counter()  # what one kernel does in several launches is theirs together
+    for launch in launches:
+        blocks[launch["kernel"]] += math.prod(launch["grid"])
     for launch in launches:
         figures = figures_of(kernels, shape.unit, launch["kernel"])
         if figures is None:
             found.not_counted.append(launch["kernel"])
             continue
-        us, some = launch_us(launch, figures, shape, gpu, re.fullmatch(shape.small, launch["kernel"]) is not None)
+        share = math.prod(launch["grid"]) / blocks[launch["kernel"]]
+        us, some = launch_us(launch, figures, shape, gpu, re.fullmatch(shape.small, launch["kernel"]) is not None, share)
         busy += us
         found.more |= some
     found.us = LAUNCH * len(launches) + max(busy, copy_us(shape, gpu) - LAUNCH)
@@ -185,18 +190,21 @@ def steps(predicted: dict[str, Prediction]) -> list[str]:
     """What capture adds to a step of LLaVA's layer on the first GPU, where the GPU sets the pace."""
     gpu = GPUS[0]
     step = STEP_LAUNCHES * LAUNCH + STEP_BYTES / gpu.bytes_per_us
-    lines = [f"A step of LLaVA's layer on the {gpu.name}, {STEP_BYTES / 1e6:.0f} MB of weights in {STEP_LAUNCHES} launches: predicted {step:.0f} us. Predicted of it:"]
-    for mode, shape, share, gate in (("live", "one row LLaVA 32/32x640x128", 1, 1.03), ("deferred", "flush LLaVA 32 layers x 32 rows", 32 * 32, 1.005)):
+    lines = [f"A step of LLaVA's layer on the {gpu.name}, {STEP_BYTES / 1e6:.0f} MB of weights in {STEP_LAUNCHES} launches: predicted {step:.0f} us.",
+             "With capture, predicted without the host's part, times that:"]
+    for mode, shape, rows_of_it, gate in (("live", "one row LLaVA 32/32x640x128", 1, 1.03),
+                                          ("deferred", "flush LLaVA 32 layers x 32 rows", 32 * 32, 1.005)):
         row = predicted.get(shape)
         if row is None or row.not_counted:
             lines.append(f"- {mode}: not counted (gate: at most {gate})")
         else:
-            lines.append(f"- {mode}: {'~' if row.more else ''}{1 + row.us / share / step:.3f} times a step without capture, without the host's part (gate: at most {gate})")
+            lines.append(f"- {mode}: {'~' if row.more else ''}{1 + row.us / rows_of_it / step:.3f} (gate: at most {gate})")
     return lines
 
 
 def table(shapes: dict, kernels: dict) -> list[str]:
-    lines = ["| work | launches | MB at least | " + " | ".join(f"{gpu.name}, predicted us" for gpu in GPUS) + " | gate on the H200 |", "|---" * (len(GPUS) + 4) + "|"]
+    gpus = " | ".join(f"{gpu.name}, predicted us" for gpu in GPUS)
+    lines = [f"| work | launches | MB at least | {gpus} | gate on the {GPUS[0].name} |", "|---" * (len(GPUS) + 4) + "|"]
     first, missing = {}, set()
     for name, shape in SHAPES.items():
         cells = []
@@ -211,6 +219,8 @@ def table(shapes: dict, kernels: dict) -> list[str]:
             first.setdefault(name, prediction)
         count = first[name].launches if name in first else 0
         lines.append(f"| {name} | {count} | {(shape.reads + shape.writes) / 1e6:.1f} | " + " | ".join(cells) + f" | {shape.gate} |")
+    formulas = {shape.unit: shape.formula for shape in SHAPES.values()}
+    lines += ["", "Bytes at least: " + "; ".join(f"{unit}, {formula}" for unit, formula in formulas.items()) + "."]
     lines += ["", *steps(first)]
     if missing:
         lines += ["", "Not counted, for the machine code of these is not there: " + ", ".join(sorted(missing))]

@@ -76,6 +76,14 @@ class Shapes(unittest.TestCase):
         twice = roofline.predict([LAUNCH, LAUNCH], {"draw<1>": {**PLAIN, "loads_in_flight": 1000}}, large, H200)
         self.assertAlmostEqual(twice.us, 3 + 100)
 
+    def test_launches_of_one_kernel_share_the_work(self):
+        # Half of the blocks in each: a wave each of 4 pieces a thread, as long together as in one launch, and a launch more.
+        half = {**LAUNCH, "grid": [528, 1, 1]}
+        one = roofline.predict([LAUNCH], {"draw<1>": PLAIN}, shape(), H200)
+        two = roofline.predict([half, half], {"draw<1>": PLAIN}, shape(), H200)
+        self.assertAlmostEqual(one.us, 1.5 + 2 * 6400 / 1900)
+        self.assertAlmostEqual(two.us, 3 + 2 * 6400 / 1900)
+
     def test_a_name_of_two_sources(self):
         kernels = {"add<1>": {"of": "attend"}, "reduce: add<1>": {"of": "reduce"}}
         self.assertEqual(roofline.figures_of(kernels, "reduce", "add<1>")["of"], "reduce")
