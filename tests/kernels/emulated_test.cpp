@@ -85,6 +85,22 @@ __global__ void count_who_comes_first(unsigned* ticket, unsigned* first_b) {
   if (threadIdx.x == 0) first_b[atomicAdd(ticket, 1u)] = blockIdx.x;
 }
 
+/// The last block sums what all have written. Without the barrier a block counts as done before its threads are.
+__global__ void sum_by_last_block(bool barrier, int* part_i, unsigned* ticket, int* sum) {
+  part_i[blockIdx.x * 64 + threadIdx.x] = 1;
+  __shared__ bool last;
+  if (barrier) __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (!last) return;
+  int mine = 0;
+  for (unsigned i = threadIdx.x; i < gridDim.x * 64; i += 64) mine += part_i[i];
+  atomicAdd(sum, mine);
+}
+
 // ---- meetings
 
 enum class Meeting { Shuffle, Any, Ballot, Match, Or, Block, Warp };
@@ -238,6 +254,26 @@ CATCH_TEST_CASE("blocks take turns at their waits, the same for the same seed") 
   }
   CATCH_CHECK(orders.size() == 5);
   CATCH_CHECK(between);
+}
+
+CATCH_TEST_CASE("a last block that does not wait for the threads of the others misses what they write") {
+  const Settings kept;
+  const auto wrong = [](std::uint64_t seed, bool barrier) {
+    emulated::runtime.seed = seed;
+    std::vector<int> part_i(6 * 64);
+    unsigned ticket = 0;
+    int sum = 0;
+    start(sum_by_last_block, 6, 64, 0, barrier, part_i.data(), &ticket, &sum);
+    CATCH_CHECK(ticket == 0);
+    return sum != 6 * 64;
+  };
+  CATCH_CHECK_FALSE(wrong(0, false));
+  int found = 0;
+  for (std::uint64_t seed = 1; seed < 21; ++seed) {
+    CATCH_CHECK_FALSE(wrong(seed, true));
+    found += wrong(seed, false) ? 1 : 0;
+  }
+  CATCH_CHECK(found > 0);
 }
 
 CATCH_TEST_CASE("lanes and threads that have left are refused by name, but for barriers that do not count them") {

@@ -319,6 +319,10 @@ void refuse(const std::string& why) {
   while (true) leave(State::Done);
 }
 
+void give_way() {
+  if (runtime.seed != 0) leave(State::Ready);
+}
+
 void wait_for_warp(const char* what, unsigned mask) {
   check_mask(what, mask);
   wait(State::AtWarp, {what, mask, false, 0});

@@ -53,9 +53,6 @@ T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> x) 
 /// Back to 0 beyond `most`.
 inline unsigned atomicInc(unsigned* at, unsigned most) { return std::exchange(*at, *at >= most ? 0u : *at + 1); }
 
-inline void __threadfence() {}
-inline void __threadfence_block() {}
-
 template <typename T>
 T __ldg(const T* from) {
   return *from;

@@ -24,6 +24,9 @@ struct Lanes {
 /// Ends the launch with an error of this thread.
 [[noreturn]] void refuse(const std::string& why);
 
+/// Lets others run first.
+void give_way();
+
 /// Waits for the lanes of `mask` that have not left.
 void wait_for_warp(const char* what = "__syncwarp", unsigned mask = 0xffffffffu);
 /// Waits for all lanes of `mask`, none of which may have left. @return valid until this thread waits again
@@ -79,6 +82,9 @@ inline int __syncthreads_and(int x) {
   return votes.yes == votes.all;
 }
 inline int __syncthreads_count(int x) { return static_cast<int>(emulated::vote("__syncthreads_count", x != 0).yes); }
+// What was written before is seen by others now: the time to look whether they rely on more.
+inline void __threadfence() { emulated::give_way(); }
+inline void __threadfence_block() { emulated::give_way(); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) { emulated::wait_for_warp("__syncwarp", mask); }
 
 inline unsigned __ballot_sync(unsigned mask, int x) { return emulated::ballot("__ballot_sync", mask, x != 0); }
