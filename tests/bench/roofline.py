@@ -9,7 +9,8 @@ The model. A launch of B blocks on a GPU of S multiprocessors, of which each has
 full wave is done after the longest of
 - issue: the instructions of all warps beside it, over 4 schedulers that issue one a cycle, ISSUED of the time;
 - one warp: its own instructions, CYCLES_BETWEEN apart, for most wait for an earlier one;
-- memory: its loads, one after the other as many at a time as the machine code has in flight, each LATENCY.
+- memory: its loads, one after the other as many at a time as the machine code has in flight, each LATENCY; all at a time where they go past the
+  registers (`async_copies` of the machine code).
 An instruction counts as often as it runs: FMAS for each product of queries and keys; else `plain_path` of the machine code for each piece of work
 (16 bytes stored), and once ONCE of the kernel's code. The work of a shape takes LAUNCH for each launch, and its waves or its bytes over the
 bandwidth, whichever is longer. What is left out makes it an estimate to about a third: divergence, bank conflicts, caches, FP64 units (an L4 has
@@ -149,7 +150,8 @@ def launch_us(launch: dict, figures: dict, shape: Shape, gpu: Gpu, small: bool, 
     cycle = 1e-3 / gpu.gigahertz
     issue = beside * warps * instructions / SCHEDULERS / ISSUED * cycle
     alone = instructions * CYCLES_BETWEEN * cycle
-    memory = math.ceil(loads / (wide or NARROW_IN_FLIGHT)) * gpu.latency
+    rounds = 1 if figures.get("async_copies") else math.ceil(loads / (wide or NARROW_IN_FLIGHT))
+    memory = rounds * gpu.latency
     repeats = any("CAS" in atomic for atomic in figures["atomics"])
     return waves * max(issue, alone, memory), repeats or not (counted or small)
 

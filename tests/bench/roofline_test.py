@@ -42,6 +42,10 @@ class Launches(unittest.TestCase):
         # Of 2 bytes each: 32 loads, 4 in flight.
         us, _ = roofline.launch_us(LAUNCH, {**PLAIN, "loads_in_flight": 0, "plain_path": 1, "instructions_total": 3}, shape(), H200, False)
         self.assertAlmostEqual(us, 2 * 8 * 0.8)
+        # All at a time, past the registers.
+        past = {**PLAIN, "loads_in_flight": 0, "plain_path": 1, "instructions_total": 3, "async_copies": 2}
+        us, _ = roofline.launch_us(LAUNCH, past, shape(), H200, False)
+        self.assertAlmostEqual(us, 2 * 0.8)
 
     def test_a_warp_alone(self):
         # One block of one warp: 1000 pieces of 100 instructions for 32 threads and 200 once, 2.5 cycles each.
