@@ -75,7 +75,12 @@ def a_failed_test_fails_no_tool(machine):
 def a_skipped_case_is_named_and_fails(machine):
     machine.program("ctest", CTEST.replace("two devices", "no CUDA device"))
     assert machine.run("tests") == 1
-    assert machine.verdicts["tests"] == "cases skipped: 1" and "no CUDA device" in machine.summary
+    assert machine.verdicts["tests"] == "failed (1): cases skipped: 1" and "no CUDA device" in machine.summary
+
+
+def a_failure_beside_a_skip_stays_one(machine):
+    machine.program("ctest", CTEST.replace("two devices", "no CUDA device") + "exit 8\n")
+    assert machine.run("tests") == 1 and machine.verdicts["tests"] == "failed (8): cases skipped: 1", machine.summary
 
 
 def a_tool_that_finds_something_fails(machine):
@@ -111,7 +116,7 @@ def steps_of_later_calls_add_to_the_report(machine):
 
 def a_missed_gate_is_counted(machine):
     machine.program("gaze_bench", BENCH.replace("0.9 | pass", "0.2 | **miss**") + "exit 1\n", machine.folder / "build/gpu/tests/bench")
-    assert machine.run("bench") == 1 and machine.verdicts["bench kernels"] == "gates missed: 1", machine.summary
+    assert machine.run("bench") == 1 and machine.verdicts["bench kernels"] == "failed (1): gates missed: 1", machine.summary
 
 
 def without_a_gpu_it_builds_and_says_so(machine):
@@ -121,9 +126,9 @@ def without_a_gpu_it_builds_and_says_so(machine):
                                 "bench": "did not run: no GPU"}, machine.summary
 
 
-for case in (everything_can_pass, a_failed_test_fails_no_tool, a_skipped_case_is_named_and_fails, a_tool_that_finds_something_fails,
-             a_machine_that_refuses_the_sanitizer_fails_nothing, a_limit_is_said_and_is_one_step_s, steps_of_later_calls_add_to_the_report,
-             a_missed_gate_is_counted, without_a_gpu_it_builds_and_says_so):
+for case in (everything_can_pass, a_failed_test_fails_no_tool, a_skipped_case_is_named_and_fails, a_failure_beside_a_skip_stays_one,
+             a_tool_that_finds_something_fails, a_machine_that_refuses_the_sanitizer_fails_nothing, a_limit_is_said_and_is_one_step_s,
+             steps_of_later_calls_add_to_the_report, a_missed_gate_is_counted, without_a_gpu_it_builds_and_says_so):
     with tempfile.TemporaryDirectory() as folder:
         case(Machine(folder, limit=3 if case is a_limit_is_said_and_is_one_step_s else 540))
     print(f"{case.__name__}: passed")
