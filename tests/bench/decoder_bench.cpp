@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/script.h>
 #include <gaze/gaze.hpp>
+#include <gaze/render/overlay.hpp>
 
 #include <unistd.h>
 
@@ -11,7 +12,9 @@
 #include <filesystem>
 #include <memory>
 
+#include "device/frame_pipeline.hpp"
 #include "harness.hpp"
+#include "maps/side_stream.hpp"
 
 namespace gaze_bench {
 namespace {
@@ -290,25 +293,62 @@ Subject decoder_subject(Decoder (*make)(Form, at::ScalarType), Form form, at::Sc
   return subject;
 }
 
-/// A captured model whose bundles go to a folder, which goes with it.
-struct Drawn : Captured {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("gaze_bench-" + std::to_string(::getpid()));
-  Drawn() = default;
-  Drawn(const Drawn&) = delete;
-  Drawn& operator=(const Drawn&) = delete;
-  ~Drawn() {
-    gaze.flush();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
+/// Draws the picture of every token, brings the frames back and drops them: what a bundle takes of the device, without
+/// the encoder and the disk.
+class DrawAndDrop : public gaze::Sink {
+ public:
+  void consume(const gaze::AttentionRecord& record) override {
+    const auto ring = gaze::FrameRing::of(record.device());
+    const gaze::SideStream side(ring->stream(), record);
+    const gaze::Composition drawn = gaze::compose(record);
+    gaze::FramePipeline frames(*ring);
+    const auto bring_back = [&](const gaze::Overlay& overlay) {
+      const at::Tensor& from_hwc = overlay.rgb_hwc;
+      frames.add(
+          from_hwc.size(0), from_hwc.size(1), [&](at::Tensor& rgb_hwc) { rgb_hwc.copy_(from_hwc); },
+          [](const at::Tensor&) {});
+    };
+    bring_back(drawn.summary);
+    for (const gaze::Overlay& word : drawn.words) bring_back(word);
+    frames.finish();
   }
 };
 
-/// Steps of one answer while the answer before is drawn, brought back and written, against those steps while it is not.
-Subject drawn_subject(Decoder (*make)(Form, at::ScalarType), at::ScalarType type) {
-  const auto drawn = std::make_shared<Drawn>();
+#ifdef GAZE_WITH_OPENCV
+/// Bundles in a folder, which goes with it.
+class Folder : public gaze::BundleSink {
+ public:
+  Folder() : Folder(std::filesystem::temp_directory_path() / ("gaze_bench-" + std::to_string(::getpid()))) {}
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+ private:
+  explicit Folder(const std::filesystem::path& path) : BundleSink(options_for(path)), path_(path) {}
+  static gaze::BundleOptions options_for(const std::filesystem::path& path) {
+    gaze::BundleOptions options;
+    options.out_dir = path.string();
+    return options;
+  }
+  const std::filesystem::path path_;
+};
+#endif
+
+/// Ends the line where a record was lost: a step beside nothing is no figure.
+void expect_all_written(const gaze::Gaze& gaze) {
+  const gaze::Stats stats = gaze.stats();
+  if (stats.lost() != 0) throw std::runtime_error(std::to_string(stats.lost()) + " answers were not drawn");
+}
+
+/// Steps of one answer while the sink has the answer before, against those steps while it does not.
+Subject beside_subject(Decoder (*make)(Form, at::ScalarType), at::ScalarType type, const char* name,
+                       std::shared_ptr<gaze::Sink> sink) {
+  const auto drawn = std::make_shared<Captured>();
   const auto alone = std::make_shared<Captured>();
-  for (Captured* captured : {static_cast<Captured*>(drawn.get()), alone.get()}) {
+  for (Captured* captured : {drawn.get(), alone.get()}) {
     at::manual_seed(1);
     captured->decoder = make(Form::Sdpa, type);
     if (settings().smoke) captured->decoder.steps = 1;
@@ -316,30 +356,33 @@ Subject drawn_subject(Decoder (*make)(Form, at::ScalarType), at::ScalarType type
   }
   share_weights(alone->decoder.module, drawn->decoder.module);
   alone->decoder.first = drawn->decoder.first;
-  gaze::BundleOptions bundles;
-  bundles.out_dir = drawn->folder.string();
-  drawn->gaze =
-      gaze::attach(drawn->decoder.module, capturing(drawn->decoder, std::make_shared<gaze::BundleSink>(bundles)));
+  drawn->gaze = gaze::attach(drawn->decoder.module, capturing(drawn->decoder, std::move(sink)));
   alone->gaze = gaze::attach(alone->decoder.module, capturing(alone->decoder, std::make_shared<Swallow>()));
 
-  const auto way = [](const char* name, const std::shared_ptr<Captured>& captured) {
+  const auto way = [](const char* title, const std::shared_ptr<Captured>& captured) {
     // What is timed begins as the worker gets the record of the answer before.
     const auto hand_over = [captured] {
       captured->gaze.flush();
+      expect_all_written(captured->gaze);
       captured->answer();
     };
-    return Way{name, [captured] { captured->answer(); }, hand_over, {}, captured->decoder.steps, true};
+    return Way{title, [captured] { captured->answer(); }, hand_over, {}, captured->decoder.steps, true};
   };
   Subject subject;
-  subject.ours = way("drawn beside it", drawn);
+  subject.ours = way(name, drawn);
   subject.peers = {way("capture alone", alone)};
   subject.seconds = 40;
   subject.check = [drawn]() -> std::string {
     drawn->answer();
     drawn->gaze.flush();
     const gaze::Stats stats = drawn->gaze.stats();
-    return stats.written == 1 ? "" : "expected 1 bundle, got " + std::to_string(stats.written);
+    return stats.written == 1 ? "" : "expected 1 answer drawn, got " + std::to_string(stats.written);
   };
+  return subject;
+}
+
+Subject drawn_subject(Decoder (*make)(Form, at::ScalarType), at::ScalarType type) {
+  Subject subject = beside_subject(make, type, "drawn beside it", std::make_shared<DrawAndDrop>());
   // A processor draws with what the model would have had.
   if (!settings().device.is_cpu()) subject.gates = {{Gate::Kind::ShareOfPeer, 1.01}};
   return subject;
@@ -370,6 +413,10 @@ void add_decoder_lines() {
       const auto type = settings().device.is_cpu() ? at::kFloat : at::kBFloat16;
       add(std::string("step, ") + model.name + ", live, beside drawing", threads,
           [=] { return drawn_subject(model.make, type); });
+#ifdef GAZE_WITH_OPENCV
+      add(std::string("step, ") + model.name + ", live, beside bundles", threads,
+          [=] { return beside_subject(model.make, type, "written beside it", std::make_shared<Folder>()); });
+#endif
     }
   }
 }

@@ -355,7 +355,7 @@ struct Places {
 };
 
 /// Part of a pass: some of its calls, batch rows and queries.
-struct Piece {
+struct PassPart {
   int first_call, calls;
   std::int64_t first_row, rows, first_query, queries;
   std::size_t bytes;
@@ -367,7 +367,7 @@ int each_piece(const AttendReduceParams* p, int count, std::int64_t rows, std::s
   const bool apart = p[0].scores.q_t != nullptr;
   const std::int64_t queries = p[0].scores.queries;
   for (int n = 0; n < count;) {
-    Piece piece = {n, 0, 0, rows, 0, queries, 0};
+    PassPart piece = {n, 0, 0, rows, 0, queries, 0};
     const auto room_for = [&](std::size_t bytes, std::int64_t most) {
       return std::clamp<std::int64_t>(static_cast<std::int64_t>(most_bytes / bytes), 1, most);
     };
@@ -384,7 +384,7 @@ int each_piece(const AttendReduceParams* p, int count, std::int64_t rows, std::s
       }
       piece.bytes += more;
     }
-    Piece part = piece;
+    PassPart part = piece;
     for (part.first_row = 0; part.first_row < rows; part.first_row += piece.rows) {
       part.rows = std::min(piece.rows, rows - part.first_row);
       for (part.first_query = 0; part.first_query < queries; part.first_query += piece.queries) {
@@ -404,7 +404,7 @@ AccumulatorRows from_token(AccumulatorRows to, std::int64_t t) {
 }
 
 template <int Room, bool Apart>
-int launch_piece(const AttendReduceParams* p, const RowOffset* offset_b, const Piece& piece, void* workspace,
+int launch_piece(const AttendReduceParams* p, const RowOffset* offset_b, const PassPart& piece, void* workspace,
                  cudaStream_t stream) {
   Calls<Room, Apart> calls = {};
   calls.count = piece.calls;
@@ -477,7 +477,7 @@ int attend(const AttendParams& p, float* out_hqk, void* workspace, Stream stream
 std::size_t attend_reduce_workspace(const AttendReduceParams* p, int count, std::int64_t rows, std::size_t most_bytes) {
   if (p[0].scores.queries == 0) return 0;
   std::size_t most = 0;
-  each_piece(p, count, rows, most_bytes, [&](const Piece& piece) {
+  each_piece(p, count, rows, most_bytes, [&](const PassPart& piece) {
     most = std::max(most, piece.bytes);
     return 0;
   });
@@ -488,7 +488,7 @@ int attend_reduce(const AttendReduceParams* p, int count, const RowOffset* offse
                   Stream stream, std::size_t most_bytes) {
   if (p[0].scores.queries == 0) return 0;
   const cudaStream_t on = stream_of(stream);
-  return each_piece(p, count, rows, most_bytes, [&](const Piece& piece) {
+  return each_piece(p, count, rows, most_bytes, [&](const PassPart& piece) {
     if (p[0].scores.q_t != nullptr) return launch_piece<kMostApart, true>(p, offset_b, piece, workspace, on);
     if (piece.calls == 1 && piece.rows == 1) return launch_piece<1, false>(p, offset_b, piece, workspace, on);
     return launch_piece<kMostCalls, false>(p, offset_b, piece, workspace, on);

@@ -200,13 +200,7 @@ __device__ void copy_pieces(const char* from, std::int64_t step, int count, char
 }
 
 /// For the threads of a warp to see what each of them wrote to shared memory.
-__device__ inline void sync_warp() {
-#ifdef __CUDACC__
-  __syncwarp();
-#else
-  emulated::wait_for_warp();
-#endif
-}
+__device__ inline void sync_warp() { __syncwarp(); }
 
 __device__ inline void wait_for_copies() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
@@ -224,7 +218,6 @@ inline dim3 grid_of(std::int64_t x, std::int64_t y = 1, std::int64_t z = 1) {
 /// Shared memory that a kernel may have unasked.
 constexpr std::size_t kSharedUnasked = 48 << 10;
 
-#ifdef __CUDACC__
 /// Shared memory that a block may have on the current device.
 inline std::size_t most_shared() {
   int device = 0, bytes = 0;
@@ -239,6 +232,7 @@ cudaError_t allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
 }
 
+#ifdef __CUDACC__
 template <typename... Parameters, typename... Arguments>
 void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
                    const Arguments&... arguments) {
@@ -252,11 +246,6 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(memory);
 }
 #else
-inline std::size_t most_shared() { return emulated::most_shared; }
-template <typename... Parameters>
-cudaError_t allow_shared(void (*)(Parameters...), std::size_t) {
-  return cudaSuccess;
-}
 template <typename T>
 T* dynamic_shared() {
   return static_cast<T*>(emulated::dynamic_shared);

@@ -58,7 +58,8 @@ RELATIONS = {
     ">=": lambda got, bound: got is not None and got >= bound,
     "lacks": lambda got, pattern: not any(re.search(pattern, item) for item in got),
 }
-COLUMNS = ("registers", "spill_bytes", "shared_bytes", "threads", "blocks_per_sm", "instructions_total", "plain_path", "loads_in_flight", "atomics")
+COLUMNS = ("registers", "spill_bytes", "shared_bytes", "threads", "blocks_per_sm", "instructions_total", "plain_path", "loads_in_flight", "async_copies",
+           "atomics")
 
 
 def entry(table: dict, kernel: str):
@@ -88,6 +89,7 @@ def figures_of(source: Path, cubin: Path, nvcc: str, disassembler: str) -> dict[
         loop = entry(LOOPS, name)
         figures["plain_path"] = kernel.plain_path(*loop) if loop else None
         figures["loads_in_flight"] = kernel.loads_in_flight(re.compile(entry(LOADS, name))) if entry(LOADS, name) else kernel.loads_in_flight()
+        figures["async_copies"] = kernel.async_copies()
         figures["atomics"] = kernel.atomics()
         found[f"{source.stem}: {name}"] = figures
     return found

@@ -176,6 +176,10 @@ class Kernel:
                 raise ValueError(f"loads in flight: more than {MOST_STATES} states of {len(self.blocks)} blocks")
         return most
 
+    def async_copies(self) -> int:
+        """Copies to shared memory that pass the registers by, in one straight run of code: they are under way together."""
+        return max((sum(1 for i in block.instructions if i.opcode.startswith("LDGSTS")) for block in self.blocks), default=0)
+
     def atomics(self) -> list[str]:
         return sorted({i.opcode for i in self.instructions if ATOMIC.match(i.opcode)})
 
