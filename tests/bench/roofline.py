@@ -101,12 +101,15 @@ SHAPES = {
     "one row BLIP 16/16x577x64": rows(1, 16, 16, 577, 64),
     "one row Llama-3.2-V 32/8x6404x128": rows(1, 32, 8, 6404, 128),
     "SDXL 4096 rows 10x77x64": rows(4096, 10, 10, 77, 64),
+    "step LLaVA 32 layers": rows(1, 32, 32, 640, 128, layers=32),
+    "step LLaVA 32 layers, batch 16": rows(1, 32, 32, 640, 128, layers=32 * 16),
     "flush LLaVA 32 layers x 32 rows": rows(32, 32, 32, 640, 128, layers=32),
     "normalise 256x576": Shape("normalise", 4 * 256 * 576, 8 * 256 * 576, "4 T C read, 4 T C of lifts and of values written", 256 * 576 // 4,
                                element=4),
 }
 
-# Of one layer of LLaVA-1.5-7B in bf16: 4 projections of 4096 x 4096 and 3 of 4096 x 11008, in about 12 kernels.
+# Of one of the 32 layers of LLaVA-1.5-7B in bf16: 4 projections of 4096 x 4096 and 3 of 4096 x 11008, in about 12 kernels.
+STEP_LAYERS = 32
 STEP_BYTES, STEP_LAUNCHES = 2 * (4 * 4096 * 4096 + 3 * 4096 * 11008), 12
 
 
@@ -189,18 +192,17 @@ def written(prediction: Prediction, gpu: Gpu, shape: Shape) -> str:
 
 
 def steps(predicted: dict[str, Prediction]) -> list[str]:
-    """What capture adds to a step of LLaVA's layer on the first GPU, where the GPU sets the pace."""
+    """What capture adds to a step of all layers on the first GPU, where the GPU sets the pace."""
     gpu = GPUS[0]
-    step = STEP_LAUNCHES * LAUNCH + STEP_BYTES / gpu.bytes_per_us
-    lines = [f"A step of LLaVA's layer on the {gpu.name}, {STEP_BYTES / 1e6:.0f} MB of weights in {STEP_LAUNCHES} launches: predicted {step:.0f} us.",
-             "With capture, predicted without the host's part, times that:"]
-    for mode, shape, rows_of_it, gate in (("live", "one row LLaVA 32/32x640x128", 1, 1.03),
-                                          ("deferred", "flush LLaVA 32 layers x 32 rows", 32 * 32, 1.005)):
+    step = STEP_LAYERS * (STEP_LAUNCHES * LAUNCH + STEP_BYTES / gpu.bytes_per_us)
+    lines = [f"A step of LLaVA-7B on the {gpu.name}, {STEP_LAYERS} layers of {STEP_BYTES / 1e6:.0f} MB of weights in {STEP_LAUNCHES} launches: "
+             f"predicted {step / 1000:.1f} ms.", "With capture, predicted without the host's part, times that:"]
+    for mode, shape, steps_of_it, gate in (("live", "step LLaVA 32 layers", 1, 1.03), ("deferred", "flush LLaVA 32 layers x 32 rows", 32, 1.005)):
         row = predicted.get(shape)
         if row is None or row.not_counted:
             lines.append(f"- {mode}: not counted (gate: at most {gate})")
         else:
-            lines.append(f"- {mode}: {'~' if row.more else ''}{1 + row.us / rows_of_it / step:.3f} (gate: at most {gate})")
+            lines.append(f"- {mode}: {'~' if row.more else ''}{1 + row.us / steps_of_it / step:.3f} (gate: at most {gate})")
     return lines
 
 

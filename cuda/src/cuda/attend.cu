@@ -3,252 +3,15 @@
 // scores of a tile of keys, then the softmax of each head, then the sum over heads and layers.
 #include <algorithm>
 
-#include "cuda/score.cuh"
+#include "cuda/add_cells.cuh"
+#include "cuda/measure_heads.cuh"
 
 namespace gaze::kernels::cuda {
 namespace {
 
-constexpr int kSumWarps = 16;  ///< that share the heads and layers of kWarp cells
-constexpr int kSumThreads = kSumWarps * kWarp;
 constexpr std::int64_t kMostBlocksZ = 65535;
 /// Blocks of the first launch that keep a large GPU busy: beyond, blocks of few rows load the same keys too often.
 constexpr std::int64_t kWantedBlocks = 2048;
-
-/// A row of a head, from its tiles.
-struct RowSoftmax {
-  float top, factor;
-  bool non_finite, any;
-};
-
-/// All threads of a block, each warp for itself.
-__device__ RowSoftmax join(const Partial* tile, std::int64_t tiles) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  float top = -INFINITY;
-  bool nan = false;
-  for (std::int64_t i = lane; i < tiles; i += kWarp) {
-    nan |= isnan(tile[i].top);
-    top = fmaxf(top, tile[i].top);
-  }
-  nan = __any_sync(kAllLanes, nan) != 0;
-  top = warp_max(top);
-  float sum = 0;
-  for (std::int64_t i = lane; i < tiles && top != -INFINITY; i += kWarp) {
-    if (tile[i].top != -INFINITY) sum += tile[i].sum * expf(tile[i].top - top);
-  }
-  sum = warp_sum(sum);
-  RowSoftmax row;
-  row.non_finite = nan || top == INFINITY || !isfinite(sum);
-  row.any = !row.non_finite && top != -INFINITY;
-  row.top = top;
-  row.factor = row.any ? 1 / sum : 0.0f;
-  return row;
-}
-
-/// Keys that some head may see.
-__device__ std::int64_t count_visible(const Call& call, std::int64_t b, std::int64_t t) {
-  const std::int64_t limit = call.limit(t);
-  if (call.mask == nullptr) return limit;
-  int above = 0, not_masked = 0;
-  for (std::int64_t i = threadIdx.x; i < limit; i += blockDim.x) {
-    float best = -INFINITY;
-    const std::int64_t heads = call.mask_stride_h == 0 ? 1 : call.pick.some ? call.all_heads : call.heads;
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const float m =
-          mask_value(call.mask, call.mask_dtype,
-                     b * call.mask_stride_b + h * call.mask_stride_h + t * call.mask_stride_q + i * call.mask_stride_k);
-      best = m > best ? m : best;
-    }
-    above += best > kAsGoodAsMasked ? 1 : 0;
-    not_masked += best > -INFINITY ? 1 : 0;
-  }
-  above = block_reduce(above, 0, Sum{});
-  not_masked = block_reduce(not_masked, 0, Sum{});
-  return above > 0 ? above : not_masked;
-}
-
-/// Block (t, h, call and batch row): scores of a head become weights, and its figures. Block (t, heads, ..): the row's
-/// visible keys.
-template <int Room, bool Apart>
-__global__ void __launch_bounds__(kHeadThreads) measure_heads(const __grid_constant__ Calls<Room, Apart> calls) {
-  const Call& call = calls.call[static_cast<int>(blockIdx.z) / calls.rows];
-  const std::int64_t b = static_cast<int>(blockIdx.z) % calls.rows;
-  const std::int64_t t = blockIdx.x, h = blockIdx.y, heads = call.heads;
-  if (h > heads) return;
-  const Figures figures = call.figures_of(b);
-  if (h == heads) {
-    const std::int64_t visible = count_visible(call, b, t);
-    if (threadIdx.x == 0) figures.visible_t[t] = static_cast<std::int32_t>(visible);
-    return;
-  }
-  const RowSoftmax row = join(call.partials_of(b) + (t * heads + h) * call.tiles(), call.tiles());
-  float* const row_c = call.scores_of(b) + t * call.score_stride_t + h * call.score_stride_h;
-  HeadFigures head = {0, 0, row.non_finite ? kRowNonFinite : 0, row.any ? 1 : 0};
-  measure_head([&](std::int64_t c) { return row_c[c] = row.any ? expf(row_c[c] - row.top) * row.factor : 0.0f; },
-               call.cells, head);
-  if (threadIdx.x == 0) figures.head_th[t * heads + h] = head;
-}
-
-/// A row of one layer, from its heads.
-struct RowFigures {
-  float mass, focus;
-  std::int32_t flags;
-};
-
-/// All lanes of a warp.
-__device__ RowFigures join(const HeadFigures* head, std::int64_t heads) {
-  float mass = 0, focus = 0;
-  std::int32_t flags = 0, any = 0;
-  for (std::int64_t h = static_cast<int>(threadIdx.x) % kWarp; h < heads; h += kWarp) {
-    mass += head[h].mass;
-    focus += head[h].focus;
-    flags |= head[h].flags;
-    any |= head[h].any;
-  }
-  const bool non_finite = __any_sync(kAllLanes, flags & kRowNonFinite) != 0;
-  const bool seen = __any_sync(kAllLanes, any) != 0;
-  return {warp_sum(mass), warp_sum(focus), non_finite ? kRowNonFinite : seen ? 0 : kRowFullyMasked};
-}
-
-/// What head `h` counts in its row; of all lanes at once, each with a head of its own.
-__device__ float factor_of(const Reduction& by, const HeadFigures* head, std::int64_t heads, std::int64_t h,
-                           float focus) {
-  if (h >= heads) return 0;
-  switch (by.heads) {
-    case HeadReduce::One:
-      return h == by.head ? 1.0f : 0.0f;
-    case HeadReduce::TopK: {  // ties: lower head first
-      std::int64_t ahead = 0;
-      for (std::int64_t o = 0; o < heads; ++o) {
-        ahead += head[o].focus > head[h].focus || (head[o].focus == head[h].focus && o < h);
-      }
-      return ahead < by.k ? 1 / static_cast<float>(by.k < heads ? by.k : heads) : 0.0f;
-    }
-    case HeadReduce::Weighted:
-      if (focus > 0) return head[h].focus / focus;
-      [[fallthrough]];
-    default:
-      return 1 / static_cast<float>(heads);
-  }
-}
-
-/// How heads, and layers, meet in a cell; sums but for the greatest and the least.
-struct Meet {
-  bool most, least;
-  __device__ explicit Meet(HeadReduce by) : most(by == HeadReduce::Max), least(by == HeadReduce::Min) {}
-  __device__ explicit Meet(LayerReduce by) : most(by == LayerReduce::Max), least(false) {}
-  __device__ float neutral() const { return most ? -INFINITY : least ? INFINITY : 0.0f; }
-  __device__ float operator()(float a, float b) const { return most ? fmaxf(a, b) : least ? fminf(a, b) : a + b; }
-};
-
-/// One cell of one row of a layer, over its heads `first`, `first` + `step`...
-__device__ float cell_of(const Call& call, const Reduction& by, const HeadFigures* head, float focus,
-                         const float* weight_hc, std::int64_t c, int first, int step) {
-  const Meet meet(by.heads);
-  float value = meet.neutral();
-  for (std::int64_t h0 = 0; h0 < call.heads; h0 += kWarp) {
-    const std::int64_t rest = call.heads - h0;
-    const int count = static_cast<int>(rest < kWarp ? rest : kWarp);
-    const float factor = factor_of(by, head, call.heads, h0 + static_cast<int>(threadIdx.x) % kWarp, focus);
-#pragma unroll 8
-    for (int h = first; h < count; h += step) {
-      const float of_head = __shfl_sync(kAllLanes, factor, h);
-      const float weight = c < call.cells ? weight_hc[(h0 + h) * call.score_stride_h + c] : 0.0f;
-      value = meet.most || meet.least ? meet(value, weight) : fmaf(of_head, weight, value);
-    }
-  }
-  return value;
-}
-
-/// What some layers add to the figures of a row.
-struct LayerSums {
-  float weight, mass, visible;
-  std::int32_t calls, flags, rows;
-  int last;  ///< the latest of them without a flag; -1: there is none
-};
-
-/// A row's figures, once its warps are done.
-__device__ void add_sums(const Reduction& by, const AccumulatorRows& to, std::int64_t t, const LayerSums* sums_w,
-                         int warps) {
-  LayerSums all = {0, 0, 0, 0, 0, 0, -1};
-  for (int w = 0; w < warps; ++w) {
-    all.weight += sums_w[w].weight;
-    all.mass += sums_w[w].mass;
-    all.visible += sums_w[w].visible;
-    all.calls += sums_w[w].calls;
-    all.flags |= sums_w[w].flags;
-    all.rows += sums_w[w].rows;
-    all.last = all.last < sums_w[w].last ? sums_w[w].last : all.last;
-  }
-  to.calls_t[t] += all.calls;
-  to.flags_t[t] |= all.flags;
-  if (all.last < 0) return;
-  const bool sums = by.layers == LayerReduce::Mean || by.layers == LayerReduce::Weighted;
-  to.weight_t[t] = sums ? to.weight_t[t] + all.weight : 1.0f;
-  to.mass_t[t] += all.mass;
-  to.visible_t[t] += all.visible;
-  to.rows_t[t] += all.rows;
-}
-
-/// Block (t, kWarp cells, batch row). Warps share the layers, or the heads of a single one; their parts are put
-/// together in order, so that the result is the same every time.
-template <int Room, bool Apart>
-__global__ void __launch_bounds__(kSumThreads) add_cells(const __grid_constant__ Calls<Room, Apart> calls) {
-  __shared__ float value_wc[kSumWarps][kWarp];
-  __shared__ LayerSums sums_w[kSumWarps];
-  const Reduction& by = calls.by;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const std::int64_t t = blockIdx.x, b = blockIdx.z, c = static_cast<std::int64_t>(blockIdx.y) * kWarp + lane;
-  const bool alone = calls.count == 1, last_layer = by.layers == LayerReduce::Last;
-  const Meet layers(by.layers);
-  LayerSums sums = {0, 0, 0, 0, 0, 0, -1};
-  float value = alone ? Meet(by.heads).neutral() : layers.neutral();
-  for (int n = alone ? 0 : warp; n < calls.count; n += alone ? 1 : kSumWarps) {
-    const Call& call = calls.call[n];
-    const Figures figures = call.figures_of(b);
-    const HeadFigures* const head = figures.head_th + t * call.heads;
-    const RowFigures row = join(head, call.heads);
-    ++sums.calls;
-    sums.flags |= row.flags;
-    if (row.flags != 0) continue;
-    const auto share = static_cast<float>(call.pick.share(call.heads));
-    const float weight = by.layers == LayerReduce::Weighted && by.heads == HeadReduce::Weighted ? row.focus : share;
-    sums.weight += weight;
-    sums.mass += row.mass / static_cast<float>(call.heads) * share;
-    sums.visible += static_cast<float>(figures.visible_t[t]) * share;
-    sums.rows += static_cast<std::int32_t>(share);
-    sums.last = n;
-    const float of_layer = cell_of(call, by, head, row.focus, call.scores_of(b) + t * call.score_stride_t, c,
-                                   alone ? warp : 0, alone ? kSumWarps : 1);
-    value = alone || last_layer ? of_layer : layers(value, layers.most ? of_layer : weight * of_layer);
-  }
-  value_wc[warp][lane] = value;
-  if (lane == 0) sums_w[warp] = sums;
-  __syncthreads();
-  if (warp != 0) return;
-  const AccumulatorRows to = shifted(calls.to, calls.offset_b[b]);
-  int last = -1, latest = 0;
-  const Meet meet = alone ? Meet(by.heads) : layers;
-  value = meet.neutral();
-  for (int w = 0; w < kSumWarps; ++w) {
-    if (sums_w[w].last > last) last = sums_w[latest = w].last;
-    if (sums_w[w].last >= 0) value = meet(value, value_wc[w][lane]);
-  }
-  if (!alone && last_layer) value = value_wc[latest][lane];
-  if (last >= 0 && c < to.cells) {
-    add_cell(by, value, alone ? sums.weight : 1.0f, to.map_tc + t * to.map_stride_t + c);
-  }
-  if (blockIdx.y == 0 && lane == 0) add_sums(by, to, t, sums_w, alone ? 1 : kSumWarps);
-}
-
-/// Scores to weights where they lie: a row of a head per block.
-__global__ void softmax_rows(const __grid_constant__ Call call) {
-  const std::int64_t t = blockIdx.x, h = blockIdx.y;
-  const RowSoftmax row = join(call.partials + (t * call.heads + h) * call.tiles(), call.tiles());
-  float* const row_k = call.scores + t * call.score_stride_t + h * call.score_stride_h;
-  for (std::int64_t i = threadIdx.x; i < call.cells; i += blockDim.x) {
-    row_k[i] = row.non_finite ? NAN : row.any ? expf(row_k[i] - row.top) * row.factor : 0.0f;
-  }
-}
 
 std::int64_t tiles_of(const AttendParams& a) { return divide_up(a.keys, kKeys); }
 std::int64_t rows_of(const AttendParams& a) { return a.queries * (a.heads / a.kv_heads); }
@@ -445,12 +208,17 @@ int launch_piece(const AttendReduceParams* p, const RowOffset* offset_b, const P
     shape.include(a);
   }
   if (const int error = launch_scores(calls, shape, stream)) return error;
-  if (const int error = start(measure_heads<Room, Apart>, grid_of(piece.queries, heads + 1, piece.calls * piece.rows),
-                              kHeadThreads, 0, stream, calls)) {
-    return error;
-  }
-  return start(add_cells<Room, Apart>, grid_of(piece.queries, divide_up(calls.to.cells, kWarp), piece.rows),
-               kSumThreads, 0, stream, calls);
+  const std::int64_t z = piece.calls * piece.rows;
+  const bool warp = calls.to.cells <= kKeysOfAWarp;
+  const dim3 heads_grid = grid_of(piece.queries, warp ? divide_up(heads + 1, kHeadWarps) : heads + 1, z);
+  const auto measure = warp ? measure_heads<Room, Apart, true> : measure_heads<Room, Apart, false>;
+  if (const int error = start(measure, heads_grid, kHeadThreads, 0, stream, calls)) return error;
+  const dim3 cells_grid = grid_of(piece.queries, divide_up(calls.to.cells, kWarp), piece.rows);
+  // Where blocks fill the GPU, few warps of each: each has more to add up before they meet.
+  const std::int64_t shared = piece.calls > 1 ? piece.calls : heads;
+  const bool many = std::int64_t{cells_grid.x} * cells_grid.y * cells_grid.z >= kWantedBlocks;
+  const auto warps = std::clamp<std::int64_t>(many ? divide_up(shared, 8) : shared, 1, kMostSumWarps);
+  return start(add_cells<Room, Apart>, cells_grid, static_cast<int>(warps * kWarp), 0, stream, calls);
 }
 
 }  // namespace

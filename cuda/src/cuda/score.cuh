@@ -20,6 +20,30 @@ struct Partial {
   float top, sum;
 };
 
+/// Of one head in one row.
+struct HeadFigures {
+  float mass;   ///< sum over the medium's keys
+  float focus;  ///< mass times what its entropy lacks to the largest
+  std::int32_t flags;
+  std::int32_t any;  ///< some key has a weight
+};
+
+/// Written by the first launch, read by the second.
+struct Figures {
+  HeadFigures* head_th;
+  std::int32_t* visible_t;
+
+  static __host__ __device__ std::size_t bytes(std::int64_t queries, std::int64_t heads) {
+    const std::size_t all = static_cast<std::size_t>(queries * heads) * sizeof(HeadFigures) +
+                            static_cast<std::size_t>(queries) * sizeof(std::int32_t);
+    return (all + 255) / 256 * 256;
+  }
+  static Figures at(void* memory, std::int64_t queries, std::int64_t heads) {
+    HeadFigures* const head_th = static_cast<HeadFigures*>(memory);
+    return {head_th, reinterpret_cast<std::int32_t*>(head_th + queries * heads)};
+  }
+};
+
 /// One attention call, of all its batch rows. A smaller form of AttendParams: a launch carries many.
 struct Call {
   const void *q, *k, *mask;

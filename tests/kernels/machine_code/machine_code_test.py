@@ -47,6 +47,22 @@ BOUNDS = [
     (r"draw_overlay<[34]>", "blocks_per_sm", ">=", 4),
     (r"draw_overlay<.*>", "spill_bytes", "<=", 0),
     (r"draw_overlay<.*>", "atomics", "lacks", r"."),
+    # All of a row's loads are under way before the first is waited for; sums of warps are put together in order.
+    (r"reduce_rows<.*>", "async_copies", ">=", 8),
+    (r"reduce_rows<.*>", "blocks_per_sm", ">=", 2),
+    (r"reduce_rows<.*>", "registers", "<=", 64),
+    (r"reduce_rows<.*>", "spill_bytes", "<=", 0),
+    (r"reduce_rows<.*>", "atomics", "lacks", r"."),
+    # One row of a kv head, as a decode step has; up to four; up to eight; many.
+    (r"score_keys<., [14], .*>", "loads_in_flight", ">=", 7),
+    (r"score_keys<., [08], .*>", "loads_in_flight", ">=", 4),
+    (r"score_keys<., 1, .*>", "blocks_per_sm", ">=", 4),
+    (r"score_keys<., [048], .*>", "blocks_per_sm", ">=", 3),
+    (r"score_keys<., [148], .*>", "shared_bytes", "<=", 2048),
+    (r"measure_heads<.*>", "blocks_per_sm", ">=", 10),
+    (r"add_cells<.*>", "blocks_per_sm", ">=", 2),
+    (r"(score_keys|measure_heads|add_cells)<.*>", "spill_bytes", "<=", 0),
+    (r"(score_keys|measure_heads|add_cells)<.*>", "atomics", "lacks", r"."),
     # A loop of compare and swap is one thread at a time where many count the same.
     (r"find_range", "atomics", "lacks", r"CAS|64"),
     (r"find_range", "loads_in_flight", ">=", 8),
