@@ -33,6 +33,11 @@ void allow_calls_while_capturing(c10::Device device) {
   if (const CudaPart* const part = cuda_part()) part->allow_calls_while_capturing(device.index());
 }
 
+void prepare(c10::Device device) {
+  if (!device.is_cuda()) return;
+  if (const CudaPart* const part = cuda_part()) part->prepare(device.index());
+}
+
 c10::Stream own_stream(c10::Device device) {
   const CudaPart* const part = device.is_cuda() ? cuda_part() : nullptr;
   if (part != nullptr) return part->own_stream(device.index());

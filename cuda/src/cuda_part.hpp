@@ -19,6 +19,7 @@ struct CudaPart : PartTag {
   bool (*capturing)(c10::DeviceIndex device);
   void (*allow_calls_while_capturing)(c10::DeviceIndex device);
   c10::Stream (*own_stream)(c10::DeviceIndex device);
+  void (*prepare)(c10::DeviceIndex device);
 };
 
 /// Null when it cannot be loaded; `problem` then says why. Thread-safe; tried once.

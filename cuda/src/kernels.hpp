@@ -335,6 +335,13 @@ int quantise(const QuantiseParams& params, Stream stream);
 
 int overlay(const OverlayParams& params, Stream stream);
 
+/// Load the code of what the function of that name launches, on the current device: 0, or the cudaError_t.
+int load_reduce();
+int load_attend();
+int load_normalise();
+int load_quantise();
+int load_overlay();
+
 int envelope(const EnvelopeParams& params, Stream stream);
 int draw_waveform(const WaveformParams& params, Stream stream);
 int draw_spectrogram(const SpectrogramParams& params, Stream stream);

@@ -101,6 +101,14 @@ void allow_calls_while_capturing_cuda(c10::DeviceIndex device) {
   allowed = cudaThreadExchangeStreamCaptureMode(&mode) == cudaSuccess;
 }
 
+void prepare_cuda(c10::DeviceIndex device) {
+  const c10::cuda::CUDAGuard guard(device);
+  for (const auto load : {kernels::cuda::load_attend, kernels::cuda::load_reduce, kernels::cuda::load_normalise,
+                          kernels::cuda::load_overlay, kernels::cuda::load_quantise}) {
+    check_launch("prepare", load());
+  }
+}
+
 c10::Stream own_stream_cuda(c10::DeviceIndex device) {
   const c10::cuda::CUDAGuard guard(device);
   const bool clean = cudaPeekAtLastError() == cudaSuccess;
@@ -125,4 +133,5 @@ extern "C" GAZE_API const gaze::ops::CudaPart gaze_cuda_table = {
      &gaze::ops::envelope_cuda, &gaze::ops::draw_waveform_cuda, &gaze::ops::draw_spectrogram_cuda},
     &gaze::ops::capturing_cuda,
     &gaze::ops::allow_calls_while_capturing_cuda,
-    &gaze::ops::own_stream_cuda};
+    &gaze::ops::own_stream_cuda,
+    &gaze::ops::prepare_cuda};

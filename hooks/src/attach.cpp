@@ -4,8 +4,10 @@
 #include <gaze/gaze.hpp>
 #include <gaze/hooks/probe.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "set_up.hpp"
 #include "torchscript/instrument.hpp"
@@ -44,6 +46,17 @@ bool changes_nothing(const SelfCheck& example, const torch::jit::Module& module,
   return false;
 }
 
+/// Devices but the CPU that hold parameters.
+void prepare_devices(const torch::jit::Module& module, Worker& worker) {
+  std::vector<at::Device> known;
+  for (const at::Tensor& parameter : module.parameters()) {
+    const at::Device device = parameter.device();
+    if (device.is_cpu() || std::find(known.begin(), known.end(), device) != known.end()) continue;
+    known.push_back(device);
+    worker.prepare(device);
+  }
+}
+
 /// @throws as attach, and std::bad_alloc
 std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& options,
                                     const std::vector<c10::IValue>* example_inputs,
@@ -65,6 +78,7 @@ std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& o
   if (options.model_path.empty()) recorder->parameters_sha256 = parameters_digest(module);
   claim(recorder, delivery);
   if (example && !changes_nothing(*example, module, recorder, *log)) return recorder;
+  prepare_devices(module, *delivery.worker);
   go_live(*recorder, std::move(delivery), "", *log);
   return recorder;
 }

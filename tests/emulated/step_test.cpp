@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What a decode step launches, whatever the layers and the batch, and when layers may wait for each other.
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include "emulated_part.hpp"
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
@@ -95,6 +98,8 @@ Outcome answer(const Kind& kind, bool on_device, bool request, int64_t deferred)
   for (gaze::AttentionRecord& record : outcome.records) {
     CATCH_REQUIRE(record.error == "");
     gaze::MediumMap& map = record.maps[0];
+    const at::Device device = record.device();
+    if (record.ready) record.ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
     for (at::Tensor* each : {&map.map_tk, &map.mass_t, &map.visible_t, &map.flags_t}) *each = each->cpu();
   }
   if (on_device) emulated_part().launch = &fake::launch;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One request on several streams of an asynchronous device: called on one, finished, reordered or gone on with on
 // another, whichever is slow. The maps are those of the processor, and the host waits for nothing.
+#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -147,6 +148,8 @@ std::vector<gaze::AttentionRecord> captured(const Form& form, const Plan& plan, 
   for (gaze::AttentionRecord& record : records) {
     if (!record.maps[0].map_tk.defined()) continue;
     on(plan.finish, [&] {
+      const at::Device device = record.device();
+      if (record.ready) record.ready->block(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
       for (at::Tensor* each :
            {&record.maps[0].map_tk, &record.maps[0].mass_t, &record.maps[0].visible_t, &record.maps[0].flags_t})
         *each = each->cpu();

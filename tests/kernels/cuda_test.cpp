@@ -320,6 +320,55 @@ CATCH_TEST_CASE("cuda attend_reduce cuts a pass that a launch has no room for") 
   }
 }
 
+CATCH_TEST_CASE("cuda code that is loaded beforehand is all that attend and reduce launch") {
+  const auto before = emulated::runtime.launches.size();
+  CATCH_REQUIRE(cuda::load_attend() == 0);
+  CATCH_REQUIRE(cuda::load_reduce() == 0);
+  Numbers numbers;
+  emulated::runtime.records_only = true;
+  std::vector<double> workspace(1 << 20);
+  for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) {
+    for (const std::size_t queries : {1, 4, 8, 40}) {
+      for (const std::size_t keys : {8, 300}) {
+        const AttendInputs in(numbers, {2, 2, queries, keys, 64, dtype, false, 0, 1});
+        const std::vector<const void*> apart(queries, in.p.q_hqd);
+        Accumulated to(queries, keys);
+        AttendReduceParams p;
+        p.scores = in.p;
+        p.to = to.to();
+        const std::vector<RowOffset> none(2);
+        for (const int count : {1, 2}) {
+          for (const bool lie_apart : {false, true}) {
+            std::vector<AttendReduceParams> calls(static_cast<std::size_t>(count), p);
+            for (AttendReduceParams& call : calls) call.scores.q_t = lie_apart ? apart.data() : nullptr;
+            CATCH_CHECK(cuda::attend_reduce(calls.data(), count, none.data(), 1, workspace.data(), nullptr) == 0);
+          }
+        }
+        CATCH_CHECK(cuda::attend(in.p, to.map.data(), workspace.data(), nullptr) == 0);
+        ReduceParams r;
+        r.attn_hqk = in.q.data();
+        r.dtype = dtype;
+        r.heads = r.queries = 1;
+        r.keys = r.stride_q = r.stride_h = 8;
+        r.stride_k = 1;
+        r.to = to.to();
+        r.to.cells = 8;
+        for (const HeadReduce by : kHeads) {
+          r.by.heads = by;
+          CATCH_CHECK(cuda::reduce(r, nullptr) == 0);
+        }
+      }
+    }
+  }
+  emulated::runtime.records_only = false;
+  CATCH_CHECK(emulated::runtime.launches.size() > before + 100);
+  for (std::size_t i = before; i < emulated::runtime.launches.size(); ++i) {
+    const emulated::Launch& launch = emulated::runtime.launches[i];
+    CATCH_CAPTURE(launch.kernel);
+    CATCH_CHECK(emulated::runtime.loaded.count(launch.function) == 1);
+  }
+}
+
 CATCH_TEST_CASE("cuda attend_reduce flags broken and fully masked rows, and ignores masked keys") {
   Numbers numbers;
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -85,7 +85,7 @@ bool run_first(c10::StreamId stream) {
 bool step() {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
   bool progress = false;
-  for (c10::StreamId stream = 0; stream <= last_stream; ++stream) {
+  for (const auto& [stream, jobs] : streams) {  // a job may add to others
     if (stream != slowest) progress = run_first(stream) || progress;
   }
   if (progress || run_first(slowest)) return true;

@@ -96,6 +96,22 @@ CATCH_TEST_CASE("frame ring: bytes are bounded, memory is used again, and one la
   CATCH_CHECK(ring.held_bytes() == 0);
 }
 
+CATCH_TEST_CASE("frame ring: memory made beforehand serves the first frames, once, and none where nothing crosses") {
+  FrameRing ring(kApart, limits(8, 1000, 3));
+  ring.prepare(10, 10);
+  CATCH_CHECK(ring.held_bytes() == 900);
+  ring.prepare(10, 10);
+  CATCH_CHECK(ring.held_bytes() == 900);
+  CATCH_CHECK(ring.take(9, 11));
+  CATCH_CHECK(ring.held_bytes() == 900);
+  FrameRing large(kApart, limits(8, 1000, 3));
+  large.prepare(100, 100);  // larger than all that is kept
+  CATCH_CHECK(large.held_bytes() == 0);
+  FrameRing here(kHere);
+  here.prepare(10, 10);
+  CATCH_CHECK(here.held_bytes() == 0);
+}
+
 CATCH_TEST_CASE("frames: handed out in order, so many in flight and no more") {
   for (const Route& route : {kHere, kApart}) {
     CATCH_INFO("crosses " << route.crosses);

@@ -2,6 +2,7 @@
 // Rows recomputed from queries and keys in three launches, which the layers of one pass and the rows of a batch share:
 // scores of a tile of keys, then the softmax of each head, then the sum over heads and layers.
 #include <algorithm>
+#include <iterator>
 
 #include "cuda/add_cells.cuh"
 #include "cuda/measure_heads.cuh"
@@ -222,6 +223,31 @@ int launch_piece(const AttendReduceParams* p, const RowOffset* offset_b, const P
 }
 
 }  // namespace
+
+namespace {
+
+template <DType T, int Room, bool Apart>
+int load_scores() {
+  return load(score_keys<T, 1, Room, Apart>, score_keys<T, kFewRows / 2, Room, Apart>,
+              score_keys<T, kFewRows, Room, Apart>, score_keys<T, 0, Room, Apart>);
+}
+
+template <int Room, bool Apart>
+int load_pass() {
+  const int errors[] = {
+      load_scores<DType::F32, Room, Apart>(), load_scores<DType::F16, Room, Apart>(),
+      load_scores<DType::BF16, Room, Apart>(),
+      load(measure_heads<Room, Apart, true>, measure_heads<Room, Apart, false>, add_cells<Room, Apart>)};
+  return *std::max_element(std::begin(errors), std::end(errors));
+}
+
+}  // namespace
+
+int load_attend() {
+  const int errors[] = {load_pass<1, false>(), load_pass<kMostCalls, false>(), load_pass<kMostApart, true>(),
+                        load(softmax_rows)};
+  return *std::max_element(std::begin(errors), std::end(errors));
+}
 
 std::size_t attend_workspace(const AttendParams& p) { return bytes_for<Partial>(p.queries * p.heads * tiles_of(p)); }
 

@@ -263,6 +263,16 @@ int start(void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t sha
   return static_cast<int>(cudaGetLastError());
 }
 
+/// Loads code that a first launch would load, which may wait for the whole device.
+template <typename... Kernels>
+int load(Kernels*... kernels) {
+  cudaFuncAttributes attributes;
+  int error = 0;
+  ((error = error != 0 ? error : static_cast<int>(cudaFuncGetAttributes(&attributes, kernels))), ...);
+  if (error != 0) (void)cudaGetLastError();  // leaves no trace
+  return error;
+}
+
 inline cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream); }
 
 }  // namespace gaze::kernels::cuda

@@ -193,6 +193,8 @@ __global__ void __launch_bounds__(kThreads) set_values(const NormaliseParams p) 
 
 }  // namespace
 
+int load_normalise() { return load(lift_tokens, subtract_sinks, find_range, set_values); }
+
 int normalise(const NormaliseParams& p, Stream stream) {
   const cudaStream_t on = stream_of(stream);
   if (p.tokens > 0) {

@@ -332,6 +332,8 @@ int draw(const OverlayParams& p, std::int64_t packs, Stream stream) {
 
 }  // namespace
 
+int load_overlay() { return load(draw_overlay<16>, draw_overlay<4>, draw_overlay<3>); }
+
 int overlay(const OverlayParams& p, Stream stream) {
   const auto fits = [&](std::uintptr_t bytes) {
     return (reinterpret_cast<std::uintptr_t>(p.rgb) | reinterpret_cast<std::uintptr_t>(p.out_rgb) |

@@ -34,6 +34,8 @@ int launch(const QuantiseParams& p, Stream stream) {
 
 }  // namespace
 
+int load_quantise() { return load(quantise_rows<DType::F32>, quantise_rows<DType::F16>, quantise_rows<DType::BF16>); }
+
 int quantise(const QuantiseParams& p, Stream stream) {
   if (p.queries == 0 || p.heads == 0) return 0;
   switch (p.dtype) {

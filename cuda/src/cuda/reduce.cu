@@ -243,6 +243,22 @@ int launch(const ReduceParams& p, cudaStream_t stream) {
 
 }  // namespace
 
+namespace {
+
+template <DType T>
+int load_rows() {
+  return load(reduce_rows<T, Join::Sum, false>, reduce_rows<T, Join::Sum, true>, reduce_rows<T, Join::Max, false>,
+              reduce_rows<T, Join::Min, false>);
+}
+
+}  // namespace
+
+int load_reduce() {
+  if (const int error = load_rows<DType::F32>()) return error;
+  if (const int error = load_rows<DType::F16>()) return error;
+  return load_rows<DType::BF16>();
+}
+
 int reduce(const ReduceParams& p, Stream stream) {
   if (p.queries == 0) return 0;
   switch (p.dtype) {

@@ -8,6 +8,7 @@
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
+#include <mutex>
 
 namespace gaze {
 
@@ -40,8 +41,14 @@ void StreamOrder::follow(at::Device device, Held held) {
   });
 }
 
-c10::Stream own_stream(at::Device device) {
-  return c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, /*isHighPriority=*/false);
+c10::Stream worker_stream(at::Device device) {
+  // Leaked: workers may outlive static objects.
+  static auto* const mutex = new std::mutex;
+  static auto* const streams = new std::vector<c10::Stream>;
+  const std::lock_guard<std::mutex> lock(*mutex);
+  const auto known =
+      std::find_if(streams->begin(), streams->end(), [&](const c10::Stream& each) { return each.device() == device; });
+  return known != streams->end() ? *known : streams->emplace_back(ops::own_stream(device));
 }
 
 void prepare_to_read(const AttentionRecord& record) {

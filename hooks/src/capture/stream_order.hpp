@@ -32,8 +32,8 @@ class StreamOrder {
   std::vector<c10::Stream> last_;
 };
 
-/// A stream of Gaze's own of a device that has streams, the same one at every call.
-[[nodiscard]] c10::Stream own_stream(at::Device device);
+/// Where workers complete records: a stream that nobody else has, the same one at every call.
+[[nodiscard]] c10::Stream worker_stream(at::Device device);
 
 /// Before this thread, which records no CUDA graph, reads the record: what it calls then breaks no recording of others.
 void prepare_to_read(const AttentionRecord& record);

@@ -27,6 +27,7 @@ class CompletingSink : public Sink {
                  std::shared_ptr<const Log> log);
   void consume(const AttentionRecord& record) override;
   void compact(AttentionRecord& record) override { next_->compact(record); }
+  void prepare(at::Device device) override { next_->prepare(device); }
 
  private:
   std::shared_ptr<Sink> next_;

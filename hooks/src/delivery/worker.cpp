@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <gaze/ops/device.hpp>
 #include <gaze/ops/part.hpp>
 #include <gaze/render/stop.hpp>
 
@@ -237,6 +238,14 @@ void leave_without_room(Worker::State& state, Queued& queued) {
 }
 
 }  // namespace
+
+void Worker::prepare(at::Device device) noexcept {
+  try {
+    ops::prepare(device);
+    state_->sink->prepare(device);
+  } catch (...) {  // the record that needs it says what is missing
+  }
+}
 
 void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) noexcept {
   State& state = *state_;

@@ -51,6 +51,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  /// What the first record of `device` would wait for; what cannot be had is left to it.
+  void prepare(at::Device device) noexcept;
   /// Never waits for the sink; a full queue drops and counts.
   /// @param rest  for the worker's thread; lightened where the queue has no room for what it keeps. Null: nothing
   void push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest = nullptr) noexcept;

@@ -101,7 +101,7 @@ class Beside {
     const at::Device device = record.device();
     if (device.is_cpu()) return;
     ops::allow_calls_while_capturing(device);
-    const c10::Stream stream = own_stream(device);
+    const c10::Stream stream = worker_stream(device);
     guard_.reset_stream(stream);
     if (record.ready) record.ready->block(stream);
     for (const at::Tensor& tensor : record.tensors()) keep(tensor, stream);

@@ -89,6 +89,12 @@ void BundleSink::on_published(std::function<void(const std::string&, const std::
   impl_->published = std::move(callback);
 }
 
+void BundleSink::prepare(at::Device device) {
+  if (impl_->options.delivery != Delivery::Frame || impl_->options.longest_side_pixels <= 0) return;
+  const std::shared_ptr<FrameRing> ring = impl_->ring ? impl_->ring : FrameRing::of(device);
+  ring->prepare(impl_->options.longest_side_pixels, impl_->options.longest_side_pixels);
+}
+
 void BundleSink::compact(AttentionRecord& record) {
   if (impl_->options.format != ImageFormat::Jpeg) return;  // the others are drawn to the bit
   for (MediumMap& map : record.maps) {

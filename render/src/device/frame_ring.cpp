@@ -76,6 +76,14 @@ std::optional<FrameRing::Slot> FrameRing::take(int64_t height, int64_t width) {
   return slot;
 }
 
+void FrameRing::prepare(int64_t height, int64_t width) {
+  if (!route_.crosses || held_bytes() > 0) return;
+  std::vector<Slot> slots;
+  for (int64_t i = 0; i < limits_.in_flight; ++i) {
+    if (std::optional<Slot> slot = take(height, width)) slots.push_back(std::move(*slot));
+  }
+}
+
 std::unique_ptr<FrameRing::Buffer> FrameRing::reserve(int64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   idle_.reserve(idle_.size() + static_cast<size_t>(in_use_) + 1);  // giving back must not fail

@@ -63,6 +63,10 @@ class GAZE_API FrameRing {
   /// Memory for one frame; nullopt when the slots or the bytes are in use.
   std::optional<Slot> take(int64_t height, int64_t width);
 
+  /// Makes the memory for as many frames of that size as one request has in flight, unless some is there: page-locked
+  /// memory takes milliseconds to have, under a lock of the driver's.
+  void prepare(int64_t height, int64_t width);
+
   [[nodiscard]] const ops::Route& route() const noexcept { return route_; }
   [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
   /// Gaze's own stream of the device; none on the CPU.

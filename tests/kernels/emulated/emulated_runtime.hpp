@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -63,6 +64,9 @@ struct Runtime {
   int blocks_of_a_multiprocessor = 3;                    ///< the answer, whatever the kernel
   std::map<const void*, std::size_t> most_shared_bytes;  ///< that kernels asked for
 
+  std::set<const void*> loaded;          ///< kernels whose code was asked for
+  cudaError_t load_error = cudaSuccess;  ///< the answer
+
   cudaError_t last_error = cudaSuccess;
   cudaError_t capture_error = cudaSuccess;  ///< the answer of cudaStreamIsCapturing, and its status
   cudaStreamCaptureStatus capture_status = cudaStreamCaptureStatusNone;
@@ -107,6 +111,17 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
   *value = attribute == cudaDevAttrMultiProcessorCount ? emulated::runtime.multiprocessors
                                                        : static_cast<int>(emulated::most_shared);
   return cudaSuccess;
+}
+
+struct cudaFuncAttributes {
+  int numRegs;
+};
+
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel) {
+  attributes->numRegs = 0;
+  emulated::runtime.loaded.insert(reinterpret_cast<const void*>(kernel));
+  return emulated::runtime.load_error;
 }
 
 template <typename Kernel>

@@ -26,6 +26,11 @@ GAZE_API bool capturing(c10::Device device);
 /// enough for all devices: later calls cost nothing. Does nothing for devices that know no graphs.
 GAZE_API void allow_calls_while_capturing(c10::Device device);
 
+/// Loads what the first calls on `device` would load: the library with its kernels, and their code, which a driver that
+/// loads late does while other work waits. Does nothing for the CPU, nor where the library is missing.
+/// @throws LaunchError when the kernels have no code for this GPU
+GAZE_API void prepare(c10::Device device);
+
 /// A new stream of `device`, of the lowest priority, that waits for no other. Torch hands the streams of its pools to
 /// whoever asks, several times; this one nobody else has. It lives until the process ends: for long use.
 /// @throws LaunchError

@@ -31,6 +31,7 @@ class GAZE_API BundleSink : public Sink {
   void consume(const AttentionRecord& record) override;
   /// Where overlays are JPEGs, pictures in host memory become JPEGs as large as they are drawn.
   void compact(AttentionRecord& record) override;
+  void prepare(at::Device device) override;
   /// Called after each published bundle with the request id and its path (on the worker thread).
   void on_published(std::function<void(const std::string& request_id, const std::string& path)> callback);
 

@@ -18,6 +18,9 @@ class GAZE_API Sink {
   /// this sink will not need, so that the queue's budget holds more answers. Without it a record waits as it is. What
   /// it throws is ignored; the record must then be as it was.
   virtual void compact(AttentionRecord& record) { (void)record; }
+  /// Called at attach, on the host's thread, for a device other than the CPU that the model's parameters lie on: makes
+  /// what the first record would wait for. What it throws is ignored.
+  virtual void prepare(at::Device device) { (void)device; }
 };
 
 }  // namespace gaze
