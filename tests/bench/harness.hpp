@@ -46,6 +46,7 @@ struct Gate {
   Kind kind;
   double want;
   size_t peer = 0;
+  bool on_median = false;  ///< else on the end that speaks against us
 };
 
 struct Subject {

@@ -58,7 +58,8 @@ Verdict judge(const Line& line, const Gate& gate) {
   const std::string peer = against_copy ? "a copy" : line.peers.at(gate.peer).first;
   const Times& other = against_copy ? line.copy.value() : line.peers.at(gate.peer).second;
   const bool at_least = gate.kind == Gate::Kind::FasterThan || gate.kind == Gate::Kind::ShareOfCopy;
-  const double got = at_least ? ratio_of(other, line.ours).low : ratio_of(line.ours, other).high;
+  const Ratio ratio = at_least ? ratio_of(other, line.ours) : ratio_of(line.ours, other);
+  const double got = gate.on_median ? ratio.median : at_least ? ratio.low : ratio.high;
   const std::string title = line.name + ", " + std::to_string(line.threads) + " thread(s): ";
   Verdict verdict;
   switch (gate.kind) {

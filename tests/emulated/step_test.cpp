@@ -42,6 +42,25 @@ const std::vector<Kind> kKinds = {
      layers("    k0.zero_()\n    k1.zero_()\n    k2.zero_()\n    k3.zero_()\n    x = x + k0.sum() + k1.sum() + "
             "k2.sum() + k3.sum()\n"),
      false},
+    {"caches in lists", R"JIT(
+def forward(self, q, k):
+    past_k: List[Tensor] = [k, k * 2.0, k * 3.0, k * 4.0]
+    all_k: List[Tensor] = []
+    x = q
+    k0 = past_k[0] * 1.0
+    x = x + torch.scaled_dot_product_attention(x, k0, k0)
+    all_k.append(k0)
+    k1 = past_k[1] * 1.0
+    x = x + torch.scaled_dot_product_attention(x, k1, k1)
+    all_k.append(k1)
+    k2 = past_k[2] * 1.0
+    x = x + torch.scaled_dot_product_attention(x, k2, k2)
+    all_k.append(k2)
+    k3 = past_k[3] * 1.0
+    x = x + torch.scaled_dot_product_attention(x, k3, k3)
+    all_k.append(k3)
+    return x + all_k[0].sum() + all_k[3].sum()
+)JIT"},
     {"the last layer alone", layers(""), true,
      R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"}, "layers": {"reduce": "last"})"},
     {"one layer in a loop", R"JIT(

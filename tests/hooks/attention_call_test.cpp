@@ -61,7 +61,7 @@ CATCH_TEST_CASE("attention call: weights and scores say the same of one attentio
       }
       ops::Accumulator some = ops::make_accumulator(4, kKeys - 2, at::kCPU);
       const ops::ReduceOptions mean{.heads = ops::HeadReduce::Mean};
-      call->add({.batch = row, .first_query = 3, .queries = 2, .first_key = 2, .first_token = 1}, mean, some);
+      call->add({.batch = row, .first_query = 3, .queries = 2, .first_key = 2, .first_token = 1}, mean, &some);
       const at::Tensor map_tc = ops::finish(some, 3, mean).map_tc;
       CATCH_CHECK(close(map_tc.slice(0, 1), want_bhqk[row].mean(0).slice(0, 3).slice(1, 2)));
       ops::Accumulator whole = ops::make_accumulator(kQueries, kKeys, at::kCPU);

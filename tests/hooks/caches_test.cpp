@@ -165,7 +165,8 @@ CATCH_TEST_CASE("caches: deferred tokens whose keys were written over are refuse
       if (at_the_end) buffer.zero_();
     });
     CATCH_CHECK(record.error_reason == gaze::DropReason::ShapeMismatch);
-    CATCH_CHECK_THAT(record.error, Catch::Contains("expected queries and keys that stay as they are while tokens wait"));
+    CATCH_CHECK_THAT(record.error,
+                     Catch::Contains("expected queries and keys that stay as they are while tokens wait"));
   }
 }
 

@@ -4,6 +4,8 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <gaze/render/status.hpp>
+
 #include <algorithm>
 
 #include "capture/plain_tensor.hpp"
@@ -90,6 +92,15 @@ ops::AttendCall DeferredQueries::call(int64_t first_key, c10::ArrayRef<int64_t> 
   return {{queries_.front(), k_bhkd_, std::nullopt, grows_, scale_, grows_ ? first_keys_ - 1 : 0},
           {0, 0, static_cast<int64_t>(queries_.size()), first_key, first_token_, false, heads},
           queries_};
+}
+
+void refuse_written_over(const std::string& site) {
+  throw Error(
+      site +
+          ": expected queries and keys that stay as they are while tokens wait, got memory that was written over. "
+          "Set deferred_tokens to 0 for a cache that rolls or is cleared before finish(), and call "
+          "Request::reorder before it is gathered in place.",
+      DropReason::ShapeMismatch);
 }
 
 }  // namespace gaze

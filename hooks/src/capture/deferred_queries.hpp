@@ -6,6 +6,7 @@
 #include <gaze/ops/attend.hpp>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace gaze {
@@ -50,5 +51,8 @@ class DeferredQueries {
   bool grows_ = false;
   bool copies_ = false;  // queries that are a small part of their memory
 };
+
+/// @throws gaze::Error (ShapeMismatch) naming the site, of which what waits was written over
+[[noreturn]] void refuse_written_over(const std::string& site);
 
 }  // namespace gaze

@@ -41,6 +41,14 @@ void StreamOrder::follow(at::Device device, Held held) {
   });
 }
 
+void refuse_while_capturing(at::Device device) {
+  if (!ops::capturing(device)) return;
+  throw Error(
+      "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
+      "host made it, without taps. Run one request outside of the graph to see its attention.",
+      DropReason::StreamCapturing);
+}
+
 c10::Stream worker_stream(at::Device device) {
   // Leaked: workers may outlive static objects.
   static auto* const mutex = new std::mutex;

@@ -32,6 +32,10 @@ class StreamOrder {
   std::vector<c10::Stream> last_;
 };
 
+/// @throws gaze::Error (StreamCapturing) when the current stream of `device` records a CUDA graph: what is launched
+/// then would run at every replay, and nothing may be allocated.
+void refuse_while_capturing(at::Device device);
+
 /// Where workers complete records: a stream that nobody else has, the same one at every call.
 [[nodiscard]] c10::Stream worker_stream(at::Device device);
 

@@ -5,42 +5,22 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/SmallVector.h>
 #include <gaze/ops/device.hpp>
-#include <gaze/render/medium.hpp>
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
-#include "capture/plain_tensor.hpp"
-
 namespace gaze {
 namespace {
 
 [[noreturn]] void refuse_shape(const std::string& text) { throw Error(text, DropReason::ShapeMismatch); }
 
-KeySpan span_of(const MediumPlace& place, int64_t keys) {
-  if (place.latents) return {place.latents->first_key(), place.latents->span()};
-  if (place.carried) return {0, keys};
-  if (place.geometry && !place.geometry->text) return {place.geometry->first_cell(), place.geometry->span()};
-  return {0, keys};
-}
-
 /// Columns that are made at once where a text's keys grow with every token.
 constexpr int64_t kMoreColumns = 64;
 constexpr ops::ReduceOptions kAlike{.heads = ops::HeadReduce::Mean};
 
-const char* noun_of(const MediumPlace& place) { return noun(medium_of(place.geometry.value_or(Geometry()))); }
-
 }  // namespace
-
-void refuse_while_capturing(at::Device device) {
-  if (!ops::capturing(device)) return;
-  throw Error(
-      "capture: expected a stream that runs its work, got one that records a CUDA graph: the recording stays as the "
-      "host made it, without taps. Run one request outside of the graph to see its attention.",
-      DropReason::StreamCapturing);
-}
 
 TokenCapture::TokenCapture(const CaptureRules& rules, Looks looks, bool rolls_out)
     : rules_(rules),
@@ -59,6 +39,15 @@ c10::ArrayRef<int64_t> TokenCapture::heads(int64_t site) const noexcept {
 
 void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
   rows_.clear();
+  spans_ = common_spans(places, keys);
+  detail_spans_.clear();
+  for (size_t m = 0; m < spans_.size(); ++m) {
+    const MediumPlace& place = places.front().media[m];
+    const bool inner = place.carried && place.geometry;
+    detail_spans_.push_back(inner ? KeySpan{place.geometry->first_cell(), place.geometry->span()} : spans_[m]);
+    if (detail_ && place.latents) detail_->leave("heads see latents, not the medium's keys");
+    if (detail_ && of_text()) detail_->leave("heads of texts are not kept");
+  }
   for (RowPlace& place : places) {
     Row row;
     row.place = std::move(place);
@@ -67,26 +56,6 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
     rows_.push_back(std::move(row));
   }
   encoded_rows_ = static_cast<int64_t>(rows_.size());
-  spans_.clear();
-  detail_spans_.clear();
-  for (const MediumPlace& place : rows_.front().place.media) {
-    spans_.push_back(span_of(place, keys));
-    const bool inner = place.carried && place.geometry;
-    detail_spans_.push_back(inner ? KeySpan{place.geometry->first_cell(), place.geometry->span()} : spans_.back());
-    if (detail_ && place.latents) detail_->leave("heads see latents, not the medium's keys");
-    if (detail_ && of_text()) detail_->leave("heads of texts are not kept");
-  }
-  for (const Row& row : rows_) {
-    for (size_t m = 0; m < spans_.size(); ++m) {
-      const KeySpan first = spans_[m], other = span_of(row.place.media[m], keys);
-      if (other.first_key == first.first_key && other.keys == first.keys) continue;
-      const std::string noun = noun_of(row.place.media[m]);
-      refuse_shape("batch: expected the " + noun + "'s keys at one place in all rows, got " +
-                   std::to_string(first.keys) + " from " + std::to_string(first.first_key) + " and " +
-                   std::to_string(other.keys) + " from " + std::to_string(other.first_key) + ". Put " + noun +
-                   "s of different sizes into batches of their own.");
-    }
-  }
   keys_ = keys;
   placed_ = true;
 }
@@ -148,7 +117,7 @@ ops::RowRange TokenCapture::wanted_rows(int64_t site, const AttentionCall& call)
   if (of_text() ? progress.rows.grew_again() : progress.rows.stopped_growing()) {
     refuse_shape(rules_.name(site) + ": expected keys that stay where they are, got a row that grew to " +
                  std::to_string(keys) + " keys and no further: a cache that drops its oldest keys moves the " +
-                 noun_of(rows_.front().place.media.front()) +
+                 rows_.front().place.media.front().noun() +
                  "'s. Finish the request before the cache is full; where several passes or calls make one token, say "
                  "so in the profile's rows.");
   }
@@ -184,8 +153,6 @@ void TokenCapture::take_back(int64_t site, int64_t first_token) {
   }
 }
 
-void TokenCapture::forget(int64_t /*site*/, int64_t /*first_token*/) {}
-
 void TokenCapture::add(int64_t site, const AttentionCall& call, const ops::RowRange& rows) {
   if (const ops::Scores* scores = call.scores(); scores != nullptr && defer(site, *scores, rows)) return;
   if (wait_for_step(site, call, rows)) return;
@@ -219,7 +186,7 @@ bool TokenCapture::defer(int64_t site, const ops::Scores& scores, const ops::Row
   if (room <= 1 || rules_.rows.calls_per_token > 1 || rules_.rows.passes > 1) return false;
   DeferredQueries& waiting = sites_[static_cast<size_t>(site)].waiting;
   if (sites_[static_cast<size_t>(site)].dropped_keys > 0) return false;
-  if (waiting.written_over(scores)) refuse_written_over(site);
+  if (waiting.written_over(scores)) refuse_written_over(rules_.name(site));
   // A full site is the first to come round again: the others are full as well, and share its pass.
   if (!waiting.empty() && !waiting.takes(scores, room)) add_waiting();
   if (!waiting.takes(scores, room)) return false;
@@ -233,20 +200,10 @@ bool TokenCapture::wait_for_step(int64_t site, const AttentionCall& call, const 
   // A prompt's keys may be memory that the model needs again.
   const bool waits =
       in_method_ && scores != nullptr && !call.device().is_cpu() && call.queries() == 1 && rules_.inputs_stay(site);
-  const bool again = std::any_of(step_.begin(), step_.end(), [&](const StepCall& each) { return each.site == site; });
   // Of the last layer alone the order matters.
-  if (again || (!waits && reduce().layers == ops::LayerReduce::Last)) add_step();
-  if (!waits) return false;
-  StepCall& kept = step_.emplace_back();
-  kept.site = site;
-  kept.dropped_keys = sites_[static_cast<size_t>(site)].dropped_keys;
-  kept.scores = *scores;
-  kept.scores.q_bhqd = alias_of(scores->q_bhqd);
-  kept.scores.k_bhkd = alias_of(scores->k_bhkd);
-  if (scores->mask && scores->mask->defined()) kept.scores.mask = alias_of(*scores->mask);
-  kept.rows = rows;
-  kept.version = version_of(kept.scores.k_bhkd);
-  return true;
+  if (step_.has(site) || (!waits && reduce().layers == ops::LayerReduce::Last)) add_step();
+  if (waits) step_.keep(site, *scores, rows, sites_[static_cast<size_t>(site)].dropped_keys);
+  return waits;
 }
 
 void TokenCapture::leave_method(bool threw) {
@@ -255,47 +212,19 @@ void TokenCapture::leave_method(bool threw) {
   add_step();
 }
 
-/// One that threw, which nobody told, and whose keys the host has made anew since.
-bool TokenCapture::step_ended_early() const {
-  return std::any_of(step_.begin(), step_.end(),
-                     [](const StepCall& each) { return version_of(each.scores.k_bhkd) != each.version; });
-}
-
 void TokenCapture::add_step() {
-  if (step_ended_early()) step_.clear();
+  if (step_.written_over()) step_.clear();
   if (step_.empty()) return;
-  std::vector<StepCall> step;
-  step.swap(step_);
-  for (auto first = step.begin(); first != step.end();) {
-    const at::Device device = first->scores.q_bhqd.device();
-    const int64_t keys = first->scores.k_bhkd.size(2);
-    // Layers on one device share the pass; those of a text as far as they have the same keys.
-    const auto last = std::find_if(first, step.end(), [&](const StepCall& each) {
-      return each.scores.q_bhqd.device() != device ||
-             (of_text() && (each.scores.k_bhkd.size(2) != keys || each.dropped_keys != first->dropped_keys));
-    });
-    refuse_while_capturing(device);
-    follow_streams(device);
+  for (StepCalls::Run& run : step_.runs(/*same_keys=*/of_text())) {
+    refuse_while_capturing(run.device);
+    follow_streams(run.device);
     for (size_t m = 0; m < spans_.size(); ++m) {
-      c10::SmallVector<ops::AttendCall, 1> calls;
-      for (auto each = first; each != last; ++each) {
-        calls.push_back({each->scores, each->rows});
-        calls.back().range.first_key = spans_[m].first_key;
-      }
-      with_accumulators(m, first->dropped_keys, keys, device,
-                        [&](Accumulators to_b) { ops::attend_reduce(calls, reduce(), to_b); });
+      for (ops::AttendCall& each : run.calls) each.range.first_key = spans_[m].first_key;
+      with_accumulators(m, run.dropped_keys, run.keys, run.device,
+                        [&](Accumulators to_b) { ops::attend_reduce(run.calls, reduce(), to_b); });
     }
-    first = last;
   }
-  step.clear();
-  step_.swap(step);  // its room is kept
-}
-
-void TokenCapture::refuse_written_over(int64_t site) const {
-  refuse_shape(rules_.name(site) +
-               ": expected queries and keys that stay as they are while tokens wait, got memory that was written over. "
-               "Set deferred_tokens to 0 for a cache that rolls or is cleared before finish(), and call "
-               "Request::reorder before it is gathered in place.");
+  step_.clear();
 }
 
 void TokenCapture::conclude() {
@@ -334,7 +263,7 @@ void TokenCapture::add_waiting() {
   }
   const auto waiting = [&](int64_t site) -> DeferredQueries& { return sites_[static_cast<size_t>(site)].waiting; };
   for (const int64_t site : waiting_order_) {
-    if (waiting(site).written_over()) refuse_written_over(site);
+    if (waiting(site).written_over()) refuse_written_over(rules_.name(site));
   }
   // Layers on one device share the pass; those of a text as far as they have the same keys.
   while (!waiting_order_.empty()) {
@@ -473,11 +402,7 @@ void TokenCapture::follow_streams(at::Device device) {
       for (const MediumPlace& place : row.place.media) see(place.beyond);
     }
     for (const SiteProgress& progress : sites_) progress.waiting.each_tensor(see);
-    for (const StepCall& call : step_) {
-      see(call.scores.q_bhqd);
-      see(call.scores.k_bhkd);
-      if (call.scores.mask) see(*call.scores.mask);
-    }
+    step_.each_tensor(see);
     latent_maps_.each_tensor(see);
     if (encoder_) encoder_->each_tensor(see);
     if (detail_) detail_->each_tensor(see);
@@ -547,25 +472,6 @@ RowAnswer TokenCapture::answer(Row& row, size_t medium) {
   return answer;
 }
 
-void RowAnswer::divide() {
-  if (!weight_t.defined()) return;
-  const ops::Reduced reduced = ops::finish({.map_tc = map_tk.narrow(1, 0, keys),
-                                            .weight_t = weight_t,
-                                            .mass_t = mass_t,
-                                            .visible_t = visible_t,
-                                            .calls_t = {},
-                                            .flags_t = {},
-                                            .rows_t = rows_t},
-                                           map_tk.size(0), by);
-  map_tk = reduced.map_tc.contiguous();
-  mass_t = reduced.mass_t;
-  visible_t = reduced.visible_t;
-  // Of its own memory: the sums end here.
-  flags_t = beyond.defined() ? flags_t.bitwise_or(beyond.to(flags_t.device(), at::kInt).mul(int64_t{ops::kRowBeyond}))
-                             : flags_t.clone();
-  weight_t = rows_t = beyond = at::Tensor();
-}
-
 void TokenCapture::release() noexcept {
   step_.clear();
   rows_.clear();
@@ -574,9 +480,9 @@ void TokenCapture::release() noexcept {
   detail_.reset();
 }
 
-int64_t TokenCapture::tokens() const noexcept {
+int64_t TokenCapture::most(int64_t SiteProgress::*of) const noexcept {
   int64_t most = 0;
-  for (const SiteProgress& progress : sites_) most = std::max(most, progress.tokens);
+  for (const SiteProgress& progress : sites_) most = std::max(most, progress.*of);
   return most;
 }
 
@@ -586,12 +492,6 @@ RowUse TokenCapture::row_use() const {
   RowUse use = most == sites_.end() ? RowUse{.rules = rules_.rows} : most->rows.use(rules_.rows);
   use.regrouped = regrouped_;
   return use;
-}
-
-int64_t TokenCapture::tokens_dropped() const noexcept {
-  int64_t most = 0;
-  for (const SiteProgress& progress : sites_) most = std::max(most, progress.tokens_dropped);
-  return most;
 }
 
 }  // namespace gaze

@@ -15,24 +15,14 @@
 #include "capture/encoder_layers.hpp"
 #include "capture/head_detail.hpp"
 #include "capture/latent_maps.hpp"
+#include "capture/medium_place.hpp"
 #include "capture/rollout_rows.hpp"
+#include "capture/row_answer.hpp"
 #include "capture/site_rows.hpp"
+#include "capture/step_calls.hpp"
 #include "capture/stream_order.hpp"
 
 namespace gaze {
-
-/// Where a medium's keys lie in a batch row's weights.
-struct MediumPlace {
-  std::optional<Geometry> geometry;     ///< resolved; none: all keys count
-  std::optional<LatentLayout> latents;  ///< with a profile's `through`
-  bool carried = false;                 ///< the map is taken over all keys, to be carried on through the encoder
-  at::Tensor beyond;                    ///< bool []: the row has other visible keys; undefined: it has none
-};
-
-struct RowPlace {
-  std::vector<MediumPlace> media;  ///< at least one
-  int64_t prompt_tokens = 0;       ///< of the RequestSpec
-};
 
 /// What one site did.
 struct SiteProgress {
@@ -43,18 +33,6 @@ struct SiteProgress {
   int64_t text_keys = 0;     ///< of a text: all that there were by then
   SiteRows rows;
   DeferredQueries waiting;
-};
-
-/// What a batch row comes to on one medium. Tensors are on the device of the first layer.
-struct RowAnswer {
-  at::Tensor map_tk, mass_t, visible_t, flags_t;  ///< as in MediumMap, once they are divided
-  at::Tensor weight_t, rows_t;                    ///< what they are divided by; undefined: they are
-  int64_t keys = 0;                               ///< of the map that count
-  at::Tensor beyond;                              ///< as in MediumPlace, while it is no flag
-  ops::ReduceOptions by;
-
-  /// Asynchronous on the current stream.
-  void divide();
 };
 
 /// Which of the rules' choices a capture goes by.
@@ -138,9 +116,9 @@ class TokenCapture : public Capture {
   [[nodiscard]] LatentUnits latent_units() const { return latent_maps_.units(encoded_rows_); }
   [[nodiscard]] const std::vector<c10::Stream>& streams() const { return streams_.streams(); }
   [[nodiscard]] int64_t calls() const noexcept { return calls_; }
-  [[nodiscard]] int64_t tokens() const noexcept;          ///< of the site that saw most
-  [[nodiscard]] int64_t tokens_dropped() const noexcept;  ///< likewise
-  [[nodiscard]] RowUse row_use() const;                   ///< likewise
+  [[nodiscard]] int64_t tokens() const noexcept { return most(&SiteProgress::tokens); }
+  [[nodiscard]] int64_t tokens_dropped() const noexcept { return most(&SiteProgress::tokens_dropped); }
+  [[nodiscard]] RowUse row_use() const;  ///< likewise
   [[nodiscard]] int64_t keys() const noexcept { return keys_; }
   [[nodiscard]] bool batched() const noexcept { return batched_; }
 
@@ -149,19 +127,13 @@ class TokenCapture : public Capture {
   /// The wanted rows of a selected site's call, at least one.
   virtual void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// What `add` was given of a site's tokens from this one on counts no more.
-  virtual void forget(int64_t site, int64_t first_token);
+  virtual void forget(int64_t site, int64_t first_token) { (void)site, (void)first_token; }
   /// The keys of each medium that are accumulated, the same in all rows.
   [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
  private:
-  /// Of one layer, whose queries and keys are held by reference.
-  struct StepCall {
-    int64_t site = 0;
-    int64_t dropped_keys = 0;
-    ops::Scores scores;
-    ops::RowRange rows;
-    int64_t version = 0;  // of the keys
-  };
+  /// Of the site that has most.
+  [[nodiscard]] int64_t most(int64_t SiteProgress::*of) const noexcept;
   struct Sums {
     RowAccumulators accumulators;
     RolloutRows rollout;
@@ -198,9 +170,7 @@ class TokenCapture : public Capture {
   bool defer(int64_t site, const ops::Scores& scores, const ops::RowRange& rows);
   /// True when the call waits for the end of its step.
   bool wait_for_step(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
-  [[nodiscard]] bool step_ended_early() const;
   void add_step();
-  [[noreturn]] void refuse_written_over(int64_t site) const;
   /// A sound that goes on while the model decodes: its span is all keys of the latest row.
   void grow(size_t medium, int64_t keys);
   /// Keys that a row must have at least.
@@ -216,7 +186,7 @@ class TokenCapture : public Capture {
   std::vector<Row> rows_;
   std::vector<SiteProgress> sites_;
   std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
-  std::vector<StepCall> step_;          // that wait for the end of their step, as they ran
+  StepCalls step_;
   LatentMaps latent_maps_;
   std::shared_ptr<EncoderLayers> encoder_ = std::make_shared<EncoderLayers>();
   std::optional<HeadDetail> detail_;
@@ -234,9 +204,5 @@ class TokenCapture : public Capture {
   bool batched_ = false;    // some call had several batch rows
   bool regrouped_ = false;  // by reorder
 };
-
-/// @throws gaze::Error (StreamCapturing) when the current stream of `device` records a CUDA graph: what is launched
-/// then would run at every replay, and nothing may be allocated.
-void refuse_while_capturing(at::Device device);
 
 }  // namespace gaze

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Layers of a decode step that wait for each other, so that one pass adds them all. Knows no TorchScript.
+#pragma once
+
+#include <c10/util/FunctionRef.h>
+#include <gaze/ops/attend.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace gaze {
+
+/// Calls of one step, as they ran, each of a site of its own. Queries, keys and masks are held by reference.
+class StepCalls {
+ public:
+  /// @param dropped_keys  of a text: that the call's cache had dropped
+  void keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys);
+  [[nodiscard]] bool has(int64_t site) const;
+  [[nodiscard]] bool empty() const { return calls_.empty(); }
+  /// Whether some keys were written over since: of a step that threw, which nobody told, and whose keys the host has
+  /// made anew. Keys made in inference mode do not tell.
+  [[nodiscard]] bool written_over() const;
+  void clear() noexcept { calls_.clear(); }
+
+  /// Calls that may share a pass, in order.
+  struct Run {
+    at::Device device;
+    int64_t keys, dropped_keys;
+    std::vector<ops::AttendCall> calls;  ///< range.first_key is not set
+  };
+  /// All of them: those of a device lie together, and with `same_keys` those over as many keys.
+  [[nodiscard]] std::vector<Run> runs(bool same_keys) const;
+  void each_tensor(c10::function_ref<void(const at::Tensor&)> see) const;
+
+ private:
+  struct Kept {
+    int64_t site, dropped_keys;
+    int64_t version;  // of the keys' memory
+    ops::AttendCall call;
+  };
+  std::vector<Kept> calls_;
+};
+
+}  // namespace gaze
