@@ -13,6 +13,8 @@ namespace {
 
 /// Of as many threads on a multiprocessor: where copies need registers, shared memory has room for no more.
 constexpr int kBlocks = kCopiesAsync ? 2 : 1;
+/// More than any block has: registers then leave room for five blocks of 256 threads, which LLaVA's 640 rows take.
+constexpr int kBound = kCopiesAsync ? 640 : kMostThreads;
 
 /// How the weights of a key join over heads. Sum: each times its head's factor.
 enum class Join { Sum, Max, Min };
@@ -141,7 +143,7 @@ __device__ inline void add_row_totals(const ReduceParams& p, const Plan& plan, c
 }
 
 template <DType T, Join kJoin, bool kFocus>
-__global__ void __launch_bounds__(kMostThreads, kBlocks) reduce_rows(const ReduceParams p, const Plan plan) {
+__global__ void __launch_bounds__(kBound, kBlocks) reduce_rows(const ReduceParams p, const Plan plan) {
   const Shared shared(p.heads, p.to.cells, plan.held);
   if (threadIdx.x % kWarp == 0) shared.visible_w[threadIdx.x / kWarp] = 0;
   if (plan.held) find_factors<false>(p, 0, shared);

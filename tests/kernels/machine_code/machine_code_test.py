@@ -50,7 +50,7 @@ BOUNDS = [
     # All of a row's loads are under way before the first is waited for; sums of warps are put together in order.
     (r"reduce_rows<.*>", "async_copies", ">=", 8),
     (r"reduce_rows<.*>", "blocks_per_sm", ">=", 2),
-    (r"reduce_rows<.*>", "registers", "<=", 64),
+    (r"reduce_rows<.*>", "registers", "<=", 48),
     (r"reduce_rows<.*>", "spill_bytes", "<=", 0),
     (r"reduce_rows<.*>", "atomics", "lacks", r"."),
     # One row of a kv head, as a decode step has; up to four; up to eight; many.
