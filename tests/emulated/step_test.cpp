@@ -155,6 +155,36 @@ CATCH_TEST_CASE("steps: all layers and rows of a step share three launches, unle
   }
 }
 
+CATCH_TEST_CASE("steps: a step holds no more than 64 MiB of keys that nobody else holds") {
+  (void)fake::device();
+  // Of 24 MiB each: made for the call alone, or returned as a cache.
+  for (const bool returned : {false, true}) {
+    CATCH_CAPTURE(returned);
+    torch::jit::Module module("steps");
+    module.define(std::string(R"JIT(
+def forward(self, q, k):
+    k0 = k * 1.0
+    k1 = k * 2.0
+    k2 = k * 3.0
+    x = q + torch.scaled_dot_product_attention(q, k0, k0)
+    x = x + torch.scaled_dot_product_attention(x, k1, k1)
+    x = x + torch.scaled_dot_product_attention(x, k2, k2)
+)JIT") + (returned ? "    return x, k0, k1, k2\n" : "    return x\n"));
+    gaze::Options options = hooks_test::options(std::make_shared<MemorySink>());
+    options.profile_in_code = gaze::parse_profile(std::string(R"({"gaze_profile": 1, )") + kSmall + "}");
+    options.max_tokens = 1;
+    gaze::Gaze gaze = gaze::attach(module, options);
+    emulated_part().records_only = true;
+    const size_t before = emulated_part().launches.size();
+    const at::NoGradGuard no_grad;
+    const gaze::Request request = gaze.begin();
+    module.forward({fake::upload(at::zeros({1, 1, 1, 64})), fake::upload(at::zeros({1, 1, 98304, 64}))});
+    const auto launches = static_cast<int64_t>(emulated_part().launches.size() - before);
+    emulated_part().records_only = false;
+    CATCH_CHECK(launches == (returned ? kPass : 2 * kPass));
+  }
+}
+
 CATCH_TEST_CASE("steps: deferred tokens of all layers and rows share three launches") {
   (void)fake::device();
   const Outcome want = answer(kKinds[0], false, true, 0), got = answer(kKinds[0], true, true, 4);

@@ -35,6 +35,7 @@ struct CaptureRules {
   [[nodiscard]] bool is_between(int64_t site) const noexcept { return sites[site].between; }
   [[nodiscard]] bool is_encoder(int64_t site) const noexcept { return sites[site].encoder; }
   [[nodiscard]] bool inputs_stay(int64_t site) const noexcept { return sites[site].site.inputs_stay; }
+  [[nodiscard]] bool keys_live_on(int64_t site) const noexcept { return sites[site].site.keys_live_on; }
   [[nodiscard]] const std::string& name(int64_t site) const noexcept { return sites[site].site.name; }
   [[nodiscard]] const std::vector<int64_t>& heads(int64_t site) const noexcept { return sites[site].heads; }
 };

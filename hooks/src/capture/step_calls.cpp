@@ -7,13 +7,15 @@
 
 namespace gaze {
 
-void StepCalls::keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys) {
+void StepCalls::keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys,
+                     int64_t held_bytes) {
   ops::Scores kept = scores;
   kept.q_bhqd = alias_of(scores.q_bhqd);
   kept.k_bhkd = alias_of(scores.k_bhkd);
   if (scores.mask && scores.mask->defined()) kept.mask = alias_of(*scores.mask);
   const int64_t version = version_of(kept.k_bhkd);
   calls_.push_back({site, dropped_keys, version, {std::move(kept), rows, {}}});
+  held_bytes_ += held_bytes;
 }
 
 bool StepCalls::has(int64_t site) const {

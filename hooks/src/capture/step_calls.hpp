@@ -14,13 +14,19 @@ namespace gaze {
 class StepCalls {
  public:
   /// @param dropped_keys  of a text: that the call's cache had dropped
-  void keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys);
+  /// @param held_bytes    of keys that nobody else would hold
+  void keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys,
+            int64_t held_bytes);
+  [[nodiscard]] int64_t held_bytes() const { return held_bytes_; }
   [[nodiscard]] bool has(int64_t site) const;
   [[nodiscard]] bool empty() const { return calls_.empty(); }
   /// Whether some keys were written over since: of a step that threw, which nobody told, and whose keys the host has
   /// made anew. Keys made in inference mode do not tell.
   [[nodiscard]] bool written_over() const;
-  void clear() noexcept { calls_.clear(); }
+  void clear() noexcept {
+    calls_.clear();
+    held_bytes_ = 0;
+  }
 
   /// Calls that may share a pass, in order.
   struct Run {
@@ -39,6 +45,7 @@ class StepCalls {
     ops::AttendCall call;
   };
   std::vector<Kept> calls_;
+  int64_t held_bytes_ = 0;
 };
 
 }  // namespace gaze

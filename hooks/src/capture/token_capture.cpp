@@ -18,6 +18,8 @@ namespace {
 
 /// Columns that are made at once where a text's keys grow with every token.
 constexpr int64_t kMoreColumns = 64;
+/// Of keys that nobody but a step that waits would hold.
+constexpr int64_t kMostHeldBytes = int64_t{64} << 20;
 constexpr ops::ReduceOptions kAlike{.heads = ops::HeadReduce::Mean};
 
 }  // namespace
@@ -200,9 +202,11 @@ bool TokenCapture::wait_for_step(int64_t site, const AttentionCall& call, const 
   // A prompt's keys may be memory that the model needs again.
   const bool waits =
       in_method_ && scores != nullptr && !call.device().is_cpu() && call.queries() == 1 && rules_.inputs_stay(site);
+  const int64_t held = waits && !rules_.keys_live_on(site) ? static_cast<int64_t>(scores->k_bhkd.nbytes()) : 0;
+  if (held > 0 && step_.held_bytes() + held > kMostHeldBytes) add_step();
   // Of the last layer alone the order matters.
   if (step_.has(site) || (!waits && reduce().layers == ops::LayerReduce::Last)) add_step();
-  if (waits) step_.keep(site, *scores, rows, sites_[static_cast<size_t>(site)].dropped_keys);
+  if (waits) step_.keep(site, *scores, rows, sites_[static_cast<size_t>(site)].dropped_keys, held);
   return waits;
 }
 
@@ -214,7 +218,6 @@ void TokenCapture::leave_method(bool threw) {
 
 void TokenCapture::add_step() {
   if (step_.written_over()) step_.clear();
-  if (step_.empty()) return;
   for (StepCalls::Run& run : step_.runs(/*same_keys=*/of_text())) {
     refuse_while_capturing(run.device);
     follow_streams(run.device);

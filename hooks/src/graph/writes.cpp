@@ -64,4 +64,10 @@ bool Writes::after(Node* node, const std::vector<Value*>& values) const {
   });
 }
 
+bool Writes::outlives(Value* value) const {
+  if (!aliases_ || value->node()->owningGraph() != graph_.get()) return false;
+  const auto holds = [&](at::ArrayRef<Value*> values) { return aliases_->mayContainAlias(value, values); };
+  return holds(graph_->inputs()) || holds(graph_->outputs());
+}
+
 }  // namespace gaze

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which memory a graph writes to after a place in it.
+// What a graph does to memory: which it writes to after a place in it, which outlives it.
 #pragma once
 
 #include <torch/csrc/jit/ir/alias_analysis.h>
@@ -20,6 +20,8 @@ class Writes {
   /// Whether something that runs after `node`, in a later turn of a loop too, may write to a value's memory. True where
   /// it cannot be told.
   [[nodiscard]] bool after(torch::jit::Node* node, const std::vector<torch::jit::Value*>& values) const;
+  /// Whether the value's memory is part of what the graph is given or returns. False where it cannot be told.
+  [[nodiscard]] bool outlives(torch::jit::Value* value) const;
 
  private:
   void number(torch::jit::Block* block);

@@ -213,6 +213,7 @@ void mark_inputs_that_stay(const std::shared_ptr<Graph>& graph, std::vector<Foun
     }
     if (!writes) writes.emplace(graph);
     site.site.inputs_stay = !writes->after(site.after, inputs);
+    site.site.keys_live_on = site.keys != nullptr && writes->outlives(site.keys);
   }
 }
 
@@ -244,6 +245,7 @@ class TapPlacer {
     if (added) made_.sites.push_back(site.site);
     Site& known = made_.sites[static_cast<size_t>(at->second)];
     known.inputs_stay = known.inputs_stay && site.site.inputs_stay;  // in every graph
+    known.keys_live_on = known.keys_live_on && site.site.keys_live_on;
     if (method.root) {
       auto& names = made_.sites[static_cast<size_t>(at->second)].methods;
       if (std::find(names.begin(), names.end(), method.name) == names.end()) names.push_back(method.name);

@@ -57,6 +57,9 @@ struct Site {
   /// Of what is recomputed from queries and keys: nothing that runs after it in its method writes to them or to their
   /// mask, so that rows may be recomputed as the method returns. False where that is not known.
   bool inputs_stay = false;
+  /// With inputs_stay: its keys are part of what the method is given or returns, a cache, so that to hold them until it
+  /// returns takes no memory.
+  bool keys_live_on = false;
   std::vector<std::string> q_reads;  ///< tensor arguments of the method that the queries depend on
   std::vector<std::string> k_reads;  ///< as q_reads, of the keys
   std::string source;                ///< Python file:line as the file kept it
