@@ -3,6 +3,7 @@
 // records, an eager reference.
 #pragma once
 
+#include <c10/core/Event.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/script.h>
 #include <gaze/gaze.hpp>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/media.hpp"
@@ -27,6 +29,8 @@ inline torch::jit::Module load(const std::string& name) {
 class MemorySink : public gaze::Sink {
  public:
   void consume(const gaze::AttentionRecord& record) override {
+    // Tests read on streams of their own.
+    while (record.ready && !record.ready->query()) std::this_thread::yield();
     const std::lock_guard<std::mutex> lock(mutex_);
     records_.push_back(record);
   }

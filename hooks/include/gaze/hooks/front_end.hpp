@@ -92,7 +92,8 @@ class GAZE_API FrontEnd {
   ///                   dropout: rows sum to 1. Of three dimensions the first is batch x heads.
   void push(int64_t site, const at::Tensor& attn_bhqk) noexcept;
   /// Queries, keys and mask of a call whose weights are nowhere: the wanted rows are recomputed.
-  /// With Options::deferred_tokens the keys of a site's latest call are kept until they are needed.
+  /// With Options::deferred_tokens queries, and the keys of a site's latest call, are kept until they are needed. On a
+  /// device those of a decode step are kept until its ModelCall leaves, where the site says `inputs_stay`.
   void push(int64_t site, const ops::Scores& scores) noexcept;
 
  private:
