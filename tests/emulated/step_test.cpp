@@ -185,6 +185,29 @@ def forward(self, q, k):
   }
 }
 
+CATCH_TEST_CASE(
+    "steps: of a model on a device kernels are loaded at attach, and an answer without calls may be a replay") {
+  emulated_part().loaded.clear();
+  for (const bool on_device : {false, true}) {
+    CATCH_CAPTURE(on_device);
+    torch::jit::Module module("steps");
+    const at::Tensor weight = at::ones({8});
+    module.register_parameter("weight", on_device ? fake::upload(weight) : weight, false);
+    module.define(R"JIT(
+def forward(self, q, k):
+    return torch.scaled_dot_product_attention(q, k, k) * self.weight
+)JIT");
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink, {"*"}));
+    CATCH_CHECK(emulated_part().loaded.empty() != on_device);
+    gaze.begin().finish();
+    CATCH_REQUIRE(gaze.flush());
+    const std::string error = sink->records().at(0).error;
+    CATCH_CHECK_THAT(error, Catch::Contains("expected at least one call of the selected sites"));
+    CATCH_CHECK((error.find("CUDA graph") != std::string::npos) == on_device);
+  }
+}
+
 CATCH_TEST_CASE("steps: deferred tokens of all layers and rows share three launches") {
   (void)fake::device();
   const Outcome want = answer(kKinds[0], false, true, 0), got = answer(kKinds[0], true, true, 4);

@@ -367,6 +367,11 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     record.error =
         "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
         "on the thread that opened the request, before finish().";
+    if (recorder.beside_cpu) {
+      record.error +=
+          " A CUDA graph that was recorded before is replayed without taps: run one request outside of it to see its "
+          "attention.";
+    }
     record.error_reason = DropReason::NoAttention;
     return built;
   }

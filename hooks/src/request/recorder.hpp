@@ -68,6 +68,7 @@ class Recorder {
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   std::unique_ptr<Worker> worker;
+  bool beside_cpu = false;        ///< parameters of the model lie on another device; known at attach
   int64_t dated_ms = 0;           ///< what every record is dated by; 0: its own time
   std::string parameters_sha256;  ///< as in AttentionRecord; of a front end that does not say: empty
 
