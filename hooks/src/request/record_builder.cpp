@@ -326,6 +326,18 @@ void add_text_or_say(RequestRow& row, size_t index, const SharedFacts& facts, co
   }
 }
 
+std::string no_calls(const Recorder& recorder) {
+  std::string text =
+      "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
+      "on the thread that opened the request, before finish().";
+  if (recorder.beside_cpu) {
+    text +=
+        " A CUDA graph that was recorded before is replayed without taps: run one request outside of it to see its "
+        "attention.";
+  }
+  return text;
+}
+
 }  // namespace
 
 BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
@@ -364,14 +376,7 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     return built;
   }
   if (capture.tokens() == 0) {
-    record.error =
-        "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
-        "on the thread that opened the request, before finish().";
-    if (recorder.beside_cpu) {
-      record.error +=
-          " A CUDA graph that was recorded before is replayed without taps: run one request outside of it to see its "
-          "attention.";
-    }
+    record.error = no_calls(recorder);
     record.error_reason = DropReason::NoAttention;
     return built;
   }
