@@ -101,9 +101,9 @@ SHAPES = {
     "one row BLIP 16/16x577x64": rows(1, 16, 16, 577, 64),
     "one row Llama-3.2-V 32/8x6404x128": rows(1, 32, 8, 6404, 128),
     "SDXL 4096 rows 10x77x64": rows(4096, 10, 10, 77, 64),
+    "flush LLaVA 32 layers x 32 rows": rows(32, 32, 32, 640, 128, layers=32),
     "step LLaVA 32 layers": rows(1, 32, 32, 640, 128, layers=32),
     "step LLaVA 32 layers, batch 16": rows(1, 32, 32, 640, 128, layers=32 * 16),
-    "flush LLaVA 32 layers x 32 rows": rows(32, 32, 32, 640, 128, layers=32),
     "normalise 256x576": Shape("normalise", 4 * 256 * 576, 8 * 256 * 576, "4 T C read, 4 T C of lifts and of values written", 256 * 576 // 4,
                                element=4),
 }
