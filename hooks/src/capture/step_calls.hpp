@@ -19,7 +19,6 @@ class StepCalls {
             int64_t held_bytes);
   [[nodiscard]] int64_t held_bytes() const { return held_bytes_; }
   [[nodiscard]] bool has(int64_t site) const;
-  [[nodiscard]] bool empty() const { return calls_.empty(); }
   /// Whether some keys were written over since: of a step that threw, which nobody told, and whose keys the host has
   /// made anew. Keys made in inference mode do not tell.
   [[nodiscard]] bool written_over() const;
