@@ -18,6 +18,7 @@ struct CudaPart : PartTag {
   KernelTable kernels;
   bool (*capturing)(c10::DeviceIndex device);
   void (*allow_calls_while_capturing)(c10::DeviceIndex device);
+  bool (*keep_with_graph)(c10::DeviceIndex device, void* object, void (*release)(void*));
   c10::Stream (*own_stream)(c10::DeviceIndex device);
   void (*prepare)(c10::DeviceIndex device);
 };

@@ -16,6 +16,7 @@ struct KernelTable {
   /// Calls for some batch rows, as kernels::cuda::attend_reduce says; they may share launches.
   void (*attend_reduce)(const kernels::AttendReduceParams* calls, int count, const kernels::RowOffset* offset_b,
                         int64_t rows, c10::DeviceIndex device);
+  void (*append)(const kernels::AppendParams& params, c10::DeviceIndex device);
   void (*normalise)(const kernels::NormaliseParams& params, c10::DeviceIndex device);
   void (*colour)(const kernels::ColourParams& params, c10::DeviceIndex device);
   void (*blend)(const kernels::BlendParams& params, c10::DeviceIndex device);

@@ -137,6 +137,20 @@ GAZE_HOST_DEVICE inline AccumulatorRows shifted(AccumulatorRows to, RowOffset by
   return to;
 }
 
+/// Rows of a decode step that was recorded once and runs many times: no launch knows which step it is.
+struct AppendParams {
+  AccumulatorRows from;             ///< of `rows` batch rows; zero afterwards
+  AccumulatorRows to;               ///< step s of batch row b is row s * rows + b
+  std::int64_t rows = 0;            ///< batch rows
+  std::int64_t steps = 0;           ///< that there is room for: later ones are counted alone
+  std::int32_t* count_n = nullptr;  ///< how many came before: append_counters() times the same number
+};
+/// Each block of the kernel has a counter of its own, so that none waits for another.
+constexpr std::int64_t append_blocks(std::int64_t cells) {
+  return cells <= 2048 ? 1 : cells <= 32768 ? (cells + 2047) / 2048 : 16;
+}
+constexpr std::int64_t append_counters(std::int64_t rows, std::int64_t cells) { return rows * append_blocks(cells); }
+
 // A map is diffuse below this highest lift, or above this entropy.
 constexpr float kDiffuseLift = 2;
 constexpr double kDiffuseEntropy = 0.95;
@@ -276,6 +290,8 @@ std::size_t attend_reduce_workspace(const AttendReduceParams& params, std::int64
 /// Of one batch row.
 void attend_reduce(const AttendReduceParams& params, void* workspace, const Parallel& parallel, Isa isa = best_isa());
 
+void append(const AppendParams& params);
+
 std::size_t normalise_workspace(const NormaliseParams& params);
 void normalise(const NormaliseParams& params, void* workspace);
 
@@ -328,6 +344,8 @@ std::size_t attend_reduce_workspace(const AttendReduceParams* calls, int count, 
 int attend_reduce(const AttendReduceParams* calls, int count, const RowOffset* offset_b, std::int64_t rows,
                   void* workspace, Stream stream, std::size_t most_bytes = kScratchBytes);
 
+int append(const AppendParams& params, Stream stream);
+
 int normalise(const NormaliseParams& params, Stream stream);
 int colour(const ColourParams& params, Stream stream);
 int blend(const BlendParams& params, Stream stream);
@@ -338,6 +356,7 @@ int overlay(const OverlayParams& params, Stream stream);
 /// Load the code of what the function of that name launches, on the current device: 0, or the cudaError_t.
 int load_reduce();
 int load_attend();
+int load_append();
 int load_normalise();
 int load_quantise();
 int load_overlay();

@@ -58,6 +58,8 @@ void attend_reduce_cpu(const kernels::AttendReduceParams* calls, int count, cons
   }
 }
 
+void append_cpu(const kernels::AppendParams& params, c10::DeviceIndex) { kernels::cpu::append(params); }
+
 void normalise_cpu(const kernels::NormaliseParams& params, c10::DeviceIndex) {
   kernels::cpu::normalise(params, workspace(kernels::cpu::normalise_workspace(params)));
 }
@@ -111,8 +113,8 @@ void power_spectrum_cpu(const kernels::PowerSpectrumParams& params) {
       [&](int64_t first, int64_t end) { kernels::cpu::power_spectrum(params, first, end, workspace(bytes)); });
 }
 
-const KernelTable cpu_kernels = {&reduce_cpu,   &attend_cpu,        &attend_reduce_cpu,   &normalise_cpu,
-                                 &colour_cpu,   &blend_cpu,         &quantise_cpu,        &overlay_cpu,
-                                 &envelope_cpu, &draw_waveform_cpu, &draw_spectrogram_cpu};
+const KernelTable cpu_kernels = {&reduce_cpu,    &attend_cpu,   &attend_reduce_cpu, &append_cpu,
+                                 &normalise_cpu, &colour_cpu,   &blend_cpu,         &quantise_cpu,
+                                 &overlay_cpu,   &envelope_cpu, &draw_waveform_cpu, &draw_spectrogram_cpu};
 
 }  // namespace gaze::ops

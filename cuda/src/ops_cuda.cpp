@@ -30,21 +30,32 @@ void check_launch(const char* op, int error) {
                    : "."));
 }
 
+bool capturing_cuda(c10::DeviceIndex device);
+
+/// What a graph uses at every replay is no call's alone.
+Scratch::Use use_of(c10::DeviceIndex device) {
+  return capturing_cuda(device) ? Scratch::Use::Graph : Scratch::Use::Call;
+}
+
 void reduce_cuda(const kernels::ReduceParams& params, c10::DeviceIndex device) {
   check_launch("reduce", kernels::cuda::reduce(params, On(device)));
 }
 
 void attend_cuda(const kernels::AttendParams& params, float* out_hqk, c10::DeviceIndex device) {
   const On on(device);
-  const Scratch scratch(on.stream, kernels::cuda::attend_workspace(params));
+  const Scratch scratch(on.stream, kernels::cuda::attend_workspace(params), use_of(device));
   check_launch("attend", kernels::cuda::attend(params, out_hqk, scratch.data(), on));
 }
 
 void attend_reduce_cuda(const kernels::AttendReduceParams* calls, int count, const kernels::RowOffset* offset_b,
                         int64_t rows, c10::DeviceIndex device) {
   const On on(device);
-  const Scratch scratch(on.stream, kernels::cuda::attend_reduce_workspace(calls, count, rows));
+  const Scratch scratch(on.stream, kernels::cuda::attend_reduce_workspace(calls, count, rows), use_of(device));
   check_launch("attend_reduce", kernels::cuda::attend_reduce(calls, count, offset_b, rows, scratch.data(), on));
+}
+
+void append_cuda(const kernels::AppendParams& params, c10::DeviceIndex device) {
+  check_launch("append", kernels::cuda::append(params, On(device)));
 }
 
 void normalise_cuda(const kernels::NormaliseParams& params, c10::DeviceIndex device) {
@@ -101,10 +112,34 @@ void allow_calls_while_capturing_cuda(c10::DeviceIndex device) {
   allowed = cudaThreadExchangeStreamCaptureMode(&mode) == cudaSuccess;
 }
 
+bool keep_with_graph_cuda(c10::DeviceIndex device, void* object, void (*release)(void*)) {
+  const bool clean = cudaPeekAtLastError() == cudaSuccess;
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cudaGraph_t graph = nullptr;
+  unsigned long long id = 0;
+  cudaUserObject_t held = nullptr;
+  cudaError_t error = cudaStreamGetCaptureInfo(c10::cuda::getCurrentCUDAStream(device).stream(), &status, &id, &graph);
+  if (error == cudaSuccess && status != cudaStreamCaptureStatusActive) return false;
+  if (error == cudaSuccess) error = cudaUserObjectCreate(&held, object, release, 1, cudaUserObjectNoDestructorSync);
+  if (error != cudaSuccess) {
+    if (clean) (void)cudaGetLastError();
+    return false;
+  }
+  // The graph takes our reference over, and whatever is made of the graph has one of its own.
+  error = cudaGraphRetainUserObject(graph, held, 1, cudaGraphUserObjectMove);
+  if (error == cudaSuccess) return true;
+  if (clean) (void)cudaGetLastError();
+  // From now on `object` is let go of by the runtime.
+  (void)cudaUserObjectRelease(held, 1);
+  throw LaunchError({__func__, __FILE__, __LINE__},
+                    c10::str("gaze::keep_with_graph: expected a graph that holds memory, got ", cudaGetErrorName(error),
+                             ": ", cudaGetErrorString(error), "."));
+}
+
 void prepare_cuda(c10::DeviceIndex device) {
   const c10::cuda::CUDAGuard guard(device);
-  for (const auto load : {kernels::cuda::load_attend, kernels::cuda::load_reduce, kernels::cuda::load_normalise,
-                          kernels::cuda::load_overlay, kernels::cuda::load_quantise}) {
+  for (const auto load : {kernels::cuda::load_attend, kernels::cuda::load_reduce, kernels::cuda::load_append,
+                          kernels::cuda::load_normalise, kernels::cuda::load_overlay, kernels::cuda::load_quantise}) {
     check_launch("prepare", load());
   }
 }
@@ -128,10 +163,12 @@ c10::Stream own_stream_cuda(c10::DeviceIndex device) {
 
 extern "C" GAZE_API const gaze::ops::CudaPart gaze_cuda_table = {
     {GAZE_VERSION, sizeof(gaze::ops::CudaPart)},
-    {&gaze::ops::reduce_cuda, &gaze::ops::attend_cuda, &gaze::ops::attend_reduce_cuda, &gaze::ops::normalise_cuda,
-     &gaze::ops::colour_cuda, &gaze::ops::blend_cuda, &gaze::ops::quantise_cuda, &gaze::ops::overlay_cuda,
-     &gaze::ops::envelope_cuda, &gaze::ops::draw_waveform_cuda, &gaze::ops::draw_spectrogram_cuda},
+    {&gaze::ops::reduce_cuda, &gaze::ops::attend_cuda, &gaze::ops::attend_reduce_cuda, &gaze::ops::append_cuda,
+     &gaze::ops::normalise_cuda, &gaze::ops::colour_cuda, &gaze::ops::blend_cuda, &gaze::ops::quantise_cuda,
+     &gaze::ops::overlay_cuda, &gaze::ops::envelope_cuda, &gaze::ops::draw_waveform_cuda,
+     &gaze::ops::draw_spectrogram_cuda},
     &gaze::ops::capturing_cuda,
     &gaze::ops::allow_calls_while_capturing_cuda,
+    &gaze::ops::keep_with_graph_cuda,
     &gaze::ops::own_stream_cuda,
     &gaze::ops::prepare_cuda};

@@ -58,6 +58,7 @@ int64_t tokens_of(const char* op, const Accumulator& accumulator, int64_t tokens
 }
 
 constexpr int64_t kColumns = 6;
+static_assert(accumulator_floats(1, 0) == kColumns);
 
 /// One piece of memory: the columns, then the map. Rows of a batch lie alike, and share a kernel's launch.
 Accumulator laid_out(const at::Tensor& all, int64_t tokens, int64_t cells) {
@@ -95,8 +96,20 @@ Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device) {
   // Ordinary tensors, so that the host may open a request in inference mode and answer it outside, or the reverse.
   const c10::InferenceMode off(false);
   const Quiet quiet;
-  return laid_out(at::zeros({kColumns * tokens + tokens * cells}, at::TensorOptions().dtype(at::kFloat).device(device)),
+  return laid_out(at::zeros({accumulator_floats(tokens, cells)}, at::TensorOptions().dtype(at::kFloat).device(device)),
                   tokens, cells);
+}
+
+Accumulator accumulator_in(const at::Tensor& memory, int64_t tokens, int64_t cells) {
+  constexpr const char* op = "accumulator_in";
+  check_tensor(op, "memory", memory);
+  check_like(op, "memory", memory, at::kFloat, memory.device());
+  GAZE_CHECK(tokens >= 0 && cells >= 1 && memory.dim() == 1 && memory.is_contiguous() &&
+                 memory.size(0) == accumulator_floats(tokens, cells),
+             op, "memory", "[", accumulator_floats(tokens, cells), "], contiguous, got ", memory.sizes());
+  const c10::InferenceMode off(false);
+  const Quiet quiet;
+  return laid_out(memory, tokens, cells);
 }
 
 void reduce(const at::Tensor& attn_bhqk, const RowRange& range, const ReduceOptions& options, Accumulator& to) {
@@ -139,7 +152,7 @@ Accumulator first_tokens(const Accumulator& accumulator, int64_t tokens) {
   const c10::InferenceMode off(false);
   const Quiet quiet;
   const int64_t cells = accumulator.map_tc.size(1);
-  const at::Tensor all = at::empty({kColumns * tokens + tokens * cells}, accumulator.map_tc.options());
+  const at::Tensor all = at::empty({accumulator_floats(tokens, cells)}, accumulator.map_tc.options());
   Accumulator copy = laid_out(all, tokens, cells);
   copy.map_tc.copy_(accumulator.map_tc.narrow(0, 0, tokens), /*non_blocking=*/true);
   if (const at::Tensor columns = columns_of(accumulator); columns.defined()) {

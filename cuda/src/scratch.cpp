@@ -76,9 +76,9 @@ void give_back(c10::Stream stream, at::Tensor memory) noexcept {
 
 }  // namespace
 
-Scratch::Scratch(c10::Stream stream, std::size_t bytes) : stream_(stream) {
+Scratch::Scratch(c10::Stream stream, std::size_t bytes, Use use) : stream_(stream), use_(use) {
   if (bytes == 0) return;
-  memory_ = lend(stream, bytes);
+  if (use == Use::Call) memory_ = lend(stream, bytes);
   if (memory_.defined()) return;
   try {
     // Kept between calls: an inference tensor would not be written outside of inference mode.
@@ -86,13 +86,13 @@ Scratch::Scratch(c10::Stream stream, std::size_t bytes) : stream_(stream) {
     const Quiet quiet;
     memory_ = at::empty({static_cast<int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(stream.device()));
   } catch (...) {
-    give_back(stream, {});
+    if (use == Use::Call) give_back(stream, {});
     throw;
   }
 }
 
 Scratch::~Scratch() {
-  if (memory_.defined()) give_back(stream_, std::move(memory_));
+  if (memory_.defined() && use_ == Use::Call) give_back(stream_, std::move(memory_));
 }
 
 }  // namespace gaze::ops

@@ -19,8 +19,12 @@ class Scratch {
   /// long prompts, which is rare enough to ask torch's allocator.
   static constexpr std::size_t kKeptBytes = std::size_t{32} << 20;
 
+  enum class Use {
+    Call,  ///< until what is enqueued meanwhile has run
+    Graph  ///< at every replay of what is recorded meanwhile: never what is kept for calls, and never kept for them
+  };
   /// Precondition: `stream` is the current one of its device. @throws c10::OutOfMemoryError
-  Scratch(c10::Stream stream, std::size_t bytes);
+  Scratch(c10::Stream stream, std::size_t bytes, Use use = Use::Call);
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -29,6 +33,7 @@ class Scratch {
 
  private:
   const c10::Stream stream_;
+  const Use use_;
   at::Tensor memory_;
 };
 

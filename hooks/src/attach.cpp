@@ -46,8 +46,8 @@ bool changes_nothing(const SelfCheck& example, const torch::jit::Module& module,
   return false;
 }
 
-/// Devices but the CPU that hold parameters. @return whether there are any
-bool prepare_devices(const torch::jit::Module& module, Worker& worker) {
+/// @return devices but the CPU that hold parameters
+std::vector<at::Device> prepare_devices(const torch::jit::Module& module, Worker& worker) {
   std::vector<at::Device> known;
   for (const at::Tensor& parameter : module.parameters()) {
     const at::Device device = parameter.device();
@@ -55,7 +55,7 @@ bool prepare_devices(const torch::jit::Module& module, Worker& worker) {
     known.push_back(device);
     worker.prepare(device);
   }
-  return !known.empty();
+  return known;
 }
 
 /// @throws as attach, and std::bad_alloc
@@ -79,7 +79,7 @@ std::shared_ptr<Recorder> attach_on(torch::jit::Module& module, const Options& o
   if (options.model_path.empty()) recorder->parameters_sha256 = parameters_digest(module);
   claim(recorder, delivery);
   if (example && !changes_nothing(*example, module, recorder, *log)) return recorder;
-  recorder->beside_cpu = prepare_devices(module, *delivery.worker);
+  recorder->devices = prepare_devices(module, *delivery.worker);
   go_live(*recorder, std::move(delivery), "", *log);
   return recorder;
 }

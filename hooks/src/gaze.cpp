@@ -91,6 +91,7 @@ Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   try {
     bound = sampled ? std::make_shared<RequestState>(recorder_, std::move(batch), false)
                     : std::make_shared<BoundRequest>(recorder_, nullptr);
+    bound->replays = recorder_->replays.begin(count, sampled);
     bind_newest(bound);
     return Request(std::move(bound));
   } catch (...) {

@@ -21,6 +21,39 @@ inline cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mo
   return cudaSuccess;
 }
 
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaUserObject_t = struct EmulatedUserObject {
+  void* object;
+  void (*release)(void*);
+}*;
+constexpr unsigned cudaUserObjectNoDestructorSync = 1, cudaGraphUserObjectMove = 1;
+
+inline cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
+                                            unsigned long long* id, cudaGraph_t* graph) {
+  *id = 1;
+  *graph = nullptr;
+  return cudaStreamIsCapturing(stream, status);
+}
+
+inline cudaError_t cudaUserObjectCreate(cudaUserObject_t* made, void* object, void (*release)(void*), unsigned references,
+                                        unsigned flags) {
+  if (references != 1 || flags != cudaUserObjectNoDestructorSync) return cudaErrorInvalidValue;
+  *made = new EmulatedUserObject{object, release};
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaUserObjectRelease(cudaUserObject_t held, unsigned) {
+  held->release(held->object);
+  delete held;
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaGraphRetainUserObject(cudaGraph_t, cudaUserObject_t held, unsigned, unsigned flags) {
+  if (flags != cudaGraphUserObjectMove) return cudaErrorInvalidValue;
+  emulated::runtime.held.push_back([held] { (void)cudaUserObjectRelease(held, 1); });
+  return cudaSuccess;
+}
+
 constexpr unsigned cudaStreamNonBlocking = 1;
 
 inline cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {

@@ -118,8 +118,21 @@ CATCH_TEST_CASE("scratch memory is one call's, comes back in the order of its st
   }
   CATCH_CHECK(fake::log().allocations == allocated);
   {
-    const Scratch third_stream(stream(3), kMega);
+    // A graph's is nobody else's: neither taken from what is kept, nor kept.
+    void* graphs = nullptr;
+    {
+      const Scratch graph(stream(1), kMega, Scratch::Use::Graph);
+      graphs = graph.data();
+      CATCH_CHECK(graphs != first);
+    }
     CATCH_CHECK(fake::log().allocations == allocated + 1);
+    const Scratch one(stream(1), kMega), two(stream(1), kMega);
+    CATCH_CHECK(std::set<void*>{one.data(), two.data(), graphs}.size() == 3);
+    CATCH_CHECK(fake::log().allocations == allocated + 1);
+  }
+  {
+    const Scratch third_stream(stream(3), kMega);
+    CATCH_CHECK(fake::log().allocations == allocated + 2);
   }
   {
     const Scratch large(stream(1), Scratch::kKeptBytes + 1);

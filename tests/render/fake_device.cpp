@@ -53,6 +53,7 @@ struct Block {
   size_t bytes;
   c10::StreamId home;
   std::set<c10::StreamId> others;  // streams it was recorded for
+  bool of_graph = false;           // the memory is a graph's for ever
 };
 
 // A host's threads and Gaze's worker meet here.
@@ -65,9 +66,13 @@ thread_local c10::DeviceIndex current_device = 0;
 thread_local c10::StreamId current_streams[kDevices] = {};
 std::set<const void*> pinned;
 auto& freed = *new std::vector<void*>;
+auto& graphs_own = *new std::vector<void*>;  // memory of graphs: never anybody's again
+c10::StreamId recording = -1;
+std::vector<Job>* recorded = nullptr;
 
 void enqueue(c10::StreamId stream, Job job, bool counts = true) {
   const std::lock_guard<std::recursive_mutex> lock(mutex);
+  if (stream == recording && recorded != nullptr) return recorded->push_back(std::move(job));
   streams[stream].push_back({std::move(job), counts});
 }
 
@@ -158,6 +163,15 @@ void free_block(void* context) {
   const std::unique_ptr<Block> block(static_cast<Block*>(context));
   const std::lock_guard<std::recursive_mutex> lock(mutex);
   log().live_bytes -= static_cast<int64_t>(block->bytes);
+  if (block->of_graph) {
+    graphs_own.push_back(block->data);
+    // Within the graph others may have it from here on, at every replay.
+    if (block->home == recording && recorded != nullptr) {
+      recorded->push_back([data = block->data, bytes = block->bytes] { return std::memset(data, 0xff, bytes), true; });
+    }
+    return;
+  }
+  std::vector<Job>* const paused = std::exchange(recorded, nullptr);
   const auto left = std::make_shared<size_t>(block->others.size());
   for (const c10::StreamId other : block->others) {
     enqueue(
@@ -172,6 +186,7 @@ void free_block(void* context) {
         return true;
       },
       false);
+  recorded = paused;
 }
 
 struct Memory final : c10::Allocator {
@@ -182,7 +197,8 @@ struct Memory final : c10::Allocator {
     if (!is_pinned_) {
       ++log().allocations;
       log().live_bytes += static_cast<int64_t>(bytes);
-      auto* const block = new Block{data, bytes, current_streams[current_device], {}};
+      const c10::StreamId home = current_streams[current_device];
+      auto* const block = new Block{data, bytes, home, {}, home == recording && recorded != nullptr};
       return {data, block, &free_block, c10::Device(kType, current_device)};
     }
     pinned.insert(data);
@@ -385,6 +401,22 @@ void launch(const std::function<void()>& kernel) {
     kernel();
     return true;
   });
+}
+
+void Graph::begin() {
+  const std::lock_guard<std::recursive_mutex> lock(mutex);
+  recording = current_streams[current_device];
+  recorded = &jobs_;
+}
+
+void Graph::end() {
+  const std::lock_guard<std::recursive_mutex> lock(mutex);
+  recording = -1;
+  recorded = nullptr;
+}
+
+void Graph::replay() const {
+  for (const auto& job : jobs_) enqueue(job);
 }
 
 void run_all() {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 namespace gaze::test::fake {
 
@@ -35,6 +36,18 @@ void make_slowest(c10::StreamId stream);
 void launch(const std::function<void()>& kernel);
 /// Copies on the current stream.
 at::Tensor upload(const at::Tensor& host);
+/// A CUDA graph: from begin to end, what is enqueued on the stream that was current at its begin is kept, not done.
+class Graph {
+ public:
+  void begin();
+  void end();
+  /// Enqueues it all on the current stream.
+  void replay() const;
+
+ private:
+  std::vector<std::function<bool()>> jobs_;
+};
+
 /// Does all work that can be done.
 void run_all();
 

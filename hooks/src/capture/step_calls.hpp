@@ -13,6 +13,8 @@ namespace gaze {
 /// Calls of one step, as they ran, each of a site of its own. Queries, keys and masks are held by reference.
 class StepCalls {
  public:
+  /// Of keys that nobody but a step that waits would hold.
+  static constexpr int64_t kMostHeldBytes = int64_t{64} << 20;
   /// @param dropped_keys  of a text: that the call's cache had dropped
   /// @param held_bytes    of keys that nobody else would hold
   void keep(int64_t site, const ops::Scores& scores, const ops::RowRange& rows, int64_t dropped_keys,

@@ -18,8 +18,6 @@ namespace {
 
 /// Columns that are made at once where a text's keys grow with every token.
 constexpr int64_t kMoreColumns = 64;
-/// Of keys that nobody but a step that waits would hold.
-constexpr int64_t kMostHeldBytes = int64_t{64} << 20;
 constexpr ops::ReduceOptions kAlike{.heads = ops::HeadReduce::Mean};
 
 }  // namespace
@@ -66,7 +64,6 @@ void TokenCapture::on_call(int64_t site, const AttentionCall& call) {
   if (call.queries() == 0 || call.batch() == 0) return;
   if (!of_text() && rules_.is_between(site)) return add_between(site, call);
   if (!of_text() && rules_.is_encoder(site)) return keep_encoder(site, call);
-  refuse_while_capturing(call.device());
   follow_streams(call.device());
   // A site that was found since the request began.
   if (static_cast<size_t>(site) >= sites_.size()) sites_.resize(static_cast<size_t>(rules_.sites.size()));
@@ -203,7 +200,7 @@ bool TokenCapture::wait_for_step(int64_t site, const AttentionCall& call, const 
   const bool waits =
       in_method_ && scores != nullptr && !call.device().is_cpu() && call.queries() == 1 && rules_.inputs_stay(site);
   const int64_t held = waits && !rules_.keys_live_on(site) ? static_cast<int64_t>(scores->k_bhkd.nbytes()) : 0;
-  if (held > 0 && step_.held_bytes() + held > kMostHeldBytes) add_step();
+  if (held > 0 && step_.held_bytes() + held > StepCalls::kMostHeldBytes) add_step();
   // Of the last layer alone the order matters.
   if (step_.has(site) || (!waits && reduce().layers == ops::LayerReduce::Last)) add_step();
   if (waits) step_.keep(site, *scores, rows, sites_[static_cast<size_t>(site)].dropped_keys, held);
@@ -290,16 +287,14 @@ void TokenCapture::add_waiting() {
 void TokenCapture::add_between(int64_t site, const AttentionCall& call) {
   // Later runs are of other pictures, or of the same one again: the overlay's was chosen at the first token.
   if (placed_) return;
-  refuse_while_capturing(call.device());
   follow_streams(call.device());
   latent_maps_.add(site, rules_.name(site), {call.batch(), call.heads(), call.queries(), call.keys(), call.device()},
                    [&](int64_t row, ops::Accumulator& to) { call.add_whole(row, LatentMaps::kReduce, to); });
 }
 
 void TokenCapture::keep_encoder(int64_t site, const AttentionCall& call) {
-  // Later runs are of other pictures, as in add_between. What is launched while a graph is recorded has no values yet.
+  // Later runs are of other pictures, as in add_between.
   if (placed_) return;
-  if (ops::capturing(call.device())) return encoder_->leave();
   follow_streams(call.device());
   encoder_->keep(site, call, rules_.budget_bytes);
 }

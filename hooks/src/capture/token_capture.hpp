@@ -74,6 +74,8 @@ class TokenCapture : public Capture {
   /// @throws gaze::Error (ShapeMismatch) where a medium's keys are not at one place in all rows
   void place(std::vector<RowPlace> rows, int64_t keys);
   [[nodiscard]] bool placed() const noexcept { return placed_; }
+  /// The keys of each medium that are accumulated, the same in all rows.
+  [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
   /// Also keeps every head's map from now on. Before the first call.
   void keep_detail() { detail_.emplace(rules_); }
@@ -83,6 +85,7 @@ class TokenCapture : public Capture {
   /// A method of the model begins, and returns. In between, on a device, the layers of a decode step wait for each
   /// other, as far as what they are recomputed from stays: one pass serves them all.
   void enter_method() noexcept { in_method_ = true; }
+  [[nodiscard]] bool in_method() const noexcept { return in_method_; }
   /// @param threw  its step is not whole: what waits is no token
   void leave_method(bool threw);
 
@@ -128,8 +131,6 @@ class TokenCapture : public Capture {
   virtual void add(int64_t site, const AttentionCall& call, const ops::RowRange& rows);
   /// What `add` was given of a site's tokens from this one on counts no more.
   virtual void forget(int64_t site, int64_t first_token) { (void)site, (void)first_token; }
-  /// The keys of each medium that are accumulated, the same in all rows.
-  [[nodiscard]] const std::vector<KeySpan>& spans() const noexcept { return spans_; }
 
  private:
   /// Of the site that has most.

@@ -36,7 +36,8 @@ std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& reco
   const bool alone = recorder->model.forks[static_cast<size_t>(method)] != 0;
   std::shared_ptr<BoundRequest> made;
   std::shared_ptr<RequestState> state;
-  if (!sample) {
+  // What a graph records is replayed for requests that are sampled as well.
+  if (!sample && !recorder->records_graph()) {
     recorder->counters->not_sampled(1);
     made = std::make_shared<BoundRequest>(recorder, nullptr);
     made->calls = std::make_unique<AnswerCalls>(method, alone);

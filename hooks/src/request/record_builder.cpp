@@ -97,7 +97,8 @@ class CarryOn {
 /// While it lives, this thread works on the record's memory on a stream of Gaze's own, after what filled it.
 class Beside {
  public:
-  Beside(AttentionRecord& record, const std::vector<RowAnswer>& more) : record_(record) {
+  Beside(AttentionRecord& record, const std::vector<RowAnswer>& more, const std::optional<ReplayedAnswer>& replayed)
+      : record_(record) {
     const at::Device device = record.device();
     if (device.is_cpu()) return;
     ops::allow_calls_while_capturing(device);
@@ -108,6 +109,7 @@ class Beside {
     for (const RowAnswer& answer : more) {
       for (const at::Tensor* tensor : {&answer.weight_t, &answer.rows_t, &answer.beyond}) keep(*tensor, stream);
     }
+    if (replayed) replayed->each_tensor([&](const at::Tensor& tensor) { keep(tensor, stream); });
   }
   /// What was enqueued meanwhile fills the record.
   void end() {
@@ -149,9 +151,10 @@ class Unfinished final : public RecordRest {
   /// Marks all maps that were added.
   void mark_gathered() { gathering_ = answers_.size(); }
   void carry_on(CarryOn carry) { carry_.emplace(std::move(carry)); }
+  void add_replayed(ReplayedAnswer replayed) { replayed_.emplace(std::move(replayed)); }
 
   [[nodiscard]] int64_t bytes() const override {
-    int64_t total = carry_ ? carry_->bytes() : 0;
+    int64_t total = (carry_ ? carry_->bytes() : 0) + (replayed_ ? replayed_->bytes() : 0);
     for (const RowAnswer& answer : answers_) {
       for (const at::Tensor* tensor : {&answer.weight_t, &answer.rows_t})
         total += tensor->defined() ? static_cast<int64_t>(tensor->nbytes()) : 0;
@@ -162,7 +165,9 @@ class Unfinished final : public RecordRest {
   void complete(AttentionRecord& record) override {
     const c10::InferenceMode normal(false);
     const at::NoGradGuard no_grad;
-    Beside beside(record, answers_);
+    Beside beside(record, answers_, replayed_);
+    if (replayed_) replayed_->join(record, answers_);
+    replayed_.reset();
     divide(record);
     if (carry_) carry_->complete(record);
     beside.end();
@@ -204,6 +209,7 @@ class Unfinished final : public RecordRest {
   std::vector<RowAnswer> answers_;  // of the record's maps, in order
   size_t gathering_ = 0;            // so many of them, from the first on
   std::optional<CarryOn> carry_;
+  std::optional<ReplayedAnswer> replayed_;
 };
 
 /// The sites that contributed.
@@ -212,10 +218,7 @@ std::vector<SiteUse> sites_of(const TokenCapture& capture, const Recorder& recor
   for (size_t i = 0; i < capture.sites().size(); ++i) {
     const SiteProgress& progress = capture.sites()[i];
     if (progress.calls == 0) continue;
-    const auto index = static_cast<int64_t>(i);
-    const Site& site = recorder.sites[index];
-    sites.push_back({site.name, site.kind, progress.heads, progress.calls, capture.heads(index).vec(),
-                     site.gate.has_value(), site.gate ? site.gate->value : std::nullopt});
+    sites.push_back(site_use(recorder, capture, static_cast<int64_t>(i), progress.heads, progress.calls));
   }
   return sites;
 }
@@ -330,7 +333,7 @@ std::string no_calls(const Recorder& recorder) {
   std::string text =
       "capture: expected at least one call of the selected sites while the request was open, got none. Run the model "
       "on the thread that opened the request, before finish().";
-  if (recorder.beside_cpu) {
+  if (!recorder.devices.empty()) {
     text +=
         " A CUDA graph that was recorded before is replayed without taps: run one request outside of it to see its "
         "attention.";
@@ -339,6 +342,17 @@ std::string no_calls(const Recorder& recorder) {
 }
 
 }  // namespace
+
+SiteUse site_use(const Recorder& recorder, const TokenCapture& capture, int64_t site, int64_t heads, int64_t calls) {
+  const Site& of = recorder.sites[site];
+  return {of.name,
+          of.kind,
+          heads,
+          calls,
+          capture.heads(site).vec(),
+          of.gate.has_value(),
+          of.gate ? of.gate->value : std::nullopt};
+}
 
 BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, const SharedFacts& facts,
                          const Recorder& recorder) {
@@ -375,7 +389,7 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
     record.error_reason = facts.error->reason;
     return built;
   }
-  if (capture.tokens() == 0) {
+  if (capture.tokens() == 0 && !facts.replayed) {
     record.error = no_calls(recorder);
     record.error_reason = DropReason::NoAttention;
     return built;
@@ -383,7 +397,18 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   auto rest = std::make_unique<Unfinished>();
-  std::vector<RowAnswer> answers = capture.answers(index);
+  std::vector<RowAnswer> answers;
+  if (capture.tokens() > 0) answers = capture.answers(index);
+  if (facts.replayed) {
+    ReplayedAnswer replayed(facts.replayed, index,
+                            {.tokens = capture.tokens(),
+                             .spans = capture.spans(),
+                             .max_tokens = recorder.rules.max_tokens,
+                             .nothing = no_calls(recorder)});
+    for (size_t m = answers.size(); m < capture.spans().size(); ++m)
+      answers.push_back(replayed.answer(m, capture.reduce()));
+    rest->add_replayed(std::move(replayed));
+  }
   for (size_t m = 0; m < answers.size(); ++m) {
     MediumMap& map = record.maps[m];
     const int64_t keys = answers[m].keys;

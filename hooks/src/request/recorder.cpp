@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <unistd.h>
+#include <gaze/ops/device.hpp>
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
@@ -117,6 +118,10 @@ bool Recorder::draw(double share) noexcept {
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   z ^= z >> 31;
   return static_cast<double>(z >> 11) * 0x1.0p-53 < share;
+}
+
+bool Recorder::records_graph() const {
+  return std::any_of(devices.begin(), devices.end(), [](at::Device device) { return ops::capturing(device); });
 }
 
 AttentionRecord Recorder::blank_record() const {

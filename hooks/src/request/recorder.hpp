@@ -13,6 +13,7 @@
 #include "delivery/worker.hpp"
 #include "process/fork_gate.hpp"
 #include "request/held_answers.hpp"
+#include "request/replays.hpp"
 #include "request/request_row.hpp"
 #include "request/site_table.hpp"
 
@@ -33,6 +34,8 @@ class Recorder {
   [[nodiscard]] RowDetail detail_of(const RequestSpec& spec) noexcept;
   /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
   [[nodiscard]] bool forked() const noexcept { return generation_ != fork_generation(); }
+  /// Whether the current stream of a device of the model records a CUDA graph.
+  [[nodiscard]] bool records_graph() const;
   [[nodiscard]] bool live() const noexcept { return active.load(std::memory_order_acquire) && !forked(); }
   /// Index of the picture among a method's arguments, or -1.
   [[nodiscard]] int64_t image_argument(int64_t method) const noexcept {
@@ -67,10 +70,11 @@ class Recorder {
   std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
+  Replays replays;
   std::unique_ptr<Worker> worker;
-  bool beside_cpu = false;        ///< parameters of the model lie on another device; known at attach
-  int64_t dated_ms = 0;           ///< what every record is dated by; 0: its own time
-  std::string parameters_sha256;  ///< as in AttentionRecord; of a front end that does not say: empty
+  std::vector<at::Device> devices;  ///< that hold parameters of the model, but for the CPU; known at attach
+  int64_t dated_ms = 0;             ///< what every record is dated by; 0: its own time
+  std::string parameters_sha256;    ///< as in AttentionRecord; of a front end that does not say: empty
 
  private:
   /// True for this share of the calls.

@@ -81,6 +81,7 @@ std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request)
 
 void unbind(BoundRequest& request) noexcept {
   request.open.store(false, std::memory_order_release);
+  if (request.captured == nullptr) request.replays.reset();
   if (request.thread != std::this_thread::get_id()) return;
   const Binding* binding = top();
   if (binding == nullptr) return;

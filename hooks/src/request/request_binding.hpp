@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "request/answer_calls.hpp"
+#include "request/replays.hpp"
 
 namespace gaze {
 
@@ -20,10 +21,11 @@ struct BoundRequest {
   BoundRequest(std::shared_ptr<Recorder> of, RequestState* state) : recorder(std::move(of)), captured(state) {}
 
   const std::shared_ptr<Recorder> recorder;
-  RequestState* const captured;             ///< this object itself; null: its calls are as if capture was off
-  std::atomic<bool> open{true};             ///< calls belong to it
-  std::unique_ptr<AnswerCalls> calls = {};  ///< of an answer for which the host opened no request; else null
-  std::thread::id thread = {};              ///< that bound it
+  RequestState* const captured;               ///< this object itself; null: its calls are as if capture was off
+  std::atomic<bool> open{true};               ///< calls belong to it
+  std::unique_ptr<AnswerCalls> calls = {};    ///< of an answer for which the host opened no request; else null
+  std::thread::id thread = {};                ///< that bound it
+  std::unique_ptr<ReplayClaim> replays = {};  ///< of a request that the host opened
 };
 
 /// Most open requests of a thread: the oldest gives way to one more.

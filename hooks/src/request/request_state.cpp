@@ -62,6 +62,8 @@ void RequestState::offer(int64_t argument, const at::Tensor& input) noexcept {
     const int64_t method = method_.load(std::memory_order_relaxed);
     TokenCapture* const tokens = capture_->as_tokens();
     if (tokens == nullptr || method < 0 || !recorder->reads(method, argument)) return;
+    // What it holds now is not what a replay will be given.
+    if (ops::capturing(input.device())) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (failed()) return;
     intake_.take(method, argument, input, tokens->placed(), rows_);
@@ -81,8 +83,15 @@ void RequestState::leave_method(bool threw) noexcept {
     const InsideTap inside;
     const std::lock_guard<std::mutex> lock(mutex_);
     TokenCapture* const tokens = capture_->as_tokens();
+    const std::unique_ptr<RecordedStep> recorded = std::move(recorded_);
     if (tokens == nullptr || !open.load() || failed()) return;
+    if (recorded && !threw) recorded->end();
     tokens->leave_method(threw);
+    if (claims_replays()) {
+      for (const auto& rows : replays->rows) {
+        if (!ops::capturing(rows->shape().device)) rows->mark();
+      }
+    }
     with_text([&](TokenCapture& text) { text.leave_method(threw); });
   } catch (...) {
     fail_with_current_exception();
@@ -157,24 +166,70 @@ void RequestState::keep_encoder(int64_t site, const PackedAttention& packed) {
   }
 }
 
+void RequestState::place(TokenCapture& tokens, const AttentionCall& call) {
+  intake_.fit(call.batch(), rows_);
+  if (tokens.of_text()) return tokens.place(place_text(rows_, call), call.keys());
+  std::vector<RowPlace> places = place_rows(rows_, recorder->profile, intake_.prompt_spans(), tokens, call);
+  if (claims_replays()) stay_at_keys(places);
+  tokens.place(std::move(places), call.keys());
+}
+
 void RequestState::take(int64_t site, const AttentionCall& call) {
-  if (TokenCapture* tokens = capture_->as_tokens(); tokens != nullptr && tokens->needs_place(site, call)) {
-    refuse_while_capturing(call.device());
-    intake_.fit(call.batch(), rows_);
-    tokens->place(tokens->of_text() ? place_text(rows_, call)
-                                    : place_rows(rows_, recorder->profile, intake_.prompt_spans(), *tokens, call),
-                  call.keys());
-  }
+  TokenCapture* const tokens = capture_->as_tokens();
+  if (tokens != nullptr && ops::capturing(call.device())) return record(site, call);
+  if (tokens != nullptr && tokens->needs_place(site, call)) place(*tokens, call);
   if (capture_->wants(site)) capture_->on_call(site, call);
   if (!wants_text(site)) return;
   with_text([&](TokenCapture& text) {
-    if (text.needs_place(site, call)) {
-      refuse_while_capturing(call.device());
-      intake_.fit(call.batch(), rows_);
-      text.place(place_text(rows_, call), call.keys());
-    }
+    if (text.needs_place(site, call)) place(text, call);
     text.on_call(site, call);
   });
+}
+
+void RequestState::record(int64_t site, const AttentionCall& call) {
+  TokenCapture& tokens = *capture_->as_tokens();
+  if (recorder->rules.is_encoder(site)) return tokens.leave_encoder();
+  if (wants_text(site)) with_text([&](TokenCapture&) { refuse_while_capturing(call.device()); });
+  if (!tokens.wants(site)) return;
+  // What its rows are made of, or where its step ends, no replay tells.
+  if (tokens.of_text() || recorder->profile.through || !tokens.in_method()) refuse_while_capturing(call.device());
+  if (!recorded_) recorded_ = std::make_unique<RecordedStep>(recorder->rules, rows_for_graph(tokens, call));
+  recorded_->add(site, call);
+}
+
+std::shared_ptr<ReplayedRows> RequestState::rows_for_graph(TokenCapture& tokens, const AttentionCall& call) {
+  RecordedStep::check(recorder->rules);
+  intake_.fit(call.batch(), rows_);
+  // What the device holds now is not what it will at a replay: places are found without.
+  std::vector<RowPlace> places = place_rows(rows_, recorder->profile, intake_.prompt_spans(), tokens,
+                                            UnseenCall(call.batch(), call.keys(), call.device()));
+  stay_at_keys(places);
+  for (const MediumPlace& place : places.front().media) {
+    if (place.geometry && place.geometry->time && place.geometry->time->whole) refuse_while_capturing(call.device());
+  }
+  return recorder->replays.rows_for_graph({call.device(), call.batch(), common_spans(places, call.keys())}, call.keys(),
+                                          recorder->rules.max_tokens, recorder->rules.budget_bytes);
+}
+
+std::shared_ptr<const ReplayedCopies> RequestState::replayed(TokenCapture& tokens, const ReplayClaim& claim) {
+  if (claim.rows.empty()) return nullptr;
+  auto copies = std::make_shared<ReplayedCopies>();
+  for (const auto& rows : claim.rows) {
+    const ReplayedRows::Shape& shape = rows->shape();
+    refuse_while_capturing(shape.device);
+    if (!tokens.placed() && !tokens.of_text())
+      place(tokens, UnseenCall(static_cast<int64_t>(rows_.size()), rows->keys(), shape.device));
+    ReplayedCopies::Of& of = copies->all.emplace_back();
+    of.shape = shape;
+    of.spoilt = rows->spoilt();
+    of.copy = rows->copy();
+    for (const ReplayedRows::SiteCalls& calls : rows->sites()) {
+      of.sites.push_back(site_use(*recorder, tokens, calls.site, calls.heads, 1));
+      of.gathers = of.gathers || recorder->sites[calls.site].gathers_rows;
+    }
+  }
+  copies->overlapped = claim.overlapped.load(std::memory_order_acquire);
+  return copies;
 }
 
 void RequestState::with_text(c10::function_ref<void(TokenCapture&)> act) noexcept {
@@ -344,12 +399,15 @@ void RequestState::finish() noexcept {
   unbind(*this);
   const InsideTap inside;
   const std::lock_guard<std::mutex> lock(mutex_);
+  const std::unique_ptr<ReplayClaim> claim = std::move(replays);
   TokenCapture* const tokens = capture_->as_tokens();
   if (tokens == nullptr || !counted_) return;
+  std::shared_ptr<const ReplayedCopies> copies;
   try {
     if (!failed()) {
       tokens->conclude();
       with_text([](TokenCapture& text) { text.conclude(); });
+      if (claim) copies = replayed(*tokens, *claim);
     }
   } catch (...) {
     fail_with_current_exception();
@@ -359,7 +417,7 @@ void RequestState::finish() noexcept {
     // A method without attention, an encoder say: nobody asked for a bundle of it.
     recorder->counters->dropped(DropReason::NoAttention, static_cast<int64_t>(rows_.size()));
   } else {
-    send(*tokens);
+    send(*tokens, std::move(copies));
   }
   release();
 }
@@ -370,7 +428,7 @@ void RequestState::release() noexcept {
   if (text_) text_->release();
 }
 
-void RequestState::send(TokenCapture& capture) noexcept {
+void RequestState::send(TokenCapture& capture, std::shared_ptr<const ReplayedCopies> replayed) noexcept {
   int64_t named_by_batch = 0;
   for (const RequestRow& row : rows_) named_by_batch = std::max(named_by_batch, row.named);
   for (size_t index = 0; index < rows_.size(); ++index) {
@@ -383,6 +441,7 @@ void RequestState::send(TokenCapture& capture) noexcept {
       if (failed()) facts.error = {error(), error_reason_};
       facts.text = text_ && text_open_.load() ? text_.get() : nullptr;
       facts.text_left_out = text_left_out_;
+      facts.replayed = replayed;
       BuiltRecord built = build_record(rows_[index], index, capture, facts, *recorder);
       recorder->worker->push(std::move(built.record), std::move(built.rest));
     } catch (...) {
@@ -407,6 +466,7 @@ void RequestState::discard(DropReason reason) noexcept {
   unbind(*this);
   if (!counted_) return;
   const std::lock_guard<std::mutex> lock(mutex_);
+  replays.reset();
   recorder->counters->dropped(reason, static_cast<int64_t>(rows_.size()));
   release();
 }

@@ -14,6 +14,7 @@
 
 #include "capture/attention_call.hpp"
 #include "capture/packed_attention.hpp"
+#include "capture/recorded_step.hpp"
 #include "capture/token_capture.hpp"
 #include "request/media_intake.hpp"
 #include "request/record_builder.hpp"
@@ -75,6 +76,13 @@ struct RequestState : BoundRequest {
   void accept(int64_t site, const char* what, const at::Tensor& tensor) const;
   /// Under the lock, while the request is open.
   void take(int64_t site, const AttentionCall& call);
+  void place(TokenCapture& tokens, const AttentionCall& call);
+  /// The same where the call's stream records a CUDA graph: what is launched now runs at every replay.
+  void record(int64_t site, const AttentionCall& call);
+  [[nodiscard]] std::shared_ptr<ReplayedRows> rows_for_graph(TokenCapture& tokens, const AttentionCall& call);
+  /// What replays added; null: there are none. Places the rows where no call did.
+  [[nodiscard]] std::shared_ptr<const ReplayedCopies> replayed(TokenCapture& tokens, const ReplayClaim& claim);
+  [[nodiscard]] bool claims_replays() const noexcept { return replays && !replays->rows.empty(); }
   /// Of a text beside another medium, whose map is as good without: what fails ends the text alone.
   void with_text(c10::function_ref<void(TokenCapture&)> act) noexcept;
   void keep_encoder(int64_t site, const PackedAttention& packed);
@@ -88,7 +96,7 @@ struct RequestState : BoundRequest {
   /// With the current exception, unless a request can do without the site.
   void fail_at(int64_t site) noexcept;
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
-  void send(TokenCapture& capture) noexcept;
+  void send(TokenCapture& capture, std::shared_ptr<const ReplayedCopies> replayed) noexcept;
   void release() noexcept;
 
   const bool automatic_;
@@ -106,7 +114,8 @@ struct RequestState : BoundRequest {
   std::vector<RequestRow> rows_;
   MediaIntake intake_;
   std::unique_ptr<Capture> capture_;
-  std::unique_ptr<TokenCapture> text_;  // beside it; null: none, or the text is the only medium
+  std::unique_ptr<RecordedStep> recorded_;  // of the running method
+  std::unique_ptr<TokenCapture> text_;      // beside it; null: none, or the text is the only medium
   std::atomic<bool> text_open_{true};
   std::string text_left_out_;  // why
   std::vector<SoundWindow> windows_;

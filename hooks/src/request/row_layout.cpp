@@ -161,4 +161,10 @@ std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Prof
   return places;
 }
 
+void stay_at_keys(std::vector<RowPlace>& places) {
+  for (RowPlace& row : places) {
+    for (MediumPlace& place : row.media) place.carried = false;
+  }
+}
+
 }  // namespace gaze

@@ -27,4 +27,7 @@ std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Prof
                                  const PromptSpans& prompt_spans, const TokenCapture& capture,
                                  const AttentionCall& call);
 
+/// Where the map is not to be carried on through an encoder: it is taken over the picture's own keys.
+void stay_at_keys(std::vector<RowPlace>& places);
+
 }  // namespace gaze

@@ -77,6 +77,8 @@ struct Runtime {
     cudaStreamCaptureMode mode;
   };
   std::vector<Exchange> exchanges;  ///< of threads' capture modes
+  /// What graphs keep, and how it is let go of: the end of a graph is its call.
+  std::vector<Work> held;
 };
 inline Runtime runtime;
 inline std::size_t most_shared = 227 * 1024;  ///< bytes of a block that asks for them; an H200's

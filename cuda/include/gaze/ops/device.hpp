@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <gaze/ops/api.hpp>
 
+#include <memory>
 #include <string>
 
 namespace gaze::ops {
@@ -20,6 +21,11 @@ GAZE_API std::string missing_for(c10::Device device);
 /// Whether the current stream of `device` records a CUDA graph: what is launched then runs at every replay, and what
 /// waits for a result breaks the recording. False on other devices. Cost: one call of the driver.
 GAZE_API bool capturing(c10::Device device);
+
+/// Keeps `object` as long as the CUDA graph that the current stream of `device` records, and what is instantiated of
+/// it: for memory that its replays write. After them it is let go of, on some later call.
+/// @return false: the stream records none, or the driver cannot; nothing is kept
+GAZE_API bool keep_with_graph(c10::Device device, std::shared_ptr<void> object);
 
 /// Lets this thread allocate and wait for events while another thread records a CUDA graph; without it such a call
 /// would break the recording. For threads that never record, before their first call that `device` is meant in. Once is

@@ -75,6 +75,13 @@ struct Reduced {
 /// Allocates a zeroed accumulator, in one piece of memory. The only allocation of a capture.
 GAZE_API Accumulator make_accumulator(int64_t tokens, int64_t cells, at::Device device);
 
+/// Floats that an accumulator of that size takes.
+constexpr int64_t accumulator_floats(int64_t tokens, int64_t cells) { return tokens * (6 + cells); }
+
+/// An accumulator in memory that is there, as it is: it is not zeroed.
+/// @param memory  float32 [accumulator_floats(tokens, cells)], contiguous
+GAZE_API Accumulator accumulator_in(const at::Tensor& memory, int64_t tokens, int64_t cells);
+
 /// Adds the wanted rows of materialised attention weights to `accumulator`.
 ///
 /// @param attn_bhqk  float32/float16/bfloat16 [batch, heads, queries, keys], any strides, softmax over the last axis;
