@@ -303,6 +303,36 @@ CATCH_TEST_CASE("graphs: a request that replays nothing is what it would be with
   CATCH_CHECK(got[1].error_reason == gaze::DropReason::NoAttention);
 }
 
+CATCH_TEST_CASE("graphs: what is not kept of replays is left out of an answer, and said") {
+  (void)fake::device();
+  for (const int64_t by_call : {0, 1}) {
+    CATCH_CAPTURE(by_call);
+    Host host(kKinds[4], true);
+    Recorded step(host, 1, true);
+    const at::Tensor k = noise({1, 2, kKeys, 8}, 600);
+    gaze::RequestSpec spec;
+    spec.detail = true;
+    spec.text.tokens = std::vector<std::string>(kKeys, "a");
+    gaze::Request request = host.gaze.begin(spec);
+    for (int64_t t = 0; t < kTokens; ++t) {
+      if (t < by_call) {
+        host.call(host.put(query(1, t, 100)), host.put(k));
+      } else {
+        step.replay(query(1, t, 100), k);
+      }
+    }
+    request.finish();
+    const auto got = host.records();
+    CATCH_REQUIRE(got.size() == 1);
+    check_same(got[0], called(kKinds[4], 1, kTokens, 100)[0]);
+    CATCH_CHECK(got[0].maps.size() == 1);
+    CATCH_REQUIRE(got[0].notes.size() == 1);
+    CATCH_CHECK(got[0].notes[0].find("The text is left out") == 0);
+    CATCH_REQUIRE(got[0].maps[0].detail);
+    CATCH_CHECK(got[0].maps[0].detail->left_out == "heads are not kept of what a CUDA graph replays");
+  }
+}
+
 CATCH_TEST_CASE("graphs: what replays cannot tell is said, never guessed") {
   (void)fake::device();
   const auto error_of = [](const std::vector<gaze::AttentionRecord>& records, gaze::DropReason reason) {
@@ -339,6 +369,19 @@ CATCH_TEST_CASE("graphs: what replays cannot tell is said, never guessed") {
     request.finish();
     CATCH_CHECK(error_of(host.records(), gaze::DropReason::StreamCapturing).find("a call after a replay") !=
                 std::string::npos);
+  }
+  CATCH_SECTION("which beam a row was of, and which window") {
+    Host host(kKinds[0], true);
+    Recorded step(host, 2, true);
+    for (const bool reorder : {true, false}) {
+      gaze::Request request = host.gaze.begin(std::vector<gaze::RequestSpec>(2));
+      if (!reorder) request.window(0);
+      step.replay(at::cat({q, q}), at::cat({k, k}));
+      reorder ? request.reorder({1, 1, 0}) : request.window(5);
+      request.finish();
+      const std::string error = error_of(host.records(), gaze::DropReason::StreamCapturing);
+      CATCH_CHECK(error.find(reorder ? "got Request::reorder" : "expected one window") != std::string::npos);
+    }
   }
   CATCH_SECTION("the order of graphs of several sizes") {
     Host host(kKinds[0], true);

@@ -465,6 +465,74 @@ CATCH_TEST_CASE("device: a host's CUDA graph is recorded and replayed as if ther
   }
 }
 
+CATCH_TEST_CASE("device: steps that a CUDA graph replays make the map of the same steps called one by one") {
+  for (const at::Device device : gaze::test::devices()) {
+    if (device.is_cpu()) {
+      CATCH_WARN("gaze-skip: needs a CUDA device");
+      continue;
+    }
+    torch::jit::Module module("replayed");
+    module.register_parameter("weight", at::ones({1}, device), false);
+    module.define(R"(
+      def forward(self, q, k):
+          a = torch.scaled_dot_product_attention(q, k, k)
+          w = torch.softmax(torch.matmul(a, k.transpose(-2, -1)), -1)
+          return torch.matmul(w, k)
+    )");
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Gaze gaze = gaze::attach(module, hooks_test::options(sink));
+    const at::NoGradGuard no_grad;
+    const auto stream = c10::cuda::getStreamFromPool();
+    const c10::StreamGuard guard(stream);
+    constexpr int64_t kRows = 2, kTokens = 6;
+    const auto generator = at::detail::createCPUGenerator(3);
+    const at::Tensor q_tbhqd = at::randn({kTokens, kRows, 4, 1, 64}, generator).to(device),
+                     k = at::randn({kRows, 4, 577, 64}, generator).to(device), q = q_tbhqd[0].clone();
+    const std::vector<c10::IValue> inputs = {q, k};
+    gaze::Request called = gaze.begin(std::vector<gaze::RequestSpec>(kRows));
+    for (int64_t t = 0; t < kTokens; ++t) module.forward({q_tbhqd[t], k});
+    called.finish();
+    for (int warm = 0; warm < 4; ++warm) module.forward(inputs);
+    stream.synchronize();
+    // Held until the end, as a host's memory of a graph is.
+    at::Tensor out;
+    cudaGraph_t graph = nullptr;
+    CATCH_REQUIRE(cudaStreamBeginCapture(stream.stream(), cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+    out = module.forward(inputs).toTensor();
+    CATCH_REQUIRE(cudaStreamEndCapture(stream.stream(), &graph) == cudaSuccess);
+    cudaGraphExec_t runnable = nullptr;
+    CATCH_REQUIRE(cudaGraphInstantiate(&runnable, graph, 0) == cudaSuccess);
+    cudaGraphDestroy(graph);
+    for (const int64_t by_call : {0, 1}) {
+      gaze::Request replayed = gaze.begin(std::vector<gaze::RequestSpec>(kRows));
+      for (int64_t t = 0; t < kTokens; ++t) {
+        if (t < by_call) {
+          module.forward({q_tbhqd[t], k});
+        } else {
+          q.copy_(q_tbhqd[t]);
+          CATCH_REQUIRE(cudaGraphLaunch(runnable, stream.stream()) == cudaSuccess);
+        }
+      }
+      replayed.finish();
+    }
+    CATCH_REQUIRE(gaze.flush());
+    stream.synchronize();
+    cudaGraphExecDestroy(runnable);
+    std::vector<gaze::AttentionRecord> records;
+    for (const gaze::AttentionRecord& record : sink->records()) {
+      if (record.rows && record.rows->tokens == kTokens) records.push_back(record);
+    }
+    CATCH_REQUIRE(records.size() == 3 * kRows);
+    for (size_t i = kRows; i < records.size(); ++i) {
+      CATCH_CAPTURE(i);
+      const gaze::MediumMap &got = records[i].maps[0], &want = records[i % kRows].maps[0];
+      CATCH_CHECK(records[i].error == "");
+      CATCH_CHECK(at::allclose(got.map_tk.cpu(), want.map_tk.cpu(), 1e-4, 1e-6));
+      CATCH_CHECK(at::allclose(got.mass_t.cpu(), want.mass_t.cpu(), 1e-5, 1e-6));
+    }
+  }
+}
+
 CATCH_TEST_CASE("device: layers on two devices make one map") {
   for (const at::Device device : gaze::test::devices()) {
     if (device.is_cpu()) {

@@ -335,10 +335,76 @@ std::string no_calls(const Recorder& recorder) {
       "on the thread that opened the request, before finish().";
   if (!recorder.devices.empty()) {
     text +=
-        " A CUDA graph that was recorded before is replayed without taps: run one request outside of it to see its "
-        "attention.";
+        " A CUDA graph that was recorded while capture was off has no taps to replay: record it after attach, or run "
+        "one "
+        "request outside of it.";
   }
   return text;
+}
+
+}  // namespace
+
+namespace {
+
+/// What needs the number of tokens at some moment, or moves rows.
+std::string untold_by_replays(const SharedFacts& facts, const RowUse& rows) {
+  if (rows.regrouped) {
+    return "capture: expected rows that stay where they are while CUDA graphs are replayed, got Request::reorder: "
+           "which beam a replayed row was of cannot be told. Call the model without graphs to see a beam search.";
+  }
+  if (facts.windows_moved) {
+    return "capture: expected one window while CUDA graphs are replayed, got several: which token is of which cannot "
+           "be told. Open a request for each window.";
+  }
+  return {};
+}
+
+/// Everything but maps.
+void describe(RequestRow& row, const std::vector<MediumPlace>& places, const TokenCapture& capture,
+              const SharedFacts& facts, const Recorder& recorder, AttentionRecord& record) {
+  record.request_id = std::move(row.spec.id);
+  record.prompt = std::move(row.spec.prompt);
+  record.attributes = std::move(row.spec.attributes);
+  record.created_ms = date_of(recorder);
+  record.labels = std::move(row.labels);
+  record.token_ids = std::move(row.ids);
+  record.spelling = std::move(row.spelling);
+  for (const MediumPlace& place : places) {
+    MediumMap& map = record.maps.emplace_back();
+    map.medium = medium_of(place.geometry.value_or(Geometry()));
+    std::visit([&](auto& medium) { fill(medium, row, facts, recorder); }, map.medium);
+  }
+  // Other heads or layers have another focus.
+  if (!recorder.options.heads && !recorder.options.layers && !capture.of_text())
+    record.maps.front().grounding = recorder.profile.grounding;
+  record.reduce = capture.reduce();
+  record.keys = capture.keys();
+  if (facts.method >= 0) record.method = recorder.model.methods[static_cast<size_t>(facts.method)];
+  record.sites = sites_of(capture, recorder);
+  record.tokens_dropped = capture.tokens_dropped();
+  record.rows = capture.row_use();
+  record.rows->named = row.named;
+  record.rows->named_by_batch = facts.named_by_batch;
+  record.timings_ms["begin_to_finish"] = facts.open_ms;
+}
+
+/// Undivided, of each medium: what taps captured; where they captured nothing, what replays may have added.
+std::vector<RowAnswer> answers_of(size_t index, TokenCapture& capture, const SharedFacts& facts,
+                                  const Recorder& recorder, const AttentionRecord& record, Unfinished& rest) {
+  std::vector<RowAnswer> answers;
+  if (capture.tokens() > 0) answers = capture.answers(index);
+  if (facts.replayed) {
+    ReplayedAnswer replayed(facts.replayed, index,
+                            {.tokens = capture.tokens(),
+                             .spans = capture.spans(),
+                             .max_tokens = recorder.rules.max_tokens,
+                             .untold = untold_by_replays(facts, *record.rows),
+                             .nothing = no_calls(recorder)});
+    for (size_t m = answers.size(); m < capture.spans().size(); ++m)
+      answers.push_back(replayed.answer(m, capture.reduce()));
+    rest.add_replayed(std::move(replayed));
+  }
+  return answers;
 }
 
 }  // namespace
@@ -358,32 +424,9 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
                          const Recorder& recorder) {
   BuiltRecord built{recorder.blank_record(), nullptr};
   AttentionRecord& record = built.record;
-  record.request_id = std::move(row.spec.id);
-  record.prompt = std::move(row.spec.prompt);
-  record.attributes = std::move(row.spec.attributes);
-  record.created_ms = date_of(recorder);
-  record.labels = std::move(row.labels);
-  record.token_ids = std::move(row.ids);
-  record.spelling = std::move(row.spelling);
   const std::vector<MediumPlace> places = places_of(row, index, capture, recorder.profile);
-  for (const MediumPlace& place : places) {
-    MediumMap& map = record.maps.emplace_back();
-    map.medium = medium_of(place.geometry.value_or(Geometry()));
-    std::visit([&](auto& medium) { fill(medium, row, facts, recorder); }, map.medium);
-  }
-  // Other heads or layers have another focus.
-  if (!recorder.options.heads && !recorder.options.layers && !capture.of_text())
-    record.maps.front().grounding = recorder.profile.grounding;
-  record.reduce = capture.reduce();
-  record.keys = capture.keys();
-  if (facts.method >= 0) record.method = recorder.model.methods[static_cast<size_t>(facts.method)];
-  record.sites = sites_of(capture, recorder);
+  describe(row, places, capture, facts, recorder, record);
   const bool gathered = gathers(capture, recorder);
-  record.tokens_dropped = capture.tokens_dropped();
-  record.rows = capture.row_use();
-  record.rows->named = row.named;
-  record.rows->named_by_batch = facts.named_by_batch;
-  record.timings_ms["begin_to_finish"] = facts.open_ms;
   if (facts.error) {
     record.error = facts.error->text;
     record.error_reason = facts.error->reason;
@@ -397,24 +440,15 @@ BuiltRecord build_record(RequestRow& row, size_t index, TokenCapture& capture, c
   const c10::InferenceMode normal(false);
   const at::NoGradGuard no_grad;
   auto rest = std::make_unique<Unfinished>();
-  std::vector<RowAnswer> answers;
-  if (capture.tokens() > 0) answers = capture.answers(index);
-  if (facts.replayed) {
-    ReplayedAnswer replayed(facts.replayed, index,
-                            {.tokens = capture.tokens(),
-                             .spans = capture.spans(),
-                             .max_tokens = recorder.rules.max_tokens,
-                             .nothing = no_calls(recorder)});
-    for (size_t m = answers.size(); m < capture.spans().size(); ++m)
-      answers.push_back(replayed.answer(m, capture.reduce()));
-    rest->add_replayed(std::move(replayed));
-  }
+  std::vector<RowAnswer> answers = answers_of(index, capture, facts, recorder, record, *rest);
   for (size_t m = 0; m < answers.size(); ++m) {
     MediumMap& map = record.maps[m];
     const int64_t keys = answers[m].keys;
     rest->add(map, std::move(answers[m]));
     if (row.detail != RowDetail::No && capture.detail()) {
-      map.detail = capture.detail()->of(static_cast<int64_t>(index), m, map.tokens(), record.device());
+      map.detail = Detail();  // of replays there is none
+      if (capture.tokens() > 0)
+        map.detail = capture.detail()->of(static_cast<int64_t>(index), m, map.tokens(), record.device());
       map.detail->if_flagged = row.detail == RowDetail::IfFlagged;
     }
     if (places[m].latents) map.through = through_use(*places[m].latents, capture, recorder);

@@ -28,6 +28,7 @@ struct CaptureError {
 struct SharedFacts {
   int64_t method = -1;  ///< that ran last; -1: none
   std::vector<SoundWindow> windows;
+  bool windows_moved = false;  ///< some began after the first
   int64_t named_by_batch = 0;  ///< the most labels of any row
   std::optional<CaptureError> error;
   double open_ms = 0;

@@ -66,7 +66,8 @@ void ReplayedAnswer::each_tensor(c10::function_ref<void(const at::Tensor&)> see)
 
 ops::Accumulator ReplayedAnswer::rows_of(const ReplayedCopies::Of& of, size_t medium) const {
   const ops::Accumulator& all = of.copy.steps_m[medium];
-  const int64_t batch = of.shape.batch, tokens = all.weight_t.size(0) / batch, b = static_cast<int64_t>(row_);
+  const int64_t batch = of.shape.batch, tokens = all.weight_t.size(0) / batch,
+                b = std::min(static_cast<int64_t>(row_), batch - 1);
   const auto column = [&](const at::Tensor& of_r) { return of_r.view({tokens, batch}).select(1, b); };
   return {all.map_tc.view({tokens, batch, all.map_tc.size(1)}).select(1, b),
           column(all.weight_t),
@@ -95,6 +96,7 @@ ReplayedAnswer::Steps ReplayedAnswer::replayed() const {
   for (const ReplayedCopies::Of& of : copies_->all) {
     const int32_t count = read(of.copy.count);
     if (count <= 0) continue;
+    if (!beside_.untold.empty()) throw Error(beside_.untold, DropReason::StreamCapturing);
     if (copies_->overlapped) {
       throw Error(
           "capture: expected one open request at a time while CUDA graphs are replayed, got several: which of "

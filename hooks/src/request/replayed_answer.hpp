@@ -36,6 +36,7 @@ class ReplayedAnswer {
     int64_t tokens = 0;          ///< captured by taps
     std::vector<KeySpan> spans;  ///< that these were looked at on
     int64_t max_tokens = 0;
+    std::string untold;   ///< what the host did that no replay can be told apart by; empty: nothing
     std::string nothing;  ///< what a request without any token says
   };
   ReplayedAnswer(std::shared_ptr<const ReplayedCopies> copies, size_t row, Beside beside);

@@ -212,13 +212,12 @@ std::shared_ptr<ReplayedRows> RequestState::rows_for_graph(TokenCapture& tokens,
 }
 
 std::shared_ptr<const ReplayedCopies> RequestState::replayed(TokenCapture& tokens, const ReplayClaim& claim) {
-  if (claim.rows.empty()) return nullptr;
+  if (claim.rows.empty() || tokens.of_text()) return nullptr;
   auto copies = std::make_shared<ReplayedCopies>();
   for (const auto& rows : claim.rows) {
     const ReplayedRows::Shape& shape = rows->shape();
     refuse_while_capturing(shape.device);
-    if (!tokens.placed() && !tokens.of_text())
-      place(tokens, UnseenCall(static_cast<int64_t>(rows_.size()), rows->keys(), shape.device));
+    if (!tokens.placed()) place(tokens, UnseenCall(static_cast<int64_t>(rows_.size()), rows->keys(), shape.device));
     ReplayedCopies::Of& of = copies->all.emplace_back();
     of.shape = shape;
     of.spoilt = rows->spoilt();
@@ -386,6 +385,7 @@ void RequestState::window(double start_seconds, double seconds) noexcept {
     if (!open.load() || failed()) return;
     // What waits: their keys are those of the part before.
     const int64_t tokens = add_waiting();
+    windows_moved_ = windows_moved_ || !windows_.empty();
     if (tokens > 0 && windows_.empty()) windows_.push_back({});
     if (!windows_.empty() && windows_.back().first_token == tokens) windows_.pop_back();
     windows_.push_back({tokens, start_seconds, seconds});
@@ -436,6 +436,7 @@ void RequestState::send(TokenCapture& capture, std::shared_ptr<const ReplayedCop
       SharedFacts facts;
       facts.method = method_.load(std::memory_order_relaxed);
       facts.windows = windows_;
+      facts.windows_moved = windows_moved_;
       facts.named_by_batch = named_by_batch;
       facts.open_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun_).count();
       if (failed()) facts.error = {error(), error_reason_};

@@ -119,6 +119,7 @@ struct RequestState : BoundRequest {
   std::atomic<bool> text_open_{true};
   std::string text_left_out_;  // why
   std::vector<SoundWindow> windows_;
+  bool windows_moved_ = false;
 };
 
 }  // namespace gaze

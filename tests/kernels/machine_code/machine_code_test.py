@@ -63,6 +63,10 @@ BOUNDS = [
     (r"add_cells<.*>", "blocks_per_sm", ">=", 2),
     (r"(score_keys|measure_heads|add_cells)<.*>", "spill_bytes", "<=", 0),
     (r"(score_keys|measure_heads|add_cells)<.*>", "atomics", "lacks", r"."),
+    # A row each; no block waits for another's count.
+    (r"append_rows", "registers", "<=", 40),
+    (r"append_rows", "spill_bytes", "<=", 0),
+    (r"append_rows", "atomics", "lacks", r"."),
     # A loop of compare and swap is one thread at a time where many count the same.
     (r"find_range", "atomics", "lacks", r"CAS|64"),
     (r"find_range", "loads_in_flight", ">=", 8),
