@@ -84,6 +84,14 @@ check() {
 step_build() {
   local architectures=${GAZE_CUDA_ARCHITECTURES:-native}
   [ -n "$gpu" ] || architectures=${GAZE_CUDA_ARCHITECTURES:-90}
+  local tool missing=
+  for tool in cmake ninja g++ nvcc; do
+    command -v "$tool" >/dev/null || { [ $tool = nvcc ] && { [ -n "${CUDACXX:-}" ] || ls /usr/local/cuda*/bin/nvcc >/dev/null 2>&1; }; } || missing="$missing $tool"
+  done
+  if [ -n "$missing" ]; then
+    row build "did not run: missing$missing. ./get.sh installs all but nvcc, which CUDA's toolkit brings" 0
+    return 1
+  fi
   check configure 120 cmake -S . -B build/gpu -G Ninja -DCMAKE_BUILD_TYPE=Release -DGAZE_CUDA=ON -DGAZE_CUDA_ARCHITECTURES="$architectures" \
     -DGAZE_WITH_OPENCV=OFF -DGAZE_WITH_SNDFILE=OFF -DGAZE_WITH_ICU=OFF -DGAZE_WITH_TEXT=OFF -DGAZE_BUILD_SAMPLES=OFF -DGAZE_BUILD_BENCH=ON || return 1
   check build $limit cmake --build build/gpu --target gaze_cuda gaze_ops_tests gaze_hooks_device_tests gaze_render_frames_tests gaze_bench

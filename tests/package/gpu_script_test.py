@@ -36,6 +36,8 @@ class Machine:
         (self.folder / "tests/gpu.sh").write_text(text.replace("/usr/local/cuda", f"{folder}/nowhere"))
         self.program("nvidia-smi", "#!/bin/sh\necho 'NVIDIA H200, 580.1'\n")
         self.program("cmake", "#!/bin/sh\nexit 0\n")
+        for tool in ("ninja", "g++", "nvcc"):
+            self.program(tool, "#!/bin/sh\nexit 0\n")
         self.program("ctest", CTEST)
         self.program("compute-sanitizer", "#!/bin/sh\necho '========= ERROR SUMMARY: 0 errors'\n")
         self.program("gaze_bench", BENCH, self.folder / "build/gpu/tests/bench")
@@ -47,8 +49,10 @@ class Machine:
         path.chmod(0o755)
 
     def run(self, *steps):
-        path = f"{self.programs}:{os.environ['PATH']}"
-        run = subprocess.run(["bash", "tests/gpu.sh", *steps], cwd=self.folder, env={**os.environ, "PATH": path}, text=True, capture_output=True,
+        # The machine's own toolkit is none of the test's.
+        others = [folder for folder in os.environ["PATH"].split(":") if not (pathlib.Path(folder) / "nvcc").exists()]
+        path = ":".join([str(self.programs), *others])
+        run = subprocess.run(["bash", "tests/gpu.sh", *steps], cwd=self.folder, env={**{key: value for key, value in os.environ.items() if key != "CUDACXX"}, "PATH": path}, text=True, capture_output=True,
                              timeout=120)
         summary = self.folder / "build/gpu/report/summary.md"
         rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in summary.read_text().splitlines() if line.startswith("| 20")]
@@ -126,9 +130,15 @@ def without_a_gpu_it_builds_and_says_so(machine):
                                 "bench": "did not run: no GPU"}, machine.summary
 
 
+def what_is_missing_for_a_build_is_named(machine):
+    (machine.programs / "nvcc").unlink()
+    assert machine.run("build") == 1
+    assert machine.verdicts == {"build": "did not run: missing nvcc. ./get.sh installs all but nvcc, which CUDA's toolkit brings"}, machine.summary
+
+
 for case in (everything_can_pass, a_failed_test_fails_no_tool, a_skipped_case_is_named_and_fails, a_failure_beside_a_skip_stays_one,
              a_tool_that_finds_something_fails, a_machine_that_refuses_the_sanitizer_fails_nothing, a_limit_is_said_and_is_one_step_s,
-             steps_of_later_calls_add_to_the_report, a_missed_gate_is_counted, without_a_gpu_it_builds_and_says_so):
+             steps_of_later_calls_add_to_the_report, what_is_missing_for_a_build_is_named, a_missed_gate_is_counted, without_a_gpu_it_builds_and_says_so):
     with tempfile.TemporaryDirectory() as folder:
         case(Machine(folder, limit=3 if case is a_limit_is_said_and_is_one_step_s else 540))
     print(f"{case.__name__}: passed")
