@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "described.hpp"
 #include "request/attached_model.hpp"
 #include "request/call_frames.hpp"
 #include "request/request_binding.hpp"
@@ -55,8 +56,11 @@ AttachedModel described_model(const ModelDescription& model) {
   return told;
 }
 
+}  // namespace
+
 std::shared_ptr<Recorder> attach_described(const ModelDescription& model, const Options& options,
-                                           const std::shared_ptr<const Log>& log) {
+                                           const std::shared_ptr<const Log>& log,
+                                           c10::function_ref<void(AttachedModel&)> complete) {
   Profile profile = checked_profile(options);
   if (profile.verify) {
     as_options_say(options, [] {
@@ -66,6 +70,7 @@ std::shared_ptr<Recorder> attach_described(const ModelDescription& model, const 
     });
   }
   AttachedModel told = described_model(model);
+  complete(told);
   RecordDelivery delivery = start_delivery(options, log);
   const auto whole = as_options_say(
       options, [&] { return std::make_shared<Described>(std::move(told), options, std::move(profile)); });
@@ -74,6 +79,8 @@ std::shared_ptr<Recorder> attach_described(const ModelDescription& model, const 
   go_live(*recorder, std::move(delivery), model.name, *log);
   return recorder;
 }
+
+namespace {
 
 /// The request that a call on this thread is for; null when there is none.
 BoundRequest* open_for(const Recorder& recorder) noexcept {
@@ -101,7 +108,7 @@ void push_as(BoundRequest& bound, int64_t site, const ops::Scores& scores) noexc
 
 Gaze attach(const ModelDescription& model, Options options) {
   return Gaze(when_wanted(std::move(options), [&](const Options& wanted, const std::shared_ptr<const Log>& log) {
-    return attach_described(model, wanted, log);
+    return attach_described(model, wanted, log, [](AttachedModel&) {});
   }));
 }
 

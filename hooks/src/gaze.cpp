@@ -92,6 +92,8 @@ Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
     bound = sampled ? std::make_shared<RequestState>(recorder_, std::move(batch), false)
                     : std::make_shared<BoundRequest>(recorder_, nullptr);
     bound->replays = recorder_->replays.begin(count, sampled);
+    if (sampled && recorder_->model.numbered)
+      bound->numbered = std::make_unique<NumberedCalls>(recorder_->model.step_sites);
     bind_newest(bound);
     return Request(std::move(bound));
   } catch (...) {
@@ -101,6 +103,13 @@ Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   }
 }
 
+void Gaze::step() noexcept {
+  if (!recorder_ || !recorder_->model.numbered) return;
+  BoundRequest* const bound = bound_to(&recorder_->model);
+  if (bound == nullptr || !bound->numbered || bound->thread != std::this_thread::get_id()) return;
+  bound->captured->step();
+}
+
 std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& call) {
   if (!enabled())
     throw Error(
@@ -108,6 +117,7 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
   auto capture = std::make_unique<ExactCapture>(recorder_->rules);
   std::vector<ExactWeights>& kept = capture->kept;
   const auto state = std::make_shared<RequestState>(recorder_, std::move(capture));
+  if (recorder_->model.numbered) state->numbered = std::make_unique<NumberedCalls>(recorder_->model.step_sites);
   bind_newest(state);
   try {
     call();

@@ -48,6 +48,7 @@ FOLDERS = {
         "delivery": {"process", "config", "capture"},
         "request": {"process", "capture", "delivery"},
         "torchscript": {"process", "capture", "graph", "request"},
+        "dispatcher": {"capture", "request", ""},
         "probe": {"capture", "graph", "torchscript"},
         "heads": {"capture", "request", "torchscript"},
         "": {"capture", "config", "delivery", "request", "torchscript"},

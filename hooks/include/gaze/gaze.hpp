@@ -26,6 +26,7 @@ class Recorder;
 struct BoundRequest;
 struct ModelDescription;
 struct RequestState;
+struct StepSite;
 
 /// An open request. Belongs to the thread that opened it; follows prim::fork. Movable, not copyable.
 /// Every member is noexcept: what cannot be done is dropped and counted.
@@ -82,6 +83,9 @@ class GAZE_API Gaze {
   [[nodiscard]] Request begin(RequestSpec spec = {}) noexcept;
   /// One request per batch row, in the batch's order.
   [[nodiscard]] Request begin(std::vector<RequestSpec> batch) noexcept;
+  /// A step of the model begins on this thread, of a capture by attach_dispatcher: attention calls are counted from the
+  /// first one of a step again. Does nothing for others.
+  void step() noexcept;
   /// Runs `call` and returns the weights of every attention call it made on this thread, of all sites, profile or not.
   /// Costs what materialised attention costs: for inspection, not for serving. Exceptions of `call` pass through.
   [[nodiscard]] std::vector<ExactWeights> capture_weights(const std::function<void()>& call);
@@ -96,6 +100,7 @@ class GAZE_API Gaze {
   friend GAZE_API Gaze attach(torch::jit::Module& module, Options options,
                               const std::vector<c10::IValue>* example_inputs);
   friend GAZE_API Gaze attach(const ModelDescription&, Options);
+  friend GAZE_API Gaze attach_dispatcher(Options, std::vector<StepSite>);
   explicit Gaze(std::shared_ptr<Recorder> recorder) noexcept;
   std::shared_ptr<Recorder> recorder_;
 };

@@ -32,6 +32,8 @@ const char* explanation(DropReason reason) {
       return "a step of an answer for which no request is open, and of which answer it is cannot be told from its "
              "keys. "
              "Put begin() and finish() around the answer.";
+    case DropReason::SiteOrder:
+      return "expected calls of the same sites in every step of the model. Mark its steps with Gaze::step().";
     case DropReason::Superseded:
       return "batch rows that Request::reorder left out.";
     default:

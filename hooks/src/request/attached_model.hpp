@@ -2,6 +2,7 @@
 // A model that attach was called for, as its front end sees it. Knows no TorchScript.
 #pragma once
 
+#include <gaze/hooks/dispatcher.hpp>
 #include <gaze/hooks/sites.hpp>
 
 #include <cstdint>
@@ -22,6 +23,8 @@ struct AttachedModel {
   std::vector<int64_t> arguments;                        ///< number of arguments by method, without self
   std::vector<std::vector<std::string>> argument_names;  ///< by method, of a model that was described
   std::vector<char> forks;                               ///< by method: some of its work runs on other threads
+  bool numbered = false;                                 ///< calls come without names, in the order of a step
+  std::vector<StepSite> step_sites;                      ///< of those that were told, by index
 
   std::shared_ptr<Recorder> recorder();                   ///< the live capture, or null
   bool claim(const std::shared_ptr<Recorder>& recorder);  ///< false when another capture of this process is live

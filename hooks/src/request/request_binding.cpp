@@ -82,6 +82,7 @@ std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request)
 void unbind(BoundRequest& request) noexcept {
   request.open.store(false, std::memory_order_release);
   if (request.captured == nullptr) request.replays.reset();
+  if (request.numbered) request.numbered->close();
   if (request.thread != std::this_thread::get_id()) return;
   const Binding* binding = top();
   if (binding == nullptr) return;
@@ -97,6 +98,15 @@ bool unbound(const AttachedModel* model) noexcept { return model == lost; }
 BoundRequest* bound_to(const AttachedModel* model) noexcept {
   const auto* found = find(model);
   return found == nullptr ? nullptr : found->get();
+}
+
+BoundRequest* newest_bound(c10::function_ref<bool(const BoundRequest&)> is) noexcept {
+  const Binding* const binding = top();
+  if (binding == nullptr) return nullptr;
+  for (auto each = binding->requests.rbegin(); each != binding->requests.rend(); ++each) {
+    if ((*each)->open.load(std::memory_order_acquire) && is(**each)) return each->get();
+  }
+  return nullptr;
 }
 
 std::shared_ptr<BoundRequest> shared_bound_to(const AttachedModel* model) noexcept {

@@ -2,12 +2,15 @@
 // Which request the calls of a thread belong to. Knows no TorchScript.
 #pragma once
 
+#include <c10/util/FunctionRef.h>
+
 #include <atomic>
 #include <memory>
 #include <thread>
 #include <utility>
 
 #include "request/answer_calls.hpp"
+#include "request/numbered_calls.hpp"
 #include "request/replays.hpp"
 
 namespace gaze {
@@ -21,11 +24,12 @@ struct BoundRequest {
   BoundRequest(std::shared_ptr<Recorder> of, RequestState* state) : recorder(std::move(of)), captured(state) {}
 
   const std::shared_ptr<Recorder> recorder;
-  RequestState* const captured;               ///< this object itself; null: its calls are as if capture was off
-  std::atomic<bool> open{true};               ///< calls belong to it
-  std::unique_ptr<AnswerCalls> calls = {};    ///< of an answer for which the host opened no request; else null
-  std::thread::id thread = {};                ///< that bound it
-  std::unique_ptr<ReplayClaim> replays = {};  ///< of a request that the host opened
+  RequestState* const captured;                  ///< this object itself; null: its calls are as if capture was off
+  std::atomic<bool> open{true};                  ///< calls belong to it
+  std::unique_ptr<AnswerCalls> calls = {};       ///< of an answer for which the host opened no request; else null
+  std::thread::id thread = {};                   ///< that bound it
+  std::unique_ptr<NumberedCalls> numbered = {};  ///< of a request of a model whose calls come without names
+  std::unique_ptr<ReplayClaim> replays = {};     ///< of a request that the host opened
 };
 
 /// Most open requests of a thread: the oldest gives way to one more.
@@ -46,6 +50,8 @@ bool unbound(const AttachedModel* model) noexcept;
 /// The newest open request of this thread, or of the one that forked it, for a module; null when none. Allocates
 /// nothing. Valid until it is closed.
 BoundRequest* bound_to(const AttachedModel* model) noexcept;
+/// The newest open request of this thread alone of which `is` holds; null when none. Allocates nothing.
+BoundRequest* newest_bound(c10::function_ref<bool(const BoundRequest&)> is) noexcept;
 /// The same, to keep.
 std::shared_ptr<BoundRequest> shared_bound_to(const AttachedModel* model) noexcept;
 

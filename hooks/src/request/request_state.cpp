@@ -292,6 +292,14 @@ void RequestState::fail_plainly(DropReason reason, const char* literal) noexcept
   failed_.store(true, std::memory_order_release);
 }
 
+void RequestState::refuse(DropReason reason, const std::string& text) noexcept {
+  try {
+    fail(reason, text);
+  } catch (const std::bad_alloc&) {
+    fail_plainly(reason, "capture: not enough memory");
+  }
+}
+
 std::string RequestState::error() const {
   const std::lock_guard<std::mutex> lock(error_mutex_);
   return error_literal_ != nullptr ? error_literal_ : error_;
@@ -394,6 +402,17 @@ void RequestState::window(double start_seconds, double seconds) noexcept {
   }
 }
 
+void RequestState::step() noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(numbered->mutex);
+    run(0);
+    numbered->order.step();
+    if (!numbered->order.problem().empty()) refuse(DropReason::SiteOrder, numbered->order.problem());
+  } catch (...) {
+    fail_with_current_exception();
+  }
+}
+
 void RequestState::finish() noexcept {
   if (!open.exchange(false)) return;
   unbind(*this);
@@ -402,6 +421,11 @@ void RequestState::finish() noexcept {
   const std::unique_ptr<ReplayClaim> claim = std::move(replays);
   TokenCapture* const tokens = capture_->as_tokens();
   if (tokens == nullptr || !counted_) return;
+  if (numbered && !failed()) {
+    const std::lock_guard<std::mutex> order_lock(numbered->mutex);
+    numbered->order.end();
+    if (!numbered->order.problem().empty()) refuse(DropReason::SiteOrder, numbered->order.problem());
+  }
   std::shared_ptr<const ReplayedCopies> copies;
   try {
     if (!failed()) {

@@ -49,9 +49,14 @@ struct RequestState : BoundRequest {
   void enter_method() noexcept;
   void leave_method(bool threw) noexcept;
 
+  /// Of calls without names: the host says that a step begins.
+  void step() noexcept;
   void finish() noexcept;
   /// As finish, on a thread that never records a CUDA graph: what it calls breaks no recording of others.
   void finish_beside_recordings() noexcept;
+  /// Ends its capture, with what is wrong.
+  void refuse(DropReason reason, const std::string& text) noexcept;
+  void refuse_with_current_exception() noexcept { fail_with_current_exception(); }
   void discard(DropReason reason = DropReason::NotFinished) noexcept;
 
   void label(std::vector<std::string> tokens, size_t row) noexcept;

@@ -132,6 +132,8 @@ const char* name(DropReason reason) noexcept {
       return "no_request";
     case DropReason::UnsupportedTensor:
       return "unsupported_tensor";
+    case DropReason::SiteOrder:
+      return "site_order";
     case DropReason::Superseded:
       return "superseded";
     case DropReason::Internal:

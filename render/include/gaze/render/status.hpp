@@ -34,9 +34,10 @@ enum class DropReason {
   RingFull,           ///< every slot that brings frames back from the device was taken by other requests
   CudaOom,            ///< the device had no memory left for the capture
   CudaError,          ///< the CUDA runtime reported another failure
-  StreamCapturing,    ///< the model's stream was being captured into a CUDA graph: a tap would run once, not per replay
+  StreamCapturing,    ///< what a CUDA graph records or replays cannot be captured
   NoRequest,          ///< a decode step for which the host opened no request: of which answer it is cannot be told
   UnsupportedTensor,  ///< attention over tensors that a tap cannot read: nested, sparse, quantized, wrapped
+  SiteOrder,          ///< of which site a call without a name is cannot be told
   Superseded,         ///< a batch row that Request::reorder left out: a beam the host gave up
   Internal,           ///< a bug in Gaze
   kCount
