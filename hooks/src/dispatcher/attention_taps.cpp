@@ -147,15 +147,15 @@ void register_attention_taps() {
   check_free("div", "Tensor");
   library = new torch::Library(torch::Library::IMPL, "aten", kTapKey, __FILE__, __LINE__);
   register_fused_taps(*library);
-  library->impl("_softmax", &softmax);
-  library->impl("_safe_softmax", &safe_softmax);
-  library->impl("_masked_softmax", &masked_softmax);
-  library->impl("bmm", &bmm);
-  library->impl("bmm.out", &bmm_out);
-  library->impl("baddbmm", &baddbmm);
-  library->impl("copy_", &copy);
-  library->impl("mul.Tensor", &mul);
-  library->impl("div.Tensor", &div);
+  library->impl("_softmax", TORCH_FN(softmax));
+  library->impl("_safe_softmax", TORCH_FN(safe_softmax));
+  library->impl("_masked_softmax", TORCH_FN(masked_softmax));
+  library->impl("bmm", TORCH_FN(bmm));
+  library->impl("bmm.out", TORCH_FN(bmm_out));
+  library->impl("baddbmm", TORCH_FN(baddbmm));
+  library->impl("copy_", TORCH_FN(copy));
+  library->impl("mul.Tensor", TORCH_FN(mul));
+  library->impl("div.Tensor", TORCH_FN(div));
 }
 
 }  // namespace gaze

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Operators that hold a whole attention: boxed, by the names of their arguments, which differ between operators and
-// versions of torch.
 #include "dispatcher/fused_taps.hpp"
 
-#include <ATen/core/stack.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/_native_multi_head_attention_ops.h>
+#include <ATen/ops/_scaled_dot_product_cudnn_attention_ops.h>
+#include <ATen/ops/_scaled_dot_product_efficient_attention_ops.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_ops.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_ops.h>
+#include <ATen/ops/_scaled_dot_product_fused_attention_overrideable_ops.h>
+#include <ATen/ops/_transformer_encoder_layer_fwd_ops.h>
 #include <torch/library.h>
 
-#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "capture/packed_attention.hpp"
@@ -20,79 +26,36 @@
 namespace gaze {
 namespace {
 
-using torch::jit::Stack;
-
-/// An operator, and which of its arguments is which; -1: it has none.
-struct FusedOp {
-  const char* name;
-  bool packed = false;  ///< its inputs are projected within
-  int64_t q = -1, k = -1, mask = -1, causal = -1, scale = -1;
-  int64_t heads = -1, weight = -1, bias = -1, mask_type = -1, norm_first = -1, eps = -1, norm_weight = -1,
-          norm_bias = -1;
-};
-
-std::array<FusedOp, 7> fused_ops = {{{"_scaled_dot_product_flash_attention_for_cpu"},
-                                     {"_scaled_dot_product_flash_attention"},
-                                     {"_scaled_dot_product_efficient_attention"},
-                                     {"_scaled_dot_product_cudnn_attention"},
-                                     {"_scaled_dot_product_fused_attention_overrideable"},
-                                     {"_native_multi_head_attention", true},
-                                     {"_transformer_encoder_layer_fwd", true}}};
-
-/// Names of an argument, and where it is kept.
-constexpr std::pair<const char*, int64_t FusedOp::*> kArguments[] = {
-    {"query", &FusedOp::q},
-    {"src", &FusedOp::q},
-    {"key", &FusedOp::k},
-    {"attn_mask", &FusedOp::mask},
-    {"attn_bias", &FusedOp::mask},
-    {"mask", &FusedOp::mask},
-    {"is_causal", &FusedOp::causal},
-    {"scale", &FusedOp::scale},
-    {"num_head", &FusedOp::heads},
-    {"num_heads", &FusedOp::heads},
-    {"qkv_weight", &FusedOp::weight},
-    {"qkv_bias", &FusedOp::bias},
-    {"mask_type", &FusedOp::mask_type},
-    {"norm_first", &FusedOp::norm_first},
-    {"eps", &FusedOp::eps},
-    {"norm_weight_1", &FusedOp::norm_weight},
-    {"norm_bias_1", &FusedOp::norm_bias},
-};
-
-/// False: this torch's operator has other arguments.
-bool find_arguments(const c10::FunctionSchema& schema, FusedOp& op) {
-  for (size_t i = 0; i < schema.arguments().size(); ++i) {
-    for (const auto& [name, place] : kArguments) {
-      if (schema.arguments()[i].name() == name) op.*place = static_cast<int64_t>(i);
-    }
+/// Number of the argument of that name in an operator's schema, "name(Tensor query, ..., *, float? scale=None) -> ...";
+/// -1: it has none.
+constexpr int argument(std::string_view schema, std::string_view name) {
+  int number = 0;
+  schema = schema.substr(schema.find('(') + 1);
+  schema = schema.substr(0, schema.find(") ->"));
+  while (!schema.empty()) {
+    const size_t end = schema.find(", ");
+    std::string_view one = schema.substr(0, end);
+    schema = end == std::string_view::npos ? std::string_view() : schema.substr(end + 2);
+    if (one == "*") continue;
+    one = one.substr(0, one.find('='));
+    if (one.substr(one.rfind(' ') + 1) == name) return number;
+    ++number;
   }
-  if (op.packed && op.k < 0) op.k = op.q;  // a layer of self-attention
-  return op.q >= 0 && op.k >= 0 && (!op.packed || (op.heads >= 0 && op.weight >= 0));
+  return -1;
 }
+static_assert(argument("of(Tensor a, *, Tensor? b=None, float? c=0.5) -> (Tensor, Tensor)", "b") == 1);
+static_assert(argument("of(Tensor a, *, Tensor? b=None, float? c=0.5) -> (Tensor, Tensor)", "c") == 2);
+static_assert(argument("of(Tensor a) -> Tensor", "b") == -1);
 
-/// The arguments of one call.
-class Given {
- public:
-  Given(const Stack& stack, size_t count) : first_(stack.end() - static_cast<std::ptrdiff_t>(count)) {}
-  [[nodiscard]] const c10::IValue* at(int64_t argument) const { return argument < 0 ? nullptr : &first_[argument]; }
-  [[nodiscard]] at::Tensor tensor(int64_t argument) const {
-    const c10::IValue* const value = at(argument);
-    return value != nullptr && value->isTensor() ? value->toTensor() : at::Tensor();
+/// What was given as that argument; `otherwise` of an operator that has none.
+template <int number, class Given, class Value>
+auto given_as(const Given& given, const Value& otherwise) {
+  if constexpr (number >= 0) {
+    return std::get<static_cast<size_t>(number)>(given);
+  } else {
+    return otherwise;
   }
-  [[nodiscard]] std::optional<at::Tensor> optional(int64_t argument) const {
-    at::Tensor value = tensor(argument);
-    return value.defined() ? std::optional(std::move(value)) : std::nullopt;
-  }
-  template <class T>
-  [[nodiscard]] std::optional<T> number(int64_t argument) const {
-    const c10::IValue* const value = at(argument);
-    return value == nullptr || value->isNone() ? std::nullopt : std::optional<T>(value->to<T>());
-  }
-
- private:
-  Stack::const_iterator first_;
-};
+}
 
 void push(BoundRequest& bound, const ops::Scores& scores) {
   const at::Tensor &q = scores.q_bhqd, &k = scores.k_bhkd;
@@ -112,71 +75,100 @@ void push(BoundRequest& bound, const PackedAttention& packed) {
   if (site >= 0) push_call(bound, site, packed);
 }
 
-ops::Scores scores_of(const FusedOp& op, const Given& given) {
-  return {given.tensor(op.q), given.tensor(op.k), given.optional(op.mask),
-          given.number<bool>(op.causal).value_or(false), given.number<double>(op.scale)};
-}
-
-PackedAttention packed_of(const FusedOp& op, const Given& given) {
-  return {.q_input = given.tensor(op.q),
-          .k_input = given.tensor(op.k),
-          .weight = given.tensor(op.weight),
-          .bias = given.optional(op.bias),
-          .heads = given.number<int64_t>(op.heads).value_or(0),
-          .mask = given.optional(op.mask),
-          .mask_type = given.number<int64_t>(op.mask_type),
-          .norm_first = given.number<bool>(op.norm_first).value_or(false),
-          .norm_weight = given.optional(op.norm_weight),
-          .norm_bias = given.optional(op.norm_bias),
-          .eps = given.number<double>(op.eps).value_or(1e-5)};
-}
-
-/// `Holder` holds what the call was given until it is over.
-template <class Holder>
-void see(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack, BoundRequest& bound,
-         Holder (*of)(const FusedOp&, const Given&), const FusedOp& known) {
-  std::optional<Holder> held;
-  try {
-    held = of(known, Given(*stack, op.schema().arguments().size()));
-  } catch (...) {  // not what it was known to be
+/// What is scored.
+template <class Op>
+struct Fused {
+  static constexpr std::string_view kSchema = Op::schema_str;
+  static constexpr int kMask =
+      argument(kSchema, "attn_mask") >= 0 ? argument(kSchema, "attn_mask") : argument(kSchema, "attn_bias");
+  template <class Given>
+  static ops::Scores taken(const Given& given) {
+    return {std::get<argument(kSchema, "query")>(given), std::get<argument(kSchema, "key")>(given),
+            given_as<kMask>(given, std::optional<at::Tensor>()), std::get<argument(kSchema, "is_causal")>(given),
+            std::get<argument(kSchema, "scale")>(given)};
   }
-  {
-    const WithinAttention within;
-    op.redispatchBoxed(behind(keys), stack);
-  }
-  try {
-    if (held) push(bound, *held);
-  } catch (...) {  // what is captured fails with a reason of its own, further down
-  }
-}
+};
 
-template <size_t Number>
-void fused(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
-  BoundRequest* const bound = wanted_here();
-  if (bound == nullptr) return op.redispatchBoxed(behind(keys), stack);
-  const FusedOp& known = fused_ops[Number];
-  known.packed ? see(op, keys, stack, *bound, &packed_of, known) : see(op, keys, stack, *bound, &scores_of, known);
-}
+/// What is projected and then scored.
+template <class Op>
+struct Packed {
+  static constexpr std::string_view kSchema = Op::schema_str;
+  static constexpr int either(const char* one, const char* other) {
+    return argument(kSchema, one) >= 0 ? argument(kSchema, one) : argument(kSchema, other);
+  }
+  static constexpr int kQuery = either("query", "src"), kKey = either("key", "src");
+  template <class Given>
+  static PackedAttention taken(const Given& given) {
+    const std::optional<at::Tensor> none;
+    return {.q_input = std::get<kQuery>(given),
+            .k_input = std::get<kKey>(given),
+            .weight = std::get<argument(kSchema, "qkv_weight")>(given),
+            .bias = std::get<argument(kSchema, "qkv_bias")>(given),
+            .heads = std::get<either("num_head", "num_heads")>(given),
+            .mask = std::get<argument(kSchema, "mask")>(given),
+            .mask_type = std::get<argument(kSchema, "mask_type")>(given),
+            .norm_first = given_as<argument(kSchema, "norm_first")>(given, false),
+            .norm_weight = given_as<argument(kSchema, "norm_weight_1")>(given, none),
+            .norm_bias = given_as<argument(kSchema, "norm_bias_1")>(given, none),
+            .eps = given_as<argument(kSchema, "eps")>(given, 1e-5)};
+  }
+};
 
-template <size_t... Numbers>
-void register_all(torch::Library& library, std::index_sequence<Numbers...>) {
-  const auto add = [&](FusedOp& op, torch::CppFunction kernel) {
-    const auto found = c10::Dispatcher::singleton().findSchema({std::string("aten::") + op.name, ""});
-    if (found && find_arguments(found->schema(), op)) library.impl(op.name, std::move(kernel));
+/// The kernel before an operator's own.
+template <class Op, template <class> class As, class Schema = typename Op::schema>
+struct Kernel;
+template <class Op, template <class> class As, class Result, class... Arguments>
+struct Kernel<Op, As, Result(Arguments...)> {
+  static Result call(c10::DispatchKeySet keys, Arguments... arguments) {
+    if (!NumberedCalls::wanted()) return Op::redispatch(behind(keys), std::forward<Arguments>(arguments)...);
+    return seen(keys, std::forward<Arguments>(arguments)...);
+  }
+
+ private:
+  // Apart, so that a call that nobody looks at has no frame to set up.
+  [[gnu::noinline]] static Result seen(c10::DispatchKeySet keys, Arguments... arguments) {
+    BoundRequest* const bound = wanted_here();
+    const auto given = std::forward_as_tuple(arguments...);
+    const auto run = [&] {
+      const WithinAttention within;
+      return Op::redispatch(behind(keys), arguments...);
+    };
+    Result result = run();
+    if (bound == nullptr) return result;
+    try {
+      push(*bound, As<Op>::taken(given));
+    } catch (...) {  // what is captured fails with a reason of its own, further down
+    }
+    return result;
+  }
+};
+
+/// With `library` a kernel is put there, where this torch has the operator; without, its name is told.
+template <template <class> class As, class... Ops>
+void each(torch::Library* library, std::vector<const char*>* names) {
+  const auto one = [&](const char* name, auto kernel) {
+    const char* const own = name + std::string_view("aten::").size();
+    if (names != nullptr) names->push_back(own);
+    if (library != nullptr && c10::Dispatcher::singleton().findSchema({name, ""})) library->impl(own, kernel);
   };
-  (add(fused_ops[Numbers], torch::CppFunction::makeFromBoxedFunction<&fused<Numbers>>()), ...);
+  (one(Ops::name, TORCH_FN((Kernel<Ops, As>::call))), ...);
+}
+
+void all(torch::Library* library, std::vector<const char*>* names) {
+  each<Fused, at::_ops::_scaled_dot_product_flash_attention_for_cpu, at::_ops::_scaled_dot_product_flash_attention,
+       at::_ops::_scaled_dot_product_efficient_attention, at::_ops::_scaled_dot_product_cudnn_attention,
+       at::_ops::_scaled_dot_product_fused_attention_overrideable>(library, names);
+  each<Packed, at::_ops::_native_multi_head_attention, at::_ops::_transformer_encoder_layer_fwd>(library, names);
 }
 
 }  // namespace
 
 std::vector<const char*> fused_names() {
   std::vector<const char*> names;
-  for (const FusedOp& op : fused_ops) names.push_back(op.name);
+  all(nullptr, &names);
   return names;
 }
 
-void register_fused_taps(torch::Library& library) {
-  register_all(library, std::make_index_sequence<fused_ops.size()>());
-}
+void register_fused_taps(torch::Library& library) { all(&library, nullptr); }
 
 }  // namespace gaze
