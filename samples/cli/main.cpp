@@ -512,13 +512,26 @@ bool said_what_was_meant(const CLI::App& app, int argc, char** argv) {
   return false;
 }
 
+std::function<int()> add_preload(CLI::App& app) {
+  auto arguments = std::make_shared<gaze::cli::PreloadArguments>();
+  CLI::App* verb =
+      app.add_subcommand("preload", "Start a program so that every TorchScript model it loads is attached");
+  verb->add_option("COMMAND", arguments->command, "The program and its arguments, behind --")->required();
+  verb->footer(
+      "gaze preload -- COMMAND... sets LD_PRELOAD, GAZE_CAPTURE=1 and, where it is not set, GAZE_LOG=info, and "
+      "becomes\n"
+      "the program. GAZE_PROFILE says what to draw; docs/hosts.md what such a program must be like.");
+  return [arguments, verb] { return verb->parsed() ? gaze::cli::preload(*arguments) : -1; };
+}
+
 int dispatch(int argc, char** argv) {
   CLI::App app("Shows where a TorchScript model looked while it answered. Overlays are evidence, not proof.", "gaze");
   app.set_version_flag("--version", "gaze " GAZE_VERSION);
   app.require_subcommand(1);
   app.footer("gaze VERB --help explains a verb. First time: gaze demo");
-  std::vector<std::function<int()>> verbs = {add_demo(app),  add_init(app),  add_sites(app),  add_run(app),
-                                             add_probe(app), add_heads(app), add_ground(app), add_evaluate(app)};
+  std::vector<std::function<int()>> verbs = {add_demo(app),   add_init(app),     add_sites(app),
+                                             add_run(app),    add_probe(app),    add_heads(app),
+                                             add_ground(app), add_evaluate(app), add_preload(app)};
   for (auto& verb : gaze::cli::add_bundle_verbs(app)) verbs.push_back(std::move(verb));
   try {
     app.parse(argc, argv);

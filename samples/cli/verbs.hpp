@@ -90,6 +90,12 @@ struct GroundArguments {
 };
 int ground(const GroundArguments& arguments);
 
+struct PreloadArguments {
+  std::vector<std::string> command;
+};
+/// Becomes the command; returns only by throwing.
+int preload(const PreloadArguments& arguments);
+
 struct EvaluateArguments {
   int64_t scenes = 500;
   uint64_t seed = 9'000'000;

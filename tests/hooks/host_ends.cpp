@@ -106,6 +106,13 @@ void answer(gaze::Gaze& gaze, torch::jit::Module& module, const at::Tensor& pict
   auto bundles = std::make_shared<CountedBundles>(folder);
   auto* leaked = new gaze::Gaze(attach(module, folder, bundles));
   for (int i = 0; i < 12; ++i) answer(*leaked, module, picture_hwc);
+  if (mode == "held_answer") {
+    // By then what a thread kept for itself is gone.
+    static gaze::Gaze* flushed = leaked;
+    std::atexit([] { flushed->flush(); });
+    for (int call = 0; call < 4; ++call) module.forward(inputs());
+    std::exit(kEnded);
+  }
   const gaze::Request open = leaked->begin();
   // The end meets another moment of the drawing in every run.
   bundles->wait_for(1 + seed % 4);

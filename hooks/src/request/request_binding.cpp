@@ -25,7 +25,20 @@ class Binding final : public c10::DebugInfoBase {
 /// The module whose request could not be bound.
 thread_local const AttachedModel* lost = nullptr;
 
-const Binding* top() noexcept { return dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kSlot)); }
+/// What this thread knows of itself is gone: at the process's end, where handlers of exit still run on it.
+thread_local bool thread_ended = false;
+struct ThreadEnd {
+  ~ThreadEnd() { thread_ended = true; }
+};
+/// Of a thread that is bound to, from then on.
+void await_thread_end() noexcept {
+  static thread_local ThreadEnd end;
+  static_cast<void>(&end);
+}
+
+const Binding* top() noexcept {
+  return thread_ended ? nullptr : dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kSlot));
+}
 
 const std::shared_ptr<BoundRequest>* find(const AttachedModel* model) noexcept {
   if (model == nullptr || model == lost) return nullptr;
@@ -51,6 +64,7 @@ void pop() noexcept {
 
 std::shared_ptr<BoundRequest> bind(const std::shared_ptr<BoundRequest>& request) {
   request->thread = std::this_thread::get_id();
+  await_thread_end();
   const AttachedModel* const model = &request->recorder->model;
   // An answer of the calls' own is begun by the next call anew.
   if (!request->calls) lost = model;
