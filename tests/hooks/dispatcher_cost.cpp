@@ -3,8 +3,8 @@
 // on with no request open. Under callgrind the instructions of each operator are dumped by its name.
 #include <ATen/Functions.h>
 #include <c10/core/InferenceMode.h>
-#include <gaze/hooks/dispatcher.hpp>
 #include <valgrind/callgrind.h>
+#include <gaze/hooks/dispatcher.hpp>
 
 #include <cstdio>
 #include <functional>
