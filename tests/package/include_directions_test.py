@@ -49,6 +49,7 @@ FOLDERS = {
         "request": {"process", "capture", "delivery"},
         "torchscript": {"process", "capture", "graph", "request"},
         "dispatcher": {"capture", "request", ""},
+        "aoti": {""},
         "probe": {"capture", "graph", "torchscript"},
         "heads": {"capture", "request", "torchscript"},
         "": {"capture", "config", "delivery", "request", "torchscript"},

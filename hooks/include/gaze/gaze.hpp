@@ -19,6 +19,10 @@ namespace c10 {
 struct IValue;
 }
 
+namespace torch::inductor {
+class AOTIModelPackageLoader;
+}
+
 namespace gaze {
 
 class FrontEnd;
@@ -101,6 +105,7 @@ class GAZE_API Gaze {
                               const std::vector<c10::IValue>* example_inputs);
   friend GAZE_API Gaze attach(const ModelDescription&, Options);
   friend GAZE_API Gaze attach_dispatcher(Options, std::vector<StepSite>);
+  friend GAZE_API Gaze attach(torch::inductor::AOTIModelPackageLoader&, Options);
   explicit Gaze(std::shared_ptr<Recorder> recorder) noexcept;
   std::shared_ptr<Recorder> recorder_;
 };
