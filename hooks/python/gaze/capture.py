@@ -11,7 +11,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-from . import dry_run, hugging_face, native, switches
+from . import dry_run, hugging_face, library, native, switches
 from .errors import AttachError, InputError, ProfileError
 from .media import picture, recording
 from .open_requests import OpenRequests
@@ -166,7 +166,7 @@ def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLik
         return result
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"attach: expected a torch.nn.Module, got {type(model).__name__}.")
-    native.load()
+    library.load()
     result.out_dir = switches.out_dir(out_dir)
     text = {"capture": "1", "out_dir": result.out_dir, **{name: str(value) for name, value in (options or {}).items()}}
     if sample_rate is not None:
@@ -176,9 +176,17 @@ def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLik
     if isinstance(model, torch.jit.ScriptModule):
         _state_profile(text, profile)
         result.native = native.capture(model, [], text)
+        _forget_methods_that_ran(model)
     else:
         _attach_calls(result, model, profile, processor, example_inputs, text)
     return result
+
+
+def _forget_methods_that_ran(model: torch.jit.ScriptModule) -> None:
+    """torch keeps a method that was called on the module, in the form that it had then: without taps."""
+    for module in model.modules():
+        for name in [name for name, value in vars(module).items() if isinstance(value, torch._C.ScriptMethod)]:
+            del module.__dict__[name]
 
 
 def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, processor: Any, example_inputs: Any, text: dict[str, str]) -> None:

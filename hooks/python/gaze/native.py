@@ -6,7 +6,6 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from . import library
 from .errors import AttachError, ProfileError
 
 
@@ -55,7 +54,6 @@ def _text_of_row(row: Row) -> dict[str, str]:
 
 def capture(script_module: Any, sites: Sequence[Site], options: Mapping[str, str]) -> Any:
     """A torch.classes.gaze.Capture of a ScriptModule, or with None of what runs through the dispatcher."""
-    library.load()
     try:
         return torch.classes.gaze.Capture(None if script_module is None else script_module._c, [_text_of_site(each) for each in sites], dict(options))
     except RuntimeError as problem:
