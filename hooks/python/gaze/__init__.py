@@ -9,10 +9,10 @@
 >>> r.words, r.maps, r.overlay, r.bundle
 """
 from .answer import Answer, Word
-from .capture import Capture, attach
+from .capture import Capture, attach, profile_of
 from .errors import AttachError, BundleError, Error, InputError, LibraryError, ProfileError, RequestError
 from .request import Request
 
 __version__ = "0.2.0"
 __all__ = ["Answer", "AttachError", "BundleError", "Capture", "Error", "InputError", "LibraryError", "ProfileError", "Request", "RequestError", "Word",
-           "attach"]
+           "attach", "profile_of"]

@@ -76,15 +76,11 @@ class Capture:
             specs.append(native.Row(id=str(ids[number]) if ids[number] is not None else f"python-{uuid.uuid4().hex[:12]}",
                                     prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, image=pixels, image_path=path,
                                     attributes={str(name): str(value) for name, value in (attributes or {}).items()}))
-        complete: Callable[..., None] | None = self._complete if self._needs_inputs() else None
-        if inputs is not None and complete is not None:
-            complete(specs, inputs)
-            complete = None
-        return Request(self, specs, [recording(each, sample_rate) for each in sounds], complete)
-
-    def _needs_inputs(self) -> bool:
-        known = self._knowledge
-        return known is not None and (known.placeholder is not None or known.medium == "text")
+        recordings = [recording(each, sample_rate) for each in sounds]
+        if inputs is not None:
+            self._complete(specs, inputs)
+        later = inputs is None and self._knowledge is not None and self._knowledge.ids_in_steps
+        return Request(self, specs, recordings, self._complete if later else None)
 
     def _complete(self, rows: list[native.Row], inputs: Mapping[str, Any]) -> None:
         """What only the inputs say: the prompt's ids, and where in them the picture stands."""
@@ -124,9 +120,6 @@ class Capture:
             self._hook = None
         if self.native is not None and os.getpid() == self._pid:
             self.native.shutdown(round(timeout * 1000))
-
-    def forget(self, thread: int, request: Request) -> None:
-        """A request of another thread was closed: it is refused there, as soon as that thread's model steps."""
 
     def __enter__(self) -> Capture:
         return self
@@ -193,7 +186,7 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
     of_transformers = hugging_face.model_type(model) is not None
     steps = _steps(model, example_inputs, of_transformers)
     if profile is None and switches.profile_from_environment() is None:
-        profile = _made_profile(result, model, processor, steps, of_transformers)
+        profile = _made_profile(result, model, processor, steps)
     elif of_transformers:
         result.profile = _as_dict(profile or switches.profile_from_environment())
         result._knowledge = _knowledge_for(result.profile, hugging_face.knowledge_of(model, processor))
@@ -231,15 +224,29 @@ def _run_of(model: torch.nn.Module, example_inputs: Any) -> Callable[[], Any]:
     return lambda: model(*example_inputs)
 
 
-def _made_profile(result: Capture, model: torch.nn.Module, processor: Any, steps: dry_run.Steps, of_transformers: bool) -> dict[str, Any]:
-    if not of_transformers:
+def profile_of(model: torch.nn.Module, processor: Any = None, example_inputs: Any = None) -> dict[str, Any]:
+    """The profile that attach makes of a model of transformers: to look at, to change, and to attach with. Needs no library and no capture.
+
+    Raises:
+        ProfileError: none is known, with the reason.
+    """
+    return _known_profile(model, processor, _steps(model, example_inputs, hugging_face.model_type(model) is not None).sites)[0]
+
+
+def _known_profile(model: torch.nn.Module, processor: Any, sites: Sequence[native.Site]) -> tuple[dict[str, Any], hugging_face.Knowledge]:
+    if hugging_face.model_type(model) is None:
         raise ProfileError("attach: expected a profile, for this is no model of transformers: give one as a dict or a file, with the sites, and the "
                            'geometry of the picture\'s keys or "text": {}.')
     known = hugging_face.knowledge_of(model, processor)
-    made = hugging_face.profile_with_sites(known, steps.sites)
+    made = hugging_face.profile_with_sites(known, sites)
     if made is None:
         reason = known.reason or "none of its attention calls looks at what its answers are made of"
-        raise ProfileError(f"attach: expected a profile, for {reason}. Its sites are {', '.join(site.name for site in steps.sites)}.")
+        raise ProfileError(f"attach: expected a profile, for {reason}. Its sites are {', '.join(site.name for site in sites)}.")
+    return made, known
+
+
+def _made_profile(result: Capture, model: torch.nn.Module, processor: Any, steps: dry_run.Steps) -> dict[str, Any]:
+    made, known = _known_profile(model, processor, steps.sites)
     result._vocabulary = hugging_face.vocabulary_folder() if processor is not None else None
     vocabulary = hugging_face.vocabulary_file(processor, result._vocabulary.name) if processor is not None else None
     if vocabulary is not None:
@@ -262,7 +269,7 @@ def _knowledge_for(profile: Mapping[str, Any], known: hugging_face.Knowledge) ->
     """What is known still holds of a profile of the host's own that says no more than where the sites are."""
     geometry = profile.get("geometry")
     if geometry is None:
-        return hugging_face.Knowledge(None, medium="text") if "text" in profile else None
+        return known if "text" in profile and known.placeholder is None else None
     return known if known.placeholder is not None and "spans" not in geometry and not geometry.get("first_key") else None
 
 

@@ -30,6 +30,7 @@ class Knowledge:
     through: Callable[[Site], bool] | None = None
     medium: str = "text"
     reason: str = ""
+    ids_in_steps: bool = False  # the first step is given the prompt's ids, which say more
     placeholder: int | None = None  # id that stands in the prompt once for every key of the picture
     geometry_of_inputs: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
     notes: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ def knowledge_of(model: torch.nn.Module, processor: Any = None) -> Knowledge:
         return Knowledge(None, reason=f"a model of the type '{kind}' makes no words of a picture")
     if getattr(config, "is_encoder_decoder", False):
         return Knowledge(_profile(kind, text={}), _is_decoders_cross)
-    return Knowledge(_profile(kind, text={}), lambda site: site.in_step and site.relation != "cross")
+    return Knowledge(_profile(kind, text={}), lambda site: site.in_step and site.relation != "cross", ids_in_steps=True)
 
 
 def _profile(kind: str | None, **fields: Any) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _one_grid_in_prompt(config: Any, processor: Any) -> Knowledge:
     placeholder = _image_token(config)
     if placeholder is None:
         return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
-    return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, medium="picture", placeholder=placeholder)
+    return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, medium="picture", ids_in_steps=True, placeholder=placeholder)
 
 
 def _fit(config: Any, processor: Any) -> str:
@@ -156,7 +157,8 @@ def _grid_of_each_input(config: Any) -> Knowledge:
 
     # Rows and columns are those of each request's input.
     profile = _profile(config.model_type, geometry={"kind": "grid", "patch": patch, "merge": merge, "fit": "resize"})
-    return Knowledge(profile, _is_language_self, medium="picture", placeholder=_image_token(config), geometry_of_inputs=geometry_of)
+    return Knowledge(profile, _is_language_self, medium="picture", ids_in_steps=True, placeholder=_image_token(config),
+                     geometry_of_inputs=geometry_of)
 
 
 def spans_of(ids: Sequence[int], placeholder: int) -> list[dict[str, int]]:

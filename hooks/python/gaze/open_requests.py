@@ -40,6 +40,10 @@ class OpenRequests(threading.local):
         self.innermost = self.stack[-1] if self.stack else None
         return True
 
+    @staticmethod
+    def is_of_context(request: Any) -> bool:
+        return request in _context.get()
+
     def of_context(self) -> Any:
         """The innermost open one that this task or this code opened."""
         return next((each for each in reversed(_context.get()) if each in self.stack), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Sequence
@@ -36,6 +35,7 @@ class Request:
         self._capture, self._rows, self._sounds = capture, rows, sounds
         self._complete = complete  # says what is missing of the rows, from the inputs of the first step
         self._native: Any = None
+        self._captured = False  # sampling took it, and nobody gave it up
         self._open = False
         self._closed = False
         self._refused: str | None = None
@@ -43,7 +43,6 @@ class Request:
         self._suspendable = False
         self._loop_turn: Any = None
         self._steps = 0
-        self._thread = 0
         self._pid = os.getpid()
         self._mark = uuid.uuid4().hex
         self._answers: list[Answer | None] | None = None
@@ -56,7 +55,7 @@ class Request:
         self._closed = not self._capture.enabled
         if self._closed:
             return self
-        self._pid, self._thread = os.getpid(), threading.get_ident()
+        self._pid = os.getpid()
         self._frame = opening_frame(_PACKAGE)
         self._suspendable = is_suspendable(self._frame)
         opened = self._capture.opened
@@ -73,32 +72,28 @@ class Request:
         for row in self._rows:
             row.attributes = {**row.attributes, MARK: self._mark}
         self._native = native.begin(self._capture.native, self._rows)
+        self._captured = bool(self._native.active())
         for number, sound in enumerate(self._sounds):
             if sound is not None:
                 self._native.sound(sound[0], sound[1], number)
 
     def _watch_turns(self, outer: Any) -> None:
         """Of a model whose calls are not seen here, everything is refused that could bring in calls of others."""
-        if outer is not None and outer is not self and (self._capture.opened.of_context() is not self or outer._may_be_stopped()
-                                                        or not outer._is_of_this_context()):
-            self._refuse_both(outer)
+        if outer is not None and (outer.is_stopped() or not self._capture.opened.is_of_context(outer)):
+            self._refuse_all("it was open on one thread together with another request, of a task or generator that takes turns with it")
         if self._suspendable:
             self.refuse("it was opened in a generator, which stops while the request is open: open it where the model is called")
         self._loop_turn = _next_turn(lambda: self.refuse("it was open across an await, where other tasks may have called the model: "
                                                          "open it around the model's calls alone"))
 
-    def _may_be_stopped(self) -> bool:
-        return self._suspendable and not is_running(self._frame)
+    def is_stopped(self) -> bool:
+        """Whether the generator that opened it stands still."""
+        return self._suspendable and self._frame is not None and not is_running(self._frame)
 
-    def _is_of_this_context(self) -> bool:
-        from .open_requests import _context
-
-        return self in _context.get()
-
-    def _refuse_both(self, other: Request) -> None:
-        text = "it was open on one thread together with another request, of a task or generator that takes turns with it"
-        self.refuse(text)
-        other.refuse(text)
+    def _refuse_all(self, text: str) -> None:
+        """Of this thread: when one is given up, the calls that go on would be taken for those of the next."""
+        for each in list(self._capture.opened.stack):
+            each.refuse(text)
 
     def refuse(self, text: str) -> None:
         """Ends its capture. What is wrong is told where its `with` ends."""
@@ -110,16 +105,19 @@ class Request:
 
     def step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A step of the model begins on this thread, and this is its innermost request."""
+        opened = self._capture.opened
+        if self._closed:  # on another thread
+            opened.pop(self)
+            if opened.innermost is not None:
+                opened.innermost.step(args, kwargs)
+            return
         if self._refused is not None or os.getpid() != self._pid:
             return
-        mine = self._capture.opened.of_context()
-        if mine is not self:
-            self.refuse("the model was called on its thread by code that did not open it: a task or generator that takes turns with it")
-            if mine is not None:
-                mine.refuse("another request was opened on its thread by a task or generator that takes turns with it, and not closed yet")
+        if opened.of_context() is not self:
+            self._refuse_all("the model was called on its thread by a task or generator that did not open it, while it was open")
             return
-        if self._may_be_stopped():
-            self.refuse("the model was called while the generator that opened it was stopped: open it where the model is called")
+        if self.is_stopped():
+            self._refuse_all("the model was called while a generator that had opened a request stood still: open it where the model is called")
             return
         if self._complete is not None:
             complete, self._complete = self._complete, None
@@ -135,11 +133,8 @@ class Request:
     def __exit__(self, kind: Any, problem: Any, trace: Any) -> bool:
         if not self._open:
             return False
-        if kind is None and self._refused is None:
-            self.finish()
-            return False
-        self.discard()
-        if kind is None:
+        self._close(keep=kind is None and self._refused is None)
+        if kind is None and self._refused is not None:
             raise RequestError(f"Request '{self._rows[0].id}' was refused: {self._refused}.")
         return False
 
@@ -160,23 +155,20 @@ class Request:
         self._capture.opened.leave_context(self)
         if os.getpid() != self._pid:
             return
-        here = self._capture.opened.pop(self)
-        if not here:
-            self._capture.forget(self._thread, self)
+        if not self._capture.opened.pop(self):
             self._refused = self._refused or "it was opened on one thread and closed on another"
-            keep = False
-        if self._native is None:
-            self._refused = self._refused or ("the model made no step while it was open" if keep else None)
-        elif keep:
-            self._native.finish()
-        else:
-            self._native.discard()
+        if keep and self._native is None:
+            self._refused = self._refused or "the model made no step while it was open, on the thread that opened it"
+        keep = keep and self._refused is None
+        self._captured = self._captured and keep
+        if self._native is not None:
+            self._native.finish() if keep else self._native.discard()
 
     # ---- what the host says
 
     @property
     def active(self) -> bool:
-        """Whether it is being captured: False where capture is off, sampling left it out, or it ended."""
+        """Whether it is being captured: False where capture is off, sampling left it out, or it ended. Where the first step begins it, True until then."""
         return self._open and self._refused is None and (self._complete is not None or bool(self._native.active()))
 
     def tokens(self, ids: Any, tokenizer: Any = None, row: int | None = None) -> None:
@@ -230,14 +222,14 @@ class Request:
         """Of every row, once it is written; None of those that were not captured. Waits for Gaze's thread."""
         if self._open:
             raise RequestError(f"Request '{self._rows[0].id}' is still open: its answer is there once its `with` has ended.")
-        if self._native is None or not self._closed:
+        if not self._captured:
             return [None] * len(self._rows)
         if self._answers is None:
             self._answers = self._read_answers()
         return self._answers
 
     def _read_answers(self) -> list[Answer | None]:
-        if self._refused is not None or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             return [None] * len(self._rows)
         if not self._capture.flush():
             raise RequestError(f"Request '{self._rows[0].id}' is not written yet: ask again later.")

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Models of transformers out of the box: the same answers, names from modules, and the maps that eager attention computes."""
+import unittest
+
+import support
+
+support.need_library()
+support.need("transformers")
+
+import numpy as np
+import torch
+
+import gaze
+import tiny_models as tiny
+
+PICTURES_IN_PROMPT = ("llava", "qwen2_vl")
+
+
+def reference(name: str, weights: dict, **how) -> np.ndarray:
+    """[tokens, keys]: the mean over heads and layers that an eager copy of the model returns itself."""
+    eager = tiny.model(name, "eager")
+    eager.load_state_dict(weights)
+    if name == "blip":
+        return blip_reference(eager)
+    with torch.no_grad():
+        out = eager.generate(**tiny.inputs(name), **tiny.GREEDY, **how, output_attentions=True, return_dict_in_generate=True)
+    steps = getattr(out, "cross_attentions", None) or getattr(out, "decoder_attentions", None) or out.attentions
+    rows = [torch.stack([layer[0, :, -1, :].mean(0) for layer in step]).mean(0).numpy() for step in steps]
+    return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
+
+
+def blip_reference(eager: torch.nn.Module) -> np.ndarray:
+    """Its generate returns no cross-attention, its modules do."""
+    rows: list[np.ndarray] = []
+    for layer in eager.text_decoder.bert.encoder.layer:
+        layer.crossattention.self.register_forward_hook(lambda module, args, output: rows.append(output[1][0, :, -1, :].mean(0).numpy()))
+    with torch.no_grad():
+        eager.generate(**tiny.inputs("blip"), **tiny.GREEDY)
+    return np.stack(rows).reshape(tiny.TOKENS, len(eager.text_decoder.bert.encoder.layer), -1).mean(1)
+
+
+class HuggingFace(support.Case):
+    def check(self, name: str, attention: str, cells=None, **how) -> None:
+        model = tiny.model(name, attention)
+        with torch.no_grad():
+            off = model.generate(**tiny.inputs(name), **tiny.GREEDY, **how)
+            profile = gaze.profile_of(model) | {"heads": {"reduce": "mean"}, "layers": {"reduce": "mean"}}
+            with gaze.attach(model, profile, capture=True, out_dir=self.out_dir) as g:
+                with g.request(**tiny.medium(name), prompt="what", id="7") as r:
+                    on = model.generate(**tiny.inputs(name), **tiny.GREEDY, **how)
+                    r.tokens(on, tiny.TEXTS)
+                answer = r.answer
+                self.assertIsNone(answer.error)
+                self.assertEqual(answer.id, "7")
+            self.assertTrue(torch.equal(off, on))
+            self.assertTrue(torch.equal(off, model.generate(**tiny.inputs(name), **tiny.GREEDY, **how)))
+        modules = dict(model.named_modules())
+        self.assertTrue(answer.sites)
+        for site in answer.sites:
+            self.assertIn(site, modules)
+        self.assertEqual(len(answer.tokens), tiny.TOKENS)
+        self.assertEqual([token["id"] for token in answer.tokens], off[0][-tiny.TOKENS:].tolist())
+        expected = reference(name, model.state_dict(), **how)
+        if cells is not None:
+            expected = expected[:, cells]
+        maps = answer.maps.reshape(tiny.TOKENS, -1).astype(np.float64)
+        keys = min(maps.shape[1], expected.shape[1])
+        self.assertGreater(float(expected.std()), 1e-3, "the reference is flat: it would tell nothing")
+        # A text's map is kept in half precision.
+        np.testing.assert_allclose(maps[:, :keys], expected[:, :keys], atol=1e-4 if answer.tensors.get("map_tc") is not None else 3e-4)
+        self.assertEqual(float(np.abs(expected[:, keys:]).sum()), 0)
+
+    def test_llama(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                self.check("llama", attention)
+
+    def test_llama_static_cache(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                self.check("llama", attention, cache_implementation="static")
+
+    def test_t5(self) -> None:
+        for attention in ("sdpa", "eager"):
+            for how in ({}, {"cache_implementation": "static"}):
+                with self.subTest(attention, **how):
+                    self.check("t5", attention, **how)
+
+    def test_bart(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                self.check("bart", attention)
+
+    def test_whisper(self) -> None:
+        for attention in ("sdpa", "eager"):
+            for how in ({}, {"cache_implementation": "static"}):
+                with self.subTest(attention, **how):
+                    self.check("whisper", attention, **how)
+
+    def test_blip(self) -> None:
+        self.check("blip", "eager", cells=slice(1, 10))
+
+    def test_llava(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                self.check("llava", attention, cells=slice(2, 11))
+
+    def test_qwen2_vl(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                self.check("qwen2_vl", attention, cells=slice(2, 8))
+
+    def test_llava_with_spans_of_the_hosts_own(self) -> None:
+        model = tiny.model("llava")
+        profile = gaze.profile_of(model) | {"heads": {"reduce": "mean"}}
+        profile["geometry"] = profile["geometry"] | {"spans": [{"first_key": 2, "keys": 9}]}
+        with torch.no_grad(), gaze.attach(model, profile, capture=True, out_dir=self.out_dir) as g:
+            with g.request(**tiny.medium("llava")) as r:
+                r.tokens(model.generate(**tiny.inputs("llava"), **tiny.GREEDY), tiny.TEXTS)
+        expected = reference("llava", model.state_dict())[:, 2:11].reshape(-1, 3, 3)
+        np.testing.assert_allclose(r.maps, expected, atol=1e-4)
+
+    def test_blip2_behind_latents(self) -> None:
+        for attention in ("sdpa", "eager"):
+            with self.subTest(attention):
+                model = tiny.model("blip-2", attention)
+                with torch.no_grad():
+                    off = model.generate(**tiny.inputs("blip-2"), **tiny.GREEDY)
+                    with gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+                        with g.request(**tiny.medium("blip-2")) as r:
+                            on = model.generate(**tiny.inputs("blip-2"), **tiny.GREEDY)
+                            r.tokens(on, tiny.TEXTS)
+                        self.assertTrue(g.notes)
+                self.assertTrue(torch.equal(off, on))
+                self.assertIsNone(r.answer.error)
+                self.assertEqual(r.maps.shape, (tiny.TOKENS, 3, 3))
+                self.assertEqual(len(r.answer.facts["through"]["sites"]), 2)
+
+    def test_padded_prompts_make_a_batch(self) -> None:
+        model = tiny.model("llama")
+        ids = torch.tensor([[5, 6, 7, 8], [0, 0, 9, 10]])
+        batch = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+        with torch.no_grad():
+            off = model.generate(**batch, **tiny.GREEDY)
+            with gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+                with g.request(id=["a", "b"], prompt=["one", "two"]) as r:
+                    on = model.generate(**batch, **tiny.GREEDY)
+                    r.tokens(on, tiny.TEXTS)
+                answers = r.answers
+        self.assertTrue(torch.equal(off, on))
+        self.assertEqual([answer.id for answer in answers], ["a", "b"])
+        for row, answer in enumerate(answers):
+            self.assertIsNone(answer.error)
+            self.assertEqual([token["id"] for token in answer.tokens], off[row, -tiny.TOKENS:].tolist())
+        self.assertLess(float(answers[1].maps[:, :2].max()), 1e-3)
+
+    def test_a_model_call_in_a_loop_of_the_hosts_own(self) -> None:
+        model, ids = tiny.model("llama"), tiny.inputs("llama")["input_ids"]
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with g.request() as r:
+                past, step, answer = None, ids, []
+                for _ in range(4):
+                    out = model(input_ids=step, past_key_values=past, use_cache=True)
+                    past, step = out.past_key_values, out.logits[:, -1:].argmax(-1)
+                    answer.append(step.item())
+                r.tokens(answer, tiny.TEXTS)
+        self.assertEqual([token["id"] for token in r.answer.tokens], answer)
+
+    def test_an_unknown_model_is_refused_with_a_reason(self) -> None:
+        model = tiny.model("llava")
+        model.config.model_type = "surprise"
+        with self.assertRaisesRegex(gaze.ProfileError, "'surprise'.*language_model.layers.0.self_attn"):
+            gaze.attach(model, capture=True, out_dir=self.out_dir)
+        self.assertFalse(model._forward_pre_hooks)
+
+    def test_the_hooks_of_the_dry_run_are_gone(self) -> None:
+        model = tiny.model("bart")
+        model.train()
+        state = torch.get_rng_state()
+        gaze.profile_of(model)
+        self.assertTrue(torch.equal(state, torch.get_rng_state()))
+        self.assertTrue(all(module.training for module in model.modules()))
+        for module in model.modules():
+            self.assertFalse(module._forward_pre_hooks or module._forward_hooks)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
