@@ -28,7 +28,6 @@ class Knowledge:
     profile: dict[str, Any] | None
     wanted: Callable[[Site], bool] = lambda site: True  # which sites look at the medium
     through: Callable[[Site], bool] | None = None
-    medium: str = "text"
     reason: str = ""
     ids_in_steps: bool = False  # the first step is given the prompt's ids, which say more
     placeholder: int | None = None  # id that stands in the prompt once for every key of the picture
@@ -82,7 +81,7 @@ def _speech(config: Any, processor: Any) -> Knowledge:
     # The second convolution of the encoder halves the frames.
     geometry = {"kind": "time", "time": {"keys": keys, "seconds_per_key": 2 * hop / rate}}
     notes = [] if processor is not None else ["the hop is that of WhisperFeatureExtractor: 160 samples at 16000 Hz"]
-    return Knowledge(_profile(config.model_type, geometry=geometry), _is_decoders_cross, medium="sound", notes=notes)
+    return Knowledge(_profile(config.model_type, geometry=geometry), _is_decoders_cross, notes=notes)
 
 
 def _sides(vision: Any) -> tuple[int, int, int, int]:
@@ -97,7 +96,7 @@ def _sides(vision: Any) -> tuple[int, int, int, int]:
 def _behind_cross_attention(config: Any) -> Knowledge:
     rows, cols, height, width = _sides(config.vision_config)
     geometry = {"kind": "grid", "rows": rows, "cols": cols, "leading": 1, "fit": "resize", "input_width": width, "input_height": height}
-    return Knowledge(_profile(config.model_type, geometry=geometry), lambda site: site.in_step and site.relation == "cross", medium="picture")
+    return Knowledge(_profile(config.model_type, geometry=geometry), lambda site: site.in_step and site.relation == "cross")
 
 
 def _behind_latents(config: Any) -> Knowledge:
@@ -108,7 +107,7 @@ def _behind_latents(config: Any) -> Knowledge:
     encoder_decoder = getattr(config.text_config, "is_encoder_decoder", False)
     wanted = _is_decoders_cross if encoder_decoder else _is_language_self
     return Knowledge(_profile(config.model_type, geometry=geometry), wanted, lambda site: "qformer" in site.name and site.relation == "cross",
-                     medium="picture", notes=["the latents are taken to stand first in the prompt, as the processor puts them"])
+                     notes=["the latents are taken to stand first in the prompt, as the processor puts them"])
 
 
 def _image_token(config: Any) -> int | None:
@@ -129,7 +128,7 @@ def _one_grid_in_prompt(config: Any, processor: Any) -> Knowledge:
     placeholder = _image_token(config)
     if placeholder is None:
         return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
-    return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, medium="picture", ids_in_steps=True, placeholder=placeholder)
+    return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, ids_in_steps=True, placeholder=placeholder)
 
 
 def _fit(config: Any, processor: Any) -> str:
@@ -157,8 +156,7 @@ def _grid_of_each_input(config: Any) -> Knowledge:
 
     # Rows and columns are those of each request's input.
     profile = _profile(config.model_type, geometry={"kind": "grid", "patch": patch, "merge": merge, "fit": "resize"})
-    return Knowledge(profile, _is_language_self, medium="picture", ids_in_steps=True, placeholder=_image_token(config),
-                     geometry_of_inputs=geometry_of)
+    return Knowledge(profile, _is_language_self, ids_in_steps=True, placeholder=_image_token(config), geometry_of_inputs=geometry_of)
 
 
 def spans_of(ids: Sequence[int], placeholder: int) -> list[dict[str, int]]:
