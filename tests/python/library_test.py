@@ -46,10 +46,12 @@ print("inert")
         self.assertEqual(done.stdout, "True\n", done.stderr)
 
     def test_another_torch(self) -> None:
-        self.says(f"torch.__version__ = '2.9.1+cpu'; gaze.attach(model, {PROFILE}, capture=True)", "was built for torch 2.", "2.9.1", "build Gaze again")
+        self.says(f"torch.__version__ = '2.9.1+cpu'; gaze.attach(model, {PROFILE}, capture=True)", "was built for torch 2.", "2.9.1",
+                  "build Gaze again")
 
     def test_a_local_version_is_the_same_torch(self) -> None:
-        done = self.run_python(f"torch.__version__ = torch.__version__.split('+')[0] + '+mine'; print(gaze.attach(model, {PROFILE}, capture=True).enabled)")
+        done = self.run_python("torch.__version__ = torch.__version__.split('+')[0] + '+mine'\n"
+                               f"print(gaze.attach(model, {PROFILE}, capture=True).enabled)")
         self.assertEqual(done.stdout, "True\n", done.stderr)
 
     def test_no_library(self) -> None:

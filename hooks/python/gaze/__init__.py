@@ -14,5 +14,5 @@ from .errors import AttachError, BundleError, Error, InputError, LibraryError, P
 from .request import Request
 
 __version__ = "0.2.0"
-__all__ = ["Answer", "AttachError", "BundleError", "Capture", "Error", "InputError", "LibraryError", "ProfileError", "Request", "RequestError", "Word",
-           "attach", "profile_of"]
+__all__ = ["Answer", "AttachError", "BundleError", "Capture", "Error", "InputError", "LibraryError", "ProfileError", "Request", "RequestError",
+           "Word", "attach", "profile_of"]

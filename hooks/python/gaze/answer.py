@@ -54,7 +54,8 @@ class Answer:
         except ValueError as problem:
             raise BundleError(f"'{file}' is no JSON: {problem}.") from problem
         if not isinstance(self.facts, dict) or self.facts.get("gaze_request") != 1:
-            raise BundleError(f"'{file}': expected gaze_request 1, got {self.facts.get('gaze_request') if isinstance(self.facts, dict) else 'no object'}.")
+            found = self.facts.get("gaze_request") if isinstance(self.facts, dict) else "no object"
+            raise BundleError(f"'{file}': expected gaze_request 1, got {found}.")
 
     @property
     def id(self) -> str:
@@ -142,17 +143,18 @@ class Answer:
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns of cells; None where keys have none, as of a sound or a text."""
         geometry = self.facts.get("geometry") or {}
-        if self.facts.get("picture") is None or geometry.get("time"):
+        if geometry.get("time") or self.facts.get("sound") or self.facts.get("text"):
             return None
-        rows, cols, tiles = geometry.get("rows") or 0, geometry.get("cols") or 0, geometry.get("tiles") or {}
-        rows, cols = rows * (tiles.get("rows") or 1) - (geometry.get("cut_rows") or 0), cols * (tiles.get("cols") or 1) - (geometry.get("cut_cols") or 0)
+        tiles = geometry.get("tiles") or {}
+        rows = (geometry.get("rows") or 0) * (tiles.get("rows") or 1)
+        cols = (geometry.get("cols") or 0) * (tiles.get("cols") or 1)
         return (rows, cols) if rows > 0 and cols > 0 else None
 
     @property
     def overlay(self) -> Any:
         """The picture of the whole answer as a PIL image; None where there is none. Needs Pillow."""
-        file = next((self.bundle / name for name in self.facts.get("files") or [] if Path(name).stem in ("overlay", "text") and "/" not in name), None)
-        return None if file is None else open_picture(file)
+        own = [name for name in self.facts.get("files") or [] if Path(name).stem in ("overlay", "text") and "/" not in name]
+        return open_picture(self.bundle / own[0]) if own else None
 
     def picture_of(self, word: Word) -> Any:
         """The word's own picture as a PIL image; None where it has none."""

@@ -31,7 +31,7 @@ class Call:
 
 @dataclass
 class DryRun:
-    """What was seen. `tops` are the modules that the host's code called itself, in order: of generate the encoder, then the decoder for each token."""
+    """What was seen. `tops` are the modules that no other module called, in order: of generate the encoder, then the decoder for each token."""
     calls: list[Call] = field(default_factory=list)
     tops: list[str] = field(default_factory=list)
 

@@ -152,7 +152,8 @@ def _grid_of_each_input(config: Any) -> Knowledge:
         if len({tuple(grid) for grid in grids}) != 1 or grids[0][0] != 1:
             raise InputError(f"image_grid_thw: expected one picture, or several of one size, got {grids}.")
         _, rows, cols = grids[0]
-        return {"kind": "grid", "rows": rows // merge, "cols": cols // merge, "fit": "resize", "input_width": cols * patch, "input_height": rows * patch}
+        return {"kind": "grid", "rows": rows // merge, "cols": cols // merge, "fit": "resize", "input_width": cols * patch,
+                "input_height": rows * patch}
 
     # Rows and columns are those of each request's input.
     profile = _profile(config.model_type, geometry={"kind": "grid", "patch": patch, "merge": merge, "fit": "resize"})

@@ -168,7 +168,8 @@ class Request:
 
     @property
     def active(self) -> bool:
-        """Whether it is being captured: False where capture is off, sampling left it out, or it ended. Where the first step begins it, True until then."""
+        """Whether it is being captured: False where capture is off, sampling left it out, or it ended. Where the model's first step begins it, True
+        until then."""
         return self._open and self._refused is None and (self._complete is not None or bool(self._native.active()))
 
     def tokens(self, ids: Any, tokenizer: Any = None, row: int | None = None) -> None:

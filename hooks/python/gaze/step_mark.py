@@ -33,4 +33,6 @@ def _is_real(value: Any) -> bool:
     """What a tracer or a compiler runs a model over is no step of it."""
     if not isinstance(value, torch.Tensor):
         return True
-    return type(value) in (torch.Tensor, torch.nn.Parameter) and value.device.type != "meta" and not torch._C._functorch.is_functorch_wrapped_tensor(value)
+    if type(value) not in (torch.Tensor, torch.nn.Parameter) or value.device.type == "meta":
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(value)
