@@ -166,12 +166,132 @@ class HuggingFace(support.Case):
                 r.tokens(answer, tiny.TEXTS)
         self.assertEqual([token["id"] for token in r.answer.tokens], answer)
 
+    def test_rows_say_where_the_picture_stands(self) -> None:
+        from unittest import mock
+
+        for name, rows, cols, first in (("llava", 3, 3, 2), ("qwen2_vl", 2, 3, 2)):
+            for told in (False, True):
+                with self.subTest(name, told=told):
+                    model, begun = tiny.model(name), []
+                    with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g, \
+                            mock.patch("gaze.native.begin", side_effect=lambda native, rows: begun.extend(rows) or mock.MagicMock()):
+                        with g.request(**tiny.medium(name), inputs=tiny.inputs(name) if told else None):
+                            model.generate(**tiny.inputs(name), **tiny.GREEDY)
+                    row, = begun
+                    self.assertEqual((row.geometry["rows"], row.geometry["cols"]), (rows, cols))
+                    self.assertEqual(row.geometry["spans"], [{"first_key": first, "keys": rows * cols}])
+
+    def test_a_prompt_without_a_picture_is_refused(self) -> None:
+        model = tiny.model("llava")
+        ids = torch.tensor([[5, 6, 7]])
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with self.assertRaisesRegex(gaze.RequestError, "placeholder 96"):
+                with g.request(**tiny.medium("llava")):
+                    model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **tiny.GREEDY)
+
+    def test_a_tokenizer(self) -> None:
+        from tokenizers import Tokenizer, models
+        from transformers import PreTrainedTokenizerFast
+
+        vocabulary = {f"\u2581w{each}": each for each in range(97)} | {"</s>": 97}
+        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="</s>"))
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
+        model = tiny.model("llama")
+        with torch.no_grad():
+            for at_attach in (False, True):
+                with gaze.attach(model, capture=True, out_dir=self.out_dir, processor=tokenizer if at_attach else None) as g:
+                    with g.request() as r:
+                        out = model.generate(**tiny.inputs("llama"), **tiny.GREEDY)
+                        r.tokens(out, None if at_attach else tokenizer)
+                    self.assertIsNone(r.answer.error)
+                self.assertEqual([word.text for word in r.words], [f"w{each}" for each in out[0, -tiny.TOKENS:].tolist()])
+
+    def test_what_generate_returns_in_every_form(self) -> None:
+        model = tiny.model("llama")
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            for form in (lambda out: out.sequences, lambda out: out, lambda out: out.sequences[0], lambda out: out.sequences.tolist(),
+                         lambda out: out.sequences[0, -tiny.TOKENS:].numpy()):
+                with g.request() as r:
+                    out = model.generate(**tiny.inputs("llama"), **tiny.GREEDY, return_dict_in_generate=True)
+                    r.tokens(form(out), tiny.TEXTS)
+                self.assertEqual([token["id"] for token in r.answer.tokens], out.sequences[0, -tiny.TOKENS:].tolist())
+
+    def test_answers_without_a_cache_and_prompts_in_pieces(self) -> None:
+        model, ids = tiny.model("llama"), tiny.inputs("llama")["input_ids"]
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with g.request() as r:
+                out = model.generate(**tiny.inputs("llama"), **tiny.GREEDY, use_cache=False)
+                r.tokens(out, tiny.TEXTS)
+            self.assertEqual([token["id"] for token in r.answer.tokens], out[0, -tiny.TOKENS:].tolist())
+            with g.request() as r:
+                past = model(input_ids=ids[:, :4], use_cache=True).past_key_values
+                step = model(input_ids=ids[:, 4:], past_key_values=past, use_cache=True).logits[:, -1:].argmax(-1)
+                again = model(input_ids=step, past_key_values=past, use_cache=True).logits[:, -1:].argmax(-1)
+                r.tokens(torch.cat([ids, step, again], 1), tiny.TEXTS)
+            self.assertEqual([token["id"] for token in r.answer.tokens], [step.item(), again.item()])
+
+    def test_whisper_that_asks_for_the_language_first(self) -> None:
+        model = tiny.model("whisper")
+        generation = model.generation_config
+        generation.is_multilingual, generation.lang_to_id, generation.task_to_id = True, {"<|en|>": 5, "<|de|>": 6}, {"transcribe": 7}
+        generation.no_timestamps_token_id, generation.max_length = 9, 32
+        with torch.no_grad():
+            off = model.generate(**tiny.inputs("whisper"), max_new_tokens=4, do_sample=False)
+            with gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+                with g.request(**tiny.medium("whisper")) as r:
+                    on = model.generate(**tiny.inputs("whisper"), max_new_tokens=4, do_sample=False)
+                    r.tokens(on, tiny.TEXTS)
+        self.assertTrue(torch.equal(off, on))
+        self.assertIsNone(r.answer.error)
+        self.assertEqual(len(r.answer.tokens), 4)
+        self.assertTrue(all(word.start_seconds is not None for word in r.words))
+
+    def test_what_cannot_be_followed_is_refused(self) -> None:
+        model, how = tiny.model("llama"), dict(max_new_tokens=3, do_sample=False)
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with self.assertRaisesRegex(gaze.RequestError, "beams"):
+                with g.request():
+                    model.generate(**tiny.inputs("llama"), **how, num_beams=3)
+            with self.assertRaisesRegex(gaze.RequestError, "another answer"):
+                with g.request():
+                    model.generate(**tiny.inputs("llama"), **how)
+                    model.generate(**tiny.inputs("llama"), **how)
+            with self.assertRaisesRegex(gaze.RequestError, "no step"):
+                with g.request():
+                    pass
+
     def test_an_unknown_model_is_refused_with_a_reason(self) -> None:
         model = tiny.model("llava")
         model.config.model_type = "surprise"
         with self.assertRaisesRegex(gaze.ProfileError, "'surprise'.*language_model.layers.0.self_attn"):
             gaze.attach(model, capture=True, out_dir=self.out_dir)
         self.assertFalse(model._forward_pre_hooks)
+
+    def test_a_compiled_model(self) -> None:
+        from torch._dynamo.testing import CompileCounter
+
+        model, ids = tiny.model("llama"), tiny.inputs("llama")["input_ids"]
+
+        def loop(call) -> list[int]:
+            past, step, answer = None, ids, []
+            for _ in range(4):
+                out = call(input_ids=step, past_key_values=past, use_cache=True)
+                past, step = out.past_key_values, out.logits[:, -1:].argmax(-1)
+                answer.append(step.item())
+            return answer
+
+        with torch.no_grad():
+            expected = loop(model)
+            with gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+                counter = CompileCounter()
+                compiled = torch.compile(model, backend=counter)
+                loop(compiled)
+                frames = counter.frame_count
+                with g.request() as r:
+                    out = loop(compiled)
+                    r.tokens(out, tiny.TEXTS)
+                self.assertEqual(counter.frame_count, frames)
+        self.assertEqual(out, expected)
 
     def test_the_hooks_of_the_dry_run_are_gone(self) -> None:
         model = tiny.model("bart")

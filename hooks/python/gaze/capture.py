@@ -92,7 +92,8 @@ class Capture:
         if ids_bt is not None and ids_bt.dim() == 1:
             ids_bt = ids_bt[None]
         if ids_bt is not None and ids_bt.shape[0] != len(rows):
-            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows")
+            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows; "
+                             "a search with several beams cannot be followed")
         if known.placeholder is None:
             for row, each in zip(rows, [] if ids_bt is None else ids_bt.tolist()):
                 row.prompt_ids = each
@@ -108,6 +109,10 @@ class Capture:
             row.geometry = {**geometry, "spans": spans, "pictures": len(spans)}
             if len(spans) > 1:
                 row.geometry["picture"] = 0
+
+    def is_no_step(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether a call of the model makes no token of the answer."""
+        return self._knowledge is not None and self._knowledge.is_no_step(inputs)
 
     def flush(self, timeout: float = 60) -> bool:
         """Waits until everything finished so far is written, at most `timeout` seconds; True when it is."""
@@ -267,10 +272,10 @@ def _as_dict(profile: Any) -> dict[str, Any]:
 
 def _knowledge_for(profile: Mapping[str, Any], known: hugging_face.Knowledge) -> hugging_face.Knowledge | None:
     """What is known still holds of a profile of the host's own that says no more than where the sites are."""
-    geometry = profile.get("geometry")
-    if geometry is None:
-        return known if "text" in profile and known.placeholder is None else None
-    return known if known.placeholder is not None and "spans" not in geometry and not geometry.get("first_key") else None
+    geometry = profile.get("geometry") or {}
+    if known.placeholder is None:
+        return known
+    return known if geometry and "spans" not in geometry and not geometry.get("first_key") else None
 
 
 def _state_profile(text: dict[str, str], profile: Mapping[str, Any] | str | os.PathLike | None) -> None:

@@ -12,6 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .native import Site
 
 _SOFTMAX = {"aten::_softmax", "aten::_safe_softmax", "aten::_masked_softmax"}
+_FUSED = {f"aten::_scaled_dot_product_{name}" for name in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention",
+                                                          "fused_attention_overrideable")}
+_PACKED = {"aten::_native_multi_head_attention": (0, 1, 4), "aten::_transformer_encoder_layer_fwd": (0, 0, 2)}  # query, key, heads
 _PRODUCTS = {"aten::bmm": (0, 1), "aten::baddbmm": (1, 2)}
 _CARRIES = {"aten::copy_": (1, 0), "aten::clone": (0, None), "aten::_to_copy": (0, None), "aten::mul": (0, None), "aten::div": (0, None)}
 _KEPT_WEIGHTS = 8  # the library follows as many
@@ -37,7 +40,7 @@ class DryRun:
 
 
 class _AttentionLog(TorchDispatchMode):
-    """Sees every operator below autograd; tells attention as the library does: fused, or a product that takes a softmax's result."""
+    """Sees every operator below autograd; tells attention as the library does: fused, packed, or a product that takes a softmax's result."""
 
     def __init__(self, seen: DryRun, stack: list[str]):
         super().__init__()
@@ -60,7 +63,11 @@ class _AttentionLog(TorchDispatchMode):
             shape = self._shape_of(args[source])
             if shape is not None:
                 self._weights.append((result if into is None else args[into], shape))
-        elif name.startswith("aten::_scaled_dot_product_") and not name.endswith("_backward"):
+        elif name in _PACKED:
+            q, k, heads = (args[i] for i in _PACKED[name])
+            if q.dim() == 3:
+                self._add(heads, heads, q.shape[2] // heads, q.shape[1], k.shape[1])
+        elif name in _FUSED:
             q, k = args[0], args[1]
             if q.dim() == 4:
                 self._add(q.shape[1], k.shape[1], q.shape[3], q.shape[2], k.shape[2])
@@ -139,14 +146,20 @@ def steps_of(seen: DryRun, model: torch.nn.Module) -> Steps:
     """A step is a call of the module that the host's code calls last: the model itself, or the decoder that its generate drives."""
     if not seen.calls or not seen.tops:
         return Steps([], "")
-    step_tops = [number for number, name in enumerate(seen.tops) if name == seen.tops[seen.calls[-1].top]]
-    first, last = step_tops[0], step_tops[-1]
-    before = [call for call in seen.calls if call.top < first]
-    within = [call for call in seen.calls if call.top == first]
-    later = [call for call in seen.calls if call.top == last] if last != first else []
-    names = _unique_names([call.module for call in before + within])
+    name = seen.tops[seen.calls[-1].top]
+    in_top: dict[int, list[Call]] = {}
+    for call in seen.calls:
+        in_top.setdefault(call.top, []).append(call)
+    steps = [calls for top, calls in in_top.items() if top >= 0 and seen.tops[top] == name]
+    before = [call for top, call in _first_of_each(seen, in_top, name)]
+    # The last step is a token's. An earlier one may read the picture first; what an encoder does that is called by itself as well is no part of it.
+    last = [call.module for call in steps[-1]]
+    elsewhere = {call.module for call in before}
+    within = next((calls for calls in steps if [call.module for call in calls][-len(last):] == last
+                   and not elsewhere.intersection(call.module for call in calls)), steps[-1])
+    later = steps[-1] if steps[-1] is not within else []
     sites = []
-    for place, (name, call) in enumerate(zip(names, before + within)):
+    for place, (unique, call) in enumerate(zip(_unique_names([call.module for call in before + within]), before + within)):
         in_step = place >= len(before)
         # A later step leaves out what stands before the decoder, so it is counted from the end.
         at = place - len(before) - len(within) + len(later)
@@ -154,8 +167,19 @@ def steps_of(seen: DryRun, model: torch.nn.Module) -> Steps:
         # Grouped heads may be packed as queries of fewer heads in the steps of one query.
         packed = again is not None and again.heads and again.heads != call.heads
         kv_heads = again.heads if packed else call.kv_heads
-        sites.append(Site(name, _relation(call, again, name, model), call.heads, kv_heads, call.head_size, in_step))
-    return Steps(sites, seen.tops[first])
+        sites.append(Site(unique, _relation(call, again, unique, model), call.heads, kv_heads, call.head_size, in_step))
+    return Steps(sites, name)
+
+
+def _first_of_each(seen: DryRun, in_top: dict[int, list[Call]], step: str) -> list[tuple[int, Call]]:
+    """The calls outside of steps, of the first time that each module is called by itself."""
+    found, known = [], {step}
+    for top, calls in in_top.items():
+        name = seen.tops[top] if top >= 0 else ""
+        if name not in known or top < 0:
+            found += [(top, call) for call in calls]
+        known.add(name)
+    return found
 
 
 def _unique_names(names: list[str]) -> list[str]:

@@ -29,6 +29,7 @@ class Knowledge:
     wanted: Callable[[Site], bool] = lambda site: True  # which sites look at the medium
     through: Callable[[Site], bool] | None = None
     reason: str = ""
+    is_no_step: Callable[[Mapping[str, Any]], bool] = lambda inputs: False  # a call of the model that makes no token
     ids_in_steps: bool = False  # the first step is given the prompt's ids, which say more
     placeholder: int | None = None  # id that stands in the prompt once for every key of the picture
     geometry_of_inputs: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
@@ -81,7 +82,12 @@ def _speech(config: Any, processor: Any) -> Knowledge:
     # The second convolution of the encoder halves the frames.
     geometry = {"kind": "time", "time": {"keys": keys, "seconds_per_key": 2 * hop / rate}}
     notes = [] if processor is not None else ["the hop is that of WhisperFeatureExtractor: 160 samples at 16000 Hz"]
-    return Knowledge(_profile(config.model_type, geometry=geometry), _is_decoders_cross, notes=notes)
+    return Knowledge(_profile(config.model_type, geometry=geometry), _is_decoders_cross, is_no_step=_detects_language, notes=notes)
+
+
+def _detects_language(inputs: Mapping[str, Any]) -> bool:
+    """Whisper's generate does so first, where it is told none: the sound and one token, without a cache."""
+    return inputs.get("input_features") is not None and inputs.get("use_cache") is False
 
 
 def _sides(vision: Any) -> tuple[int, int, int, int]:

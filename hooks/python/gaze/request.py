@@ -15,6 +15,7 @@ from .answer import Answer, Word
 from .bundle_folder import find_answers
 from .errors import InputError, RequestError
 from .open_requests import is_running, is_suspendable, opening_frame
+from .token_count import TokenCount
 
 if TYPE_CHECKING:
     from .capture import Capture
@@ -42,7 +43,7 @@ class Request:
         self._frame: Any = None
         self._suspendable = False
         self._loop_turn: Any = None
-        self._steps = 0
+        self._count = TokenCount()
         self._pid = os.getpid()
         self._mark = uuid.uuid4().hex
         self._answers: list[Answer | None] | None = None
@@ -119,6 +120,12 @@ class Request:
         if self.is_stopped():
             self._refuse_all("the model was called while a generator that had opened a request stood still: open it where the model is called")
             return
+        if self._count.tokens == 0 and self._capture.is_no_step(kwargs):
+            return
+        problem = self._count.step(_named(args, kwargs))
+        if problem is not None:
+            self._refuse_all(problem)
+            return
         if self._complete is not None:
             complete, self._complete = self._complete, None
             try:
@@ -127,7 +134,6 @@ class Request:
             except Exception as problem:
                 self.refuse(native.sentence_of(problem))
                 return
-        self._steps += 1
         self._capture.native.step()
 
     def __exit__(self, kind: Any, problem: Any, trace: Any) -> bool:
@@ -185,7 +191,8 @@ class Request:
         if not self._can_be_told():
             return
         for number, each in self._by_row(_ids(ids), row):
-            generated = each[-self._steps:] if 0 < self._steps < len(each) else each
+            made = self._count.tokens
+            generated = each[-made:] if 0 < made < len(each) else each
             self._native.tokens(generated, number)
             if tokenizer is not None:
                 self._native.label(hugging_face.texts_of(generated, tokenizer), number)
