@@ -280,18 +280,26 @@ class HuggingFace(support.Case):
                 answer.append(step.item())
             return answer
 
-        with torch.no_grad():
-            expected = loop(model)
-            with gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
-                counter = CompileCounter()
-                compiled = torch.compile(model, backend=counter)
-                loop(compiled)
+        def check(attached, call, **how) -> None:
+            with gaze.attach(attached, capture=True, out_dir=self.out_dir) as g:
+                loop(call), loop(call)
                 frames = counter.frame_count
-                with g.request() as r:
-                    out = loop(compiled)
+                with g.request(**how) as r:
+                    out = loop(call)
                     r.tokens(out, tiny.TEXTS)
                 self.assertEqual(counter.frame_count, frames)
-        self.assertEqual(out, expected)
+            self.assertEqual(out, expected)
+            self.assertEqual([token["id"] for token in r.answer.tokens], expected)
+            self.assertEqual(r.answer.sites, ["model.layers.0.self_attn", "model.layers.1.self_attn"])
+
+        counter = CompileCounter()
+        with torch.no_grad():
+            expected = loop(model)
+            compiled = torch.compile(model, backend=counter)
+            check(compiled, compiled)
+            check(model, compiled, inputs={"input_ids": ids})
+            model.forward = torch.compile(model.forward, backend=counter)
+            check(model, model)
 
     def test_the_hooks_of_the_dry_run_are_gone(self) -> None:
         model = tiny.model("bart")

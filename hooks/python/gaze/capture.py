@@ -100,7 +100,7 @@ class Capture:
             return
         if ids_bt is None:
             raise InputError("request: expected input_ids, which say where in the prompt the picture stands, got none")
-        geometry = {**profile["geometry"], **((known.geometry_of_inputs or (lambda _: None))(inputs) or {})}
+        geometry = {**profile["geometry"], **known.geometry_of_inputs(inputs)}
         keys = geometry.get("rows", 0) * geometry.get("cols", 0) + geometry.get("leading", 0)
         for row, each in zip(rows, ids_bt.tolist()):
             spans = hugging_face.spans_of_pictures(each, known.placeholder, keys)
@@ -188,6 +188,8 @@ def _forget_methods_that_ran(model: torch.jit.ScriptModule) -> None:
 
 
 def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, processor: Any, example_inputs: Any, text: dict[str, str]) -> None:
+    # torch.compile wraps the module: names are those of what it wraps, and steps are seen outside of what is compiled.
+    outer, model = model, getattr(model, "_orig_mod", model)
     of_transformers = hugging_face.model_type(model) is not None
     steps = _steps(model, example_inputs, of_transformers)
     if profile is None and switches.profile_from_environment() is None:
@@ -197,7 +199,7 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
         result._knowledge = _knowledge_for(result.profile, hugging_face.knowledge_of(model, processor))
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
-    stepping = model.get_submodule(steps.module) if steps.module else model
+    stepping = model.get_submodule(steps.module) if steps.module else outer
     if result.enabled:
         result._mark_steps(stepping)
 

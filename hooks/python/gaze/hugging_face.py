@@ -32,7 +32,7 @@ class Knowledge:
     is_no_step: Callable[[Mapping[str, Any]], bool] = lambda inputs: False  # a call of the model that makes no token
     ids_in_steps: bool = False  # the first step is given the prompt's ids, which say more
     placeholder: int | None = None  # id that stands in the prompt once for every key of the picture
-    geometry_of_inputs: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
+    geometry_of_inputs: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda inputs: {}
     notes: list[str] = field(default_factory=list)
 
 
@@ -150,20 +150,42 @@ def _grid_of_each_input(config: Any) -> Knowledge:
     vision = config.vision_config
     merge, patch = vision.spatial_merge_size, vision.patch_size
 
-    def geometry_of(inputs: Mapping[str, Any]) -> dict[str, Any] | None:
-        grid_thw = inputs.get("image_grid_thw")
-        if grid_thw is None:
-            return None
-        grids = torch.as_tensor(grid_thw).reshape(-1, 3).tolist()
-        if len({tuple(grid) for grid in grids}) != 1 or grids[0][0] != 1:
-            raise InputError(f"image_grid_thw: expected one picture, or several of one size, got {grids}.")
-        _, rows, cols = grids[0]
-        return {"kind": "grid", "rows": rows // merge, "cols": cols // merge, "fit": "resize", "input_width": cols * patch,
-                "input_height": rows * patch}
+    placeholder = _image_token(config)
+
+    def geometry_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        sizes = inputs.get("image_grid_thw")
+        rows, cols = _grid_by_positions(inputs, placeholder) if sizes is None else _grid_by_sizes(sizes, merge)
+        side = merge * patch
+        return {"kind": "grid", "rows": rows, "cols": cols, "fit": "resize", "input_width": cols * side, "input_height": rows * side}
 
     # Rows and columns are those of each request's input.
     profile = _profile(config.model_type, geometry={"kind": "grid", "patch": patch, "merge": merge, "fit": "resize"})
-    return Knowledge(profile, _is_language_self, ids_in_steps=True, placeholder=_image_token(config), geometry_of_inputs=geometry_of)
+    return Knowledge(profile, _is_language_self, ids_in_steps=True, placeholder=placeholder, geometry_of_inputs=geometry_of)
+
+
+def _grid_by_sizes(grid_thw: Any, merge: int) -> tuple[int, int]:
+    grids = {tuple(grid) for grid in torch.as_tensor(grid_thw).reshape(-1, 3).tolist()}
+    if len(grids) != 1 or next(iter(grids))[0] != 1:
+        raise InputError(f"image_grid_thw: expected one picture, or several of one size, got {sorted(grids)}")
+    _, rows, cols = next(iter(grids))
+    return rows // merge, cols // merge
+
+
+def _grid_by_positions(inputs: Mapping[str, Any], placeholder: int | None) -> tuple[int, int]:
+    """Generate reads the picture before the first step, which then knows a grid by the rows and columns among its positions alone."""
+    positions, ids = inputs.get("position_ids"), inputs.get("input_ids")
+    if positions is None or ids is None or placeholder is None or positions.dim() != 3:
+        raise InputError("request: expected image_grid_thw, which says how many rows and columns the picture has, got none: give the request its "
+                         "inputs")
+    spans = spans_of(ids[0].tolist(), placeholder)
+    if not spans:
+        return 0, 0
+    place = slice(spans[0]["first_key"], spans[0]["first_key"] + spans[0]["keys"])
+    rows, cols = (int(axis.max() - axis.min()) + 1 for axis in (positions[-2, 0, place], positions[-1, 0, place]))
+    if rows * cols != spans[0]["keys"]:
+        raise InputError(f"request: expected rows and columns of a picture of {spans[0]['keys']} keys, got {rows} x {cols}: give the request its "
+                         "inputs")
+    return rows, cols
 
 
 def spans_of(ids: Sequence[int], placeholder: int) -> list[dict[str, int]]:

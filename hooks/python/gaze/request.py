@@ -164,7 +164,8 @@ class Request:
         if not self._capture.opened.pop(self):
             self._refused = self._refused or "it was opened on one thread and closed on another"
         if keep and self._native is None:
-            self._refused = self._refused or "the model made no step while it was open, on the thread that opened it"
+            self._refused = self._refused or ("the model made no step while it was open, on the thread that opened it; where torch.compile "
+                                              "wrapped it after attach, attach what that returned")
         keep = keep and self._refused is None
         self._captured = self._captured and keep
         if self._native is not None:

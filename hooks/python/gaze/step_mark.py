@@ -15,8 +15,10 @@ class StepMark:
         self._capture = weakref.ref(capture)  # a capture that is given up ends, whatever its model does
 
     def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling():  # first: of what follows a compiler would make a break in its graph
+            return
         request = self._opened.innermost
-        if request is None or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if request is None or torch.jit.is_tracing():
             return
         try:
             if all(_is_real(each) for each in (*args, *kwargs.values())):

@@ -20,7 +20,7 @@ class TokenCount:
         cache = inputs.get("past_key_values")
         length, known = _length_of(cache)
         before, self._queries = self._queries, queries
-        another, self._cache = self._cache is not None and cache is not self._cache, cache
+        another, self._cache = not known and self._cache is not None and cache is not self._cache, cache
         if self.tokens == 0 or queries is None or before is None:
             self.tokens += 1
             return None
