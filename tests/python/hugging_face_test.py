@@ -189,14 +189,18 @@ class HuggingFace(support.Case):
                 with g.request(**tiny.medium("llava")):
                     model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **tiny.GREEDY)
 
-    def test_a_tokenizer(self) -> None:
-        from tokenizers import Tokenizer, models
+    @staticmethod
+    def tokenizer():
+        from tokenizers import Tokenizer, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-        vocabulary = {f"\u2581w{each}": each for each in range(97)} | {"</s>": 97}
-        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="</s>"))
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
-        model = tiny.model("llama")
+        vocabulary = {f"w{each}": each for each in range(tiny.IMAGE)} | {"<image>": tiny.IMAGE}
+        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+        inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="w2", extra_special_tokens={"image_token": "<image>"})
+
+    def test_a_tokenizer(self) -> None:
+        tokenizer, model = self.tokenizer(), tiny.model("llama")
         with torch.no_grad():
             for at_attach in (False, True):
                 with gaze.attach(model, capture=True, out_dir=self.out_dir, processor=tokenizer if at_attach else None) as g:
@@ -204,7 +208,23 @@ class HuggingFace(support.Case):
                         out = model.generate(**tiny.inputs("llama"), **tiny.GREEDY)
                         r.tokens(out, None if at_attach else tokenizer)
                     self.assertIsNone(r.answer.error)
-                self.assertEqual([word.text for word in r.words], [f"w{each}" for each in out[0, -tiny.TOKENS:].tolist()])
+                self.assertEqual([token["text"] for token in r.answer.tokens], [f"w{each}" for each in out[0, -tiny.TOKENS:].tolist()])
+
+    def test_a_processor_of_pictures(self) -> None:
+        from transformers import CLIPImageProcessor, LlavaProcessor
+
+        images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 24, "width": 24})
+        processor = LlavaProcessor(images, self.tokenizer(), patch_size=8, vision_feature_select_strategy="default", num_additional_image_tokens=1)
+        model, photo = tiny.model("llava"), tiny.medium("llava")["image"]
+        inputs = processor(images=photo, text="w5 <image> w6 w7", return_tensors="pt")
+        self.assertEqual((inputs["input_ids"] == tiny.IMAGE).sum().item(), 9)
+        geometry = gaze.profile_of(model, processor)["geometry"]
+        self.assertEqual((geometry["fit"], geometry["resize_shorter"]), ("centre_crop", 32))
+        with torch.no_grad(), gaze.attach(model, processor=processor, capture=True, out_dir=self.out_dir) as g:
+            with g.request(image=photo, prompt="w5 w6 w7", inputs=inputs) as r:
+                r.tokens(model.generate(**inputs, **tiny.GREEDY), processor)
+        self.assertIsNone(r.answer.error)
+        self.assertEqual(r.maps.shape, (tiny.TOKENS, 3, 3))
 
     def test_what_generate_returns_in_every_form(self) -> None:
         model = tiny.model("llama")

@@ -128,7 +128,7 @@ def _one_grid_in_prompt(config: Any, processor: Any) -> Knowledge:
     if config.model_type == "gemma3":
         side = round(config.mm_tokens_per_image ** 0.5)
         rows, cols = side, side
-    geometry = {"kind": "grid", "rows": rows, "cols": cols, "input_width": width, "input_height": height, "fit": _fit(config, processor)}
+    geometry = {"kind": "grid", "rows": rows, "cols": cols, "input_width": width, "input_height": height, **_fit(config, processor)}
     if getattr(config, "vision_feature_select_strategy", "default") == "full":
         geometry["leading"] = 1
     placeholder = _image_token(config)
@@ -137,13 +137,17 @@ def _one_grid_in_prompt(config: Any, processor: Any) -> Knowledge:
     return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, ids_in_steps=True, placeholder=placeholder)
 
 
-def _fit(config: Any, processor: Any) -> str:
+def _fit(config: Any, processor: Any) -> dict[str, Any]:
+    """How the picture became the model's input."""
     images = getattr(processor, "image_processor", None)
-    if images is not None:
-        if getattr(images, "do_pad", False):
-            return "letterbox"
-        return "centre_crop" if getattr(images, "do_center_crop", False) else "resize"
-    return "centre_crop" if config.model_type in _CROPPED else "resize"
+    if images is None:
+        return {"fit": "centre_crop" if config.model_type in _CROPPED else "resize"}
+    if getattr(images, "do_pad", False):
+        return {"fit": "letterbox"}
+    if not getattr(images, "do_center_crop", False):
+        return {"fit": "resize"}
+    shorter = (getattr(images, "size", None) or {}).get("shortest_edge")
+    return {"fit": "centre_crop", **({"resize_shorter": shorter} if shorter else {})}
 
 
 def _grid_of_each_input(config: Any) -> Knowledge:

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from .errors import AttachError, ProfileError
+from .errors import AttachError, ProfileError, RequestError
 
 
 @dataclass
@@ -63,7 +63,10 @@ def capture(script_module: Any, sites: Sequence[Site], options: Mapping[str, str
 
 def begin(native: Any, rows: Sequence[Row]) -> Any:
     empty = torch.empty(0, dtype=torch.uint8)
-    return native.begin([_text_of_row(row) for row in rows], [empty if row.image is None else row.image for row in rows])
+    try:
+        return native.begin([_text_of_row(row) for row in rows], [empty if row.image is None else row.image for row in rows])
+    except RuntimeError as problem:
+        raise RequestError(sentence_of(problem)) from None
 
 
 def sentence_of(problem: Exception) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from . import hugging_face, native
 from .answer import Answer, Word
-from .bundle_folder import find_answers
+from .bundle_folder import MARK, find_answers, now
 from .errors import InputError, RequestError
 from .open_requests import is_running, is_suspendable, opening_frame
 from .token_count import TokenCount
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .capture import Capture
 
 _PACKAGE = __name__.rsplit(".", 1)[0]
-MARK = "python_request"  # attribute by which a bundle is found again, whatever ids the host gives
 
 
 class Request:
@@ -46,6 +45,7 @@ class Request:
         self._count = TokenCount()
         self._pid = os.getpid()
         self._mark = uuid.uuid4().hex
+        self._since = ""
         self._answers: list[Answer | None] | None = None
 
     # ---- opening and closing
@@ -53,10 +53,9 @@ class Request:
     def __enter__(self) -> Request:
         if self._open or self._closed:
             raise RequestError("A request is opened once: make another one for another answer.")
-        self._closed = not self._capture.enabled
-        if self._closed:
+        if not self._capture.enabled:
             return self
-        self._pid = os.getpid()
+        self._pid, self._since = os.getpid(), now()
         self._frame = opening_frame(_PACKAGE)
         self._suspendable = is_suspendable(self._frame)
         opened = self._capture.opened
@@ -159,9 +158,10 @@ class Request:
         if self._loop_turn is not None:
             self._loop_turn.cancel()
         self._capture.opened.leave_context(self)
+        here = self._capture.opened.pop(self)
         if os.getpid() != self._pid:
             return
-        if not self._capture.opened.pop(self):
+        if not here:
             self._refused = self._refused or "it was opened on one thread and closed on another"
         if keep and self._native is None:
             self._refused = self._refused or ("the model made no step while it was open, on the thread that opened it; where torch.compile "
@@ -211,8 +211,8 @@ class Request:
             self._native.sound(*recording(samples, sample_rate_hz), row)
 
     def _can_be_told(self) -> bool:
-        if self._closed and self._refused is None and self._capture.enabled:
-            raise RequestError(f"Request '{self._rows[0].id}' is closed: say its tokens inside its `with`.")
+        if not self._open and self._refused is None and self._capture.enabled:
+            raise RequestError(f"Request '{self._rows[0].id}' is not open: say its tokens inside its `with`.")
         return self._open and self._refused is None and self._native is not None
 
     def _by_row(self, ids: list[list[int]], row: int | None) -> list[tuple[int, list[int]]]:
@@ -242,7 +242,7 @@ class Request:
             return [None] * len(self._rows)
         if not self._capture.flush():
             raise RequestError(f"Request '{self._rows[0].id}' is not written yet: ask again later.")
-        return find_answers(self._capture.out_dir, self._mark, [row.id for row in self._rows])
+        return find_answers(self._capture.out_dir, self._mark, [row.id for row in self._rows], self._since)
 
     @property
     def answer(self) -> Answer | None:
