@@ -2,6 +2,7 @@
 """Attaches a model: a TorchScript module, or any module in Python, whose attention calls are then seen as operators of torch."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import uuid
@@ -95,7 +96,7 @@ class Capture:
             raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows; "
                              "a search with several beams cannot be followed")
         if known.placeholder is None:
-            for row, each in zip(rows, [] if ids_bt is None else ids_bt.tolist()):
+            for row, each in zip(rows, ids_bt.tolist() if ids_bt is not None and "text" in profile else []):
                 row.prompt_ids = each
             return
         if ids_bt is None:
@@ -192,10 +193,11 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
     outer, model = model, getattr(model, "_orig_mod", model)
     of_transformers = hugging_face.model_type(model) is not None
     steps = _steps(model, example_inputs, of_transformers)
-    if profile is None and switches.profile_from_environment() is None:
+    stated = switches.profile_from_environment() or profile
+    if stated is None:
         profile = _made_profile(result, model, processor, steps)
     elif of_transformers:
-        result.profile = _as_dict(profile or switches.profile_from_environment())
+        result.profile = _as_dict(stated)
         result._knowledge = _knowledge_for(result.profile, hugging_face.knowledge_of(model, processor))
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
@@ -276,7 +278,7 @@ def _knowledge_for(profile: Mapping[str, Any], known: hugging_face.Knowledge) ->
     """What is known still holds of a profile of the host's own that says no more than where the sites are."""
     geometry = profile.get("geometry") or {}
     if known.placeholder is None:
-        return known
+        return dataclasses.replace(known, ids_in_steps=known.ids_in_steps and "text" in profile)
     return known if geometry and "spans" not in geometry and not geometry.get("first_key") else None
 
 

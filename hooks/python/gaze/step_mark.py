@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The one hook that a model gets: it says that a step begins, while a request is open."""
 import contextlib
-import weakref
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ class StepMark:
 
     def __init__(self, capture: Any):
         self._opened = capture.opened
-        self._capture = weakref.ref(capture)  # a capture that is given up ends, whatever its model does
 
     def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():  # first: of what follows a compiler would make a break in its graph
