@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import pickle
+import tempfile
 import threading
 import unittest
 
@@ -14,6 +15,7 @@ import support
 support.need_library()
 support.need("transformers")
 
+import numpy as np
 import torch
 
 import gaze
@@ -21,6 +23,15 @@ import tiny_models as tiny
 
 
 class Requests(support.Case):
+    @classmethod
+    def setUpClass(cls) -> None:
+        """What a request leaves that had the model to itself."""
+        model = tiny.model("t5")
+        with tempfile.TemporaryDirectory() as out_dir, torch.no_grad(), gaze.attach(model, capture=True, out_dir=out_dir) as g:
+            with g.request() as r:
+                r.tokens(model.generate(**tiny.inputs("t5"), **tiny.GREEDY), tiny.TEXTS)
+            cls.maps = r.maps
+
     def setUp(self) -> None:
         super().setUp()
         self.model = tiny.model("t5")
@@ -36,6 +47,7 @@ class Requests(support.Case):
 
     def check_whole(self, request: gaze.Request) -> None:
         self.assertIsNone(request.answer.error)
+        np.testing.assert_array_equal(request.maps, self.maps)
         self.assertEqual([token["id"] for token in request.answer.tokens], self.expected[0, -tiny.TOKENS:].tolist())
 
     def test_an_exception_discards_the_request_and_passes_through(self) -> None:
@@ -196,13 +208,34 @@ class Requests(support.Case):
             except Exception as problem:
                 problems.append(problem)
 
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
         [each.start() for each in threads]
         [each.join() for each in threads]
         self.assertEqual(problems, [])
         for number, request in requests.items():
             self.check_whole(request)
             self.assertEqual(request.answer.id, f"thread {number}")
+
+    def test_tasks_that_hand_their_calls_to_threads(self) -> None:
+        def ask(name: str) -> gaze.Request:
+            with torch.no_grad(), self.g.request(id=name) as r:
+                r.tokens(self.answer(), tiny.TEXTS)
+            return r
+
+        async def main() -> list[gaze.Request]:
+            return await asyncio.gather(*(asyncio.to_thread(ask, f"{number}") for number in range(6)))
+
+        for number, request in enumerate(asyncio.run(main())):
+            self.check_whole(request)
+            self.assertEqual(request.answer.id, f"{number}")
+
+    def test_one_inside_another(self) -> None:
+        with self.g.request() as outer:
+            with self.g.request() as inner:
+                inner.tokens(self.answer(), tiny.TEXTS)
+            outer.tokens(self.answer(), tiny.TEXTS)
+        self.check_whole(inner)
+        self.check_whole(outer)
 
     def test_closed_on_another_thread(self) -> None:
         request = self.g.request()
