@@ -13,10 +13,11 @@ import torch
 import gaze
 import tiny_models as tiny
 
-PICTURES_IN_PROMPT = ("llava", "qwen2_vl")
+# Of each its rows, columns and first key.
+PICTURES = (("llava", 3, 3, 2), ("vipllava", 3, 3, 2), ("paligemma", 3, 3, 0), ("gemma3", 2, 2, 2), ("qwen2_vl", 2, 3, 2), ("qwen2_5_vl", 2, 3, 2))
 
 
-def reference(name: str, weights: dict, **how) -> np.ndarray:
+def reference(name: str, weights: dict, layers: slice = slice(None), **how) -> np.ndarray:
     """[tokens, keys]: the mean over heads and layers that an eager copy of the model returns itself."""
     eager = tiny.model(name, "eager")
     eager.load_state_dict(weights)
@@ -25,7 +26,7 @@ def reference(name: str, weights: dict, **how) -> np.ndarray:
     with torch.no_grad():
         out = eager.generate(**tiny.inputs(name), **tiny.GREEDY, **how, output_attentions=True, return_dict_in_generate=True)
     steps = getattr(out, "cross_attentions", None) or getattr(out, "decoder_attentions", None) or out.attentions
-    rows = [torch.stack([layer[0, :, -1, :].mean(0) for layer in step]).mean(0).numpy() for step in steps]
+    rows = [torch.stack([layer[0, :, -1, :].mean(0) for layer in step[layers]]).mean(0).numpy() for step in steps]
     return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
 
 
@@ -40,7 +41,7 @@ def blip_reference(eager: torch.nn.Module) -> np.ndarray:
 
 
 class HuggingFace(support.Case):
-    def check(self, name: str, attention: str, cells=None, **how) -> None:
+    def check(self, name: str, attention: str, cells=None, layers=slice(None), **how) -> None:
         model = tiny.model(name, attention)
         with torch.no_grad():
             off = model.generate(**tiny.inputs(name), **tiny.GREEDY, **how)
@@ -60,7 +61,7 @@ class HuggingFace(support.Case):
             self.assertIn(site, modules)
         self.assertEqual(len(answer.tokens), tiny.TOKENS)
         self.assertEqual([token["id"] for token in answer.tokens], off[0][-tiny.TOKENS:].tolist())
-        expected = reference(name, model.state_dict(), **how)
+        expected = reference(name, model.state_dict(), layers, **how)
         if cells is not None:
             expected = expected[:, cells]
         maps = answer.maps.reshape(tiny.TOKENS, -1).astype(np.float64)
@@ -100,25 +101,29 @@ class HuggingFace(support.Case):
     def test_blip(self) -> None:
         self.check("blip", "eager", cells=slice(1, 10))
 
-    def test_llava(self) -> None:
-        for attention in ("sdpa", "eager"):
-            with self.subTest(attention):
-                self.check("llava", attention, cells=slice(2, 11))
+    def test_pictures_in_prompts(self) -> None:
+        for name, rows, cols, first in PICTURES:
+            for attention in ("sdpa", "eager"):
+                with self.subTest(name, attention=attention):
+                    self.check(name, attention, cells=slice(first, first + rows * cols), layers=slice(1, 2) if name == "gemma3" else slice(None))
 
-    def test_qwen2_vl(self) -> None:
-        for attention in ("sdpa", "eager"):
-            with self.subTest(attention):
-                self.check("qwen2_vl", attention, cells=slice(2, 8))
+    def test_layers_with_windows_are_left_out(self) -> None:
+        self.assertEqual(gaze.profile_of(tiny.model("gemma3"))["sites"]["match"], ["model.language_model.layers.1.self_attn"])
 
-    def test_llava_with_spans_of_the_hosts_own(self) -> None:
-        model = tiny.model("llava")
-        profile = gaze.profile_of(model) | {"heads": {"reduce": "mean"}}
-        profile["geometry"] = profile["geometry"] | {"spans": [{"first_key": 2, "keys": 9}]}
-        with torch.no_grad(), gaze.attach(model, profile, capture=True, out_dir=self.out_dir) as g:
-            with g.request(**tiny.medium("llava")) as r:
-                r.tokens(model.generate(**tiny.inputs("llava"), **tiny.GREEDY), tiny.TEXTS)
-        expected = reference("llava", model.state_dict())[:, 2:11].reshape(-1, 3, 3)
-        np.testing.assert_allclose(r.maps, expected, atol=1e-4)
+    def test_spans_of_the_hosts_own(self) -> None:
+        for name, rows, cols, first in PICTURES:
+            for attention in ("sdpa", "eager"):
+                with self.subTest(name, attention=attention):
+                    model = tiny.model(name, attention)
+                    profile = gaze.profile_of(model) | {"heads": {"reduce": "mean"}}
+                    profile["geometry"] = {"rows": rows, "cols": cols, "spans": [{"first_key": first, "keys": rows * cols}]}
+                    with torch.no_grad(), gaze.attach(model, profile, capture=True, out_dir=self.out_dir) as g:
+                        with g.request(**tiny.medium(name)) as r:
+                            r.tokens(model.generate(**tiny.inputs(name), **tiny.GREEDY), tiny.TEXTS)
+                    self.assertIsNone(r.answer.error)
+                    layers = slice(1, 2) if name == "gemma3" else slice(None)
+                    expected = reference(name, model.state_dict(), layers)[:, first:first + rows * cols].reshape(-1, rows, cols)
+                    np.testing.assert_allclose(r.maps, expected, atol=1e-4)
 
     def test_blip2_behind_latents(self) -> None:
         for attention in ("sdpa", "eager"):
@@ -169,7 +174,7 @@ class HuggingFace(support.Case):
     def test_rows_say_where_the_picture_stands(self) -> None:
         from unittest import mock
 
-        for name, rows, cols, first in (("llava", 3, 3, 2), ("qwen2_vl", 2, 3, 2)):
+        for name, rows, cols, first in PICTURES:
             for told in (False, True):
                 with self.subTest(name, told=told):
                     model, begun = tiny.model(name), []
@@ -180,6 +185,22 @@ class HuggingFace(support.Case):
                     row, = begun
                     self.assertEqual((row.geometry["rows"], row.geometry["cols"]), (rows, cols))
                     self.assertEqual(row.geometry["spans"], [{"first_key": first, "keys": rows * cols}])
+
+    def test_several_pictures_in_a_prompt(self) -> None:
+        from unittest import mock
+
+        image = [tiny.IMAGE] * 9
+        ids = torch.tensor([[5, *image, 6, *image, *image, 7]])
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(3, 3, 24, 24)}
+        model, begun = tiny.model("llava"), []
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with mock.patch("gaze.native.begin", side_effect=lambda native, rows: begun.extend(rows) or mock.MagicMock()):
+                with g.request(**tiny.medium("llava"), picture=1):
+                    model.generate(**inputs, **tiny.GREEDY)
+            with self.assertRaisesRegex(gaze.InputError, "one of the prompt's 3"):
+                g.request(**tiny.medium("llava"), picture=3, inputs=inputs)
+        self.assertEqual([span["first_key"] for span in begun[0].geometry["spans"]], [1, 11, 20])
+        self.assertEqual((begun[0].geometry["pictures"], begun[0].geometry["picture"]), (3, 1))
 
     def test_a_prompt_without_a_picture_is_refused(self) -> None:
         model = tiny.model("llava")

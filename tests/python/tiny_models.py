@@ -42,6 +42,27 @@ def _config(name: str):
                                                                                        mlp_ratio=2, patch_size=4),
                                                                     text_config=_TEXT | rope, image_token_id=IMAGE, video_token_id=95,
                                                                     vision_start_token_id=93, vision_end_token_id=94)
+    if name == "qwen2_5_vl":
+        rope = dict(rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2]})
+        vision = dict(depth=2, hidden_size=32, out_hidden_size=48, num_heads=4, intermediate_size=48, patch_size=4, window_size=16,
+                      fullatt_block_indexes=[1])
+        return tf.Qwen2_5_VLForConditionalGeneration, tf.Qwen2_5_VLConfig(vision_config=vision, text_config=_TEXT | rope, image_token_id=IMAGE,
+                                                                          video_token_id=95, vision_start_token_id=93, vision_end_token_id=94)
+    if name == "vipllava":
+        return tf.VipLlavaForConditionalGeneration, tf.VipLlavaConfig(vision_config=dict(model_type="clip_vision_model", projection_dim=32,
+                                                                                         **_VISION | dict(num_hidden_layers=3)),
+                                                                      text_config=dict(model_type="llama", **_TEXT), image_token_index=IMAGE,
+                                                                      vision_feature_layers=[-2, -1])
+    if name == "paligemma":
+        return tf.PaliGemmaForConditionalGeneration, tf.PaliGemmaConfig(vision_config=dict(vision_use_head=False, projection_dim=48, **_VISION),
+                                                                        text_config=dict(model_type="gemma", head_dim=12, **_TEXT),
+                                                                        image_token_index=IMAGE, projection_dim=48, hidden_size=48)
+    if name == "gemma3":
+        text = _TEXT | dict(head_dim=12, sliding_window=4, query_pre_attn_scalar=12, layer_types=["sliding_attention", "full_attention"])
+        return tf.Gemma3ForConditionalGeneration, tf.Gemma3Config(text_config=text, vision_config=dict(vision_use_head=False,
+                                                                                                       **_VISION | dict(image_size=32)),
+                                                                  mm_tokens_per_image=4, image_token_index=IMAGE, boi_token_index=94,
+                                                                  eoi_token_index=95)
     if name == "blip":
         text = dict(vocab_size=97, hidden_size=48, encoder_hidden_size=40, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                     max_position_embeddings=64, bos_token_id=2, eos_token_id=4, sep_token_id=3, pad_token_id=0)
@@ -74,12 +95,17 @@ def inputs(name: str) -> dict[str, torch.Tensor]:
         return {"input_features": torch.randn(1, 20, 74)}
     if name == "blip":
         return {"pixel_values": torch.randn(1, 3, 24, 24)}
-    ids = {"llava": [5, 6, *[IMAGE] * 9, 7, 8, 9], "qwen2_vl": [5, 93, *[IMAGE] * 6, 94, 7, 8], "blip-2": [*[IMAGE] * 5, 7, 8, 9]}
+    qwen = [5, 93, *[IMAGE] * 6, 94, 7, 8]
+    ids = {"llava": [5, 6, *[IMAGE] * 9, 7, 8, 9], "vipllava": [5, 6, *[IMAGE] * 9, 7, 8, 9], "paligemma": [*[IMAGE] * 9, 7, 8, 9],
+           "gemma3": [5, 94, *[IMAGE] * 4, 95, 7, 8], "qwen2_vl": qwen, "qwen2_5_vl": qwen, "blip-2": [*[IMAGE] * 5, 7, 8, 9]}
     ids_bt = torch.tensor([ids[name]]) if name in ids else torch.randint(5, 90, (1, 7))
     made = {"input_ids": ids_bt, "attention_mask": torch.ones_like(ids_bt)}
-    if name in ("llava", "blip-2"):
-        made["pixel_values"] = torch.randn(1, 3, 24, 24)
-    if name == "qwen2_vl":
+    if name in ("llava", "vipllava", "paligemma", "gemma3", "blip-2"):
+        side = 32 if name == "gemma3" else 24
+        made["pixel_values"] = torch.randn(1, 3, side, side)
+    if name in ("paligemma", "gemma3"):
+        made["token_type_ids"] = (ids_bt == IMAGE).long()
+    if name.startswith("qwen2"):
         made |= {"pixel_values": torch.randn(24, 3 * 2 * 4 * 4), "image_grid_thw": torch.tensor([[1, 4, 6]]),
                  "mm_token_type_ids": (ids_bt == IMAGE).int()}
     return made
@@ -88,7 +114,7 @@ def inputs(name: str) -> dict[str, torch.Tensor]:
 def medium(name: str) -> dict:
     """What a request says of the picture or sound."""
     random = np.random.default_rng(0)
-    if name in ("llava", "qwen2_vl", "blip", "blip-2"):
+    if name in ("llava", "vipllava", "paligemma", "gemma3", "qwen2_vl", "qwen2_5_vl", "blip", "blip-2"):
         return {"image": random.integers(0, 255, (48, 48, 3), dtype=np.uint8)}
     if name == "whisper":
         return {"sound": (random.standard_normal(37 * 320).astype(np.float32) / 10, 16000)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import uuid
@@ -12,9 +13,8 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-from . import dry_run, hugging_face, library, native, switches
+from . import dry_run, hugging_face, library, media, native, switches
 from .errors import AttachError, InputError, ProfileError
-from .media import picture, recording
 from .open_requests import OpenRequests
 from .request import Request
 from .step_mark import StepMark
@@ -51,7 +51,7 @@ class Capture:
         return dict(self.native.stats()) if self.enabled else {}
 
     def request(self, image: Any = None, prompt: str | Sequence[str] | None = None, id: str | Sequence[str] | None = None, *, sound: Any = None,
-                sample_rate: float | None = None, inputs: Mapping[str, Any] | None = None, prompt_tokens: int = 0,
+                sample_rate: float | None = None, inputs: Mapping[str, Any] | None = None, picture: int = 0, prompt_tokens: int = 0,
                 attributes: Mapping[str, str] | None = None, batch: int | None = None) -> Request:
         """One answer of the model: `with g.request(image=photo, prompt=text) as r: ...`.
 
@@ -62,6 +62,7 @@ class Capture:
             sound: the recording, as samples beside `sample_rate`, or a pair of both; of a batch a list.
             inputs: what the model is called with, as the processor made it. Where none are given the ids of the prompt are read when the
                 model's first step begins.
+            picture: of several pictures in the prompt, the number of the one that `image` is, from 0.
             prompt_tokens: of teacher forcing, where prompt and answer come in one call, the prompt's length.
             attributes: what you want to find again in request.json.
             batch: number of the batch's rows, where no list says it.
@@ -73,17 +74,18 @@ class Capture:
                                         ((image, "image"), (prompt, "prompt"), (id, "id"), (sound, "sound")))
         specs = []
         for number in range(rows):
-            pixels, path = picture(images[number])
+            pixels, path = media.picture(images[number])
             specs.append(native.Row(id=str(ids[number]) if ids[number] is not None else f"python-{uuid.uuid4().hex[:12]}",
                                     prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, image=pixels, image_path=path,
                                     attributes={str(name): str(value) for name, value in (attributes or {}).items()}))
-        recordings = [recording(each, sample_rate) for each in sounds]
+        recordings = [media.recording(each, sample_rate) for each in sounds]
+        complete = functools.partial(self._complete, picture)
         if inputs is not None:
-            self._complete(specs, inputs)
+            complete(specs, inputs)
         later = inputs is None and self._knowledge is not None and self._knowledge.ids_in_steps
-        return Request(self, specs, recordings, self._complete if later else None)
+        return Request(self, specs, recordings, complete if later else None)
 
-    def _complete(self, rows: list[native.Row], inputs: Mapping[str, Any]) -> None:
+    def _complete(self, picture: int, rows: list[native.Row], inputs: Mapping[str, Any]) -> None:
         """What only the inputs say: the prompt's ids, and where in them the picture stands."""
         known, profile = self._knowledge, self.profile
         if known is None or profile is None:
@@ -107,9 +109,9 @@ class Capture:
             spans = hugging_face.spans_of_pictures(each, known.placeholder, keys)
             if not spans:
                 raise InputError(f"request: expected the picture's placeholder {known.placeholder} in the prompt's ids, found none")
-            row.geometry = {**geometry, "spans": spans, "pictures": len(spans)}
-            if len(spans) > 1:
-                row.geometry["picture"] = 0
+            if not 0 <= picture < len(spans):
+                raise InputError(f"request: expected picture to be one of the prompt's {len(spans)}, from 0, got {picture}")
+            row.geometry = {**geometry, "spans": spans, "pictures": len(spans), "picture": picture}
 
     def is_no_step(self, inputs: Mapping[str, Any]) -> bool:
         """Whether a call of the model makes no token of the answer."""

@@ -5,6 +5,7 @@ Told by the model's config, so that transformers itself need not be imported her
 """
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Sequence
@@ -75,6 +76,20 @@ def _is_language_self(site: Site) -> bool:
     return site.in_step and site.relation == "self" and not any(part in site.name for part in ("vision", "visual", "qformer", "image"))
 
 
+def _language_self(config: Any) -> tuple[Callable[[Site], bool], list[str]]:
+    """The decoder's self-attention; of one whose layers take turns with windows, which lose the picture, the others alone."""
+    layers = getattr(config.text_config, "layer_types", None) or []
+    if len(set(layers)) < 2 or "full_attention" not in layers:
+        return _is_language_self, []
+    whole = {number for number, kind in enumerate(layers) if kind == "full_attention"}
+
+    def wanted(site: Site) -> bool:
+        number = re.search(r"\.layers\.(\d+)\.", site.name)
+        return _is_language_self(site) and number is not None and int(number[1]) in whole
+
+    return wanted, ["layers whose attention has a window are left out, for it loses the picture"]
+
+
 def _speech(config: Any, processor: Any) -> Knowledge:
     extractor = getattr(processor, "feature_extractor", processor)
     hop, rate = getattr(extractor, "hop_length", 160), getattr(extractor, "sampling_rate", 16000)
@@ -134,7 +149,8 @@ def _one_grid_in_prompt(config: Any, processor: Any) -> Knowledge:
     placeholder = _image_token(config)
     if placeholder is None:
         return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
-    return Knowledge(_profile(config.model_type, geometry=geometry), _is_language_self, ids_in_steps=True, placeholder=placeholder)
+    wanted, notes = _language_self(config)
+    return Knowledge(_profile(config.model_type, geometry=geometry), wanted, ids_in_steps=True, placeholder=placeholder, notes=notes)
 
 
 def _fit(config: Any, processor: Any) -> dict[str, Any]:

@@ -52,12 +52,12 @@ def load() -> None:
             torch.classes.load_library(path)
         except (OSError, RuntimeError) as problem:
             raise LibraryError(f"'{path}' cannot be loaded with torch {torch.__version__}: build Gaze again for this torch "
-                               f"({_first_line(problem)}).") from problem
+                               f"({_first_line(problem.__cause__ or problem)}).") from problem
         built_for, here = release_of(torch.ops.gaze_python.torch_version()), release_of(torch.__version__)
         if built_for != here:
             raise LibraryError(f"'{path}' was built for torch {built_for}, and this is torch {here}: install torch {built_for}, or build Gaze again.")
         _loaded = path
 
 
-def _first_line(problem: Exception) -> str:
+def _first_line(problem: BaseException) -> str:
     return (str(problem).strip().splitlines() or ["no reason given"])[0]
