@@ -348,6 +348,60 @@ CATCH_TEST_CASE("dispatcher: calls are a thread's own, and steps that do not fit
   }
 }
 
+CATCH_TEST_CASE("dispatcher: heads that share keys and come as queries of theirs are heads all the same") {
+  const at::NoGradGuard no_grad;
+  constexpr int64_t kShared = 2, kGroups = kHeads / kShared;
+  const at::Tensor prompt = noise({2, kHeads, 3, kSize}, 1), q = noise({2, kHeads, 1, kSize}, 2);
+  const auto keys = [](int64_t count) { return noise({2, kShared, count, kSize}, 3); };
+  const auto attend = [](const at::Tensor& queries, const at::Tensor& k, const std::optional<at::Tensor>& mask) {
+    return at::scaled_dot_product_attention(queries, k, k, mask, 0, false, std::nullopt, /*enable_gqa=*/true);
+  };
+  at::Tensor hidden = at::ones({2, 1, 1, 4}, at::kBool);
+  hidden.narrow(3, 3, 1).fill_(false);
+  for (const int mask_axes : {0, 1, 2}) {
+    for (const bool named : {false, true}) {
+      CATCH_CAPTURE(mask_axes, named);
+      std::optional<at::Tensor> mask;
+      if (mask_axes == 1) mask = hidden;
+      if (mask_axes == 2) mask = hidden.expand({2, kShared, kGroups, 4}).contiguous();
+      gaze::Options options = hooks_test::options();
+      auto sink = std::make_shared<MemorySink>();
+      options.sink = sink;
+      options.profile_in_code =
+          gaze::parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "heads": {"reduce": "mean"}})");
+      std::vector<gaze::StepSite> sites;
+      if (named) {
+        sites.resize(1);
+        sites[0].site.name = "layer";
+        sites[0].site.heads = kHeads;
+        sites[0].site.kv_heads = kShared;
+      }
+      gaze::Gaze gaze = gaze::attach_dispatcher(options, sites);
+      gaze::Request request = gaze.begin(std::vector<gaze::RequestSpec>(2));
+      gaze.step();
+      attend(prompt, keys(3), std::nullopt);
+      gaze.step();
+      const at::Tensor k = keys(4);
+      // As transformers gives it to torch.
+      at::scaled_dot_product_attention(q.view({2, kShared, kGroups, kSize}), k, k, mask);
+      request.finish();
+      CATCH_REQUIRE(gaze.flush());
+      const auto records = sink->records();
+      CATCH_REQUIRE(records.size() == 2);
+      at::Tensor s = scores(q, k.repeat_interleave(kGroups, 1)).to(at::kDouble);
+      if (mask) s = s.masked_fill(hidden.logical_not(), -INFINITY);
+      for (int64_t b = 0; b < 2; ++b) {
+        const gaze::AttentionRecord& record = records[static_cast<size_t>(b)];
+        CATCH_REQUIRE(record.error == "");
+        CATCH_REQUIRE(record.maps[0].tokens() == 2);
+        // All columns that there are: the prompt's row has three.
+        CATCH_CHECK(hooks_test::worst(record.maps[0].map_tk[1].narrow(0, 0, 3),
+                                      at::softmax(s, -1)[b].mean(0)[0].narrow(0, 0, 3)) < 1e-6);
+      }
+    }
+  }
+}
+
 CATCH_TEST_CASE("dispatcher: a request that is not sampled, and one that ended, are seen as none") {
   const Form& form = kForms[0];
   const at::Tensor q = noise({1, kHeads, 1, kSize}, 1), k = noise({1, kHeads, 5, kSize}, 2);

@@ -25,19 +25,19 @@ struct Model {
 
 const std::vector<Model> kGrowing = {
     {"decoder",
-     {{4, 8, 7, 7}, {4, 8, 7, 7}, {4, 8, 7, 7}},
-     {{4, 8, 1, 8}, {4, 8, 1, 8}, {4, 8, 1, 8}},
+     {{4, 4, 8, 7, 7}, {4, 4, 8, 7, 7}, {4, 4, 8, 7, 7}},
+     {{4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}},
      1,
      {true, true, true}},
     {"decoder with cross-attention",
-     {{4, 8, 5, 5}, {4, 8, 5, 49}, {4, 8, 5, 5}, {4, 8, 5, 49}},
-     {{4, 8, 1, 6}, {4, 8, 1, 49}, {4, 8, 1, 6}, {4, 8, 1, 49}},
+     {{4, 4, 8, 5, 5}, {4, 4, 8, 5, 49}, {4, 4, 8, 5, 5}, {4, 4, 8, 5, 49}},
+     {{4, 4, 8, 1, 6}, {4, 4, 8, 1, 49}, {4, 4, 8, 1, 6}, {4, 4, 8, 1, 49}},
      1,
      {true, false, true, false}},
-    {"a prompt of one token", {{4, 8, 1, 1}, {4, 8, 1, 1}}, {{4, 8, 1, 2}, {4, 8, 1, 2}}, 1, {true, true}},
+    {"a prompt of one token", {{4, 4, 8, 1, 1}, {4, 4, 8, 1, 1}}, {{4, 4, 8, 1, 2}, {4, 4, 8, 1, 2}}, 1, {true, true}},
     {"a tower in the first step",
-     {{8, 16, 50, 50}, {8, 16, 50, 50}, {4, 8, 60, 60}, {4, 8, 60, 60}},
-     {{4, 8, 1, 61}, {4, 8, 1, 61}},
+     {{8, 8, 16, 50, 50}, {8, 8, 16, 50, 50}, {4, 4, 8, 60, 60}, {4, 4, 8, 60, 60}},
+     {{4, 4, 8, 1, 61}, {4, 4, 8, 1, 61}},
      1,
      {true, true}},
 };
@@ -108,8 +108,10 @@ CATCH_TEST_CASE("site order: calls of growing caches are told apart, with steps 
 }
 
 CATCH_TEST_CASE("site order: caches that do not grow are told apart by marks, and refused without") {
-  const Model fixed = {"fixed", {{4, 8, 7, 40}, {4, 8, 7, 40}}, {{4, 8, 1, 40}, {4, 8, 1, 40}}, 0, {false, false}};
-  const Model none = {"no cache", {{4, 8, 7, 7}, {4, 8, 7, 7}}, {{4, 8, 8, 8}, {4, 8, 8, 8}}, 1, {true, true}};
+  const Model fixed = {
+      "fixed", {{4, 4, 8, 7, 40}, {4, 4, 8, 7, 40}}, {{4, 4, 8, 1, 40}, {4, 4, 8, 1, 40}}, 0, {false, false}};
+  const Model none = {
+      "no cache", {{4, 4, 8, 7, 7}, {4, 4, 8, 7, 7}}, {{4, 4, 8, 8, 8}, {4, 4, 8, 8, 8}}, 1, {true, true}};
   SiteOrder marked({});
   CATCH_CHECK(run(marked, fixed, 4, true) == wanted(fixed, 4));
   SiteOrder unmarked({});
@@ -120,26 +122,26 @@ CATCH_TEST_CASE("site order: caches that do not grow are told apart by marks, an
   std::vector<int64_t> numbers;
   for (int64_t step = 0; step < 4; ++step) {
     anew.step();
-    for (int layer = 0; layer < 2; ++layer) numbers.push_back(*anew.next({4, 8, 7 + step, 7 + step}));
+    for (int layer = 0; layer < 2; ++layer) numbers.push_back(*anew.next({4, 4, 8, 7 + step, 7 + step}));
   }
   CATCH_CHECK(numbers == std::vector<int64_t>{0, 1, 0, 1, 0, 1, 0, 1});
 }
 
 CATCH_TEST_CASE("site order: an encoder's calls before the first step are its own, whatever else runs there") {
-  std::vector<StepSite> sites = told({{8, 16, 0, 0}, {8, 16, 0, 0}}, true, false);
-  for (const StepSite& each : told({{4, 8, 0, 0}, {4, 8, 0, 0}}, true)) sites.push_back(each);
+  std::vector<StepSite> sites = told({{8, 8, 16, 0, 0}, {8, 8, 16, 0, 0}}, true, false);
+  for (const StepSite& each : told({{4, 4, 8, 0, 0}, {4, 4, 8, 0, 0}}, true)) sites.push_back(each);
   SiteOrder order(sites);
-  CATCH_CHECK(order.next({8, 16, 50, 50}) == 0);
-  CATCH_CHECK(order.next({2, 4, 3, 3}) == SiteOrder::kNone);
-  CATCH_CHECK(order.next({8, 16, 50, 50}) == 1);
-  CATCH_CHECK(order.next({8, 16, 50, 50}) == 0);  // another picture
+  CATCH_CHECK(order.next({8, 8, 16, 50, 50}) == 0);
+  CATCH_CHECK(order.next({2, 2, 4, 3, 3}) == SiteOrder::kNone);
+  CATCH_CHECK(order.next({8, 8, 16, 50, 50}) == 1);
+  CATCH_CHECK(order.next({8, 8, 16, 50, 50}) == 0);  // another picture
   order.step();
-  CATCH_CHECK(order.next({4, 8, 5, 50}) == 2);
-  CATCH_CHECK(order.next({4, 8, 5, 50}) == 3);
+  CATCH_CHECK(order.next({4, 4, 8, 5, 50}) == 2);
+  CATCH_CHECK(order.next({4, 4, 8, 5, 50}) == 3);
   order.step();
-  CATCH_CHECK(order.next({2, 4, 3, 3}) == SiteOrder::kNone);  // a small model that runs before
-  CATCH_CHECK(order.next({4, 8, 1, 50}) == 2);
-  CATCH_CHECK(order.next({4, 8, 1, 50}) == 3);
+  CATCH_CHECK(order.next({2, 2, 4, 3, 3}) == SiteOrder::kNone);  // a small model that runs before
+  CATCH_CHECK(order.next({4, 4, 8, 1, 50}) == 2);
+  CATCH_CHECK(order.next({4, 4, 8, 1, 50}) == 3);
   order.end();
   CATCH_CHECK(order.problem() == "");
 }
@@ -150,12 +152,14 @@ CATCH_TEST_CASE("site order: what leaves layers out, adds some or has others is 
     Calls later;
     const char* says;
   };
-  const Calls first = {{4, 8, 7, 7}, {4, 8, 7, 7}, {4, 8, 7, 7}};
+  const Calls first = {{4, 4, 8, 7, 7}, {4, 4, 8, 7, 7}, {4, 4, 8, 7, 7}};
   const std::vector<Case> cases = {
-      {"a layer less", {{4, 8, 1, 8}, {4, 8, 1, 8}}, "a step that ended before it"},
-      {"a layer more", {{4, 8, 1, 8}, {4, 8, 1, 8}, {4, 8, 1, 8}, {4, 8, 1, 8}}, "no call more, for a step has 3"},
-      {"other heads", {{4, 8, 1, 8}, {2, 8, 1, 8}}, "attention1 (4 heads of 8)"},
-      {"another model", {{2, 4, 1, 8}}, "a step like those before"},
+      {"a layer less", {{4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}}, "a step that ended before it"},
+      {"a layer more",
+       {{4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}, {4, 4, 8, 1, 8}},
+       "no call more, for a step has 3"},
+      {"other heads", {{4, 4, 8, 1, 8}, {2, 2, 8, 1, 8}}, "attention1 (4 heads of 8)"},
+      {"another model", {{2, 2, 4, 1, 8}}, "a step like those before"},
   };
   for (const Case& each : cases) {
     CATCH_CAPTURE(each.name);
@@ -166,10 +170,10 @@ CATCH_TEST_CASE("site order: what leaves layers out, adds some or has others is 
     for (const SiteOrder::Call& call : each.later) (void)order.next(call);
     order.end();
     CATCH_CHECK(order.problem().find(each.says) != std::string::npos);
-    CATCH_CHECK_FALSE(order.next({4, 8, 1, 9}).has_value());
+    CATCH_CHECK_FALSE(order.next({4, 4, 8, 1, 9}).has_value());
   }
   // A model that runs for ever: steps that nobody marks, over keys that stand still.
   SiteOrder endless({});
-  for (size_t i = 0; i <= SiteOrder::kMostFound; ++i) (void)endless.next({4, 8, 1, 40});
+  for (size_t i = 0; i <= SiteOrder::kMostFound; ++i) (void)endless.next({4, 4, 8, 1, 40});
   CATCH_CHECK(endless.problem().find("at most 1024 attention calls") != std::string::npos);
 }

@@ -15,6 +15,9 @@ from typing import List
 import torch
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "hooks" / "python"))
+from gaze import export_names  # noqa: E402
+
 HEADS, SIZE, KEYS, LAYERS, WORDS = 4, 8, 12, 2, 17
 WIDTH = HEADS * SIZE
 
@@ -93,16 +96,6 @@ def answer(model, steps=4):
     return inputs, weights
 
 
-def names_of(program):
-    """Module paths of the attention calls, in the order of the graph."""
-    names = []
-    for node in program.graph.nodes:
-        if node.target in (torch.ops.aten.scaled_dot_product_attention.default, torch.ops.aten.softmax.int):
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
-            names.append(stack[-1][0] if stack else "")
-    return names
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
@@ -119,12 +112,13 @@ def main():
             inputs, weights = answer(model)
             past = torch.export.Dim("past", min=1, max=256)
             program = torch.export.export(model, tuple(inputs[0]), dynamic_shapes=({}, {}, {3: past}, {3: past}))
-            names = names_of(program)
+            metadata = export_names(program)
+            names = metadata["gaze.sites"].split("\n")
             torch.jit.script(Held(inputs, weights, names)).save(str(out / "held.pt"))
             for named in (True, False):
                 print(f"{'fused' if fused else 'softmax'}, {'named' if named else 'unnamed'}: compiling", flush=True)
-                metadata = {"aot_inductor.metadata": {"gaze.sites": "\n".join(names)}} if named else {}
-                package = torch._inductor.aoti_compile_and_package(program, package_path=str(out / "model.pt2"), inductor_configs=metadata)
+                configs = {"aot_inductor.metadata": metadata} if named else {}
+                package = torch._inductor.aoti_compile_and_package(program, package_path=str(out / "model.pt2"), inductor_configs=configs)
                 libraries = os.path.join(os.path.dirname(torch.__file__), "lib")
                 run = subprocess.run([given.host, package, str(out / "held.pt"), "named" if named else "unnamed"], capture_output=True, text=True,
                                      timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": libraries})

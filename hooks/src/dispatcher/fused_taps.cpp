@@ -21,6 +21,7 @@
 #include "dispatcher/inside_operators.hpp"
 #include "request/call_frames.hpp"
 #include "request/numbered_calls.hpp"
+#include "request/recorder.hpp"
 #include "request/request_binding.hpp"
 
 namespace gaze {
@@ -57,13 +58,32 @@ auto given_as(const Given& given, const Value& otherwise) {
   }
 }
 
+/// Of one query, whose heads that share keys came as queries of theirs: [batch, kv_heads, heads / kv_heads, size].
+ops::Scores heads_apart(const ops::Scores& packed, int64_t heads) {
+  ops::Scores scores = packed;
+  const at::Tensor& q = packed.q_bhqd;
+  scores.q_bhqd = q.reshape({q.size(0), heads, 1, q.size(3)});
+  if (packed.mask && packed.mask->defined() && packed.mask->dim() == 4) {
+    const at::Tensor& mask = *packed.mask;
+    // One for all heads stays so.
+    if (mask.size(1) > 1 || mask.size(2) > 1)
+      scores.mask = mask.expand({mask.size(0), q.size(1), q.size(2), mask.size(3)})
+                        .reshape({mask.size(0), heads, 1, mask.size(3)});
+  }
+  return scores;
+}
+
 void push(BoundRequest& bound, const ops::Scores& scores) {
   const at::Tensor &q = scores.q_bhqd, &k = scores.k_bhkd;
   if (!is_real(q) || !is_real(k) || q.dim() != 4 || k.dim() != 4) return;
   const Hidden hidden;
-  const int64_t site =
-      site_of_numbered(bound, {.heads = q.size(1), .head_size = q.size(3), .queries = q.size(2), .keys = k.size(2)});
-  if (site >= 0) push_call(bound, site, scores);
+  const SiteOrder::Call call{
+      .heads = q.size(1), .kv_heads = k.size(1), .head_size = q.size(3), .queries = q.size(2), .keys = k.size(2)};
+  const int64_t site = site_of_numbered(bound, call);
+  if (site < 0) return;
+  const Site& known = bound.recorder->sites[site];
+  const SiteOrder::Call whole = SiteOrder::unpacked(call, known.heads, known.kv_heads);
+  push_call(bound, site, whole.heads == call.heads ? scores : heads_apart(scores, whole.heads));
 }
 
 void push(BoundRequest& bound, const PackedAttention& packed) {

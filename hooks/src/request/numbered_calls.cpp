@@ -44,6 +44,7 @@ int64_t site_of_numbered(BoundRequest& request, const SiteOrder::Call& call) noe
     site.kind = call.weights ? SiteKind::Softmax : SiteKind::Sdpa;
     site.relation = call.queries > 1 && call.queries == call.keys ? SiteRelation::Self : SiteRelation::Unknown;
     site.heads = call.heads;
+    site.kv_heads = call.kv_heads;
     site.proposed = true;
     calls.found.push_back(request.recorder->sites.add(std::move(site)));
     return calls.found.back();

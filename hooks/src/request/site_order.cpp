@@ -21,17 +21,26 @@ bool same(int64_t a, int64_t b) { return a == b || a == 0 || b == 0; }
 
 SiteOrder::SiteOrder(const std::vector<StepSite>& told) : told_(!told.empty()) {
   for (const StepSite& each : told) {
-    sites_.push_back({each.site.name, each.site.heads, each.head_size, each.in_step});
+    sites_.push_back({each.site.name, each.site.heads, each.site.kv_heads, each.head_size, each.in_step});
     calls_before_steps_ = calls_before_steps_ || !each.in_step;
   }
 }
 
-bool SiteOrder::alike(const Known& site, const Call& call) {
+SiteOrder::Call SiteOrder::unpacked(Call call, int64_t heads, int64_t kv_heads) noexcept {
+  if (kv_heads == 0 || heads <= kv_heads || call.heads != kv_heads || call.queries != heads / kv_heads) return call;
+  call.heads = heads;
+  call.queries = 1;
+  return call;
+}
+
+bool SiteOrder::alike(const Known& site, const Call& as_it_came) {
+  const Call call = unpacked(as_it_came, site.heads, site.kv_heads);
   return same(site.heads, call.heads) && same(site.head_size, call.head_size);
 }
 
 /// A cache grew by the call's queries, keys stood still, or all of the sequence is computed anew.
-bool SiteOrder::goes_on(const Known& site, const Call& call) {
+bool SiteOrder::goes_on(const Known& site, const Call& as_it_came) {
+  const Call call = unpacked(as_it_came, site.heads, site.kv_heads);
   return site.keys < 0 || call.keys == site.keys + call.queries || call.keys == site.keys || call.keys == call.queries;
 }
 
@@ -49,9 +58,10 @@ std::optional<int64_t> SiteOrder::refuse(const std::string& text) {
 std::optional<int64_t> SiteOrder::take(size_t site, const Call& call) {
   Known& known = sites_[site];
   known.keys = call.keys;
-  known.queries = call.queries;
+  known.queries = unpacked(call, known.heads, known.kv_heads).queries;
   // What was not told is known by the first call.
   if (known.heads == 0) known.heads = call.heads;
+  if (known.kv_heads == 0) known.kv_heads = call.kv_heads;
   if (known.head_size == 0) known.head_size = call.head_size;
   next_ = site + 1;
   begun_ = true;
@@ -65,7 +75,7 @@ std::optional<int64_t> SiteOrder::add(const Call& call) {
         " attention calls in a step of the model, got more: where its steps begin cannot be told from a cache "
         "that does not grow. Mark them with Gaze::step().");
   }
-  sites_.push_back({"attention" + std::to_string(sites_.size()), call.heads, call.head_size});
+  sites_.push_back({"attention" + std::to_string(sites_.size()), call.heads, call.kv_heads, call.head_size});
   return take(sites_.size() - 1, call);
 }
 
@@ -138,7 +148,9 @@ std::optional<int64_t> SiteOrder::in_row(const Call& call) {
 
 /// Without marks and names: the keys of a self-attention grow by its queries.
 std::optional<int64_t> SiteOrder::found(const Call& call) {
-  const auto grew = [&](const Known& site) { return alike(site, call) && call.keys == site.keys + call.queries; };
+  const auto grew = [&](const Known& site) {
+    return alike(site, call) && call.keys == site.keys + unpacked(call, site.heads, site.kv_heads).queries;
+  };
   if (grown_) {
     if (next_ == sites_.size()) next_ = first_;
     const Known& site = sites_[next_];
@@ -153,8 +165,10 @@ std::optional<int64_t> SiteOrder::found(const Call& call) {
     first_ = static_cast<size_t>(again - sites_.begin());
     return take(first_, call);
   }
-  const auto prompted = [&](const Known& site) { return alike(site, call) && site.queries > 1; };
-  if (call.queries == 1 && std::any_of(sites_.begin(), sites_.end(), prompted)) {
+  const auto prompted = [&](const Known& site) {
+    return alike(site, call) && site.queries > 1 && unpacked(call, site.heads, site.kv_heads).queries == 1;
+  };
+  if (std::any_of(sites_.begin(), sites_.end(), prompted)) {
     return refuse("expected keys that grow by the queries of each step, got a call of " + text_of(call) +
                   ". Mark each step with Gaze::step().");
   }

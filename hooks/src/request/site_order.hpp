@@ -17,10 +17,12 @@ class SiteOrder {
  public:
   /// What a call shows of itself. 0: not known.
   struct Call {
-    int64_t heads = 0, head_size = 0;
+    int64_t heads = 0, kv_heads = 0, head_size = 0;
     int64_t queries = 0, keys = 0;
     bool weights = false;  ///< they are there; else queries and keys
   };
+  /// What `call` is of a site with that many heads: heads that share keys may come as queries of theirs.
+  [[nodiscard]] static Call unpacked(Call call, int64_t heads, int64_t kv_heads) noexcept;
   static constexpr int64_t kNone = -1;  ///< of no site that counts
   /// Sites of a step where none were told: a model with more is taken for one whose steps cannot be told.
   static constexpr size_t kMostFound = 1024;
@@ -40,7 +42,7 @@ class SiteOrder {
  private:
   struct Known {
     std::string name;
-    int64_t heads = 0, head_size = 0;
+    int64_t heads = 0, kv_heads = 0, head_size = 0;
     bool in_step = true;
     int64_t keys = -1, queries = 0;  // of its latest call
   };

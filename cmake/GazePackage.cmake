@@ -1,0 +1,15 @@
+# cpack in the build folder makes a Debian package of what cmake --install brings. LibTorch is none of Debian's: it stays where the build found it.
+set(CPACK_PACKAGE_NAME gaze)
+set(CPACK_PACKAGE_VENDOR "Gaze")
+set(CPACK_PACKAGE_CONTACT "the Gaze developers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_RESOURCE_FILE_LICENSE "${PROJECT_SOURCE_DIR}/LICENSE")
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION libs)
+# What the libraries of the package are linked with, as Debian names it (needs dpkg-dev).
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${GAZE_TORCH_ROOT}/lib;${PROJECT_BINARY_DIR}/lib")
+include(CPack)
