@@ -82,7 +82,8 @@ RequestSpec spec_of(const Texts& row, const at::Tensor& image) {
   if (const auto path = text_of(row, "image_path"); path && !path->empty()) spec.image = Picture(*path);
   if (image.defined() && image.numel() > 0) spec.image = Picture(image);
   if (const auto geometry = text_of(row, "geometry"); geometry && !geometry->empty())
-    spec.geometry = parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": )" + *geometry + "}").geometry;
+    spec.geometry =
+        parse_profile(R"({"gaze_profile": 1, "sites": {"match": ["*"]}, "geometry": )" + *geometry + "}").geometry;
   if (const auto ids = text_of(row, "prompt_ids")) {
     std::istringstream words(*ids);
     for (int64_t id = 0; words >> id;) spec.text.ids.push_back(id);
