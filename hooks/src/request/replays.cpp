@@ -44,6 +44,7 @@ std::unique_ptr<ReplayClaim> Replays::begin(int64_t batch, bool captured) {
 }
 
 void Replays::end(const ReplayClaim& claim) noexcept {
+  if (generation_ != fork_generation()) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   open_.erase(std::remove(open_.begin(), open_.end(), &claim), open_.end());
 }

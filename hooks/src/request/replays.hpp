@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "capture/replayed_rows.hpp"
+#include "process/fork_gate.hpp"
 
 namespace gaze {
 
@@ -45,7 +46,8 @@ class Replays {
   friend ReplayClaim;
   void end(const ReplayClaim& claim) noexcept;
 
-  std::mutex mutex_;
+  const int generation_ = fork_generation();
+  std::mutex mutex_;  // in a forked child as another thread left it
   std::vector<std::shared_ptr<ReplayedRows>> rows_;
   std::vector<ReplayClaim*> open_;
 };
