@@ -16,6 +16,7 @@
 #include "aoti/attention_shims.hpp"
 #include "aoti/import_slots.hpp"
 #include "described.hpp"
+#include "process/fork_gate.hpp"
 #include "set_up.hpp"
 
 namespace gaze {
@@ -48,6 +49,7 @@ class Calls final : public PackageCalls {
   [[nodiscard]] bool holds(const void* caller) const noexcept override { return library_.holds(caller); }
 
   void see(const void* caller, const ops::Scores& scores) noexcept override {
+    if (generation_ != fork_generation()) return;  // a child, where another thread may have left the lock taken
     try {
       std::unique_lock<std::mutex> lock(mutex_);
       const auto [known, is_new] = sites_.emplace(caller, FrontEnd::kNoSite);
@@ -82,6 +84,7 @@ class Calls final : public PackageCalls {
   }
 
   const LoadedLibrary library_;
+  const int generation_ = fork_generation();
   std::mutex mutex_;
   FrontEnd front_end_;
   std::vector<std::string> names_;
@@ -91,7 +94,7 @@ class Calls final : public PackageCalls {
 
 /// Packages that were ever attached, for their functions' calls may come at any time.
 struct Known {
-  std::mutex mutex;
+  SetUpMutex mutex;
   std::vector<std::pair<Calls*, std::weak_ptr<Recorder>>> all;
 };
 Known& known() {
@@ -118,7 +121,7 @@ Gaze attach(torch::inductor::AOTIModelPackageLoader& package, Options options) {
   Gaze gaze(when_wanted(std::move(options), [&](const Options& wanted, const std::shared_ptr<const Log>& log) {
     LoadedLibrary library(reinterpret_cast<const void*>(run_function_of(*package.get_runner())));
     Known& packages = known();
-    const std::lock_guard<std::mutex> lock(packages.mutex);
+    const std::lock_guard<SetUpMutex> lock(packages.mutex);
     const auto before = std::find_if(packages.all.begin(), packages.all.end(), [&](const auto& each) {
       return each.first->library().file() == library.file() &&
              each.first->library().offset_of(nullptr) == library.offset_of(nullptr);

@@ -7,6 +7,7 @@
 
 #include "described.hpp"
 #include "dispatcher/attention_taps.hpp"
+#include "process/fork_gate.hpp"
 #include "set_up.hpp"
 
 namespace gaze {
@@ -27,9 +28,9 @@ std::weak_ptr<Recorder>& live() {
 }  // namespace
 
 Gaze attach_dispatcher(Options options, std::vector<StepSite> sites) {
-  static auto* const mutex = new std::mutex;
+  static auto* const mutex = new SetUpMutex;
   return Gaze(when_wanted(std::move(options), [&](const Options& wanted, const std::shared_ptr<const Log>& log) {
-    const std::lock_guard<std::mutex> lock(*mutex);
+    const std::lock_guard<SetUpMutex> lock(*mutex);
     if (const auto other = live().lock(); other && other->live()) refuse_second();
     ModelDescription model;
     model.name = "dispatcher";
