@@ -271,9 +271,8 @@ CATCH_TEST_CASE("graphs: a replay costs the layers' launches and one more, and i
   CATCH_CHECK(host.launches == 4);
   const fake::Log before = fake::log();
   answer(host, step, 3, 0, kTokens, 100);
-  CATCH_CHECK(fake::log().synchronous == before.synchronous);
   CATCH_REQUIRE(host.gaze.flush());
-  // The worker reads a count for each row; a sink that keeps records reads nothing.
+  // All that waited was the worker, which reads a count for each row; a sink that keeps records reads nothing.
   CATCH_CHECK(fake::log().synchronous == before.synchronous + 3);
 }
 

@@ -24,7 +24,7 @@ with tempfile.TemporaryDirectory() as folder:
     root = Path(folder) / "root"
     subprocess.run(["dpkg", "-x", packages[0], root], check=True)
     for wanted in ("bin/gaze", "include/gaze/gaze.hpp", "include/gaze/hooks/dispatcher.hpp", "lib/libgaze_hooks.so", "lib/libgaze_preload.so", "lib/libgaze_loaded.so",
-                   "lib/cmake/Gaze/GazeConfig.cmake", "share/doc/Gaze/docs/hosts.md", "share/gaze/profile.schema.json", "share/gaze/samples/wrap/wrap.cpp"):
+                   "lib/cmake/Gaze/GazeConfig.cmake", "share/doc/Gaze/docs/hosts.md", "share/gaze/profile.schema.json", "share/gaze/python/gaze/__init__.py", "lib/libgaze_python.so", "share/gaze/samples/wrap/wrap.cpp"):
         found = list((root / "usr").glob(wanted.replace("/doc/Gaze/", "/doc/*/")))
         assert found, f"expected usr/{wanted}, got none"
     program = root / "usr/bin/gaze"

@@ -22,7 +22,9 @@ def library_path() -> Path:
             raise LibraryError(f"GAZE_LIBRARY: expected the file {_NAME}, found nothing at '{path}'.")
         return path.resolve()
     here = Path(__file__).resolve().parent
-    for folder in (here, here / "lib", here.parent):
+    # Installed, it is share/gaze/python/gaze beside lib.
+    installed = [here.parents[3] / "lib"] if len(here.parents) > 3 else []
+    for folder in (here, here / "lib", here.parent, *installed):
         if (folder / _NAME).is_file():
             return folder / _NAME
     raise LibraryError(f"{_NAME} is not beside the package in '{here}': build it with cmake, and name the file in GAZE_LIBRARY.")
