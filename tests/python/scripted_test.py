@@ -48,6 +48,18 @@ class Scripted(support.Case):
         self.assertEqual(on, off)
         self.assertEqual([word.text for word in r.words], sample.words_of(on[0]))
 
+    def test_options_as_text(self) -> None:
+        for options, files in (({"format": "png", "pictures": "overlay"}, {"overlay.png"}), ({"delivery": "map"}, set())):
+            with self.subTest(options):
+                model = sample.load()
+                with self.attach(model, options=options) as g:
+                    with g.request(image=sample.PHOTO) as r:
+                        r.tokens(sample.answer(model)[0])
+                    self.assertEqual({path.name for path in r.bundle.glob("overlay.*")}, files)
+        for options, says in (({"colour": "red"}, 'got "colour"'), ({"format": "gif"}, 'expected one of jpeg, png, webp, got "gif"')):
+            with self.subTest(options), self.assertRaisesRegex(gaze.Error, says):
+                self.attach(sample.load(), options=options)
+
     def test_texts_of_the_hosts_own(self) -> None:
         model = sample.load()
         g = self.attach(model)

@@ -11,7 +11,9 @@
 #include <gaze/render/formats.hpp>
 #include <gaze/render/status.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -38,7 +40,32 @@ int64_t number_of(const Texts& of, const std::string& name) {
   }
 }
 
+/// @throws gaze::Error for a name that no field has
+void check_names(const Texts& given) {
+  constexpr const char* kNames[] = {"capture",     "out_dir",    "profile",  "profile_text", "model_path", "log",
+                                    "sample_rate", "max_tokens", "pictures", "format",       "delivery"};
+  for (const auto& each : given) {
+    if (std::find(std::begin(kNames), std::end(kNames), each.key()) != std::end(kNames)) continue;
+    throw Error(
+        "options: expected capture, out_dir, profile, profile_text, model_path, log, sample_rate, max_tokens, "
+        "pictures, format or delivery, got \"" +
+        each.key() + "\".");
+  }
+}
+
+/// @throws gaze::Error where `text` is none of the names
+template <class Value>
+Value one_of(const char* option, const std::string& text, const std::vector<std::pair<const char*, Value>>& names) {
+  std::string all;
+  for (const auto& [name, value] : names) {
+    if (text == name) return value;
+    all += (all.empty() ? "" : ", ") + std::string(name);
+  }
+  throw Error(std::string(option) + ": expected one of " + all + ", got \"" + text + "\".");
+}
+
 Options options_of(const Texts& given) {
+  check_names(given);
   Options options;
   const auto text = [&](const char* name) { return text_of(given, name); };
   options.capture = text("capture") == "1";
@@ -57,6 +84,12 @@ Options options_of(const Texts& given) {
     if (!choice) throw Error("pictures: expected all, none, or any of overlay,words,sheet, got \"" + *pictures + "\".");
     options.pictures = *choice;
   }
+  if (const auto format = text("format")) {
+    options.format = one_of<ImageFormat>(
+        "format", *format, {{"jpeg", ImageFormat::Jpeg}, {"png", ImageFormat::Png}, {"webp", ImageFormat::Webp}});
+  }
+  if (const auto delivery = text("delivery"))
+    options.delivery = one_of<Delivery>("delivery", *delivery, {{"frame", Delivery::Frame}, {"map", Delivery::Map}});
   return options;
 }
 
