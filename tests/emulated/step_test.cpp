@@ -112,6 +112,7 @@ Outcome answer(const Kind& kind, bool on_device, bool request, int64_t deferred)
     outcome.launches_t.push_back(launches - before);
   }
   if (opened) opened->finish();
+  CATCH_REQUIRE(gaze.flush());  // on a busy machine shutdown's time is short
   gaze.shutdown();
   outcome.records = sink->records();
   for (gaze::AttentionRecord& record : outcome.records) {
