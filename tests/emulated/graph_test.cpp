@@ -11,6 +11,7 @@
 #include "emulated_part.hpp"
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
+#include "small_models.hpp"
 
 using hooks_test::MemorySink;
 namespace fake = gaze::test::fake;
@@ -30,11 +31,6 @@ def forward(self, q, k):
     x = torch.scaled_dot_product_attention(q, a, a)
     return torch.scaled_dot_product_attention(x, b, b)
 )JIT";
-const char* const kWeights = R"JIT(
-def forward(self, q, k):
-    x = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1), k)
-    return torch.scaled_dot_product_attention(x, k, k)
-)JIT";
 // Keys that are written over before the step ends.
 const char* const kInPlace = R"JIT(
 def forward(self, q, k):
@@ -44,19 +40,11 @@ def forward(self, q, k):
     return x + a.sum()
 )JIT";
 
-// Queries and keys of one origin, as a rollout wants them.
-const char* const kSelf = R"JIT(
-def forward(self, q, k):
-    x = k.narrow(2, k.size(2) - q.size(2), q.size(2))
-    y = torch.matmul(torch.softmax(torch.matmul(x, k.transpose(-2, -1)), -1), k)
-    return torch.scaled_dot_product_attention(x + y, k, k)
-)JIT";
-
 const std::vector<Kind> kKinds = {
     {"fused layers", kFused, R"("sites": {"match": ["*"]}, "heads": {"reduce": "weighted"})"},
-    {"weights, and a fused layer", kWeights, R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"})"},
+    {"weights, and a fused layer", kWeightsThenFused, R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"})"},
     {"keys that are written over", kInPlace, R"("sites": {"match": ["*"]}, "heads": {"reduce": "weighted"})"},
-    {"the last layer alone", kWeights,
+    {"the last layer alone", kWeightsThenFused,
      R"("sites": {"match": ["*"]}, "heads": {"reduce": "max"}, "layers": {"reduce": "last"})"},
     {"a picture within the keys", kFused,
      R"("sites": {"match": ["*"]}, "heads": {"reduce": "weighted"}, "geometry": {"first_key": 2, "rows": 2, "cols": 3})"},
@@ -66,9 +54,6 @@ const std::vector<Kind> kKinds = {
 
 constexpr int64_t kKeys = 9, kTokens = 5;
 
-at::Tensor noise(at::IntArrayRef sizes, uint64_t seed) {
-  return at::randn(sizes, at::detail::createCPUGenerator(seed)).mul(1.5);
-}
 at::Tensor query(int64_t batch, int64_t token, uint64_t seed) {
   return noise({batch, 2, 1, 8}, seed + static_cast<uint64_t>(token));
 }
@@ -467,7 +452,8 @@ CATCH_TEST_CASE("graphs: what cannot be captured by replays leaves the recording
   const std::vector<Case> cases = {
       {"several queries", kKinds[0], 2, "one query of"},
       {"a rollout",
-       {"", kSelf, R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"}, "layers": {"reduce": "rollout"})"},
+       {"", kSelfAttention,
+        R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"}, "layers": {"reduce": "rollout"})"},
        1,
        "a sum, got rollout"},
       {"rows that a profile chooses",

@@ -6,6 +6,7 @@
 #include "emulated_part.hpp"
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
+#include "small_models.hpp"
 
 using hooks_test::MemorySink;
 namespace fake = gaze::test::fake;
@@ -72,10 +73,6 @@ def forward(self, q, k):
 )JIT",
      false, R"("sites": {"match": ["*"]}, "rows": {"calls_per_token": 4})"},
 };
-
-at::Tensor noise(at::IntArrayRef sizes, uint64_t seed) {
-  return at::randn(sizes, at::detail::createCPUGenerator(seed)).mul(1.5);
-}
 
 struct Outcome {
   std::vector<gaze::AttentionRecord> records;

@@ -11,6 +11,7 @@
 #include "emulated_part.hpp"
 #include "hooks/hooks_test.hpp"
 #include "render/fake_device.hpp"
+#include "small_models.hpp"
 
 using hooks_test::MemorySink;
 namespace fake = gaze::test::fake;
@@ -31,19 +32,6 @@ const char* const kFused = R"JIT(
 def forward(self, q, k):
     return torch.scaled_dot_product_attention(q, k, k)
 )JIT";
-const char* const kTwoLayers = R"JIT(
-def forward(self, q, k):
-    x = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1), k)
-    return torch.scaled_dot_product_attention(x, k, k)
-)JIT";
-
-// Queries and keys of one origin, as a rollout wants them.
-const char* const kSelf = R"JIT(
-def forward(self, q, k):
-    x = k.narrow(2, k.size(2) - q.size(2), q.size(2))
-    y = torch.matmul(torch.softmax(torch.matmul(x, k.transpose(-2, -1)), -1), k)
-    return torch.scaled_dot_product_attention(x + y, k, k)
-)JIT";
 
 // Latents between the picture's keys and the answer's, in modules of their own.
 const char* const kAttention = R"JIT(
@@ -59,23 +47,19 @@ const char* const kMean = R"("sites": {"match": ["*"]}, "heads": {"reduce": "mea
 const char* const kWeighted = R"("sites": {"match": ["*"]}, "heads": {"reduce": "weighted"})";
 
 const std::vector<Form> kForms = {
-    {"weights and fused, live", kTwoLayers, kMean},
-    {"weighted heads", kTwoLayers, kWeighted},
+    {"weights and fused, live", kWeightsThenFused, kMean},
+    {"weighted heads", kWeightsThenFused, kWeighted},
     {"waiting queries over one memory", kFused, kMean, 8},
     {"waiting queries over keys that grow", kFused, kMean, 8, 1, true},
     {"waiting queries, a full pass on the way", kFused, kMean, 2, 1, true},
-    {"rollout", kSelf, R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"}, "layers": {"reduce": "rollout"})", 0,
-     6, true},
+    {"rollout", kSelfAttention,
+     R"("sites": {"match": ["*"]}, "heads": {"reduce": "mean"}, "layers": {"reduce": "rollout"})", 0, 6, true},
     {"through latents", kThrough,
      R"("heads": {"reduce": "mean"}, "sites": {"match": ["decoder"]}, "through": {"match": ["resampler"]},
         "geometry": {"rows": 3, "cols": 2})"},
 };
 
 constexpr int64_t kKeys = 6, kTokens = 4;
-
-at::Tensor noise(at::IntArrayRef sizes, uint64_t seed) {
-  return at::randn(sizes, at::detail::createCPUGenerator(seed)).mul(1.5);
-}
 
 /// Which of two streams does what; the same one on the processor.
 struct Plan {
