@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bundle/request_json.hpp"
+#include "maps/grounding.hpp"
 #include "maps/map_analysis.hpp"
 #include "maps/side_stream.hpp"
 #include "picture/picture_renderer.hpp"
@@ -32,6 +33,31 @@ void add_report(RequestFacts& facts, Artifacts& artifacts) {
   artifacts.add("request.json", json);
 }
 
+AnswerFigures figures_of(const RequestFacts& facts) {
+  const AttentionRecord& record = facts.record;
+  const MapFacts& first = facts.maps.front();
+  const WordFacts& summary = first.summary.facts;
+  AnswerFigures figures;
+  figures.model = record.profile;
+  figures.model_sha256 = record.model_sha256.empty() ? record.parameters_sha256 : record.model_sha256;
+  figures.verdict = summary.grounding.verdict;
+  std::vector<WordFacts> words;
+  for (const DrawnMap& word : first.words) {
+    words.push_back(word.facts);
+    ++figures.words[static_cast<size_t>(word.facts.grounding.verdict)];
+  }
+  figures.flagged = is_flagged(summary, words);
+  figures.tokens = record.maps.front().tokens();
+  figures.mass = summary.mass;
+  figures.max_lift = summary.max_lift;
+  figures.entropy = summary.entropy;
+  figures.focus = summary.sharpest.focus;
+  const auto open = record.timings_ms.find("begin_to_finish");
+  if (open != record.timings_ms.end()) figures.open_seconds = open->second / 1000;
+  figures.render_seconds = facts.render_ms / 1000;
+  return figures;
+}
+
 /// Where the artifacts of a record's map lie.
 std::string folder_of(const AttentionRecord& record, size_t map) {
   return map == 0 ? std::string() : noun(record.maps[map].medium) + ("-" + std::to_string(map + 1)) + "/";
@@ -53,6 +79,7 @@ void render_record(const AttentionRecord& record, const RenderOptions& options, 
   }
   facts.tokens = facts.maps.front().tokens;
   facts.render_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  artifacts.measured(figures_of(facts));
   if (options.delivery == Delivery::Frame) {
     add_report(facts, artifacts);
   } else {

@@ -2,6 +2,7 @@
 // What a record is made into, for whatever keeps it: a bundle on disk, or a host's own sink.
 #pragma once
 
+#include <gaze/render/answer_figures.hpp>
 #include <gaze/render/formats.hpp>
 #include <gaze/render/record.hpp>
 
@@ -37,6 +38,9 @@ class GAZE_API Artifacts {
   /// @throws gaze::Error (Internal) for another name, (Shutdown) when the record is no longer wanted; what `take`
   /// throws
   void add(const std::string& name, std::string_view bytes);
+  /// What was measured of the answer, once, when all pictures are added and nothing says yet what they show. Does
+  /// nothing here. What it throws ends the rendering.
+  virtual void measured(const AnswerFigures& figures) { (void)figures; }
   /// Of what was added, in order.
   [[nodiscard]] const std::vector<std::string>& names() const noexcept { return names_; }
 
