@@ -9,6 +9,7 @@
 #include <string>
 
 #include "config/log.hpp"
+#include "operate/operations.hpp"
 #include "request/recorder.hpp"
 
 namespace gaze {
@@ -41,6 +42,8 @@ Profile checked_profile(const Options& options);
 struct RecordDelivery {
   std::shared_ptr<Counters> counters;
   std::shared_ptr<HeldAnswers> held;
+  std::shared_ptr<ControlState> control;
+  std::shared_ptr<Operations> operations;
   std::unique_ptr<Worker> worker;
 };
 /// @throws gaze::Error, std::bad_alloc

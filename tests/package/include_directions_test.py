@@ -38,6 +38,7 @@ FOLDERS = {
         "text": {"base", "profile", "device", "codecs", "tokens", "maps", "page", "media"},
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
+        "operate": {"base", "maps"},
         "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
     },
     "hooks": {
@@ -46,19 +47,20 @@ FOLDERS = {
         "graph": set(),
         "capture": {"process"},
         "delivery": {"process", "config", "capture"},
-        "request": {"process", "capture", "delivery"},
+        "operate": {"process", "config", "delivery"},
+        "request": {"process", "capture", "delivery", "operate"},
         "torchscript": {"process", "capture", "graph", "request"},
         "dispatcher": {"process", "capture", "request", ""},
         "aoti": {"process", ""},
         "probe": {"capture", "graph", "torchscript"},
         "heads": {"capture", "request", "torchscript"},
-        "": {"capture", "config", "delivery", "request", "torchscript"},
+        "": {"capture", "config", "delivery", "operate", "request", "torchscript"},
     },
 }
 # Neither of them reaches the other, by whatever way.
 APART = [{"picture", "sound", "text"}]
 # What a second front end stands on: nothing in there reaches TorchScript.
-SCRIPT_FREE = ("process", "config", "capture", "delivery", "request")
+SCRIPT_FREE = ("process", "config", "capture", "delivery", "operate", "request")
 
 
 def files(folder: str) -> list[Path]:

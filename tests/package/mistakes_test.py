@@ -21,8 +21,8 @@ DRAW = ["run", "model.pt", "--inputs", "inputs.pt", "--profile", "p.json"]
 # Words given to gaze, and what it says behind "gaze: ". "..." stands for any text.
 PLAIN = [
     ([], "A subcommand is required..."),
-    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack), got porbe. Did you mean probe? `gaze --help` explains them."),
-    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack), got qqqqqqqq. `gaze --help` explains them."),
+    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack, ctl), got porbe. Did you mean probe? `gaze --help` explains them."),
+    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack, ctl), got qqqqqqqq. `gaze --help` explains them."),
     (["sites", "model.pt", "--jsno"], "expected a flag of gaze sites, got --jsno. Did you mean --json? `gaze sites --help` lists them."),
     (["run", "model.pt", "--input", "x.pt"], "expected a flag of gaze run, got --input. Did you mean --inputs? `gaze run --help` lists them."),
     (["sites", "gone.pt"], f"model: expected a file, got gone.pt, which does not exist. Save it with {SCRIPT}."),

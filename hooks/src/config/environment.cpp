@@ -2,10 +2,15 @@
 #include "config/environment.hpp"
 
 #include <strings.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace gaze {
 namespace {
@@ -97,6 +102,38 @@ const std::vector<Variable>& variables() {
          o.sample_rate = rate;
          return true;
        }},
+      {"GAZE_NEXT", "a whole number of requests", Kind::Limits,
+       [](const std::string& v, Options& o) { return parse_number(v, o.next) && o.next >= 0; }},
+      {"GAZE_IDS", "a pattern of request ids, as 42*", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.ids = v;
+         return v.size() <= 256;
+       }},
+      {"GAZE_PROMPTS", "a pattern of prompts, as *invoice*", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.prompts = v;
+         return v.size() <= 256;
+       }},
+      {"GAZE_PER_SECOND", "a number from 0, which is no limit, to 1e6", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         return parse_number(v, o.per_second) && o.per_second >= 0 && o.per_second <= 1e6;
+       }},
+      {"GAZE_KEEP", "all, or any of flagged,slow:SECONDS,long:TOKENS", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         const auto parsed = parse_keep(v);
+         if (parsed) o.keep = *parsed;
+         return parsed.has_value();
+       }},
+      {"GAZE_OTEL_DIR", "a directory", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         o.otel_dir = v;
+         return true;
+       }},
+      {"GAZE_METRICS", "a file", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         o.metrics_file = v;
+         return true;
+       }},
       {"GAZE_LAYERS", "mean, max, last, weighted, a range such as 1-2, or both as in max:1-2", Kind::Limits,
        [](const std::string& v, Options& o) {
          const auto parsed = parse_layers(v);
@@ -182,6 +219,43 @@ const std::vector<Variable>& variables() {
   return table;
 }
 
+/// Of other programs and parts of ours.
+bool is_elsewhere(std::string_view name) {
+  return name == "GAZE_LIBRARY" || name == "GAZE_SAMPLES_DIR" || name.starts_with("GAZE_TEST_");
+}
+
+/// Characters to change, add or leave out to make one of the other.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t corner = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t changed = corner + (a[i - 1] == b[j - 1] ? 0 : 1);
+      corner = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+/// Names that begin as ours do and are none: what was meant stays off without a word.
+void warn_of_unknown(std::vector<std::string>& warnings) {
+  constexpr size_t kMost = 8, kLongestName = 64;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr && warnings.size() < kMost; ++entry) {
+    const std::string_view whole = *entry;
+    const std::string_view name = whole.substr(0, whole.find('='));
+    if (!name.starts_with("GAZE_") || name.size() > kLongestName || is_elsewhere(name)) continue;
+    const auto& known = variables();
+    const auto nearest = std::min_element(known.begin(), known.end(), [&](const Variable& a, const Variable& b) {
+      return distance(name, a.name) < distance(name, b.name);
+    });
+    if (name == nearest->name) continue;
+    warnings.push_back(std::string(name) + ": no variable of this name, it decides nothing. The nearest one is " +
+                       nearest->name + ".");
+  }
+}
+
 }  // namespace
 
 Options from_environment(Options options, std::vector<std::string>* warnings) {
@@ -199,6 +273,7 @@ Options from_environment(Options options, std::vector<std::string>* warnings) {
     text.append(limits ? "\"; capture stays off. Correct or unset it." : "\"; ignored. Correct or unset it.");
     warnings->push_back(std::move(text));
   }
+  if (warnings != nullptr) warn_of_unknown(*warnings);
   options.capture = options.capture && understood;
   return options;
 }

@@ -42,6 +42,18 @@ struct Queued {
 };
 using Queue = std::list<Queued>;  // only pushing allocates
 
+/// One that was pushed, and what was pushed before it.
+struct Pushed {
+  Queue one;
+  Pushed* before = nullptr;
+};
+
+/// The latest that was pushed, once nothing may be any more.
+Pushed* closed() noexcept {
+  static Pushed mark;
+  return &mark;
+}
+
 void be_modest() {
   setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
   cpu_set_t mask;
@@ -64,11 +76,13 @@ Clock::time_point after(milliseconds timeout) {
 }  // namespace
 
 struct Worker::State {
+  // The host's threads add here without the mutex: they wait for nobody.
+  std::atomic<Pushed*> pushed{nullptr};  // the latest; null: the thread has taken all
+
   std::mutex mutex;
   std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
   Queue queue;                   // as they came, behind
   Queue compacted;               // those that waited
-  int64_t queued_bytes = 0;
   bool busy = false;
   bool stop = false;
   std::atomic<bool> ended{false};
@@ -92,12 +106,22 @@ struct Worker::State {
 
   void run() noexcept;
   /// Behind the mutex.
-  [[nodiscard]] bool nothing_waits() const { return queue.empty() && compacted.empty(); }
+  [[nodiscard]] bool nothing_waits() const {
+    Pushed* const latest = pushed.load(std::memory_order_acquire);
+    return queue.empty() && compacted.empty() && (latest == nullptr || latest == closed());
+  }
+  /// Behind the mutex: what was pushed goes into the queue, in order. @param left  what is there from now on
+  void gather(Pushed* left) noexcept;
+  /// Room in the budget, without the mutex.
+  bool reserve(int64_t bytes) noexcept;
+  /// False once nothing may be pushed any more; without the mutex.
+  bool add(std::unique_ptr<Pushed>& one) noexcept;
   void compact_waiting() noexcept;
   Queue take() noexcept;
   void consume(Queued& queued) noexcept;
-  /// Behind the mutex.
-  [[nodiscard]] bool has_room(int64_t bytes) const { return bytes <= budget_bytes - queued_bytes; }
+  [[nodiscard]] bool has_room(int64_t bytes) const noexcept {
+    return bytes <= budget_bytes - counters->queue_bytes().load(std::memory_order_relaxed);
+  }
   Clock::time_point tell_drops() noexcept;
   /// The thread takes no record any more.
   void ask_to_end() noexcept;
@@ -222,7 +246,6 @@ namespace {
 
 bool fits(Worker::State& state, Queued& queued) {
   queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
-  const std::lock_guard<std::mutex> lock(state.mutex);
   return state.has_room(queued.bytes);
 }
 
@@ -251,28 +274,56 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
   State& state = *state_;
   DropReason reason = DropReason::HostBudget;
   try {
-    Queue one;
-    one.push_back({std::move(record), std::move(rest), 0});
-    Queued& queued = one.front();
+    auto one = std::make_unique<Pushed>();
+    one->one.push_back({std::move(record), std::move(rest), 0});
+    Queued& queued = one->one.front();
     leave_without_room(state, queued);
-    if (state.forked()) {
+    const int64_t bytes = queued.bytes;
+    if (state.forked() || state.pushed.load(std::memory_order_relaxed) == closed()) {
       reason = DropReason::Shutdown;
+    } else if (!state.reserve(bytes)) {
+      reason = DropReason::QueueBytes;
+    } else if (state.add(one)) {
+      state.counters->bell().ring();
+      return;
     } else {
-      const std::lock_guard<std::mutex> lock(state.mutex);
-      if (state.stop) {
-        reason = DropReason::Shutdown;
-      } else if (!state.has_room(queued.bytes)) {
-        reason = DropReason::QueueBytes;
-      } else {
-        state.queue.splice(state.queue.end(), one);
-        state.queued_bytes += queued.bytes;
-        state.counters->bell().ring();
-        return;
-      }
+      state.counters->queue_bytes().fetch_sub(bytes);
+      reason = DropReason::Shutdown;
     }
   } catch (...) {  // no memory for the queue
   }
   state.counters->dropped(reason);
+}
+
+void Worker::State::gather(Pushed* left) noexcept {
+  Pushed* latest = pushed.load(std::memory_order_relaxed);
+  if (latest == closed()) return;
+  latest = pushed.exchange(left, std::memory_order_acquire);
+  Queue gathered;
+  while (latest != nullptr) {
+    const std::unique_ptr<Pushed> one(latest);
+    latest = one->before;
+    gathered.splice(gathered.begin(), one->one);
+  }
+  queue.splice(queue.end(), gathered);
+}
+
+bool Worker::State::reserve(int64_t bytes) noexcept {
+  int64_t held = counters->queue_bytes().load(std::memory_order_relaxed);
+  do {
+    if (bytes > budget_bytes - held) return false;
+  } while (!counters->queue_bytes().compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  return true;
+}
+
+bool Worker::State::add(std::unique_ptr<Pushed>& one) noexcept {
+  Pushed* latest = pushed.load(std::memory_order_relaxed);
+  do {
+    if (latest == closed()) return false;
+    one->before = latest;
+  } while (!pushed.compare_exchange_weak(latest, one.get(), std::memory_order_release, std::memory_order_relaxed));
+  static_cast<void>(one.release());
+  return true;
 }
 
 // All that wait but one, before the next is drawn: it takes a fraction of the time, and makes room for those to come.
@@ -281,6 +332,7 @@ void Worker::State::compact_waiting() noexcept {
     Queue one;
     {
       const std::lock_guard<std::mutex> lock(mutex);
+      gather(nullptr);
       if (queue.empty() || (compacted.empty() && queue.size() == 1)) return;
       one.splice(one.begin(), queue, queue.begin());
       busy = true;
@@ -293,7 +345,7 @@ void Worker::State::compact_waiting() noexcept {
     } catch (...) {  // it waits as it is
     }
     const std::lock_guard<std::mutex> lock(mutex);
-    queued_bytes += bytes - std::exchange(queued.bytes, bytes);
+    counters->queue_bytes() += bytes - std::exchange(queued.bytes, bytes);
     compacted.splice(compacted.end(), one);
     busy = false;
   }
@@ -302,6 +354,7 @@ void Worker::State::compact_waiting() noexcept {
 Queue Worker::State::take() noexcept {
   Queue one;
   const std::lock_guard<std::mutex> lock(mutex);
+  gather(nullptr);
   if (nothing_waits()) return one;
   Queue& from = compacted.empty() ? queue : compacted;
   one.splice(one.begin(), from, from.begin());
@@ -315,11 +368,13 @@ void Worker::State::consume(Queued& queued) noexcept {
     if (queued.rest) std::exchange(queued.rest, nullptr)->complete(queued.record);
     sink->consume(queued.record);
     counters->written();
+    if (chores) chores->outcome(queued.record, DropReason::kCount);
   } catch (...) {
     DropReason reason = reason_of_current_exception(DropReason::RenderError);
     if (!Counters::ends_a_request(reason)) reason = DropReason::RenderError;  // a host's sink may throw anything
     text_of_current_exception(report.because(reason), DropReport::kTextBytes);
     counters->dropped(reason);
+    if (chores) chores->outcome(queued.record, reason);
   }
 }
 
@@ -357,11 +412,12 @@ void Worker::State::run() noexcept {
     next.clear();
     if (std::exchange(first, false)) end_all_before_what_drawing_made();
     const std::lock_guard<std::mutex> lock(mutex);
-    queued_bytes -= bytes;
+    counters->queue_bytes() -= bytes;
     busy = false;
     if (nothing_waits()) idle.notify_all();
   }
   sum_up();
+  if (chores) chores->end();
   const std::lock_guard<std::mutex> lock(mutex);
   ended.store(true);
   idle.notify_all();
@@ -371,6 +427,7 @@ void Worker::State::ask_to_end() noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex);
     stop = true;
+    gather(closed());
   }
   counters->bell().ring();
 }
@@ -381,9 +438,10 @@ void Worker::State::give_up() noexcept {
     const std::lock_guard<std::mutex> lock(mutex);
     Stop expected = Stop::No;
     order.compare_exchange_strong(expected, Stop::GiveUp);
+    gather(closed());
     left.swap(compacted);
     left.splice(left.end(), queue);
-    for (const Queued& each : left) queued_bytes -= each.bytes;
+    for (const Queued& each : left) counters->queue_bytes() -= each.bytes;
     if (!busy) idle.notify_all();
   }
   counters->dropped(DropReason::Shutdown, static_cast<int64_t>(left.size()));

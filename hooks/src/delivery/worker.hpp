@@ -23,6 +23,13 @@ class Chores {
   /// Does what is due. On the worker's thread, whenever its bell rings or the time it asked for has come.
   /// @return when to come again at the latest; Clock::time_point::max(): when the bell rings
   virtual Clock::time_point run(Clock::time_point now) noexcept = 0;
+  /// What became of a record that was consumed; DropReason::kCount: it was kept. On the thread.
+  virtual void outcome(const AttentionRecord& record, DropReason reason) noexcept {
+    (void)record;
+    (void)reason;
+  }
+  /// The thread is about to end. On it.
+  virtual void end() noexcept {}
 };
 
 /// What is left to be done to a record before anyone reads it.

@@ -80,7 +80,7 @@ class AnswerCalls {
   int64_t method;
   const bool alone;     ///< one call: its work goes on on other threads
   bool undecided;       ///< the running call has shown no attention yet
-  bool sample = false;  ///< if the running call begins an answer, it is captured
+  bool sample = false;  ///< if the running call begins an answer, the sample takes it
   AnswerSteps steps;
   std::vector<std::pair<int64_t, at::Tensor>> offered;  ///< copies of the undecided call's arguments, by index
   std::shared_ptr<BoundRequest> next;                   ///< the running call began another answer

@@ -33,12 +33,13 @@ void close(BoundRequest& bound) noexcept {
 
 /// Binds a request of the calls' own: captured, or one that is seen only, and whose steps are not looked at one by one.
 std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& recorder, int64_t method, bool sample) {
+  const DropReason choice = recorder->control->decide_unasked(sample);
   const bool alone = recorder->model.forks[static_cast<size_t>(method)] != 0;
   std::shared_ptr<BoundRequest> made;
   std::shared_ptr<RequestState> state;
   // What a graph records is replayed for requests that are sampled as well.
-  if (!sample && !recorder->records_graph()) {
-    recorder->counters->not_sampled(1);
+  if (choice != Choices::kCaptured && !recorder->records_graph()) {
+    recorder->counters->declined(choice, 1);
     made = std::make_shared<BoundRequest>(recorder, nullptr);
     made->calls = std::make_unique<AnswerCalls>(method, alone);
     bind_newest(made);
@@ -46,7 +47,7 @@ std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& reco
   }
   recorder->counters->sampled(1);
   try {
-    state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(1), /*automatic=*/true);
+    state = std::make_shared<RequestState>(recorder);
     state->calls = std::make_unique<AnswerCalls>(method, alone);
     state->run(method);
     recorder->held->hold(state);
@@ -230,7 +231,8 @@ void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& inp
   if (!is_plain(input)) return;
   if (AnswerCalls* calls = bound.calls.get(); calls != nullptr && calls->undecided && !calls->steps.fresh()) {
     // Whose it is shows at the first attention, when the model may have written over it.
-    if ((bound.captured == nullptr && !calls->sample) || !bound.recorder->reads(calls->method, argument)) return;
+    const bool may_begin = calls->sample || bound.recorder->control->wants_next();
+    if ((bound.captured == nullptr && !may_begin) || !bound.recorder->reads(calls->method, argument)) return;
     try {
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;

@@ -25,8 +25,10 @@
 namespace gaze {
 
 struct RequestState : BoundRequest {
-  /// A request: its records go to the worker.
-  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, bool automatic);
+  /// A request that the host opened: records of the rows that are captured go to the worker.
+  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, const Choices& choices);
+  /// One that nobody opened.
+  explicit RequestState(std::shared_ptr<Recorder> recorder);
   /// Calls of which only what `capture` keeps is wanted: counted nowhere.
   RequestState(std::shared_ptr<Recorder> recorder, std::unique_ptr<Capture> capture);
   ~RequestState();
@@ -64,6 +66,7 @@ struct RequestState : BoundRequest {
   void reorder(const std::vector<int64_t>& from) noexcept;
   void sound(Sound recording, size_t row) noexcept;
   void window(double start_seconds, double seconds) noexcept;
+  void opt_out(size_t row) noexcept;
 
   /// What it was made with. To be read when no call runs any more.
   [[nodiscard]] Capture& capture() noexcept { return *capture_; }
@@ -71,6 +74,8 @@ struct RequestState : BoundRequest {
   [[nodiscard]] std::string error() const;
 
  private:
+  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, const Choices& choices,
+               bool automatic);
   [[nodiscard]] bool wants(int64_t site) const noexcept {
     return !failed() && (capture_->wants(site) || wants_text(site));
   }
@@ -101,6 +106,8 @@ struct RequestState : BoundRequest {
   /// With the current exception, unless a request can do without the site.
   void fail_at(int64_t site) noexcept;
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  /// Rows that are captured.
+  [[nodiscard]] int64_t captured_rows() const;
   void send(TokenCapture& capture, std::shared_ptr<const ReplayedCopies> replayed) noexcept;
   void release() noexcept;
 
@@ -108,6 +115,7 @@ struct RequestState : BoundRequest {
   const bool counted_;
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::atomic<int64_t> method_{-1};
+  std::atomic<int64_t> tap_nanoseconds_{0};
 
   mutable std::mutex error_mutex_;  // of the next three; taken last
   std::string error_;

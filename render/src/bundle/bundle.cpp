@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gaze/render/bundle.hpp>
 
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -15,10 +16,10 @@
 namespace gaze {
 namespace {
 
-/// Then there is no bundle either that could say so: it cannot be written, or nobody waits for it.
+/// Then there is no bundle either that could say so: it cannot be written, or nobody waits for it or wants it.
 bool leaves_nothing(DropReason reason) {
-  return reason == DropReason::Shutdown || reason == DropReason::OutDir || reason == DropReason::DiskFull ||
-         reason == DropReason::IoError;
+  return reason == DropReason::Shutdown || reason == DropReason::NotKept || reason == DropReason::OutDir ||
+         reason == DropReason::DiskFull || reason == DropReason::IoError;
 }
 
 // Nobody said what the keys stand for, so every request would be refused alike: what says so once in the log is not
@@ -37,8 +38,18 @@ void expect_geometry(const AttentionRecord& record) {
 // Files of one request on their way to disk.
 class StagedArtifacts : public Artifacts {
  public:
-  explicit StagedArtifacts(const BundleOptions& options) : staged_(options.out_dir, options.strict_out_dir) {}
-  std::string publish() { return staged_.publish(); }
+  using Measured = std::function<bool(const AnswerFigures&)>;
+  StagedArtifacts(const BundleOptions& options, const Measured& is_kept)
+      : is_kept_(is_kept), staged_(options.out_dir, options.strict_out_dir) {}
+  std::string publish(std::atomic<int64_t>& written) {
+    std::string path = staged_.publish();
+    written.fetch_add(bytes_, std::memory_order_relaxed);
+    return path;
+  }
+
+  void measured(const AnswerFigures& figures) override {
+    if (is_kept_ && !is_kept_(figures)) throw Error("an answer that nobody asked to keep.", DropReason::NotKept);
+  }
 
  private:
   void take(const std::string& name, std::string_view bytes) override {
@@ -46,9 +57,12 @@ class StagedArtifacts : public Artifacts {
       if (folders_.insert(name.substr(0, end)).second) staged_.make_subdirectory(name.substr(0, end));
     }
     staged_.write(name, bytes);
+    bytes_ += static_cast<int64_t>(bytes.size());
   }
 
+  const Measured& is_kept_;
   files::StagedDirectory staged_;
+  int64_t bytes_ = 0;
   std::set<std::string> folders_;
 };
 
@@ -63,9 +77,12 @@ std::string absolute(const std::string& path) {
 }  // namespace
 
 struct BundleSink::Impl {
+  Impl(BundleOptions of, std::shared_ptr<FrameRing> through) : options(std::move(of)), ring(std::move(through)) {}
   BundleOptions options;
   std::shared_ptr<FrameRing> ring;
   std::function<void(const std::string&, const std::string&)> published;
+  StagedArtifacts::Measured is_kept;
+  std::atomic<int64_t> bytes_written{0};
   PageMemory pages;
   std::once_flag swept;
 
@@ -79,7 +96,7 @@ struct BundleSink::Impl {
 };
 
 BundleSink::BundleSink(BundleOptions options, std::shared_ptr<FrameRing> ring)
-    : impl_(new Impl{std::move(options), std::move(ring), {}, {}, {}}) {
+    : impl_(new Impl(std::move(options), std::move(ring))) {
   impl_->options.out_dir = absolute(impl_->options.out_dir);
   if (impl_->options.delivery == Delivery::Frame) open_opencv_part();
 }
@@ -88,6 +105,12 @@ BundleSink::~BundleSink() = default;
 void BundleSink::on_published(std::function<void(const std::string&, const std::string&)> callback) {
   impl_->published = std::move(callback);
 }
+
+void BundleSink::on_measured(std::function<bool(const AnswerFigures&)> callback) {
+  impl_->is_kept = std::move(callback);
+}
+
+int64_t BundleSink::bytes_written() const noexcept { return impl_->bytes_written.load(std::memory_order_relaxed); }
 
 void BundleSink::prepare(at::Device device) {
   if (impl_->options.delivery != Delivery::Frame || impl_->options.longest_side_pixels <= 0) return;
@@ -111,15 +134,15 @@ void BundleSink::consume(const AttentionRecord& record) {
   std::string path;
   try {
     path = with_reason([&] {
-      StagedArtifacts artifacts(options);
+      StagedArtifacts artifacts(options, impl_->is_kept);
       render_record(record, options, *ring, impl_->pages, artifacts);
-      return artifacts.publish();
+      return artifacts.publish(impl_->bytes_written);
     });
   } catch (const Error& error) {
     if (leaves_nothing(error.reason())) throw;
-    StagedArtifacts artifacts(options);
+    StagedArtifacts artifacts(options, impl_->is_kept);
     render_refusal(record, error.reason(), error.what(), *ring, artifacts);
-    impl_->announce(record, artifacts.publish());
+    impl_->announce(record, artifacts.publish(impl_->bytes_written));
     throw;
   }
   impl_->announce(record, path);

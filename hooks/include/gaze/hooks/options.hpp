@@ -2,6 +2,7 @@
 // Everything a host or an environment variable may decide. docs/environment.md holds one row per variable.
 #pragma once
 
+#include <gaze/hooks/control.hpp>
 #include <gaze/hooks/log.hpp>
 #include <gaze/render/bundle.hpp>
 #include <gaze/render/profile.hpp>
@@ -33,6 +34,13 @@ struct GAZE_API Options {
   bool strict_out_dir = false;             ///< GAZE_STRICT_OUT_DIR: 1 refuses one that others may write or have placed
   std::string profile;                     ///< GAZE_PROFILE: path of a profile; empty: none
   double sample_rate = 1.0;                ///< GAZE_SAMPLE_RATE: share of requests captured, 0..1
+  int64_t next = 0;                        ///< GAZE_NEXT: so many requests from attach on, whatever the rate
+  std::string ids = {};                    ///< GAZE_IDS: a pattern of request ids that are captured whatever the rate
+  std::string prompts = {};                ///< GAZE_PROMPTS: likewise, of prompts
+  double per_second = 0;                   ///< GAZE_PER_SECOND: most captured requests in a second; 0: no limit
+  KeepRule keep = {};                      ///< GAZE_KEEP: all, or any of flagged,slow:SECONDS,long:TOKENS
+  std::string otel_dir = {};               ///< GAZE_OTEL_DIR: traces.jsonl and logs.jsonl for OpenTelemetry
+  std::string metrics_file = {};           ///< GAZE_METRICS: rewritten every ten seconds for Prometheus; "%p": process
   std::optional<LayerChoice> layers;       ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
   std::optional<HeadChoice> heads;         ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
   std::optional<ops::Colormap> colormap;   ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray
@@ -45,7 +53,7 @@ struct GAZE_API Options {
   int64_t queue_bytes =
       int64_t{256} << 20;       ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
   int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
-  std::string log = "warn";     ///< GAZE_LOG: off, error, warn, info, debug
+  std::string log = "info";     ///< GAZE_LOG: off, error, warn, info, debug
 
   // Fields a host sets in code only.
   LogLine on_log;                          ///< where log lines go; empty: standard error

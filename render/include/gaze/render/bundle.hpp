@@ -32,6 +32,11 @@ class GAZE_API BundleSink : public Sink {
   /// Where overlays are JPEGs, pictures in host memory become JPEGs as large as they are drawn.
   void compact(AttentionRecord& record) override;
   void prepare(at::Device device) override;
+  /// Called on the worker thread with what was measured of a record, before its bundle appears.
+  /// @param callback  returns whether the answer is kept; what is not is counted as NotKept, and leaves nothing
+  void on_measured(std::function<bool(const AnswerFigures&)> callback);
+  /// Of all bundles that were published. Any thread.
+  [[nodiscard]] int64_t bytes_written() const noexcept;
   /// Called after each published bundle with the request id and its path (on the worker thread).
   void on_published(std::function<void(const std::string& request_id, const std::string& path)> callback);
 
