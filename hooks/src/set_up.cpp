@@ -68,12 +68,13 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
   }
   const Options& options = recorder.options;
   const std::string profile = recorder.profile.name.empty() ? "no profile" : "profile " + recorder.profile.name;
-  const std::string where = options.sink ? "a sink of the host's" : absolute(options.out_dir);
+  const std::string where = options.sink ? "answers go to the host's own sink"
+                                         : "bundles, status.json and control.txt in " + absolute(options.out_dir);
   char rate[32];
   std::snprintf(rate, sizeof rate, "%g", 100 * options.sample_rate);
   log.info("attached" + (model.empty() ? "" : " " + model) + ": capture is on for " + rate + " % of the requests; " +
-           std::to_string(sites.size()) + " sites, " + recorder.sites.layers_text() + "; " + profile + "; bundles in " +
-           where + ". GAZE_CAPTURE=0 switches it off at the next start, `capture = off` in control.txt there now.");
+           std::to_string(sites.size()) + " sites, " + recorder.sites.layers_text() + "; " + profile + "; " + where +
+           ".");
 }
 
 }  // namespace

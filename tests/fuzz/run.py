@@ -17,7 +17,7 @@ import types
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = {  # most bytes of an input
-    "profile": 4096, "environment": 512, "image_header": 8192, "audio_header": 1024, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
+    "profile": 4096, "control": 1024, "environment": 512, "image_header": 8192, "audio_header": 1024, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
 
 
 def pickled_tensors():
@@ -64,6 +64,10 @@ def seeds(target):
             yield b"\x04\x04\x04\x04\x05\x00\x10\x10" + file.read_bytes()
         for heads in [b"topk:3", b"max:1-2", b"vtt,srt,textgrid", b"turbo"]:
             yield b"\x04" * 8 + heads
+    elif target == "control":
+        yield b"# at night\ncapture = off\nsample_rate = 0.01\nnext = 5\nids = 42*\nprompts = *invoice*\nper_second = 2\nkeep = flagged,slow:2.5,long:200\nuntil = 1796083200\n"
+        yield b"flagged,slow:0.5,long:7"
+        yield b"*a?b**caxbyyc"
     elif target == "environment":
         values = [b"1", b"0", b"out", b"profile.json", b"0.01", b"max:1-2", b"topk:3", b"turbo", b"jpeg", b"map", b"vtt,srt", b"1000000", b"8", b"warn"]
         yield b"\xff\x3f\x00" + b"\0".join(values)
