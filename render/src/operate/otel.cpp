@@ -70,8 +70,6 @@ JsonText resource(const AttentionRecord& record) {
 
 JsonText scope() { return {{"name", JsonText("gaze")}, {"version", JsonText(GAZE_VERSION)}}; }
 
-std::string nanoseconds(double milliseconds) { return std::to_string(std::llround(milliseconds * 1e6)); }
-
 /// "traces" -> "traces.jsonl"
 void append_line(int directory, const std::string& path, const char* stem, const std::string& line) {
   if (line.empty()) return;
@@ -112,8 +110,8 @@ OtelLines otel_lines(const AttentionRecord& record, const AnswerFigures* figures
   const std::string trace_id = within ? within->trace_id : files::random_hex(32);
   const std::string span_id = files::random_hex(16);
   const auto open = record.timings_ms.find("begin_to_finish");
-  const auto end_ms = static_cast<double>(record.created_ms);
-  const double start_ms = end_ms - (open == record.timings_ms.end() ? 0 : open->second);
+  const int64_t end_ns = record.created_ms * 1'000'000;
+  const int64_t open_ns = open == record.timings_ms.end() ? 0 : std::llround(open->second * 1e6);
   const bool kept = reason == DropReason::kCount;
 
   Attributes of;
@@ -138,8 +136,8 @@ OtelLines otel_lines(const AttentionRecord& record, const AnswerFigures* figures
   if (within) span["parentSpanId"] = within->parent_span_id;
   span["name"] = otel::kSpan;
   span["kind"] = kKindInternal;
-  span["startTimeUnixNano"] = nanoseconds(start_ms);
-  span["endTimeUnixNano"] = nanoseconds(end_ms);
+  span["startTimeUnixNano"] = std::to_string(end_ns - open_ns);
+  span["endTimeUnixNano"] = std::to_string(end_ns);
   span["attributes"] = std::move(of).list();
   if (!kept && reason != DropReason::NotKept) span["status"] = {{"code", kStatusError}, {"message", name(reason)}};
   JsonText spans = JsonText::array(), scopes = JsonText::array(), resources = JsonText::array();
@@ -156,8 +154,8 @@ OtelLines otel_lines(const AttentionRecord& record, const AnswerFigures* figures
   result.add_text(otel::kExplanation, bundle);
   result.add_text(otel::kResponseId, record.request_id);
   JsonText event;
-  event["timeUnixNano"] = nanoseconds(end_ms);
-  event["observedTimeUnixNano"] = nanoseconds(end_ms);
+  event["timeUnixNano"] = std::to_string(end_ns);
+  event["observedTimeUnixNano"] = std::to_string(end_ns);
   event["severityNumber"] = kSeverityInfo;
   event["eventName"] = otel::kEvaluation;
   event["traceId"] = trace_id;

@@ -20,8 +20,8 @@ struct SourceMass {
 
 /// Of the first medium that was looked at. NaN: it was not measured.
 struct AnswerFigures {
-  std::string model;         ///< the profile's name
-  std::string model_sha256;  ///< of the model's file, else of its parameters; empty: neither is known
+  std::string model = {};         ///< the profile's name
+  std::string model_sha256 = {};  ///< of the model's file, else of its parameters; empty: neither is known
   Verdict verdict = Verdict::CannotSay;
   bool flagged = false;            ///< somebody should look closer, as request.json's report marks it
   std::array<int64_t, 4> words{};  ///< of each verdict, by its value
