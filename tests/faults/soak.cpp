@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kQueueBytes = int64_t{16} << 20;
-constexpr int64_t kDrawingBytes = int64_t{96} << 20;  // of the worker, beside the queue: pages, codecs, one answer
+constexpr int64_t kDrawingBytes = int64_t{48} << 20;  // of the worker, beside the queue: pages, codecs, one answer
 constexpr int kHosts = 2, kSpareDescriptors = 24;
 
 int64_t entries(const char* folder) { return std::distance(fs::directory_iterator(folder), fs::directory_iterator()); }

@@ -261,7 +261,10 @@ CATCH_TEST_CASE("a model leaves the same bundle as a module and through another 
     CATCH_REQUIRE(gaze.flush());
     CATCH_CHECK(gaze.stats().written == 1);
     auto& files = bundles.emplace_back();
-    const fs::path bundle = *fs::directory_iterator(options.out_dir);
+    fs::path bundle;
+    for (const auto& entry : fs::directory_iterator(options.out_dir)) {
+      if (entry.is_directory()) bundle = entry.path();  // beside it lies what capture says of itself
+    }
     for (const auto& entry : fs::recursive_directory_iterator(bundle)) {
       if (!entry.is_regular_file()) continue;
       std::ostringstream bytes;

@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <list>
 #include <mutex>
 #include <system_error>
@@ -40,6 +41,12 @@ struct Queued {
   std::unique_ptr<RecordRest> rest;
   int64_t bytes = 0;
 };
+/// What a record is beside its tensors and texts: 4.4 KiB were counted of small ones, more with what lies between.
+constexpr int64_t kBesideBytes = 8 << 10;
+int64_t bytes_of(const Queued& queued) {
+  return queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0) + kBesideBytes;
+}
+
 using Queue = std::list<Queued>;  // only pushing allocates
 
 /// One that was pushed, and what was pushed before it.
@@ -208,7 +215,8 @@ Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<
                std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
-  state_->budget_bytes = queue_bytes;
+  // What is beside an answer never keeps one out that waits alone.
+  state_->budget_bytes = std::min(queue_bytes, std::numeric_limits<int64_t>::max() - kBesideBytes) + kBesideBytes;
   state_->counters = std::move(counters);
   state_->log = std::move(log);
   state_->chores = std::move(chores);
@@ -245,7 +253,7 @@ Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
 namespace {
 
 bool fits(Worker::State& state, Queued& queued) {
-  queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+  queued.bytes = bytes_of(queued);
   return state.has_room(queued.bytes);
 }
 
@@ -257,7 +265,7 @@ void leave_without_room(Worker::State& state, Queued& queued) {
   }
   if (fits(state, queued) || !queued.rest) return;
   queued.rest->lighten(queued.record);
-  queued.bytes = queued.record.bytes() + queued.rest->bytes();
+  queued.bytes = bytes_of(queued);
 }
 
 }  // namespace
@@ -341,7 +349,7 @@ void Worker::State::compact_waiting() noexcept {
     int64_t bytes = queued.bytes;
     try {
       sink->compact(queued.record);
-      bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+      bytes = bytes_of(queued);
     } catch (...) {  // it waits as it is
     }
     const std::lock_guard<std::mutex> lock(mutex);
@@ -355,7 +363,7 @@ Queue Worker::State::take() noexcept {
   Queue one;
   const std::lock_guard<std::mutex> lock(mutex);
   gather(nullptr);
-  if (nothing_waits()) return one;
+  if (queue.empty() && compacted.empty()) return one;  // whatever comes meanwhile is for the next turn
   Queue& from = compacted.empty() ? queue : compacted;
   one.splice(one.begin(), from, from.begin());
   busy = true;
