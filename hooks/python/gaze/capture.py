@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-from . import dry_run, hugging_face, library, media, native, switches
+from . import dry_run, families, hugging_face, library, media, native, switches
 from .errors import AttachError, InputError, ProfileError
 from .open_requests import OpenRequests
 from .request import Request
@@ -30,7 +30,7 @@ class Capture:
         self.profile: dict[str, Any] | None = None  #: what was attached with, where it was made here
         self.notes: list[str] = []  #: what was taken for granted when the profile was made
         self.steps_are_seen = False
-        self._knowledge: hugging_face.Knowledge | None = None
+        self._knowledge: families.Knowledge | None = None
         self._hook: Any = None
         self._vocabulary: Any = None
         self._pid = os.getpid()
@@ -97,21 +97,21 @@ class Capture:
         if ids_bt is not None and ids_bt.shape[0] != len(rows):
             raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows; "
                              "a search with several beams cannot be followed")
-        if known.placeholder is None:
+        if known.places is None:
             for row, each in zip(rows, ids_bt.tolist() if ids_bt is not None and "text" in profile else []):
                 row.prompt_ids = each
             return
         if ids_bt is None:
             raise InputError("request: expected input_ids, which say where in the prompt the picture stands, got none")
-        geometry = {**profile["geometry"], **known.geometry_of_inputs(inputs)}
-        keys = geometry.get("rows", 0) * geometry.get("cols", 0) + geometry.get("leading", 0)
-        for row, each in zip(rows, ids_bt.tolist()):
-            spans = hugging_face.spans_of_pictures(each, known.placeholder, keys)
-            if not spans:
-                raise InputError(f"request: expected the picture's placeholder {known.placeholder} in the prompt's ids, found none")
-            if not 0 <= picture < len(spans):
-                raise InputError(f"request: expected picture to be one of the prompt's {len(spans)}, from 0, got {picture}")
-            row.geometry = {**geometry, "spans": spans, "pictures": len(spans), "picture": picture}
+        if known.needs_picture:
+            for row in rows:
+                media.load(row)
+        sizes = [None if row.image is None else (int(row.image.shape[0]), int(row.image.shape[1])) for row in rows]
+        for row, place in zip(rows, known.places(families.Prompts(ids_bt.tolist(), inputs, sizes, picture))):
+            stated = {**profile["geometry"], **place.geometry, "spans": place.spans, "pictures": len(place.spans), "picture": picture}
+            row.geometry = {name: value for name, value in stated.items() if value is not None}
+            if place.seen is not None:
+                media.show_seen(row, *place.seen)
 
     def is_no_step(self, inputs: Mapping[str, Any]) -> bool:
         """Whether a call of the model makes no token of the answer."""
@@ -193,14 +193,14 @@ def _forget_methods_that_ran(model: torch.jit.ScriptModule) -> None:
 def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, processor: Any, example_inputs: Any, text: dict[str, str]) -> None:
     # torch.compile wraps the module: names are those of what it wraps, and steps are seen outside of what is compiled.
     outer, model = model, getattr(model, "_orig_mod", model)
-    of_transformers = hugging_face.model_type(model) is not None
+    of_transformers = families.model_type(model) is not None
     steps = _steps(model, example_inputs, of_transformers)
     stated = switches.profile_from_environment() or profile
     if stated is None:
         profile = _made_profile(result, model, processor, steps)
     elif of_transformers:
         result.profile = _as_dict(stated)
-        result._knowledge = _knowledge_for(result.profile, hugging_face.knowledge_of(model, processor))
+        result._knowledge = _knowledge_for(result.profile, families.knowledge_of(model, processor))
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
     stepping = model.get_submodule(steps.module) if steps.module else outer
@@ -241,14 +241,14 @@ def profile_of(model: torch.nn.Module, processor: Any = None, example_inputs: An
     Raises:
         ProfileError: none is known, with the reason.
     """
-    return _known_profile(model, processor, _steps(model, example_inputs, hugging_face.model_type(model) is not None).sites)[0]
+    return _known_profile(model, processor, _steps(model, example_inputs, families.model_type(model) is not None).sites)[0]
 
 
-def _known_profile(model: torch.nn.Module, processor: Any, sites: Sequence[native.Site]) -> tuple[dict[str, Any], hugging_face.Knowledge]:
-    if hugging_face.model_type(model) is None:
+def _known_profile(model: torch.nn.Module, processor: Any, sites: Sequence[native.Site]) -> tuple[dict[str, Any], families.Knowledge]:
+    if families.model_type(model) is None:
         raise ProfileError("attach: expected a profile, for this is no model of transformers: give one as a dict or a file, with the sites, and the "
                            'geometry of the picture\'s keys or "text": {}.')
-    known = hugging_face.knowledge_of(model, processor)
+    known = families.knowledge_of(model, processor)
     made = hugging_face.profile_with_sites(known, sites)
     if made is None:
         reason = known.reason or "none of its attention calls looks at what its answers are made of"
@@ -276,10 +276,10 @@ def _as_dict(profile: Any) -> dict[str, Any]:
         raise ProfileError(f"profile '{profile}': cannot be read: {problem}") from problem
 
 
-def _knowledge_for(profile: Mapping[str, Any], known: hugging_face.Knowledge) -> hugging_face.Knowledge | None:
+def _knowledge_for(profile: Mapping[str, Any], known: families.Knowledge) -> families.Knowledge | None:
     """What is known still holds of a profile of the host's own that says no more than where the sites are."""
     geometry = profile.get("geometry") or {}
-    if known.placeholder is None:
+    if known.places is None:
         return dataclasses.replace(known, ids_in_steps=known.ids_in_steps and "text" in profile)
     return known if geometry and "spans" not in geometry and not geometry.get("first_key") else None
 

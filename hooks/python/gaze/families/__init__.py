@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""What is known of the model types of Hugging Face's transformers, told by their configs, so that transformers itself need not be imported here."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from . import any_grid, any_resolution, cross, latents, one_grid, tiled, words
+from .knowledge import Family, Knowledge, Place, Prompts
+
+__all__ = ["Family", "Knowledge", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type"]
+
+_FAMILIES: dict[str, Family] = {**words.FAMILIES, **one_grid.FAMILIES, **any_grid.FAMILIES, **any_resolution.FAMILIES, **tiled.FAMILIES,
+                                **cross.FAMILIES, **latents.FAMILIES}
+
+
+def model_type(model: torch.nn.Module) -> str | None:
+    """As the config says it; None of a model that is not transformers'."""
+    return getattr(getattr(model, "config", None), "model_type", None)
+
+
+def knowledge_of(model: torch.nn.Module, processor: Any = None) -> Knowledge:
+    """What to capture of a model, told by its config; a processor says more exactly how its inputs are made."""
+    config, kind = model.config, model_type(model)
+    if kind in _FAMILIES:
+        return _FAMILIES[kind].knowledge(model, processor)
+    if getattr(config, "vision_config", None) is not None or getattr(config, "audio_config", None) is not None:
+        return Knowledge(None, reason=f"where the keys of a picture or sound lie is not known for the model type '{kind}'")
+    if getattr(config, "image_size", None) is not None and getattr(config, "patch_size", None) is not None:
+        return Knowledge(None, reason=f"a model of the type '{kind}' makes no words of a picture")
+    if hasattr(config, "encoder") and hasattr(config, "decoder") and kind != "encoder-decoder":
+        return Knowledge(None, reason=f"where the keys of the encoder's medium lie is not known for the model type '{kind}'")
+    return words.TEXT.knowledge(model, processor)
+
+
+def made_up_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The smallest that the model takes, to find its sites with."""
+    kind = model_type(model)
+    family = _FAMILIES.get(kind or "")
+    if family is None and getattr(model.config, "vision_config", None) is not None:
+        family = _FAMILIES["llava"]  # as likely as any; where it does not run the reason is told
+    return (family or words.TEXT).inputs(model)
