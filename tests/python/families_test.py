@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Families whose pictures' keys differ from request to request: maps are those of eager attention, and every cell lies where its key's pixels are.
+
+Where a key's pixels are is measured: with vision towers that mix nothing, a spot in the middle of a cell changes the keys that look there, and no other.
+"""
+import functools
+import types
+import unittest
+
+import support
+
+support.need_library()
+support.need("transformers")
+support.need("PIL")
+
+import numpy as np
+import torch
+
+import gaze
+import tiny_models as tiny
+import tiny_pictures as pictures
+
+# Of each the picture's height and width.
+CASES = (("llava_next", (40, 60)), ("llava_next", (90, 31)), ("llava_onevision", (40, 60)), ("llava_onevision1", (48, 64)),
+         ("llava_onevision1", (50, 60)), ("internvl", (40, 60)),
+         ("internvl", (30, 90)), ("internvl", (32, 32)), ("idefics3", (40, 60)), ("smolvlm", (70, 40)), ("smolvlm", (30, 90)), ("qwen3_vl", (40, 60)),
+         ("mllama", (40, 60)), ("mllama", (70, 20)), ("vit", (40, 60)), ("deit", (60, 40)), ("donut", (40, 60)), ("donut", (60, 40)))
+
+
+def picture(size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(60, 190, (*size, 3), dtype=np.uint8)
+
+
+@functools.cache
+def reference(name: str, size: tuple[int, int]) -> np.ndarray:
+    """[tokens, keys]: the mean over heads and layers that an eager copy of the model returns itself."""
+    eager = pictures.model(name, "eager")
+    with torch.no_grad():
+        out = eager.generate(**pictures.inputs(name, eager, picture(size)), **tiny.GREEDY, output_attentions=True, return_dict_in_generate=True)
+    steps = out.cross_attentions if eager.config.is_encoder_decoder else out.attentions
+    layers = slice(1, None, 2) if name == "mllama" else slice(None)
+    rows = [np.stack([layer[0, :, -1, :].mean(0).numpy() for layer in step[layers]]).mean(0) for step in steps]
+    return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
+
+
+def centres(facts: dict) -> np.ndarray:
+    """[rows, cols, 2]: row and column, in the shown picture's pixels, of each cell's middle; by the formulas of docs/geometry.md."""
+    geometry, shown = facts["geometry"], facts["picture"]
+    tiles = geometry.get("tiles") or {"rows": 1, "cols": 1}
+    whole = {"height": geometry["rows"] * tiles["rows"] + 2 * geometry["cut_rows"], "width": geometry["cols"] * tiles["cols"] + 2 * geometry["cut_cols"]}
+    scale = min(geometry["input_width"] / shown["width"], geometry["input_height"] / shown["height"])
+    if geometry["fit"] == "centre_crop":
+        scale = geometry["resize_shorter"] / min(shown["width"], shown["height"])
+    axes = []
+    for side, cut in (("height", "cut_rows"), ("width", "cut_cols")):
+        cells, given = whole[side], geometry[f"input_{side}"]
+        scaled = given if geometry["fit"] == "resize" else round(shown[side] * scale)
+        left = (given - scaled) // 2
+        middle = np.arange(cells - 2 * geometry[cut]) + geometry[cut] + 0.5
+        axes.append((middle * given / cells - left) * shown[side] / scaled)
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+
+def changed_keys(made: torch.nn.Module, name: str, plain: np.ndarray, before: torch.Tensor, spot: np.ndarray) -> np.ndarray:
+    """The keys that a bright spot of a picture changes, strongest first."""
+    row, col = int(spot[0]), int(spot[1])
+    marked = plain.copy()
+    marked[max(0, row - 1):row + 2, max(0, col - 1):col + 2] = 255
+    change = (pictures.seen_features(made, pictures.inputs(name, made, marked)) - before).norm(dim=-1).numpy()
+    order = np.argsort(-change)
+    return order[change[order] > 0]
+
+
+def thumbnail_parts(rows: int, coarse: int, low: float, high: float) -> np.ndarray:
+    """[rows, coarse]: which part of each of the coarse pieces of [low, high) lies on each row."""
+    edges = low + (high - low) * np.arange(coarse + 1) / coarse
+    parts = np.array([[max(0, min(edges[j + 1], i + 1) - max(edges[j], i)) for j in range(coarse)] for i in range(rows)])
+    return parts / parts.sum(0)
+
+
+class Families(support.Case):
+    def capture(self, made: torch.nn.Module, name: str, size: tuple[int, int], told: bool) -> gaze.Answer:
+        given = pictures.inputs(name, made, picture(size))
+        with torch.no_grad():
+            off = made.generate(**given, **tiny.GREEDY)
+            processor = types.SimpleNamespace(image_processor=types.SimpleNamespace(min_patches=1, max_patches=6)) if name == "internvl" else None
+            profile = gaze.profile_of(made, processor) | {"heads": {"reduce": "mean"}, "layers": {"reduce": "mean"}}
+            with gaze.attach(made, profile, processor=processor, capture=True, out_dir=self.out_dir) as g:
+                with g.request(image=picture(size), inputs=given if told else None) as r:
+                    on = made.generate(**given, **tiny.GREEDY)
+                    r.tokens(on, tiny.TEXTS)
+                answer = r.answer
+        self.assertTrue(torch.equal(off, on))
+        self.assertIsNone(answer.error)
+        return answer
+
+    def expected(self, facts: dict, cells: np.ndarray, rows_tk: np.ndarray) -> np.ndarray:
+        """[tokens, rows, cols] of keys that were found by their pixels, and of the thumbnail spread over the picture."""
+        maps = rows_tk[:, cells]
+        geometry, thumbnail = facts["geometry"], facts["geometry"].get("thumbnail")
+        if thumbnail is None:
+            return maps
+        keys = thumbnail["rows"] * thumbnail["cols"]
+        span = geometry["spans"][geometry["picture"]]
+        first = span["first_key"] if thumbnail["at"] == "first" else span["first_key"] + span["keys"] - keys
+        small = rows_tk[:, first:first + keys].reshape(-1, thumbnail["rows"], thumbnail["cols"])
+        middles = centres(facts)
+        axes = []
+        for axis, (side, coarse) in enumerate((("height", thumbnail["rows"]), ("width", thumbnail["cols"]))):
+            line = middles[:, 0, 0] if axis == 0 else middles[0, :, 1]
+            step = line[1] - line[0]  # pixels of a cell
+            low = 0.5 - line[0] / step
+            # Of a picture whose borders were cut it covers what the grid does, which is half a cell off at most.
+            ends = (0, len(line)) if geometry["fit"] == "centre_crop" else (low, low + facts["picture"][side] / step)
+            axes.append(thumbnail_parts(len(line), coarse, *ends))
+        return maps + np.einsum("ri,tij,cj->trc", axes[0], small, axes[1])
+
+    def check(self, name: str, size: tuple[int, int]) -> float:
+        answer = self.capture(pictures.model(name), name, size, told=False)
+        eager = self.capture(pictures.model(name, "eager"), name, size, told=True)
+        made = pictures.without_mixing(pictures.model(name))
+        plain = picture(size)
+        before = pictures.seen_features(made, pictures.inputs(name, made, plain))
+        middles = centres(answer.facts)
+        self.assertEqual(middles.shape[:2], answer.maps.shape[1:])
+        geometry = answer.facts["geometry"]
+        cells = np.full(middles.shape[:2], -1)
+        for row, col in np.ndindex(cells.shape):
+            inside = (middles[row, col] >= 0).all() and middles[row, col, 0] < size[0] and middles[row, col, 1] < size[1]
+            if inside:  # what is padding has no pixels to change
+                keys = changed_keys(made, name, plain, before, middles[row, col])
+                cells[row, col] = next(key for key in keys if not self.is_thumbnail(key, geometry))
+                self.check_thumbnail(keys, geometry, middles[row, col] / size)
+        found = cells[cells >= 0]
+        self.assertEqual(len(set(found.tolist())), len(found), "two cells have one key")
+        self.assertGreater(len(found), 3)
+        rows_tk = reference(name, size)
+        expected = self.expected(answer.facts, np.maximum(cells, 0), rows_tk)
+        self.assertGreater(float(expected[:, cells >= 0].std()), 1e-3, "the reference is flat: it would tell nothing")
+        worst = 0.0
+        for each in (answer, eager):
+            off = np.abs(each.maps - expected)[:, cells >= 0].max()
+            worst = max(worst, float(off))
+            self.assertLess(off, 1e-4)
+        return worst
+
+    @staticmethod
+    def is_thumbnail(key: int, geometry: dict) -> bool:
+        thumbnail = geometry.get("thumbnail")
+        if thumbnail is None:
+            return False
+        span = geometry["spans"][geometry["picture"]]
+        place, keys = key - span["first_key"], thumbnail["rows"] * thumbnail["cols"]
+        return place < keys if thumbnail["at"] == "first" else place >= span["keys"] - keys
+
+    def check_thumbnail(self, keys: np.ndarray, geometry: dict, at: np.ndarray) -> None:
+        """The strongest of its keys that a spot changed is that of the spot's place in the picture, or a neighbour's where it lies at a border."""
+        changed = next((key for key in keys if self.is_thumbnail(key, geometry)), None)
+        if changed is None:
+            return
+        thumbnail, span = geometry["thumbnail"], geometry["spans"][geometry["picture"]]
+        rows, cols = thumbnail["rows"], thumbnail["cols"]
+        number = changed - span["first_key"] - (0 if thumbnail["at"] == "first" else span["keys"] - rows * cols)
+        off = np.abs(np.array([number // cols, number % cols]) + 0.5 - at * (rows, cols))
+        self.assertTrue((off < 1.0).all(), f"{number} of {rows} x {cols} for {at}")
+
+    def test_idefics2_behind_latents(self) -> None:
+        size, name = (40, 60), "idefics2"
+        answers = [self.capture(pictures.model(name, attention), name, size, told=True) for attention in ("sdpa", "eager")]
+        eager, across = pictures.model(name, "eager"), []
+        for layer in eager.model.connector.perceiver_resampler.layers:
+            layer.self_attn.register_forward_hook(lambda module, args, output: across.append(output[1][0].mean(0)))
+        given = pictures.inputs(name, eager, picture(size))
+        with torch.no_grad():
+            out = eager.generate(**given, **tiny.GREEDY, output_attentions=True, return_dict_in_generate=True)
+        made = pictures.without_mixing(pictures.model(name))
+        before, facts = pictures.seen_features(made, given), answers[0].facts
+        self.assertEqual([facts["picture"][side] for side in ("width", "height")], [56, 40])  # 30 pixels are 7 patches of 4
+        cells = np.array([[changed_keys(made, name, picture(size), before, spot)[0] for spot in row] for row in centres(facts)])
+        self.assertEqual(sorted(cells.ravel()), list(range(35)))
+        seen_lc = torch.stack(across).mean(0).numpy()[:, cells].reshape(3, -1)
+        rows_tl = np.stack([np.stack([layer[0, :, -1, 2:5].mean(0).numpy() for layer in step]).mean(0) for step in out.attentions])
+        expected = (rows_tl @ (seen_lc / seen_lc.sum(1, keepdims=True))).reshape(-1, 5, 7)
+        self.assertGreater(float(expected.std()), 1e-3)
+        for answer in answers:
+            np.testing.assert_allclose(answer.maps, expected, atol=1e-4)
+        print("idefics2:", f"{np.abs(answers[0].maps - expected).max():.1e}")
+
+    def test_every_cell_lies_where_its_keys_pixels_are(self) -> None:
+        worst = {}
+        for name, size in CASES:
+            with self.subTest(name, size=size):
+                worst[name] = max(worst.get(name, 0.0), self.check(name, size))
+        print("worst differences:", {name: f"{off:.1e}" for name, off in worst.items()})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
