@@ -30,6 +30,8 @@ class Capture:
         self.profile: dict[str, Any] | None = None  #: what was attached with, where it was made here
         self.notes: list[str] = []  #: what was taken for granted when the profile was made
         self.steps_are_seen = False
+        self.follows_searches = True  #: whether a batch with several rows for each prompt is told apart
+        self.ends: tuple[int, ...] = ()  #: ids that end an answer, as far as they are known
         self._knowledge: families.Knowledge | None = None
         self._hook: Any = None
         self._vocabulary: Any = None
@@ -95,8 +97,7 @@ class Capture:
         if ids_bt is not None and ids_bt.dim() == 1:
             ids_bt = ids_bt[None]
         if ids_bt is not None and ids_bt.shape[0] != len(rows):
-            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows; "
-                             "a search with several beams cannot be followed")
+            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows")
         if known.places is None:
             for row, each in zip(rows, ids_bt.tolist() if ids_bt is not None and "text" in profile else []):
                 row.prompt_ids = each
@@ -204,6 +205,9 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
     stepping = model.get_submodule(steps.module) if steps.module else outer
+    made = result.profile or {}
+    result.follows_searches = not hasattr(stepping, "_reorder_cache") and (made.get("layers") or {}).get("reduce") != "rollout"
+    result.ends = hugging_face.end_ids(model)
     if result.enabled:
         result._mark_steps(stepping)
 

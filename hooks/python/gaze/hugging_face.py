@@ -40,15 +40,20 @@ def vocabulary_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="gaze-vocabulary-")
 
 
-def end_id(model: torch.nn.Module) -> int | None:
-    """The id that ends an answer, where there is one alone."""
+def end_ids(model: torch.nn.Module) -> tuple[int, ...]:
+    """The ids that end an answer."""
     for config in (getattr(model, "generation_config", None), getattr(model, "config", None)):
         end = getattr(config, "eos_token_id", None)
-        if isinstance(end, (list, tuple)) and len(end) == 1:
-            end = end[0]
-        if isinstance(end, int):
-            return end
-    return None
+        ends = tuple(each for each in (end if isinstance(end, (list, tuple)) else [end]) if isinstance(each, int))
+        if ends:
+            return ends
+    return ()
+
+
+def end_id(model: torch.nn.Module) -> int | None:
+    """The id that ends an answer, where there is one alone."""
+    ends = end_ids(model)
+    return ends[0] if len(ends) == 1 else None
 
 
 def texts_of(ids: Sequence[int], tokenizer: Any) -> list[str]:

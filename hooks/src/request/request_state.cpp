@@ -347,35 +347,6 @@ int64_t RequestState::add_waiting() {
   return tokens->tokens();
 }
 
-void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
-  try {
-    const InsideTap inside;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TokenCapture* const tokens = capture_->as_tokens();
-    if (tokens == nullptr || !open.load() || failed()) return;
-    const auto count = static_cast<int64_t>(rows_.size());
-    const auto wrong = std::find_if(from.begin(), from.end(), [&](int64_t row) { return row < 0 || row >= count; });
-    if (from.empty() || wrong != from.end()) {
-      throw Error("reorder: expected rows of the batch, 0.." + std::to_string(count - 1) + ", at least one, got " +
-                      (from.empty() ? "none" : std::to_string(*wrong)) + ". Name for each row the one it goes on from.",
-                  DropReason::ShapeMismatch);
-    }
-    tokens->reorder(from);
-    with_text([&](TokenCapture& text) { text.reorder(from); });
-    std::vector<RequestRow> rows;
-    for (const int64_t row : from) rows.push_back(rows_[static_cast<size_t>(row)]);
-    rows_ = std::move(rows);
-    const int64_t more = static_cast<int64_t>(from.size()) - count;
-    if (more > 0) {
-      recorder->counters->sampled(more);
-    } else if (more < 0) {
-      recorder->counters->dropped(DropReason::Superseded, -more);
-    }
-  } catch (...) {
-    fail_with_current_exception();
-  }
-}
-
 void RequestState::sound(Sound recording, size_t row) noexcept {
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
