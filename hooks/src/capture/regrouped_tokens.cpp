@@ -69,6 +69,7 @@ void TokenCapture::reorder_tokens(const std::vector<std::vector<int64_t>>& from)
   std::vector<Row> rows;
   for (const std::vector<int64_t>& row_of_token : from) {
     rows.push_back(rows_[static_cast<size_t>(row_of_token.front())]);
+    rows.back().tokens = static_cast<int64_t>(row_of_token.size());
     for (size_t m = 0; m < spans_.size(); ++m) {
       std::vector<const RowAccumulators*> of_tokens;
       for (const int64_t row : row_of_token) of_tokens.push_back(&rows_[static_cast<size_t>(row)].sums[m].accumulators);

@@ -422,7 +422,7 @@ RowAnswer TokenCapture::answer(Row& row, size_t medium) {
   const MediumPlace& place = row.place.media[medium];
   ops::Accumulator& all = accumulators.front();
   for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(all, accumulators[i], reduce());
-  const ops::Accumulator sums = ops::first_tokens(all, tokens());
+  const ops::Accumulator sums = ops::first_tokens(all, std::min(tokens(), row.tokens));
   RowAnswer answer{.map_tk = sums.map_tc,
                    .mass_t = sums.mass_t,
                    .visible_t = sums.visible_t,

@@ -5,6 +5,7 @@
 #include <gaze/render/geometry.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -148,8 +149,9 @@ class TokenCapture : public Capture {
   };
   struct Row {
     RowPlace place;
-    int64_t encoded = 0;     // the row of the encoder's batch that its latents come from
-    std::vector<Sums> sums;  // of each medium
+    int64_t tokens = std::numeric_limits<int64_t>::max();  // that are its own, by reorder_tokens
+    int64_t encoded = 0;                                   // the row of the encoder's batch that its latents come from
+    std::vector<Sums> sums;                                // of each medium
   };
   void add_between(int64_t site, const AttentionCall& call);
   void keep_encoder(int64_t site, const AttentionCall& call);
