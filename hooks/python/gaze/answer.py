@@ -59,7 +59,7 @@ class Answer:
 
     @property
     def id(self) -> str:
-        return self.facts["request_id"]
+        return str(self.facts["request_id"])
 
     @property
     def text(self) -> str:
@@ -171,7 +171,7 @@ class Answer:
         if self.report is None:
             return None
         try:
-            from IPython.display import HTML
+            from IPython.display import HTML  # type: ignore[import-not-found,unused-ignore]
         except ImportError as problem:
             raise BundleError(f"show needs IPython: install it, or open '{self.report}' in a browser.") from problem
         return HTML(self.frame(height, width))
@@ -180,6 +180,8 @@ class Answer:
         """The same as HTML: a frame that holds the whole page, so that a saved notebook still shows it."""
         import html
 
+        if self.report is None:
+            raise BundleError(f"'{self.bundle}' holds no report.")
         page = html.escape(self.report.read_text(encoding="utf-8"), quote=True)
         return f'<iframe srcdoc="{page}" width="{width}" height="{height}" style="border: 0"></iframe>'
 

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, Sequence
 import torch
 
 from . import dry_run, families, hugging_face, library, media, native, switches
-from .errors import AttachError, InputError, ProfileError
+from .errors import AttachError, Error, InputError, ProfileError
 from .open_requests import OpenRequests
 from .request import Request
 from .step_mark import StepMark
@@ -142,8 +142,8 @@ class Capture:
         weakref.finalize(self, self._hook.remove)
 
 
-def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLike | None = None, *, processor: Any = None,
-           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike | None = None, capture: bool | None = None,
+def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, processor: Any = None,
+           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike[str] | None = None, capture: bool | None = None,
            sample_rate: float | None = None, max_tokens: int | None = None, options: Mapping[str, str] | None = None) -> Capture:
     """Attaches a model, once, when it is loaded. Does nothing unless capture is on: GAZE_CAPTURE=1, or `capture=True` without that variable.
 
@@ -217,6 +217,8 @@ def _steps(model: torch.nn.Module, example_inputs: Any, of_transformers: bool) -
         return dry_run.Steps([], "")
     try:
         seen = dry_run.run_dry(model, _run_of(model, example_inputs))
+    except Error:
+        raise
     except Exception as problem:
         said = native.sentence_of(problem)[:300]
         if example_inputs is not None:
@@ -229,7 +231,7 @@ def _steps(model: torch.nn.Module, example_inputs: Any, of_transformers: bool) -
     return dry_run.steps_of(seen, model)
 
 
-def _run_of(model: torch.nn.Module, example_inputs: Any) -> Callable[[], Any]:
+def _run_of(model: Any, example_inputs: Any) -> Callable[[], Any]:
     if example_inputs is None:
         return hugging_face.try_out(model)
     if isinstance(example_inputs, Mapping):
@@ -275,8 +277,8 @@ def _as_dict(profile: Any) -> dict[str, Any]:
     if isinstance(profile, Mapping):
         return dict(profile)
     try:
-        return json.loads(Path(profile).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        return dict(json.loads(Path(profile).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as problem:
         raise ProfileError(f"profile '{profile}': cannot be read: {problem}") from problem
 
 
@@ -288,7 +290,7 @@ def _knowledge_for(profile: Mapping[str, Any], known: families.Knowledge) -> fam
     return known if geometry and "spans" not in geometry and not geometry.get("first_key") else None
 
 
-def _state_profile(text: dict[str, str], profile: Mapping[str, Any] | str | os.PathLike | None) -> None:
+def _state_profile(text: dict[str, str], profile: Mapping[str, Any] | str | os.PathLike[str] | None) -> None:
     if isinstance(profile, Mapping):
         text["profile_text"] = hugging_face.profile_text(profile)
     elif profile is not None:

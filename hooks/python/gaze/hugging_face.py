@@ -7,8 +7,6 @@ import os
 import tempfile
 from typing import Any, Callable, Mapping, Sequence
 
-import torch
-
 from . import families
 from .errors import InputError
 from .native import Site
@@ -36,11 +34,11 @@ def vocabulary_file(processor: Any, folder: str) -> str | None:
     return path
 
 
-def vocabulary_folder() -> tempfile.TemporaryDirectory:
+def vocabulary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="gaze-vocabulary-")
 
 
-def end_ids(model: torch.nn.Module) -> tuple[int, ...]:
+def end_ids(model: families.Model) -> tuple[int, ...]:
     """The ids that end an answer."""
     for config in (getattr(model, "generation_config", None), getattr(model, "config", None)):
         end = getattr(config, "eos_token_id", None)
@@ -50,7 +48,7 @@ def end_ids(model: torch.nn.Module) -> tuple[int, ...]:
     return ()
 
 
-def end_id(model: torch.nn.Module) -> int | None:
+def end_id(model: families.Model) -> int | None:
     """The id that ends an answer, where there is one alone."""
     ends = end_ids(model)
     return ends[0] if len(ends) == 1 else None
@@ -70,7 +68,7 @@ def texts_of(ids: Sequence[int], tokenizer: Any) -> list[str]:
         texts, special = tokenizer.convert_ids_to_tokens(list(ids)), set(getattr(tokenizer, "all_special_ids", ()))
     elif hasattr(tokenizer, "id_to_token"):
         texts = [tokenizer.id_to_token(each) for each in ids]
-        added = getattr(tokenizer, "get_added_tokens_decoder", dict)()
+        added: Mapping[int, Any] = getattr(tokenizer, "get_added_tokens_decoder", dict)()
         special = {each for each, token in added.items() if token.special}
     elif hasattr(tokenizer, "decode"):
         texts, special = [tokenizer.decode([each]) for each in ids], set()
@@ -94,7 +92,7 @@ def _as_special(text: Any) -> str:
 
 # ---- inputs to find the sites with: the smallest that the model takes
 
-def try_out(model: torch.nn.Module) -> Callable[[], Any]:
+def try_out(model: families.Model) -> Callable[[], Any]:
     """A run of two tokens on made-up inputs, as the model's own generate drives it."""
     inputs = families.made_up_inputs(model)
     if hasattr(model, "generate") and (not hasattr(model, "can_generate") or model.can_generate() or families.model_type(model) == "blip"):

@@ -51,7 +51,7 @@ class OpenRequests(threading.local):
 
 def opening_frame(inside: str) -> FrameType | None:
     """The frame that a `with` stands in: the nearest one outside of this package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(inside):
         frame = frame.f_back
     return frame
@@ -66,7 +66,7 @@ def is_suspendable(frame: FrameType | None) -> bool:
 
 def is_running(frame: FrameType) -> bool:
     """Whether it is among those that led here."""
-    each = sys._getframe(1)
+    each: FrameType | None = sys._getframe(1)
     while each is not None:
         if each is frame:
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from . import hugging_face, native
 from .answer import Answer, Word
 from .bundle_folder import MARK, find_answers, now
 from .errors import InputError, RequestError
+from .media import recording
 from .open_requests import is_running, is_suspendable, opening_frame
 from .search import Search, batch_of
 from .token_count import TokenCount
@@ -135,8 +136,8 @@ class Request:
             try:
                 complete(self._rows, _of_prompts(named, len(self._rows), self._search))
                 self._begin()
-            except Exception as problem:
-                self.refuse(native.sentence_of(problem))
+            except Exception as wrong:
+                self.refuse(native.sentence_of(wrong))
                 return
         if before == 0 and self._search is not None and self._search.each > 1:
             self._native.reorder([row for row in range(len(self._rows)) for _ in range(self._search.each)])
@@ -160,7 +161,7 @@ class Request:
         if self._search is not None and self._native is not None:
             self._native.reorder(list(range(self._search.prompts * self._search.each)))
 
-    def __exit__(self, kind: Any, problem: Any, trace: Any) -> bool:
+    def __exit__(self, kind: Any, problem: Any, trace: Any) -> Literal[False]:
         if not self._open:
             return False
         self._close(keep=kind is None and self._refused is None)
@@ -254,9 +255,10 @@ class Request:
     def sound(self, samples: Any, sample_rate_hz: float | None = None, row: int = 0) -> None:
         """The recording, where it is known only now: samples [N] or [channels, N]."""
         if self._can_be_told():
-            from .media import recording
-
-            self._native.sound(*recording(samples, sample_rate_hz), row)
+            made = recording(samples, sample_rate_hz)
+            if made is None:
+                raise InputError("sound: expected samples, got none.")
+            self._native.sound(*made, row)
 
     def _can_be_told(self) -> bool:
         if not self._open and self._refused is None and self._capture.enabled:

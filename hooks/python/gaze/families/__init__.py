@@ -7,20 +7,20 @@ from typing import Any
 import torch
 
 from . import any_grid, any_resolution, cross, latents, one_grid, tiled, words
-from .knowledge import Family, Knowledge, Place, Prompts
+from .knowledge import Family, Knowledge, Model, Place, Prompts
 
-__all__ = ["Family", "Knowledge", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type"]
+__all__ = ["Family", "Knowledge", "Model", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type"]
 
 _FAMILIES: dict[str, Family] = {**words.FAMILIES, **one_grid.FAMILIES, **any_grid.FAMILIES, **any_resolution.FAMILIES, **tiled.FAMILIES,
                                 **cross.FAMILIES, **latents.FAMILIES}
 
 
-def model_type(model: torch.nn.Module) -> str | None:
+def model_type(model: Model) -> str | None:
     """As the config says it; None of a model that is not transformers'."""
     return getattr(getattr(model, "config", None), "model_type", None)
 
 
-def knowledge_of(model: torch.nn.Module, processor: Any = None) -> Knowledge:
+def knowledge_of(model: Model, processor: Any = None) -> Knowledge:
     """What to capture of a model, told by its config; a processor says more exactly how its inputs are made."""
     config, kind = model.config, model_type(model)
     if kind in _FAMILIES:
@@ -34,7 +34,7 @@ def knowledge_of(model: torch.nn.Module, processor: Any = None) -> Knowledge:
     return words.TEXT.knowledge(model, processor)
 
 
-def made_up_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def made_up_inputs(model: Model) -> dict[str, torch.Tensor]:
     """The smallest that the model takes, to find its sites with."""
     kind = model_type(model)
     family = _FAMILIES.get(kind or "")

@@ -7,15 +7,13 @@ from typing import Any, Mapping
 import torch
 
 from ..errors import InputError
-from .knowledge import (Family, Knowledge, Place, Prompts, check_picture, image_token, is_language_self, number_list, plain_ids, profile,
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, check_picture, image_token, is_language_self, number_list, plain_ids, profile,
                         prompt_inputs, spans_of, spans_of_pictures)
 
 
-def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _knowledge(model: Model, processor: Any) -> Knowledge:
     config = model.config
     vision, placeholder = config.vision_config, image_token(config)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
     merge, patch = vision.spatial_merge_size, vision.patch_size
     side = merge * patch
 
@@ -60,7 +58,7 @@ def _grid_by_positions(inputs: Mapping[str, Any], placeholder: int) -> tuple[int
     return rows, cols
 
 
-def _inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     vision, token = config.vision_config, image_token(config)
     merge = vision.spatial_merge_size
@@ -68,7 +66,7 @@ def _inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     inputs = prompt_inputs(model, [*plain_ids(config, 1), config.vision_start_token_id, token, token, config.vision_end_token_id,
                                    *plain_ids(config, 2)])
     parameter = next(model.parameters())
-    return {**inputs, "mm_token_type_ids": (inputs["input_ids"] == token).int(),
+    return {**inputs, "mm_token_type_ids": torch.eq(inputs["input_ids"], token).to(torch.int32),
             "image_grid_thw": torch.tensor([[1, merge, 2 * merge]], device=parameter.device),
             "pixel_values": torch.zeros(2 * merge ** 2, depth, device=parameter.device, dtype=parameter.dtype)}
 

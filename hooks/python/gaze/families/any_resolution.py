@@ -9,8 +9,8 @@ from typing import Any, Sequence
 import torch
 
 from ..errors import InputError
-from .knowledge import (Family, Knowledge, Place, Prompts, check_picture, image_token, is_language_self, number_list, pair, pixels, plain_ids, profile,
-                        prompt_inputs, sides, spans_of)
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, check_picture, image_token, is_language_self, number_list, pair, pixels, plain_ids,
+                        profile, prompt_inputs, sides, spans_of)
 
 
 def _chosen_resolution(size: tuple[int, int], resolutions: Sequence[Sequence[int]]) -> tuple[int, int]:
@@ -53,13 +53,14 @@ class _Layout:
         """The geometry of a picture of this height and width, and its number of keys."""
         height, width = _chosen_resolution(size, self.resolutions)
         rows, cols = (self.side * (each // self.tile) for each in (height, width))
-        geometry = {"rows": rows, "cols": cols, "input_width": cols * self.patch, "input_height": rows * self.patch, "fit": "letterbox",
+        geometry: dict[str, Any] = {"rows": rows, "cols": cols, "input_width": cols * self.patch, "input_height": rows * self.patch, "fit": "letterbox",
                     "unpad": True, "patch": None}
         rows, cols = _kept(rows, cols, size)
         ratio = math.sqrt(rows * cols / (self.most_tiles * self.side ** 2)) if self.most_tiles else 1
         if ratio > 1.1:  # then it is resampled to fewer cells
-            geometry |= self._resampled(rows, cols, size, (int(rows // ratio), int(cols // ratio)))
-            rows, cols = geometry["rows"], geometry["cols"]
+            to = int(rows // ratio), int(cols // ratio)
+            geometry |= self._resampled(rows, cols, size, to)
+            rows, cols = to
         return geometry, self.side ** 2 + rows * (cols + 1)
 
     def _resampled(self, rows: int, cols: int, size: tuple[int, int], to: tuple[int, int]) -> dict[str, Any]:
@@ -86,11 +87,9 @@ def _sizes(prompts: Prompts, number: int, chosen: bool, row: int) -> tuple[int, 
     return prompts.sizes[row] if chosen else None
 
 
-def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _knowledge(model: Model, processor: Any) -> Knowledge:
     config = model.config
     placeholder, layout = image_token(config), _Layout(config)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
     if (config.model_type == "llava_next") != (config.vision_feature_select_strategy == "default"):
         return Knowledge(None, reason=f"a vision_feature_select_strategy of '{config.vision_feature_select_strategy}' gives tiles special keys")
 
@@ -121,7 +120,7 @@ def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
     return Knowledge(profile(config.model_type, geometry=geometry), is_language_self, ids_in_steps=True, places=places, needs_picture=True)
 
 
-def _inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     layout = _Layout(config)
     # A picture of exactly one of the resolutions, which none shows better.

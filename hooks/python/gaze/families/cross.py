@@ -8,16 +8,17 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .knowledge import Family, Knowledge, Place, Prompts, image_token, is_decoders_cross, pair, pixels, plain_ids, profile, prompt_inputs, sides
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, image_token, is_decoders_cross, pair, pixels, plain_ids, profile, prompt_inputs,
+                        sides)
 from .one_grid import fit_of
 
 
-def _picture(model: torch.nn.Module, vision: Any) -> dict[str, torch.Tensor]:
+def _picture(model: Model, vision: Any) -> dict[str, torch.Tensor]:
     height, width = pair(vision.image_size)
     return {"pixel_values": pixels(model, 1, getattr(vision, "num_channels", 3), height, width)}
 
 
-def _blip(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _blip(model: Model, processor: Any) -> Knowledge:
     config = model.config
     if not hasattr(model, "text_decoder"):
         return Knowledge(None, reason=f"a '{type(model).__name__}' makes no words of a picture")
@@ -32,7 +33,7 @@ _CLASS_TOKENS = {"vit": 1, "beit": 1, "deit": 2}  # a DeiT has one for distillat
 _HALVES = {"swin", "donut-swin"}  # the patches are merged 2 x 2 between stages
 
 
-def _encoder_and_decoder(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _encoder_and_decoder(model: Model, processor: Any) -> Knowledge:
     encoder = model.config.encoder
     kind = getattr(encoder, "model_type", "")
     if kind not in _CLASS_TOKENS and kind not in _HALVES:
@@ -51,7 +52,7 @@ def _encoder_and_decoder(model: torch.nn.Module, processor: Any) -> Knowledge:
 
 # ---- Mllama: tiles of a canvas, in whose upper left corner the picture stands
 
-def _mllama(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _mllama(model: Model, processor: Any) -> Knowledge:
     config = model.config
     vision = config.vision_config
     rows, cols, tile, _ = sides(vision)
@@ -93,9 +94,9 @@ def _canvas(size: tuple[int, int], tiles: tuple[int, int], tile: int) -> tuple[f
     return most_height / tall, most_width / wide
 
 
-def _mllama_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _mllama_inputs(model: Model) -> dict[str, torch.Tensor]:
     vision, config = model.config.vision_config, model.config
-    inputs = prompt_inputs(model, [image_token(config) if image_token(config) is not None else 0, *plain_ids(config, 2)])
+    inputs = prompt_inputs(model, [image_token(config), *plain_ids(config, 2)])
     height, width = pair(vision.image_size)
     ids, slots, device = inputs["input_ids"], vision.max_num_tiles, inputs["input_ids"].device
     mask = torch.zeros(1, 1, slots, dtype=torch.long, device=device)

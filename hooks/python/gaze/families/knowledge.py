@@ -8,8 +8,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, ProfileError
 from ..native import Site
+
+Model = Any  # a torch.nn.Module of transformers, which has a config
 
 
 @dataclass
@@ -46,8 +48,8 @@ class Knowledge:
 @dataclass
 class Family:
     """Of one or several model types."""
-    knowledge: Callable[[torch.nn.Module, Any], Knowledge]  # of a model and its processor, or None
-    inputs: Callable[[torch.nn.Module], dict[str, torch.Tensor]]  # the smallest that the model takes
+    knowledge: Callable[[Model, Any], Knowledge]  # of a model and its processor, or None
+    inputs: Callable[[Model], dict[str, torch.Tensor]]  # the smallest that the model takes
 
 
 def profile(kind: str | None, **fields: Any) -> dict[str, Any]:
@@ -98,11 +100,12 @@ def number_list(values: Any) -> list[list[int]]:
 
 # ---- the prompt's ids
 
-def image_token(config: Any) -> int | None:
+def image_token(config: Any) -> int:
+    """The id that stands in the prompt for keys of a picture."""
     for name in ("image_token_id", "image_token_index"):
         if getattr(config, name, None) is not None:
             return int(getattr(config, name))
-    return None
+    raise ProfileError(f"attach: expected a profile, for the config of '{config.model_type}' names no image_token_id.")
 
 
 def spans_of(ids: Sequence[int], placeholder: int) -> list[dict[str, int]]:
@@ -137,7 +140,7 @@ def check_picture(spans: Sequence[Any], picture: int, placeholder: int) -> None:
 def plain_ids(config: Any, count: int) -> list[int]:
     """Ids that are nothing special."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    special = set()
+    special: set[Any] = set()
     for holder in (config, text):
         for name, value in vars(holder).items():
             if name.endswith(("token_id", "token_index")):
@@ -146,12 +149,12 @@ def plain_ids(config: Any, count: int) -> list[int]:
     return (plain * count)[:count]
 
 
-def prompt_inputs(model: torch.nn.Module, ids: list[int]) -> dict[str, torch.Tensor]:
+def prompt_inputs(model: Model, ids: list[int]) -> dict[str, torch.Tensor]:
     ids_bt = torch.tensor([ids], device=next(model.parameters()).device)
     return {"input_ids": ids_bt, "attention_mask": torch.ones_like(ids_bt)}
 
 
-def pixels(model: torch.nn.Module, *shape: int) -> torch.Tensor:
+def pixels(model: Model, *shape: int) -> torch.Tensor:
     """Grey, and not quite black: a picture of zeros counts as none in some families."""
     parameter = next(model.parameters())
     return torch.full(shape, 0.5, device=parameter.device, dtype=parameter.dtype)

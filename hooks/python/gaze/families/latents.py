@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .knowledge import (Family, Knowledge, Place, Prompts, check_picture, image_token, is_decoders_cross, is_language_self, pair, pixels, plain_ids,
-                        profile, prompt_inputs, sides, spans_of_pictures)
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, check_picture, image_token, is_decoders_cross, is_language_self, pair, pixels,
+                        plain_ids, profile, prompt_inputs, sides, spans_of_pictures)
 
 
-def _blip2(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _blip2(model: Model, processor: Any) -> Knowledge:
     config = model.config
     rows, cols, height, width = sides(config.vision_config)
     # The class token is a key of the Q-Former; the processor puts its latents before the text.
@@ -22,7 +22,7 @@ def _blip2(model: torch.nn.Module, processor: Any) -> Knowledge:
                      notes=["the latents are taken to stand first in the prompt, as the processor puts them"])
 
 
-def _blip2_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _blip2_inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     height, width = pair(config.vision_config.image_size)
     inputs = prompt_inputs(model, [image_token(config)] * config.num_query_tokens + plain_ids(config, 2))
@@ -31,11 +31,9 @@ def _blip2_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 # ---- Idefics2: the perceiver's own latents are keys behind the picture's
 
-def _idefics2(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _idefics2(model: Model, processor: Any) -> Knowledge:
     config = model.config
     placeholder, latents, (patch, _) = image_token(config), config.perceiver_config.resampler_n_latents, pair(config.vision_config.patch_size)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
     if getattr(getattr(processor, "image_processor", None), "do_image_splitting", False):
         return Knowledge(None, reason="pictures that are cut into four beside the whole cannot be told from five: set do_image_splitting to False")
 
@@ -64,7 +62,7 @@ def _idefics2(model: torch.nn.Module, processor: Any) -> Knowledge:
                      ids_in_steps=True, places=places, notes=["a picture is shown without what patches leave over at its right and below"])
 
 
-def _idefics2_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _idefics2_inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     height, width = pair(config.vision_config.image_size)
     ids = plain_ids(config, 1) + [image_token(config)] * config.perceiver_config.resampler_n_latents + plain_ids(config, 2)

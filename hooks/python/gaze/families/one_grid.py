@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from .knowledge import (Family, Knowledge, Place, Prompts, check_picture, image_token, language_self, pixels, plain_ids, profile, prompt_inputs, sides,
-                        spans_of_pictures)
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, check_picture, image_token, language_self, pixels, plain_ids, profile,
+                        prompt_inputs, sides, spans_of_pictures)
 
 _CROPPED = {"llava", "vipllava"}  # their image processors resize the shorter side and crop the centre
 
@@ -33,7 +33,7 @@ def fit_of(processor: Any, otherwise: str) -> dict[str, Any]:
     return {"fit": "centre_crop", **({"resize_shorter": shorter} if shorter else {})}
 
 
-def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _knowledge(model: Model, processor: Any) -> Knowledge:
     config = model.config
     rows, cols, leading = _grid(config)
     _, _, height, width = sides(config.vision_config)
@@ -42,8 +42,6 @@ def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
     if leading:
         geometry["leading"] = leading
     placeholder = image_token(config)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
     wanted, notes = language_self(config)
 
     def places(prompts: Prompts) -> list[Place]:
@@ -57,7 +55,7 @@ def _knowledge(model: torch.nn.Module, processor: Any) -> Knowledge:
     return Knowledge(profile(config.model_type, geometry=geometry), wanted, ids_in_steps=True, places=places, notes=notes)
 
 
-def _inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     rows, cols, leading = _grid(config)
     _, _, height, width = sides(config.vision_config)
@@ -66,7 +64,7 @@ def _inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     inputs = prompt_inputs(model, [token] * keys + plain_ids(config, 2))
     inputs["pixel_values"] = pixels(model, 1, getattr(config.vision_config, "num_channels", 3), height, width)
     if config.model_type in ("gemma3", "paligemma"):
-        inputs["token_type_ids"] = (inputs["input_ids"] == token).long()
+        inputs["token_type_ids"] = torch.eq(inputs["input_ids"], token).to(torch.int64)
     return inputs
 
 

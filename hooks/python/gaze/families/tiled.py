@@ -7,8 +7,8 @@ from typing import Any, Sequence
 import torch
 
 from ..errors import InputError
-from .knowledge import (Family, Knowledge, Place, Prompts, check_picture, image_token, is_language_self, pair, pixels, plain_ids, profile, prompt_inputs,
-                        sides, spans_of)
+from .knowledge import (Family, Knowledge, Model, Place, Prompts, check_picture, image_token, is_language_self, pair, pixels, plain_ids, profile,
+                        prompt_inputs, sides, spans_of)
 
 
 def _grid(side: int, tile: int) -> dict[str, Any]:
@@ -35,16 +35,14 @@ def _arrangement(size: tuple[int, int], tile: tuple[int, int], least: int, most:
 
 
 def _internvl_side(config: Any) -> int:
-    return round(sides(config.vision_config)[0] * config.downsample_ratio)
+    return int(round(sides(config.vision_config)[0] * config.downsample_ratio))
 
 
-def _internvl(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _internvl(model: Model, processor: Any) -> Knowledge:
     config = model.config
     placeholder, side, images = image_token(config), _internvl_side(config), getattr(processor, "image_processor", None)
     tile = pair(config.vision_config.image_size)
     least, most = getattr(images, "min_patches", 1), getattr(images, "max_patches", 12)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
 
     def geometry_of(keys: int, size: tuple[int, int] | None) -> dict[str, Any]:
         grids = keys // side ** 2
@@ -73,7 +71,7 @@ def _internvl(model: torch.nn.Module, processor: Any) -> Knowledge:
                      notes=notes)
 
 
-def _internvl_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _internvl_inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     height, width = pair(config.vision_config.image_size)
     ids = plain_ids(config, 1) + [image_token(config)] * _internvl_side(config) ** 2 + plain_ids(config, 2)
@@ -83,7 +81,7 @@ def _internvl_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 # ---- Idefics3 and SmolVLM: each tile stands behind a token that surrounds pictures and one that names its row and column
 
 def _idefics3_side(config: Any) -> int:
-    return sides(config.vision_config)[0] // config.scale_factor
+    return sides(config.vision_config)[0] // int(config.scale_factor)
 
 
 def _pictures(ids: Sequence[int], runs: list[dict[str, int]]) -> tuple[list[list[dict[str, int]]], int]:
@@ -124,11 +122,9 @@ def _split_picture(ids: Sequence[int], runs: list[dict[str, int]], around: int, 
     return {"first_key": first, "keys": runs[-1]["first_key"] + runs[-1]["keys"] - first}, geometry
 
 
-def _idefics3(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _idefics3(model: Model, processor: Any) -> Knowledge:
     config = model.config
     placeholder, side, (tile, _) = image_token(config), _idefics3_side(config), pair(config.vision_config.image_size)
-    if placeholder is None:
-        return Knowledge(None, reason=f"the config of '{config.model_type}' names no image_token_id")
 
     def places(prompts: Prompts) -> list[Place]:
         found = []
@@ -147,7 +143,7 @@ def _idefics3(model: torch.nn.Module, processor: Any) -> Knowledge:
     return Knowledge(profile(config.model_type, geometry=_grid(side, tile)), is_language_self, ids_in_steps=True, places=places)
 
 
-def _idefics3_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _idefics3_inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     height, width = pair(config.vision_config.image_size)
     ids = plain_ids(config, 1) + [image_token(config)] * _idefics3_side(config) ** 2 + plain_ids(config, 2)

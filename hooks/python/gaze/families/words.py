@@ -6,17 +6,17 @@ from typing import Any, Mapping
 
 import torch
 
-from .knowledge import Family, Knowledge, is_decoders_cross, plain_ids, profile, prompt_inputs
+from .knowledge import Family, Knowledge, Model, is_decoders_cross, plain_ids, profile, prompt_inputs
 
 
-def _text(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _text(model: Model, processor: Any) -> Knowledge:
     config = model.config
     if getattr(config, "is_encoder_decoder", False):
         return Knowledge(profile(config.model_type, text={}), is_decoders_cross)
     return Knowledge(profile(config.model_type, text={}), lambda site: site.in_step and site.relation != "cross", ids_in_steps=True)
 
 
-def _speech(model: torch.nn.Module, processor: Any) -> Knowledge:
+def _speech(model: Model, processor: Any) -> Knowledge:
     config = model.config
     extractor = getattr(processor, "feature_extractor", processor)
     hop, rate = getattr(extractor, "hop_length", 160), getattr(extractor, "sampling_rate", 16000)
@@ -31,7 +31,7 @@ def _detects_language(inputs: Mapping[str, Any]) -> bool:
     return inputs.get("input_features") is not None and inputs.get("use_cache") is False
 
 
-def _sound(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _sound(model: Model) -> dict[str, torch.Tensor]:
     parameter, config = next(model.parameters()), model.config
     return {"input_features": torch.zeros(1, config.num_mel_bins, 2 * config.max_source_positions, device=parameter.device, dtype=parameter.dtype)}
 
