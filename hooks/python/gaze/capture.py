@@ -30,6 +30,7 @@ class Capture:
         self.profile: dict[str, Any] | None = None  #: what was attached with, where it was made here
         self.notes: list[str] = []  #: what was taken for granted when the profile was made
         self.steps_are_seen = False
+        self.every_row = False  #: whether each row of a call is a token's, as of an encoder
         self.follows_searches = True  #: whether a batch with several rows for each prompt is told apart
         self.ends: tuple[int, ...] = ()  #: ids that end an answer, as far as they are known
         self._knowledge: families.Knowledge | None = None
@@ -206,6 +207,7 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
     result.native = native.capture(None, steps.sites, text)
     stepping = model.get_submodule(steps.module) if steps.module else outer
     made = result.profile or {}
+    result.every_row = (made.get("rows") or {}).get("of_call") == "all"
     result.follows_searches = not hasattr(stepping, "_reorder_cache") and (made.get("layers") or {}).get("reduce") != "rollout"
     result.ends = hugging_face.end_ids(model)
     if result.enabled:

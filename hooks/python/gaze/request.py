@@ -215,7 +215,8 @@ class Request:
 
         Args:
             ids: what generate returned, prompt included, or the generated ids alone: [T], or [B, T] of a batch. Tensors, arrays, lists, or an output
-                with `sequences`. The last ones are taken, as many as there were steps.
+                with `sequences`. The last ones are taken, as many as there were steps. Of an encoder all ids of
+                its text; where `prompt_tokens` was said, one for each row that it keeps.
                 Of a search with beams, or of several samples, all that it returned: as many answers for each prompt.
             tokenizer: of transformers or tokenizers, a processor, a list of texts by id, or a function of an id. None: the vocabulary that attach
                 was given.
@@ -228,7 +229,8 @@ class Request:
             return
         for number, each in self._by_row(_ids(ids), row):
             made = self._count.tokens
-            generated = each[-made:] if 0 < made < len(each) else each
+            whole = self._capture.every_row or self._rows[number].prompt_tokens > 0
+            generated = each[-made:] if 0 < made < len(each) and not whole else each
             self._native.tokens(generated, number)
             if tokenizer is not None:
                 self._native.label(hugging_face.texts_of(generated, tokenizer), number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Models of text alone, and Whisper."""
+"""Models of text alone, with words to generate or without, and Whisper."""
 from __future__ import annotations
 
 from typing import Any, Mapping
@@ -13,6 +13,10 @@ def _text(model: Model, processor: Any) -> Knowledge:
     config = model.config
     if getattr(config, "is_encoder_decoder", False):
         return Knowledge(profile(config.model_type, text={}), is_decoders_cross)
+    if hasattr(model, "can_generate") and not model.can_generate():
+        # An encoder, or a decoder without its head: each token by each token.
+        return Knowledge(profile(config.model_type, text={}, rows={"of_call": "all"}), lambda site: site.in_step and site.relation != "cross",
+                         ids_in_steps=True)
     return Knowledge(profile(config.model_type, text={}), lambda site: site.in_step and site.relation != "cross", ids_in_steps=True)
 
 
