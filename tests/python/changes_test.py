@@ -26,8 +26,10 @@ def replaced(model: torch.nn.Module) -> None:
 
 
 def with_another_layer(model: torch.nn.Module) -> None:
-    model.model.language_model.layers[0] = copy.deepcopy(model.model.language_model.layers[0])
-    model.model.language_model.layers[0].self_attn.q_proj.weight.mul_(2)
+    old = model.model.language_model.layers[0]
+    new = type(old)(model.model.language_model.config, 0).eval()
+    new.load_state_dict({name: value * 0.7 for name, value in old.state_dict().items()})
+    model.model.language_model.layers[0] = new
 
 
 class Changes(support.Case):
