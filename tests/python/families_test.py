@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Families whose pictures' keys differ from request to request: maps are those of eager attention, and every cell lies where its key's pixels are.
 
-Where a key's pixels are is measured: with vision towers that mix nothing, a spot in the middle of a cell changes the keys that look there, and no other.
+Where a key's pixels are is measured: with vision towers that mix nothing, a spot in the middle of a cell changes the keys that look there alone.
 """
 import functools
 import types
@@ -21,10 +21,12 @@ import tiny_models as tiny
 import tiny_pictures as pictures
 
 # Of each the picture's height and width.
-CASES = (("llava_next", (40, 60)), ("llava_next", (90, 31)), ("llava_onevision", (40, 60)), ("llava_onevision1", (48, 64)),
+CASES = (("llava", (40, 60)), ("vipllava", (60, 30)), ("paligemma", (40, 60)), ("gemma3", (40, 60)), ("qwen2_vl", (40, 60)), ("qwen2_5_vl", (60, 40)),
+         ("llava_next", (40, 60)), ("llava_next", (90, 31)), ("llava_onevision", (40, 60)), ("llava_onevision1", (48, 64)),
          ("llava_onevision1", (50, 60)), ("internvl", (40, 60)),
          ("internvl", (30, 90)), ("internvl", (32, 32)), ("idefics3", (40, 60)), ("smolvlm", (70, 40)), ("smolvlm", (30, 90)), ("qwen3_vl", (40, 60)),
-         ("mllama", (40, 60)), ("mllama", (70, 20)), ("vit", (40, 60)), ("deit", (60, 40)), ("donut", (40, 60)), ("donut", (60, 40)))
+         ("mllama", (40, 60)), ("mllama", (70, 20)), ("vit", (40, 60)), ("deit", (60, 40)), ("beit", (40, 60)), ("swin", (40, 60)),
+         ("donut", (40, 60)), ("donut", (60, 40)))
 
 
 def picture(size: tuple[int, int]) -> np.ndarray:
@@ -38,7 +40,8 @@ def reference(name: str, size: tuple[int, int]) -> np.ndarray:
     with torch.no_grad():
         out = eager.generate(**pictures.inputs(name, eager, picture(size)), **tiny.GREEDY, output_attentions=True, return_dict_in_generate=True)
     steps = out.cross_attentions if eager.config.is_encoder_decoder else out.attentions
-    layers = slice(1, None, 2) if name == "mllama" else slice(None)
+    # Every second layer of this Mllama looks at the picture; the first of this Gemma has a window.
+    layers = slice(1, None, 2) if name in ("mllama", "gemma3") else slice(None)
     rows = [np.stack([layer[0, :, -1, :].mean(0).numpy() for layer in step[layers]]).mean(0) for step in steps]
     return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
 
@@ -47,10 +50,11 @@ def centres(facts: dict) -> np.ndarray:
     """[rows, cols, 2]: row and column, in the shown picture's pixels, of each cell's middle; by the formulas of docs/geometry.md."""
     geometry, shown = facts["geometry"], facts["picture"]
     tiles = geometry.get("tiles") or {"rows": 1, "cols": 1}
-    whole = {"height": geometry["rows"] * tiles["rows"] + 2 * geometry["cut_rows"], "width": geometry["cols"] * tiles["cols"] + 2 * geometry["cut_cols"]}
+    whole = {"height": geometry["rows"] * tiles["rows"] + 2 * geometry["cut_rows"],
+             "width": geometry["cols"] * tiles["cols"] + 2 * geometry["cut_cols"]}
     scale = min(geometry["input_width"] / shown["width"], geometry["input_height"] / shown["height"])
     if geometry["fit"] == "centre_crop":
-        scale = geometry["resize_shorter"] / min(shown["width"], shown["height"])
+        scale = (geometry["resize_shorter"] or max(geometry["input_width"], geometry["input_height"])) / min(shown["width"], shown["height"])
     axes = []
     for side, cut in (("height", "cut_rows"), ("width", "cut_cols")):
         cells, given = whole[side], geometry[f"input_{side}"]
@@ -136,7 +140,7 @@ class Families(support.Case):
         self.assertGreater(len(found), 3)
         rows_tk = reference(name, size)
         expected = self.expected(answer.facts, np.maximum(cells, 0), rows_tk)
-        self.assertGreater(float(expected[:, cells >= 0].std()), 1e-3, "the reference is flat: it would tell nothing")
+        self.assertGreater(float(expected[:, cells >= 0].std()), 5e-4, "the reference is flat: it would tell nothing")
         worst = 0.0
         for each in (answer, eager):
             off = np.abs(each.maps - expected)[:, cells >= 0].max()
@@ -163,6 +167,65 @@ class Families(support.Case):
         number = changed - span["first_key"] - (0 if thumbnail["at"] == "first" else span["keys"] - rows * cols)
         off = np.abs(np.array([number // cols, number % cols]) + 0.5 - at * (rows, cols))
         self.assertTrue((off < 1.0).all(), f"{number} of {rows} x {cols} for {at}")
+
+    def places(self, name: str, given: dict, size: tuple[int, int], picture_number: int) -> dict:
+        """What a request says of the picture."""
+        made = pictures.model(name)
+        with torch.no_grad(), gaze.attach(made, capture=True, out_dir=self.out_dir) as g:
+            with g.request(image=picture(size), picture=picture_number, inputs=given) as r:
+                r.tokens(made.generate(**given, **tiny.GREEDY), tiny.TEXTS)
+        self.assertIsNone(r.answer.error)
+        return r.answer.facts["geometry"]
+
+    def test_several_pictures_in_a_prompt(self) -> None:
+        sizes = ((40, 60), (60, 40))
+        for name, joined in (("llava_next", "pixel_values image_sizes"), ("idefics3", ""), ("mllama", "")):
+            made = pictures.model(name)
+            each = [pictures.inputs(name, made, picture(size)) for size in sizes]
+            ids = torch.cat([each[0]["input_ids"], each[1]["input_ids"]], 1)
+            given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            if name == "mllama":
+                given |= {key: torch.cat([each[0][key], each[1][key]], 1) for key in ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask")}
+                given["cross_attention_mask"] = given["aspect_ratio_mask"][:, None].repeat(1, ids.shape[1], 1, 1)
+            else:
+                keys, along = (("pixel_values", "image_sizes"), 0) if name == "llava_next" else (("pixel_values", "pixel_attention_mask"), 1)
+                given |= {key: torch.cat([each[0][key], each[1][key]], along) for key in keys}
+            for number, size in enumerate(sizes):
+                with self.subTest(name, number=number):
+                    alone = self.places(name, each[number], size, 0)
+                    together = self.places(name, given, size, number)
+                    self.assertEqual(len(together["spans"]), 2)
+                    self.assertEqual(together["spans"][number]["keys"], alone["spans"][0]["keys"])
+                    for field in ("rows", "cols", "tiles", "thumbnail", "fit", "input_width", "input_height"):
+                        self.assertEqual(together.get(field), alone.get(field))
+
+    def test_several_pictures_that_are_shown_once(self) -> None:
+        whole = [pictures._resized(picture((40, 60)), (16, 16), keep=False)[None] for _ in range(2)]
+        ids = torch.tensor([[5, *[tiny.IMAGE] * 17, 6, *[tiny.IMAGE] * 17, 7]])
+        given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.cat(whole),
+                 "image_sizes": torch.tensor([[40, 60]] * 2), "batch_num_images": torch.tensor([2])}
+        geometry = self.places("llava_onevision", given, (40, 60), 1)
+        self.assertEqual((geometry["rows"], geometry["cols"], geometry["trailing"], geometry["fit"]), (4, 4, 1, "resize"))
+        self.assertEqual(geometry["first_key"], 19)
+
+    def test_what_cannot_be_told_is_refused(self) -> None:
+        def refused(name: str, words: str, spoil, size=(40, 60), told=True, shown=(40, 60)) -> None:
+            made = pictures.model(name)
+            given = pictures.inputs(name, made, picture(size))
+            spoil(given)
+            with self.subTest(name, words=words), torch.no_grad(), gaze.attach(made, capture=True, out_dir=self.out_dir) as g:
+                with self.assertRaisesRegex(gaze.Error, words):
+                    with g.request(image=picture(shown) if shown else None, inputs=given if told else None):
+                        made.generate(**given, **tiny.GREEDY)
+
+        refused("llava_next", "is it the picture that the processor was given", lambda given: given, told=False, shown=(20, 60))
+        refused("llava_next", "goes by its size", lambda given: given, told=False, shown=None)
+        refused("internvl", "is it the picture that the processor was given", lambda given: given, shown=(40, 40))
+        refused("internvl", "by whose proportions", lambda given: given, shown=None)
+        refused("idefics3", "which surrounds pictures", lambda given: given["input_ids"][0].__setitem__(7, 50))
+        refused("idefics3", "rows of as many tiles", lambda given: given["input_ids"][0].__setitem__(slice(7, 9), torch.tensor([50, pictures.FAKE])))
+        refused("idefics2", "give the request its inputs", lambda given: given, told=False)
+        refused("idefics2", "padded to the size", lambda given: given["pixel_attention_mask"][..., -1].fill_(0))
 
     def test_idefics2_behind_latents(self) -> None:
         size, name = (40, 60), "idefics2"

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Models of transformers with small random weights whose pictures' keys differ from request to request, and inputs as their image processors make them."""
+"""Models of transformers with small random weights whose pictures' keys differ from request to request, and inputs as their processors make them."""
 import importlib
 
 import numpy as np
 import torch
 import transformers as tf
 
+import tiny_models as tiny
 from tiny_models import _TEXT, _VISION, IMAGE
 
 FAKE, GLOBAL, NEWLINE, ROW_COL, BEGIN, END = 95, 94, 93, 60, 92, 91
 _TOWER = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, image_size=16, patch_size=4)
 _ROPE = dict(rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2], "mrope_interleaved": True})
 _PINPOINTS = [[16, 32], [32, 16], [32, 32], [16, 48], [48, 16]]
-NAMES = ("llava_next", "llava_onevision", "internvl", "idefics3", "smolvlm", "qwen3_vl", "mllama", "idefics2", "vit", "deit", "donut")
+_OLDER = {"llava": 24, "vipllava": 24, "paligemma": 24, "gemma3": 32, "qwen2_vl": 0, "qwen2_5_vl": 0}  # of tiny_models; the input's side
+_ENCODERS = {"vit": tf.ViTConfig, "deit": tf.DeiTConfig, "beit": tf.BeitConfig, "swin": tf.SwinConfig, "donut": tf.DonutSwinConfig}
 
 
 def _config(name: str):
@@ -57,16 +59,16 @@ def _config(name: str):
 def _encoder_and_decoder(name: str):
     decoder = tf.TrOCRConfig(vocab_size=97, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48, max_position_embeddings=32,
                              pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
-    if name == "donut":
-        encoder = tf.DonutSwinConfig(image_size=[16, 32], patch_size=2, embed_dim=16, depths=[1, 1], num_heads=[2, 4], window_size=4)
-    else:
-        encoder = (tf.ViTConfig if name == "vit" else tf.DeiTConfig)(**_VISION)
+    swin = dict(image_size=[16, 32], patch_size=2, embed_dim=16, depths=[1, 1], num_heads=[2, 4], window_size=4)
+    encoder = _ENCODERS[name](**swin if name in ("swin", "donut") else _VISION)
     config = tf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
     config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 1, 0, 2
     return tf.VisionEncoderDecoderModel, config
 
 
 def model(name: str, attention: str = "sdpa") -> torch.nn.Module:
+    if name in _OLDER:
+        return tiny.model(name, attention)
     torch.manual_seed(1)
     kind, config = _config(name)
     if kind is tf.VisionEncoderDecoderModel:
@@ -114,11 +116,12 @@ def inputs(name: str, made: torch.nn.Module, picture: np.ndarray) -> dict[str, t
         images = processor(picture, return_tensors="pt", return_row_col_info=True)
         return _prompt([5, *_tiles(images["rows"][0][0], images["cols"][0][0]), 7, 8], pixel_values=images["pixel_values"],
                        pixel_attention_mask=images["pixel_attention_mask"])
-    if name == "qwen3_vl":
+    if name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
         processor = _processor("qwen2_vl", "Qwen2VLImageProcessorPil", patch_size=4, merge_size=2, min_pixels=64, max_pixels=48 * 48)
         images = processor(picture, return_tensors="pt")
         keys = int(images["image_grid_thw"].prod()) // 4
-        made_ids = _prompt([5, BEGIN, *[IMAGE] * keys, END, 7], pixel_values=images["pixel_values"], image_grid_thw=images["image_grid_thw"])
+        begin, end = made.config.vision_start_token_id, made.config.vision_end_token_id
+        made_ids = _prompt([5, begin, *[IMAGE] * keys, end, 7], pixel_values=images["pixel_values"], image_grid_thw=images["image_grid_thw"])
         return {**made_ids, "mm_token_type_ids": (made_ids["input_ids"] == IMAGE).int()}
     if name == "mllama":
         images = _processor("mllama", "MllamaImageProcessorPil", size=side, max_image_tiles=4)([[picture]], return_tensors="pt")
@@ -128,7 +131,11 @@ def inputs(name: str, made: torch.nn.Module, picture: np.ndarray) -> dict[str, t
     if name == "idefics2":
         images = _processor("idefics2", "Idefics2ImageProcessorPil", size={"shortest_edge": 16, "longest_edge": 30})(picture, return_tensors="pt")
         return _prompt([5, FAKE, *[IMAGE] * 3, FAKE, 7, 8], pixel_values=images["pixel_values"], pixel_attention_mask=images["pixel_attention_mask"])
-    return {"pixel_values": _resized(picture, (16, 32) if name == "donut" else (24, 24), keep=name == "donut")}
+    if name in _OLDER:
+        given = tiny.inputs(name)
+        side = _OLDER[name]
+        return {**given, "pixel_values": _cropped(picture, side) if "llava" in name else _resized(picture, (side, side), keep=False)}
+    return {"pixel_values": _resized(picture, (16, 32) if name in ("swin", "donut") else (24, 24), keep=name == "donut")}
 
 
 def _tiles(rows: int, cols: int) -> list[int]:
@@ -148,6 +155,14 @@ def _resized(picture: np.ndarray, size: tuple[int, int], keep: bool) -> torch.Te
     image = torch.nn.functional.interpolate(image, inner, mode="bilinear", antialias=True)
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     return torch.nn.functional.pad(image, (left, size[1] - inner[1] - left, top, size[0] - inner[0] - top))
+
+
+def _cropped(picture: np.ndarray, side: int) -> torch.Tensor:
+    """The middle of the picture, whose shorter side is made the input's."""
+    scale = side / min(picture.shape[:2])
+    whole = _resized(picture, (int(picture.shape[0] * scale), int(picture.shape[1] * scale)), keep=False)
+    top, left = (round((length - side) / 2) for length in whole.shape[2:])
+    return whole[:, :, top:top + side, left:left + side]
 
 
 def without_mixing(made: torch.nn.Module) -> torch.nn.Module:
@@ -173,7 +188,8 @@ def seen_features(made: torch.nn.Module, given: dict[str, torch.Tensor]) -> torc
         hook = made.model.connector.perceiver_resampler.register_forward_pre_hook(lambda module, args, kwargs: kept.append(kwargs["context"][0]),
                                                                                   with_kwargs=True)
     else:
-        decoder = getattr(made.model, "language_model", None) or made.model.text_model
+        decoder = getattr(made.model, "language_model", None)
+        decoder = made.model.text_model if decoder is None else decoder
         hook = decoder.register_forward_pre_hook(lambda module, args, kwargs: kept.append(_of_picture(kwargs)), with_kwargs=True)
     with torch.no_grad():
         made(**given)

@@ -59,6 +59,7 @@ class Answer:
 
     @property
     def id(self) -> str:
+        """The host's name of the request."""
         return str(self.facts["request_id"])
 
     @property
@@ -68,6 +69,7 @@ class Answer:
 
     @property
     def prompt(self) -> str:
+        """The prompt as the request was given it."""
         return self.facts.get("prompt") or ""
 
     @property
@@ -83,6 +85,7 @@ class Answer:
 
     @property
     def why(self) -> str | None:
+        """Why the verdict is as it is."""
         return (self.facts.get("grounding") or {}).get("why")
 
     @property
@@ -92,10 +95,12 @@ class Answer:
 
     @property
     def tokens(self) -> list[dict[str, Any]]:
+        """Of each captured token what request.json says: `text`, `id`, ..."""
         return self.facts.get("tokens") or []
 
     @cached_property
     def words(self) -> list[Word]:
+        """The answer's words, in order."""
         return [self._word(entry) for entry in self.facts.get("words") or []]
 
     def _word(self, entry: dict[str, Any]) -> Word:

@@ -144,8 +144,9 @@ class Capture:
 
 
 def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, processor: Any = None,
-           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike[str] | None = None, capture: bool | None = None,
-           sample_rate: float | None = None, max_tokens: int | None = None, options: Mapping[str, str] | None = None) -> Capture:
+           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike[str] | None = None,
+           capture: bool | None = None, sample_rate: float | None = None, max_tokens: int | None = None,
+           options: Mapping[str, str] | None = None) -> Capture:
     """Attaches a model, once, when it is loaded. Does nothing unless capture is on: GAZE_CAPTURE=1, or `capture=True` without that variable.
 
     Args:

@@ -35,6 +35,7 @@ def vocabulary_file(processor: Any, folder: str) -> str | None:
 
 
 def vocabulary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when nothing refers to it any more."""
     return tempfile.TemporaryDirectory(prefix="gaze-vocabulary-")
 
 
@@ -101,4 +102,5 @@ def try_out(model: families.Model) -> Callable[[], Any]:
 
 
 def profile_text(profile: Mapping[str, Any]) -> str:
+    """A profile as the JSON that the library reads."""
     return json.dumps(profile, indent=1)

@@ -24,12 +24,14 @@ class OpenRequests(threading.local):
         self.stack: list[Any] = []
 
     def push(self, request: Any) -> None:
+        """A request opens on this thread."""
         self.stack.append(request)
         self.innermost = request
         _context.set((*_context.get(), request))
 
     @staticmethod
     def leave_context(request: Any) -> None:
+        """A request closes, as far as this context goes."""
         _context.set(tuple(each for each in _context.get() if each is not request))
 
     def pop(self, request: Any) -> bool:
@@ -42,6 +44,7 @@ class OpenRequests(threading.local):
 
     @staticmethod
     def is_of_context(request: Any) -> bool:
+        """Whether this task or this code opened it."""
         return request in _context.get()
 
     def of_context(self) -> Any:

@@ -309,18 +309,22 @@ class Request:
 
     @property
     def words(self) -> list[Word]:
+        """Of the first row; empty where there is no answer."""
         return [] if self.answer is None else self.answer.words
 
     @property
     def maps(self) -> np.ndarray | None:
+        """Of the first row; None where there is no answer."""
         return None if self.answer is None else self.answer.maps
 
     @property
     def overlay(self) -> Any:
+        """Of the first row; None where there is no answer."""
         return None if self.answer is None else self.answer.overlay
 
     @property
     def verdict(self) -> str | None:
+        """Of the first row; None where there is no answer."""
         return None if self.answer is None else self.answer.verdict
 
     def show(self, height: int = 640, width: str | int = "100%") -> Any:

@@ -92,6 +92,7 @@ class Search:
             self._refuse(f"{type(problem).__name__}: {problem}")
 
     def close(self) -> None:
+        """Takes the attribute off the cache."""
         if self._cache is not None:
             self._cache.__dict__.pop("reorder_cache", None)
             self._cache = None

@@ -26,6 +26,7 @@ def capture_wanted(capture: bool | None) -> bool:
 
 
 def profile_from_environment() -> str | None:
+    """The profile's file that GAZE_PROFILE names."""
     return os.environ.get("GAZE_PROFILE") or None
 
 

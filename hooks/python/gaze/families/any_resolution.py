@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The whole picture first, then the same at a resolution of its own, without the padding, with a key at each row's end: LLaVA-NeXT, LLaVA-OneVision."""
+"""The whole picture first, then at a resolution of its own, without the padding, with a key at each row's end: LLaVA-NeXT, LLaVA-OneVision."""
 from __future__ import annotations
 
 import math
@@ -53,8 +53,8 @@ class _Layout:
         """The geometry of a picture of this height and width, and its number of keys."""
         height, width = _chosen_resolution(size, self.resolutions)
         rows, cols = (self.side * (each // self.tile) for each in (height, width))
-        geometry: dict[str, Any] = {"rows": rows, "cols": cols, "input_width": cols * self.patch, "input_height": rows * self.patch, "fit": "letterbox",
-                    "unpad": True, "patch": None}
+        geometry: dict[str, Any] = {"rows": rows, "cols": cols, "input_width": cols * self.patch, "input_height": rows * self.patch,
+                                    "fit": "letterbox", "unpad": True, "patch": None}
         rows, cols = _kept(rows, cols, size)
         ratio = math.sqrt(rows * cols / (self.most_tiles * self.side ** 2)) if self.most_tiles else 1
         if ratio > 1.1:  # then it is resampled to fewer cells
@@ -97,7 +97,8 @@ def _knowledge(model: Model, processor: Any) -> Knowledge:
         if config.model_type == "llava_onevision" and keys == layout.side ** 2 + 1:
             return layout.whole()
         if size is None:
-            raise InputError("request: expected the picture, or image_sizes among the inputs, for the number of its keys goes by its size, got neither")
+            raise InputError("request: expected the picture, or image_sizes among the inputs, for the number of its keys goes by its size, got "
+                             "neither")
         geometry, expected = layout.tiled(size)
         if expected != keys:
             raise InputError(f"request: expected {expected} keys of a picture of {size[1]} x {size[0]}, got {keys} placeholders: is it the picture "

@@ -66,7 +66,8 @@ def _mllama(model: Model, processor: Any) -> Knowledge:
     def places(prompts: Prompts) -> list[Place]:
         told = prompts.inputs.get("aspect_ratio_ids")
         if told is None:
-            raise InputError("request: expected aspect_ratio_ids, which say how the picture was cut into tiles, got none: give the request its inputs")
+            raise InputError("request: expected aspect_ratio_ids, which say how the picture was cut into tiles, got none: give the request its "
+                             "inputs")
         found = []
         for ratios, size in zip(torch.as_tensor(told).tolist(), prompts.sizes):
             pictures = [tuple(vision.supported_aspect_ratios[each - 1]) for each in ratios if each]

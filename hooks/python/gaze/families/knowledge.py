@@ -53,16 +53,19 @@ class Family:
 
 
 def profile(kind: str | None, **fields: Any) -> dict[str, Any]:
+    """A profile of these fields, without sites."""
     return {"gaze_profile": 1, "name": kind or "unnamed", **fields}
 
 
 # ---- which attention
 
 def is_decoders_cross(site: Site) -> bool:
+    """Whether a site is a decoder's that looks at what an encoder made."""
     return site.in_step and site.relation == "cross"
 
 
 def is_language_self(site: Site) -> bool:
+    """Whether a site is the language model's own, by its name."""
     tower = ("vision", "visual", "qformer", "image", "resampler", "audio")
     return site.in_step and site.relation == "self" and not any(part in site.name for part in tower)
 
@@ -84,6 +87,7 @@ def language_self(config: Any) -> tuple[Callable[[Site], bool], list[str]]:
 # ---- sizes
 
 def pair(value: Any) -> tuple[int, int]:
+    """Height and width of a size that may be one number."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
@@ -131,6 +135,7 @@ def spans_of_pictures(ids: Sequence[int], placeholder: int, keys_of_picture: int
 
 
 def check_picture(spans: Sequence[Any], picture: int, placeholder: int) -> None:
+    """Raises InputError unless the prompt holds the wanted picture."""
     if not spans:
         raise InputError(f"request: expected the picture's placeholder {placeholder} in the prompt's ids, found none")
     if not 0 <= picture < len(spans):
@@ -150,6 +155,7 @@ def plain_ids(config: Any, count: int) -> list[int]:
 
 
 def prompt_inputs(model: Model, ids: list[int]) -> dict[str, torch.Tensor]:
+    """One prompt of these ids, all of them visible."""
     ids_bt = torch.tensor([ids], device=next(model.parameters()).device)
     return {"input_ids": ids_bt, "attention_mask": torch.ones_like(ids_bt)}
 

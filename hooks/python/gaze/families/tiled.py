@@ -23,7 +23,7 @@ def _tiles(side: int, tile: int, rows: int, cols: int, between: dict[str, int], 
 # ---- InternVL: nothing stands between the tiles
 
 def _arrangement(size: tuple[int, int], tile: tuple[int, int], least: int, most: int) -> tuple[int, int]:
-    """Rows and columns of the tiles whose proportions are the picture's best; of two that are as good, more tiles while they are not too many for it."""
+    """Rows and columns of the tiles whose proportions are the picture's best; of two as good, more tiles while they are not too many for it."""
     height, width = size
     found, distance = (1, 1), float("inf")
     every = [(rows, cols) for cols in range(1, most + 1) for rows in range(1, most + 1) if least <= rows * cols <= most]
@@ -67,8 +67,8 @@ def _internvl(model: Model, processor: Any) -> Knowledge:
         return found
 
     notes = [] if images is not None else [f"tiles are laid out as GotOcr2ImageProcessor does with {least} to {most} of them"]
-    return Knowledge(profile(config.model_type, geometry=_grid(side, tile[0])), is_language_self, ids_in_steps=True, places=places, needs_picture=True,
-                     notes=notes)
+    made = profile(config.model_type, geometry=_grid(side, tile[0]))
+    return Knowledge(made, is_language_self, ids_in_steps=True, places=places, needs_picture=True, notes=notes)
 
 
 def _internvl_inputs(model: Model) -> dict[str, torch.Tensor]:
@@ -93,6 +93,8 @@ def _pictures(ids: Sequence[int], runs: list[dict[str, int]]) -> tuple[list[list
     pictures = [[runs[0]]]
     for before, run in zip(runs, runs[1:]):
         between = list(ids[before["first_key"] + before["keys"]:run["first_key"]])
+        if around not in between:
+            raise InputError(f"request: expected the token {around}, which surrounds pictures, between any two runs of placeholders, got {between}")
         if between.count(around) == 1:
             pictures[-1].append(run)
         else:
@@ -112,8 +114,8 @@ def _split_picture(ids: Sequence[int], runs: list[dict[str, int]], around: int, 
         rows = [*rows, 1] if ends else [*rows[:-1], rows[-1] + 1]
     leading, row_end = {named for _, named in inside} or {last[1]}, {ends for ends, _ in inside if ends} or {0}
     if len(set(rows)) != 1 or len(leading) != 1 or len(row_end) != 1 or last[0] < 1:
-        raise InputError(f"request: expected rows of as many tiles and a thumbnail behind them, got rows of {rows} tiles with {inside + [last]} tokens "
-                         "between them")
+        raise InputError(f"request: expected rows of as many tiles and a thumbnail behind them, got rows of {rows} tiles with {inside + [last]} "
+                         "tokens between them")
     lead, end = leading.pop(), row_end.pop()
     first = runs[0]["first_key"] - lead
     if first < 0 or ids[first] != around or sum(last) < end:
