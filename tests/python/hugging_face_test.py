@@ -107,6 +107,12 @@ class HuggingFace(support.Case):
                 with self.subTest(name, attention=attention):
                     self.check(name, attention, cells=slice(first, first + rows * cols), layers=slice(1, 2) if name == "gemma3" else slice(None))
 
+    def test_pictures_with_a_static_cache(self) -> None:
+        for name, rows, cols, first in PICTURES:
+            with self.subTest(name):
+                self.check(name, "sdpa", cells=slice(first, first + rows * cols), layers=slice(1, 2) if name == "gemma3" else slice(None),
+                           cache_implementation="static")
+
     def test_layers_with_windows_are_left_out(self) -> None:
         self.assertEqual(gaze.profile_of(tiny.model("gemma3"))["sites"]["match"], ["model.language_model.layers.1.self_attn"])
 

@@ -106,8 +106,6 @@ class Search(support.Case):
             for how in HOW:
                 if how.get("use_cache") is False and name in ("llava", "qwen2_vl"):
                     continue  # transformers' own generate does not do so
-                if how.get("cache_implementation") and name == "gemma3":
-                    continue  # its grouped heads are packed from step to step in another way
                 with self.subTest(name, **how):
                     self.check(name, "sdpa", **how)
         with self.subTest("eager"):

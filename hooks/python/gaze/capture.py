@@ -231,7 +231,9 @@ def _steps(model: torch.nn.Module, example_inputs: Any, of_transformers: bool) -
     if not seen.calls:
         raise AttachError("attach: the model made no attention call in one run: expected scaled_dot_product_attention, or a softmax whose result a "
                           "product takes.")
-    return dry_run.steps_of(seen, model)
+    steps = dry_run.steps_of(seen, model)
+    families.tell_groups(model, steps.sites)
+    return steps
 
 
 def _run_of(model: Any, example_inputs: Any) -> Callable[[], Any]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from ..native import Site
 from . import any_grid, any_resolution, cross, latents, one_grid, tiled, words
-from .knowledge import Family, Knowledge, Model, Place, Prompts
+from .knowledge import Family, Knowledge, Model, Place, Prompts, is_language_self
 
-__all__ = ["Family", "Knowledge", "Model", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type"]
+__all__ = ["Family", "Knowledge", "Model", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type", "tell_groups"]
 
 _FAMILIES: dict[str, Family] = {**words.FAMILIES, **one_grid.FAMILIES, **any_grid.FAMILIES, **any_resolution.FAMILIES, **tiled.FAMILIES,
                                 **cross.FAMILIES, **latents.FAMILIES}
@@ -32,6 +33,16 @@ def knowledge_of(model: Model, processor: Any = None) -> Knowledge:
     if hasattr(config, "encoder") and hasattr(config, "decoder") and kind != "encoder-decoder":
         return Knowledge(None, reason=f"where the keys of the encoder's medium lie is not known for the model type '{kind}'")
     return words.TEXT.knowledge(model, processor)
+
+
+def tell_groups(model: Model, sites: list[Site]) -> None:
+    """How many heads of keys there are, where keys were repeated in the run that found the sites: in others the heads of a group may come as queries."""
+    config: Any = getattr(model, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    heads, groups = getattr(text, "num_attention_heads", None), getattr(text, "num_key_value_heads", None)
+    for site in sites:
+        if groups and is_language_self(site) and site.heads == site.kv_heads == heads:
+            site.kv_heads = groups
 
 
 def made_up_inputs(model: Model) -> dict[str, torch.Tensor]:
