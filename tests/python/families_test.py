@@ -19,6 +19,7 @@ import torch
 import gaze
 import tiny_models as tiny
 import tiny_pictures as pictures
+import tiny_sounds as sounds
 
 # Of each the picture's height and width.
 CASES = (("llava", (40, 60)), ("vipllava", (60, 30)), ("paligemma", (40, 60)), ("gemma3", (40, 60)), ("qwen2_vl", (40, 60)), ("qwen2_5_vl", (60, 40)),
@@ -248,6 +249,34 @@ class Families(support.Case):
         for answer in answers:
             np.testing.assert_allclose(answer.maps, expected, atol=1e-4)
         print("idefics2:", f"{np.abs(answers[0].maps - expected).max():.1e}")
+
+    def test_sounds(self) -> None:
+        features = torch.randn(20, sounds.FRAMES, generator=torch.Generator().manual_seed(2))
+        samples = np.random.default_rng(0).standard_normal(sounds.FRAMES * 160).astype(np.float32) / 10
+        for name, keys in sounds.KEYS.items():
+            given, frames = sounds.inputs(name, features), sounds.FRAMES_OF_KEY[name]
+            eager = sounds.model(name, "eager")
+            with torch.no_grad():
+                out = eager.generate(**given, **tiny.GREEDY, output_attentions=True, return_dict_in_generate=True)
+            expected = np.stack([torch.stack([layer[0, :, -1, 2:2 + keys].mean(0) for layer in step]).mean(0).numpy() for step in out.attentions])
+            self.assertGreater(float(expected.std()), 1e-2)
+            for attention in ("sdpa", "eager"):
+                with self.subTest(name, attention=attention):
+                    made = sounds.model(name, attention)
+                    profile = gaze.profile_of(made) | {"heads": {"reduce": "mean"}, "layers": {"reduce": "mean"}}
+                    with torch.no_grad(), gaze.attach(made, profile, capture=True, out_dir=self.out_dir) as g:
+                        with g.request(sound=(samples, 16000)) as r:
+                            r.tokens(made.generate(**given, **tiny.GREEDY), tiny.TEXTS)
+                    self.assertIsNone(r.answer.error)
+                    self.assertEqual(r.answer.facts["geometry"]["time"], {"seconds_per_key": frames / 100, "first_seconds": 0.0})
+                    np.testing.assert_allclose(r.maps[:, :keys], expected, atol=1e-4)
+            made = pictures.without_mixing(sounds.model(name))
+            before = pictures.seen_features(made, given)
+            for key in range(keys):  # a key is that of the frames that change it most
+                marked = features.clone()
+                marked[:, key * frames + frames // 4:key * frames + 3 * frames // 4] += 3
+                change = (pictures.seen_features(made, sounds.inputs(name, marked)) - before).norm(dim=-1)
+                self.assertEqual(int(change.argmax()) - 2, key)
 
     def test_every_cell_lies_where_its_keys_pixels_are(self) -> None:
         worst = {}

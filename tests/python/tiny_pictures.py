@@ -170,7 +170,7 @@ def without_mixing(made: torch.nn.Module) -> torch.nn.Module:
     ends = ("out_proj", "o_proj", "proj", "projection_layer", "dense")
     with torch.no_grad():
         for name, module in made.named_modules():
-            inside = any(part in name for part in ("vision_tower", "vision_model", "visual", "encoder."))
+            inside = any(part in name for part in ("vision_tower", "vision_model", "visual", "encoder.", "audio_tower"))
             if inside and isinstance(module, torch.nn.Linear) and "att" in name and name.rsplit(".", 1)[-1] in ends:
                 module.weight.zero_()
                 if module.bias is not None:

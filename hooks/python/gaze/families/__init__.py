@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from ..native import Site
-from . import any_grid, any_resolution, cross, latents, one_grid, tiled, words
+from . import any_grid, any_resolution, cross, latents, one_grid, sounds, tiled, words
 from .knowledge import Family, Knowledge, Model, Place, Prompts, is_language_self
 
 __all__ = ["Family", "Knowledge", "Model", "Place", "Prompts", "knowledge_of", "made_up_inputs", "model_type", "tell_groups"]
 
 _FAMILIES: dict[str, Family] = {**words.FAMILIES, **one_grid.FAMILIES, **any_grid.FAMILIES, **any_resolution.FAMILIES, **tiled.FAMILIES,
-                                **cross.FAMILIES, **latents.FAMILIES}
+                                **cross.FAMILIES, **latents.FAMILIES, **sounds.FAMILIES}
 
 
 def model_type(model: Model) -> str | None:
