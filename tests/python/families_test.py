@@ -228,27 +228,39 @@ class Families(support.Case):
         refused("idefics2", "give the request its inputs", lambda given: given, told=False)
         refused("idefics2", "padded to the size", lambda given: given["pixel_attention_mask"][..., -1].fill_(0))
 
-    def test_idefics2_behind_latents(self) -> None:
-        size, name = (40, 60), "idefics2"
+    def test_latents(self) -> None:
+        # Of each where its latents are in the prompt, the picture that is shown, and what the resampler's layers are called.
+        for name, first, latents, shown, across in (("idefics2", 2, 3, (40, 56), "perceiver_resampler.layers.%d.self_attn"),  # 30 pixels: 7 patches
+                                                    ("blip-2", 0, 5, (40, 60), "qformer.encoder.layer.%d.crossattention.attention"),
+                                                    ("instructblip", 0, 5, (40, 60), "qformer.encoder.layer.%d.crossattention.attention")):
+            with self.subTest(name):
+                self.check_latents(name, (40, 60), first, latents, shown, across)
+
+    def check_latents(self, name: str, size: tuple[int, int], first: int, latents: int, shown: tuple[int, int], across: str) -> None:
         answers = [self.capture(pictures.model(name, attention), name, size, told=True) for attention in ("sdpa", "eager")]
-        eager, across = pictures.model(name, "eager"), []
-        for layer in eager.model.connector.perceiver_resampler.layers:
-            layer.self_attn.register_forward_hook(lambda module, args, output: across.append(output[1][0].mean(0)))
+        eager, rows_lk, steps = pictures.model(name, "eager"), [], []
+        modules = {module: number for number in range(2) for module_name, module in eager.named_modules() if module_name.endswith(across % number)}
+        for module in modules:
+            module.register_forward_hook(lambda module, args, output: rows_lk.append(output[1][0].mean(0)))
+        decoder = eager.language_model if hasattr(eager, "language_model") else eager
         given = pictures.inputs(name, eager, picture(size))
+        for layer in (each for each_name, each in decoder.named_modules() if each_name.endswith("self_attn") and "layers" in each_name):
+            if not any(part in type(layer).__name__ for part in ("Vision", "Perceiver")):
+                layer.register_forward_hook(lambda module, args, output: steps.append(output[1][0, :, -1, first:first + latents].mean(0)))
         with torch.no_grad():
-            out = eager.generate(**given, **tiny.GREEDY, output_attentions=True, return_dict_in_generate=True)
+            eager.generate(**given, **tiny.GREEDY)
+        rows_tl = torch.stack(steps).reshape(tiny.TOKENS, 2, latents).mean(1).numpy()
         made = pictures.without_mixing(pictures.model(name))
         before, facts = pictures.seen_features(made, given), answers[0].facts
-        self.assertEqual([facts["picture"][side] for side in ("width", "height")], [56, 40])  # 30 pixels are 7 patches of 4
+        self.assertEqual((facts["picture"]["height"], facts["picture"]["width"]), shown)
         cells = np.array([[changed_keys(made, name, picture(size), before, spot)[0] for spot in row] for row in centres(facts)])
-        self.assertEqual(sorted(cells.ravel()), list(range(35)))
-        seen_lc = torch.stack(across).mean(0).numpy()[:, cells].reshape(3, -1)
-        rows_tl = np.stack([np.stack([layer[0, :, -1, 2:5].mean(0).numpy() for layer in step]).mean(0) for step in out.attentions])
-        expected = (rows_tl @ (seen_lc / seen_lc.sum(1, keepdims=True))).reshape(-1, 5, 7)
+        self.assertEqual(len(set(cells.ravel().tolist())), cells.size)
+        seen_lc = torch.stack(rows_lk).mean(0).numpy()[:, cells].reshape(latents, -1)
+        expected = (rows_tl @ (seen_lc / seen_lc.sum(1, keepdims=True))).reshape(-1, *cells.shape)
         self.assertGreater(float(expected.std()), 1e-3)
         for answer in answers:
             np.testing.assert_allclose(answer.maps, expected, atol=1e-4)
-        print("idefics2:", f"{np.abs(answers[0].maps - expected).max():.1e}")
+        print(name, f"{np.abs(answers[0].maps - expected).max():.1e}")
 
     def test_sounds(self) -> None:
         features = torch.randn(20, sounds.FRAMES, generator=torch.Generator().manual_seed(2))

@@ -13,7 +13,7 @@ FAKE, GLOBAL, NEWLINE, ROW_COL, BEGIN, END = 95, 94, 93, 60, 92, 91
 _TOWER = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, image_size=16, patch_size=4)
 _ROPE = dict(rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2], "mrope_interleaved": True})
 _PINPOINTS = [[16, 32], [32, 16], [32, 32], [16, 48], [48, 16]]
-_OLDER = {"llava": 24, "vipllava": 24, "paligemma": 24, "gemma3": 32, "qwen2_vl": 0, "qwen2_5_vl": 0}  # of tiny_models; the input's side
+_OLDER = {"llava": 24, "vipllava": 24, "paligemma": 24, "gemma3": 32, "qwen2_vl": 0, "qwen2_5_vl": 0, "blip-2": 24}  # of tiny_models; the input's side
 _ENCODERS = {"vit": tf.ViTConfig, "deit": tf.DeiTConfig, "beit": tf.BeitConfig, "swin": tf.SwinConfig, "donut": tf.DonutSwinConfig}
 
 
@@ -53,6 +53,13 @@ def _config(name: str):
         perceiver = dict(hidden_size=48, resampler_n_latents=3, resampler_depth=2, resampler_n_heads=4, resampler_head_dim=12, num_key_value_heads=2)
         return tf.Idefics2ForConditionalGeneration, tf.Idefics2Config(vision_config=_TOWER | dict(image_size=32), perceiver_config=perceiver,
                                                                       text_config=dict(model_type="mistral", **_TEXT), image_token_id=IMAGE)
+    if name == "instructblip":
+        qformer = dict(vocab_size=97, hidden_size=32, encoder_hidden_size=40, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                       cross_attention_frequency=1)
+        text = dict(model_type="opt", vocab_size=97, hidden_size=48, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
+                    max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, word_embed_proj_dim=48)
+        return tf.InstructBlipForConditionalGeneration, tf.InstructBlipConfig(vision_config=_VISION, qformer_config=qformer, text_config=text,
+                                                                              num_query_tokens=5, image_token_index=IMAGE)
     return _encoder_and_decoder(name)
 
 
@@ -131,6 +138,10 @@ def inputs(name: str, made: torch.nn.Module, picture: np.ndarray) -> dict[str, t
     if name == "idefics2":
         images = _processor("idefics2", "Idefics2ImageProcessorPil", size={"shortest_edge": 16, "longest_edge": 30})(picture, return_tensors="pt")
         return _prompt([5, FAKE, *[IMAGE] * 3, FAKE, 7, 8], pixel_values=images["pixel_values"], pixel_attention_mask=images["pixel_attention_mask"])
+    if name == "instructblip":
+        question = torch.tensor([[9, 10, 11]])
+        return _prompt([*[IMAGE] * 5, 7, 8], pixel_values=_resized(picture, (24, 24), keep=False), qformer_input_ids=question,
+                       qformer_attention_mask=torch.ones_like(question))
     if name in _OLDER:
         given = tiny.inputs(name)
         side = _OLDER[name]
@@ -184,7 +195,10 @@ def seen_features(made: torch.nn.Module, given: dict[str, torch.Tensor]) -> torc
     if isinstance(made, tf.VisionEncoderDecoderModel):
         with torch.no_grad():
             return made.encoder(given["pixel_values"]).last_hidden_state[0]
-    if hasattr(made.model, "connector") and hasattr(made.model.connector, "perceiver_resampler"):
+    if hasattr(made, "qformer"):
+        hook = made.qformer.register_forward_pre_hook(lambda module, args, kwargs: kept.append(kwargs["encoder_hidden_states"][0]),
+                                                      with_kwargs=True)
+    elif hasattr(made.model, "connector") and hasattr(made.model.connector, "perceiver_resampler"):
         hook = made.model.connector.perceiver_resampler.register_forward_pre_hook(lambda module, args, kwargs: kept.append(kwargs["context"][0]),
                                                                                   with_kwargs=True)
     else:

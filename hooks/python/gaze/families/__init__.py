@@ -36,7 +36,7 @@ def knowledge_of(model: Model, processor: Any = None) -> Knowledge:
 
 
 def tell_groups(model: Model, sites: list[Site]) -> None:
-    """How many heads of keys there are, where keys were repeated in the run that found the sites: in others the heads of a group may come as queries."""
+    """How many heads of keys there are, where the run that found the sites repeated them: in another a group's heads may come as queries."""
     config: Any = getattr(model, "config", None)
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     heads, groups = getattr(text, "num_attention_heads", None), getattr(text, "num_key_value_heads", None)

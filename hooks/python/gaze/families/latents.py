@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pictures behind a few latents: BLIP-2's Q-Former, Idefics2's perceiver."""
+"""Pictures behind a few latents: the Q-Former of BLIP-2 and InstructBLIP, Idefics2's perceiver."""
 from __future__ import annotations
 
 from typing import Any
@@ -26,6 +26,9 @@ def _blip2_inputs(model: Model) -> dict[str, torch.Tensor]:
     config = model.config
     height, width = pair(config.vision_config.image_size)
     inputs = prompt_inputs(model, [image_token(config)] * config.num_query_tokens + plain_ids(config, 2))
+    if config.model_type == "instructblip":  # its Q-Former reads the question as well
+        question = prompt_inputs(model, plain_ids(config, 2))
+        inputs |= {"qformer_input_ids": question["input_ids"], "qformer_attention_mask": question["attention_mask"]}
     return {**inputs, "pixel_values": pixels(model, 1, getattr(config.vision_config, "num_channels", 3), height, width)}
 
 
@@ -69,4 +72,4 @@ def _idefics2_inputs(model: Model) -> dict[str, torch.Tensor]:
     return {**prompt_inputs(model, ids), "pixel_values": pixels(model, 1, 1, getattr(config.vision_config, "num_channels", 3), height, width)}
 
 
-FAMILIES = {"blip-2": Family(_blip2, _blip2_inputs), "idefics2": Family(_idefics2, _idefics2_inputs)}
+FAMILIES = {"blip-2": Family(_blip2, _blip2_inputs), "instructblip": Family(_blip2, _blip2_inputs), "idefics2": Family(_idefics2, _idefics2_inputs)}
