@@ -187,6 +187,17 @@ class Search(support.Case):
                 with g.request(**tiny.medium("llava")):
                     model.generate(**tiny.inputs("llava"), **how)
 
+    def test_what_is_not_sampled_is_not_followed(self) -> None:
+        for name in ("llama", "t5"):
+            model = tiny.model(name)
+            with gaze.attach(model, capture=True, out_dir=self.out_dir, sample_rate=0) as g:
+                with g.request() as r:
+                    out = ask(model, name, num_beams=3)
+                    self.assertNotIn("reorder_cache", vars(out.past_key_values))
+                    r.tokens(out, tiny.TEXTS)
+                self.assertIsNone(r.answer)
+                self.assertEqual(g.stats["sampled"], 0)
+
     def test_a_compiled_model_is_not_compiled_again(self) -> None:
         from torch._dynamo.testing import CompileCounter
 

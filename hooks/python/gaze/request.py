@@ -139,6 +139,9 @@ class Request:
             except Exception as wrong:
                 self.refuse(native.sentence_of(wrong))
                 return
+        if self._search is not None and not self._captured:
+            self._search.close()
+            self._search = None
         if before == 0 and self._search is not None and self._search.each > 1:
             self._native.reorder([row for row in range(len(self._rows)) for _ in range(self._search.each)])
         self._capture.native.step()
@@ -152,7 +155,7 @@ class Request:
                 return f"a batch of {rows} rows came, expected {prompts}, as it was opened for, or as many for each"
             if each > 1 and not self._capture.follows_searches:
                 return "a search of several beams or samples cannot be followed in this model, which gathers its cache by itself, or in a rollout"
-            if rows is not None and rows > 1:
+            if rows is not None and rows > 1 and (self._native is None or self._captured):
                 self._search = Search(prompts, each, self._rows_stay, self.refuse)
         return None if self._search is None else self._search.step(inputs, before == 0 or self._count.tokens == before)
 
