@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A model that is changed after attach: it is captured as it is when it runs, or one sentence says why not; its own results stay as they are."""
 import copy
+import pickle
 import unittest
 from typing import Callable
 
@@ -136,6 +137,36 @@ class Changes(support.Case):
             with g.request() as r:
                 r.tokens(model.generate(**tiny.inputs("llama"), **tiny.GREEDY), tiny.TEXTS)
             self.assertIsNone(r.answer.error)
+
+    def test_steps_that_generate_compiles(self) -> None:
+        frames = []
+
+        def backend(graph: torch.fx.GraphModule, examples: list, **options: object) -> Callable:
+            frames.append(graph)
+            return graph.forward
+
+        how = transformers.CompileConfig(backend=backend, fullgraph=False)
+        how._compile_all_devices = True  # else on a GPU alone
+        model = tiny.model("llama")
+        given = dict(**tiny.inputs("llama"), **tiny.GREEDY, cache_implementation="static")
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with g.request() as plain:
+                self.assertIn("get_compiled_call", vars(model))
+                self.assertNotIn("gaze", str(pickle.dumps(model)))
+                for clone in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+                    self.assertIs(clone.get_compiled_call.__self__, clone)
+                plain.tokens(model.generate(**given), tiny.TEXTS)
+            off = model.generate(**given, compile_config=how)
+            compiled = len(frames)
+            self.assertGreater(compiled, 0)
+            with g.request() as r:
+                on = model.generate(**given, compile_config=how)
+                r.tokens(on, tiny.TEXTS)
+            self.assertEqual(len(frames), compiled)
+            self.assertNotIn("get_compiled_call", vars(model))
+        self.assertTrue(torch.equal(off, on))
+        self.assertIsNone(r.answer.error)
+        np.testing.assert_allclose(r.maps, plain.maps, atol=1e-3)
 
     def test_encoders_and_heads_that_make_no_words(self) -> None:
         sizes = dict(vocab_size=97, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)

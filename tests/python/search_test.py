@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Beams and several samples of a prompt: each answer's rows are those of the beams that made it, as eager attention and beam_indices say."""
+import copy
+import pickle
 import unittest
 from unittest import mock
 
@@ -10,6 +12,7 @@ support.need("transformers")
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
 import gaze
 import tiny_models as tiny
@@ -186,6 +189,24 @@ class Search(support.Case):
             with self.assertRaisesRegex(gaze.RequestError, "rollout"):
                 with g.request(**tiny.medium("llava")):
                     model.generate(**tiny.inputs("llava"), **how)
+
+    def test_copies_of_a_watched_cache_are_their_own(self) -> None:
+        model = tiny.model("llama")
+        ids = tiny.inputs("llama")["input_ids"].repeat(3, 1)
+        with torch.no_grad(), gaze.attach(model, capture=True, out_dir=self.out_dir) as g:
+            with g.request() as r:
+                past = DynamicCache(config=model.config)
+                model(input_ids=ids, past_key_values=past)
+                self.assertIn("reorder_cache", vars(past))
+                before = past.layers[0].keys.clone()
+                for clone in (copy.deepcopy(past), pickle.loads(pickle.dumps(past)), copy.deepcopy(copy.deepcopy(past))):
+                    clone.layers[0].keys += torch.arange(3.0)[:, None, None, None]
+                    changed = clone.layers[0].keys.clone()
+                    clone.reorder_cache(torch.tensor([2, 0, 0]))
+                    self.assertTrue(torch.equal(clone.layers[0].keys, changed[[2, 0, 0]]))
+                    self.assertTrue(torch.equal(past.layers[0].keys, before))
+                r.discard()
+            self.assertNotIn("reorder_cache", vars(past))
 
     def test_what_is_not_sampled_is_not_followed(self) -> None:
         for name in ("llama", "t5"):

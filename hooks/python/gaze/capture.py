@@ -14,6 +14,7 @@ from typing import Any, Callable, Mapping, Sequence
 import torch
 
 from . import dry_run, families, hugging_face, library, media, native, switches
+from .compiled_steps import CompiledSteps
 from .errors import AttachError, Error, InputError, ProfileError
 from .open_requests import OpenRequests
 from .request import Request
@@ -30,6 +31,7 @@ class Capture:
         self.profile: dict[str, Any] | None = None  #: what was attached with, where it was made here
         self.notes: list[str] = []  #: what was taken for granted when the profile was made
         self.steps_are_seen = False
+        self.compiled_steps: CompiledSteps | None = None  #: where steps are seen
         self.every_row = False  #: whether each row of a call is a token's, as of an encoder
         self.follows_searches = True  #: whether a batch with several rows for each prompt is told apart
         self.ends: tuple[int, ...] = ()  #: ids that end an answer, as far as they are known
@@ -138,7 +140,9 @@ class Capture:
         self.shutdown()
 
     def _mark_steps(self, module: torch.nn.Module) -> None:
-        self._hook = module.register_forward_pre_hook(StepMark(self), with_kwargs=True)
+        mark = StepMark(self)
+        self._hook = module.register_forward_pre_hook(mark, with_kwargs=True)
+        self.compiled_steps = CompiledSteps(module, mark)
         self.steps_are_seen = True
         weakref.finalize(self, self._hook.remove)
 

@@ -68,6 +68,8 @@ class Request:
             self._begin()
         opened.push(self)
         self._open = True
+        if self._capture.compiled_steps is not None:
+            self._capture.compiled_steps.open()
         if not self._capture.steps_are_seen:
             self._watch_turns(outer)
         return self
@@ -184,6 +186,8 @@ class Request:
         if not self._open:
             return
         self._open, self._closed, self._frame = False, True, None
+        if self._capture.compiled_steps is not None:
+            self._capture.compiled_steps.close()
         if self._search is not None:
             self._search.close()
         if self._loop_turn is not None:

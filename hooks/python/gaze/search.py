@@ -11,6 +11,7 @@ from typing import Any, Callable, Collection, Mapping, Sequence
 import torch
 
 from .errors import InputError
+from .own_method import OwnMethod, can_be_watched
 
 _IDS = ("decoder_input_ids", "input_ids")
 _OF_ROWS = (*_IDS, "attention_mask", "inputs_embeds", "encoder_hidden_states")
@@ -34,6 +35,7 @@ class Search:
         self._pending: torch.Tensor | None = None
         self._alike: list[torch.Tensor] = []
         self._cache: Any = None
+        self._watched: OwnMethod | None = None
 
     # ---- while the model runs
 
@@ -69,16 +71,15 @@ class Search:
         if cache is None or cache is self._cache:
             return None
         self.close()
-        if not hasattr(cache, "reorder_cache") or not hasattr(cache, "__dict__"):
+        if not can_be_watched(cache, "reorder_cache"):
             return None if self.each == 1 else f"how a {type(cache).__name__} is gathered by a search cannot be followed"
-        inner = cache.reorder_cache
-
-        def reorder_cache(beam_idx: torch.Tensor) -> Any:
-            self._note(beam_idx)
-            return inner(beam_idx)
-
-        cache.reorder_cache, self._cache = reorder_cache, cache
+        self._cache, self._watched = cache, OwnMethod(cache, "reorder_cache", self._reorder)
+        self._watched.put()
         return None
+
+    def _reorder(self, method: Callable[..., Any], beam_idx: torch.Tensor) -> Any:
+        self._note(beam_idx)
+        return method(beam_idx)
 
     def _note(self, rows: torch.Tensor) -> None:
         try:
@@ -93,9 +94,9 @@ class Search:
 
     def close(self) -> None:
         """Takes the attribute off the cache."""
-        if self._cache is not None:
-            self._cache.__dict__.pop("reorder_cache", None)
-            self._cache = None
+        if self._watched is not None:
+            self._watched.take_away()
+            self._cache = self._watched = None
 
     # ---- when the answers are known
 
