@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Models of transformers with small random weights whose pictures' keys differ from request to request, and inputs as their processors make them."""
+"""Models of transformers with small random weights whose pictures' keys differ from request to request, and inputs as processors make them."""
 import importlib
 
 import numpy as np
@@ -13,7 +13,7 @@ FAKE, GLOBAL, NEWLINE, ROW_COL, BEGIN, END = 95, 94, 93, 60, 92, 91
 _TOWER = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, image_size=16, patch_size=4)
 _ROPE = dict(rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2], "mrope_interleaved": True})
 _PINPOINTS = [[16, 32], [32, 16], [32, 32], [16, 48], [48, 16]]
-_OLDER = {"llava": 24, "vipllava": 24, "paligemma": 24, "gemma3": 32, "qwen2_vl": 0, "qwen2_5_vl": 0, "blip-2": 24}  # of tiny_models; the input's side
+_OLDER = {"llava": 24, "vipllava": 24, "paligemma": 24, "gemma3": 32, "qwen2_vl": 0, "qwen2_5_vl": 0, "blip-2": 24}  # of tiny_models; input's side
 _ENCODERS = {"vit": tf.ViTConfig, "deit": tf.DeiTConfig, "beit": tf.BeitConfig, "swin": tf.SwinConfig, "donut": tf.DonutSwinConfig}
 
 

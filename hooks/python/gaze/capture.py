@@ -211,7 +211,7 @@ def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, process
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
     stepping = model.get_submodule(steps.module) if steps.module else outer
-    made = result.profile or {}
+    made = result.profile or (profile if isinstance(profile, Mapping) else {})
     result.every_row = (made.get("rows") or {}).get("of_call") == "all"
     result.follows_searches = not hasattr(stepping, "_reorder_cache") and (made.get("layers") or {}).get("reduce") != "rollout"
     result.ends = hugging_face.end_ids(model)

@@ -61,8 +61,8 @@ class Search:
 
     def _compare(self, inputs: Mapping[str, Any], rows: int | None) -> None:
         """Whether a prompt's rows begin alike; asked for later, so that nobody waits for a device."""
-        given = [inputs.get(name) for name in _OF_ROWS] + [*(inputs.get("encoder_outputs") or {}).values()]
-        for value in given:
+        encoded: Any = inputs.get("encoder_outputs")
+        for value in (*(inputs.get(name) for name in _OF_ROWS), *(encoded.values() if hasattr(encoded, "values") else encoded or ())):
             if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == rows:
                 self._alike.append((value == value[::self.each].repeat_interleave(self.each, 0)).all().detach())
 
