@@ -39,6 +39,9 @@ void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
 void Request::reorder(const std::vector<int64_t>& rows) noexcept {
   if (RequestState* state = captured()) state->reorder(rows);
 }
+void Request::reorder_tokens(const std::vector<std::vector<int64_t>>& rows) noexcept {
+  if (RequestState* state = captured()) state->reorder_tokens(rows);
+}
 void Request::sound(Sound recording, size_t row) noexcept {
   if (RequestState* state = captured()) state->sound(std::move(recording), row);
 }

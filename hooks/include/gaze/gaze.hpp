@@ -54,6 +54,11 @@ class GAZE_API Request {
   /// the capture and says so. Cost: one copy of its tokens' maps for each row named again, on the models' current
   /// streams; waits for nothing.
   void reorder(const std::vector<int64_t>& rows) noexcept;
+  /// A search has ended whose batch was not followed step by step: answer i is left, whose token t was made in row
+  /// rows[i][t] of the batch at that step. For searches that keep finished answers apart while others go on. While the
+  /// search lasts, call `reorder` with every row in its own place before a gathered cache is written over the old one.
+  /// Its spec and labels are those of its last token's row. Refused of a rollout; detail of heads is left out.
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& rows) noexcept;
   /// The recording, where it is only known by now: sound that was fed while the model decoded. Kept as it is until the
   /// request is rendered: a tensor's memory must not be written over.
   void sound(Sound recording, size_t row = 0) noexcept;

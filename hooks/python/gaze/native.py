@@ -62,6 +62,7 @@ def capture(script_module: Any, sites: Sequence[Site], options: Mapping[str, str
 
 
 def begin(native: Any, rows: Sequence[Row]) -> Any:
+    """A torch.classes.gaze.Request of these rows."""
     empty = torch.empty(0, dtype=torch.uint8)
     try:
         return native.begin([_text_of_row(row) for row in rows], [empty if row.image is None else row.image for row in rows])

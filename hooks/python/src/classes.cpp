@@ -134,6 +134,7 @@ class RequestHandle : public torch::CustomClassHolder {
   void label(const std::vector<std::string>& texts, int64_t row) { request_.label(texts, static_cast<size_t>(row)); }
   void tokens(const std::vector<int64_t>& ids, int64_t row) { request_.tokens(ids, static_cast<size_t>(row)); }
   void reorder(const std::vector<int64_t>& rows) { request_.reorder(rows); }
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& rows) { request_.reorder_tokens(rows); }
   void sound(const at::Tensor& samples, double sample_rate_hz, int64_t row) {
     Sound sound;
     sound.samples = samples.detach().clone();
@@ -205,6 +206,7 @@ TORCH_LIBRARY(gaze, library) {
       .def("label", &RequestHandle::label)
       .def("tokens", &RequestHandle::tokens)
       .def("reorder", &RequestHandle::reorder)
+      .def("reorder_tokens", &RequestHandle::reorder_tokens)
       .def("sound", &RequestHandle::sound)
       .def("finish", &RequestHandle::finish)
       .def("discard", &RequestHandle::discard)

@@ -335,30 +335,6 @@ int64_t RequestState::add_waiting() {
   return tokens->tokens();
 }
 
-void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
-  try {
-    const InsideTap inside;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TokenCapture* const tokens = capture_->as_tokens();
-    if (tokens == nullptr || !open.load() || failed()) return;
-    check_rows(from, static_cast<int64_t>(rows_.size()));
-    tokens->reorder(from);
-    with_text([&](TokenCapture& text) { text.reorder(from); });
-    std::vector<RequestRow> rows;
-    for (const int64_t row : from) rows.push_back(rows_[static_cast<size_t>(row)]);
-    const int64_t before = captured_rows();
-    rows_ = std::move(rows);
-    const int64_t more = captured_rows() - before;
-    if (more > 0) {
-      recorder->counters->sampled(more);
-    } else if (more < 0) {
-      recorder->counters->dropped(DropReason::Superseded, -more);
-    }
-  } catch (...) {
-    fail_with_current_exception();
-  }
-}
-
 void RequestState::sound(Sound recording, size_t row) noexcept {
   try {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -64,6 +64,7 @@ struct RequestState : BoundRequest {
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
   void reorder(const std::vector<int64_t>& from) noexcept;
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& from) noexcept;
   void sound(Sound recording, size_t row) noexcept;
   void window(double start_seconds, double seconds) noexcept;
   void opt_out(size_t row) noexcept;
@@ -76,6 +77,10 @@ struct RequestState : BoundRequest {
  private:
   RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, const Choices& choices,
                bool automatic);
+  /// @param named  every row that is asked for
+  /// @param from   of each row that is left, the one whose spec and labels it has
+  void regroup(const std::vector<int64_t>& named, const std::vector<int64_t>& from,
+               c10::function_ref<void(TokenCapture&)> act) noexcept;
   [[nodiscard]] bool wants(int64_t site) const noexcept {
     return !failed() && (capture_->wants(site) || wants_text(site));
   }
