@@ -1,8 +1,96 @@
 # SPDX-License-Identifier: MIT
-"""Names for the attention calls of a package that AOTInductor compiles."""
-import torch
+"""Attention calls of a package that AOTInductor compiles: their names, and nodes that show those which the compiler would fuse away."""
+from __future__ import annotations
 
-_ATTENTION = (torch.ops.aten.scaled_dot_product_attention.default, torch.ops.aten.softmax.int, torch.ops.aten._softmax.default)
+import copy
+import warnings
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import torch
+from torch.fx import Graph, Node
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+from .errors import LibraryError
+from .library import library_path
+
+_ATEN = torch.ops.aten
+_FUSED = _ATEN.scaled_dot_product_attention.default
+_SOFTMAX = (_ATEN.softmax.int, _ATEN._softmax.default, _ATEN._safe_softmax.default)
+_OPERANDS = {_ATEN.matmul.default: (0, 1), _ATEN.bmm.default: (0, 1), _ATEN.baddbmm.default: (1, 2)}
+# What weights may pass on their way to the product: as they are, with other numbers in them, or with other axes.
+_SAME = (_ATEN.to, _ATEN._to_copy, _ATEN.type_as, _ATEN.clone, _ATEN.contiguous, _ATEN.alias, _ATEN.detach)
+_SCALED = (_ATEN.mul, _ATEN.div, _ATEN.masked_fill, _ATEN.where, _ATEN.dropout, _ATEN.nan_to_num)
+_SHAPED = (_ATEN.view, _ATEN.reshape, _ATEN._unsafe_view, _ATEN.expand, _ATEN.flatten, _ATEN.unflatten)
+
+
+@dataclass
+class _Attention:
+    """A softmax with the product that takes its result, or an attention of torch's own, whose product it is itself."""
+    node: Node
+    product: Node
+    name: str
+    axis: int = 0        # of keys, in the weights that the product takes; -1: not known
+    operand: int = 0     # the argument, or of an einsum the operand, that the weights are
+    scaled: bool = False  # rows may have another sum than 1
+
+
+def _shape(node: Node) -> list[Any]:
+    return list(node.meta["val"].shape)
+
+
+def _axis_behind(user: Node, weights: Node, axis: int) -> int:
+    """Where the axis of keys lies behind a node that moves axes; -1: it cannot be told."""
+    before, after, packet = _shape(weights), _shape(user), user.target.overloadpacket
+    if packet is _ATEN.transpose:
+        first, second = (int(each) % len(before) for each in user.args[1:3])
+        return {first: second, second: first}.get(axis, axis)
+    if packet is _ATEN.permute:
+        return [int(each) % len(before) for each in user.args[1]].index(axis)
+    if packet is _ATEN.unsqueeze:
+        return axis + (int(user.args[1]) % len(after) <= axis)
+    # Whatever it does to those before, the axes from this one on stay.
+    tail = before[axis:]
+    same = len(tail) <= len(after) and all(statically_known_true(one == other) for one, other in zip(tail, after[len(after) - len(tail):]))
+    return len(after) - len(tail) if same else -1
+
+
+def _attention_of(softmax: Node) -> _Attention | None:
+    """With the first product that takes the softmax's result; None: no product does."""
+    axis = int(softmax.args[1]) % len(_shape(softmax))
+    todo, seen = [(softmax, axis, False)], {softmax}
+    while todo:
+        weights, axis, scaled = todo.pop(0)
+        for user in weights.users:
+            if user in seen or user.op != "call_function":
+                continue
+            packet = getattr(user.target, "overloadpacket", None)
+            taken = [user.args[at] for at in _OPERANDS[user.target]] if user.target in _OPERANDS else \
+                list(user.args[1]) if user.target is _ATEN.einsum.default else []
+            if weights in taken:
+                return _Attention(softmax, user, "", axis, taken.index(weights), scaled)
+            if packet in _SAME or packet in _SCALED or packet is _ATEN.slice:
+                todo.append((user, axis, scaled or packet not in _SAME))
+            elif packet in (*_SHAPED, _ATEN.transpose, _ATEN.permute, _ATEN.unsqueeze):
+                todo.append((user, _axis_behind(user, weights, axis) if axis >= 0 else -1, scaled))
+            seen.add(user)
+    return None
+
+
+def _attentions(graph: Graph) -> list[_Attention]:
+    """In the order of the graph, each with a name of its own."""
+    found: list[_Attention] = []
+    times: dict[str, int] = {}
+    for node in graph.nodes:
+        one = _Attention(node, node, "") if node.target is _FUSED else _attention_of(node) if node.target in _SOFTMAX else None
+        if one is None:
+            continue
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        name = stack[-1][0] if stack and stack[-1][0] else "attention"
+        times[name] = times.get(name, 0) + 1
+        one.name = name if times[name] == 1 else f"{name}#{times[name]}"
+        found.append(one)
+    return found
 
 
 def export_names(program: torch.export.ExportedProgram) -> dict[str, str]:
@@ -11,11 +99,115 @@ def export_names(program: torch.export.ExportedProgram) -> dict[str, str]:
     For `torch._inductor.aoti_compile_and_package(program, inductor_configs={"aot_inductor.metadata": gaze.export_names(program)})`. The
     graph is not touched: the package computes the same bytes, and loads without Gaze.
     """
-    names: list[str] = []
-    for node in program.graph.nodes:
-        if node.target in _ATTENTION:
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
-            name = stack[-1][0] if stack and stack[-1][0] else "attention"
-            seen = sum(each == name or each.startswith(f"{name}#") for each in names)
-            names.append(name if seen == 0 else f"{name}#{seen + 1}")
-    return {"gaze.sites": "\n".join(names)}
+    return {"gaze.sites": "\n".join(each.name for each in _attentions(program.graph))}
+
+
+def load_ops() -> None:
+    """Loads the operators of `export_ready` into this process: what compiles or loads a package with them needs this. Needs no capture.
+
+    Raises:
+        LibraryError: the library is not there, or not for this torch.
+    """
+    if not hasattr(torch.ops.gaze, "observe_weights"):
+        path = library_path().with_name("libgaze_observe.so")
+        try:
+            torch.ops.load_library(str(path))
+        except OSError as problem:
+            raise LibraryError(f"'{path}' cannot be loaded with torch {torch.__version__}: build Gaze again for this torch ({problem}).") from problem
+    # They have no result: without this the compiler deletes them.
+    for operator in (torch.ops.gaze.observe_weights.default, torch.ops.gaze.observe_scores.default):
+        torch.fx.node.has_side_effect(operator)
+
+
+def _fused_away(program: torch.export.ExportedProgram) -> set[str]:
+    """Names of the nodes whose softmax no pattern of the compiler turns into an attention of torch's own: asked of these patterns."""
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._inductor.fx_passes.joint_graph import joint_graph_passes
+
+    device = next((node.meta["val"].device for node in program.graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)), torch.device("cpu"))
+    with torch.no_grad():
+        lowered = joint_graph_passes(program.run_decompositions(select_decomp_table()).graph_module, device)
+    return {source.name for node in lowered.graph.nodes if node.target is _ATEN.exp.default for source in node.meta.get("from_node") or []}
+
+
+def export_ready(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program, with a node at each attention that the compiler would fuse into a kernel of its own, for `gaze::attach(package)` to see it.
+
+    Where nothing would be fused away it is the same program. Else its package needs libgaze_observe.so loaded before it (`gaze.load_ops()`).
+    Names come with it: compile it with `gaze.export_names` as well.
+
+    Raises:
+        LibraryError: as `load_ops`
+    """
+    load_ops()
+    away = _fused_away(program)
+    if not any(each.node.name in away for each in _attentions(program.graph)):
+        return program
+    graph = copy.deepcopy(program.graph)
+    for each in _attentions(graph):
+        if each.node.name in away and not _observe(graph, each):
+            warnings.warn(f"gaze.export_ready: expected weights of queries and keys at '{each.name}', got a product that mixes them otherwise: "
+                          "it will not be seen.", stacklevel=2)
+    graph.lint()
+    return torch.export.ExportedProgram(
+        root=program.graph_module, graph=graph, graph_signature=program.graph_signature, state_dict=program.state_dict,
+        range_constraints=program.range_constraints, module_call_graph=program.module_call_graph, example_inputs=program.example_inputs,
+        constants=program.constants, verifiers=program.verifiers)
+
+
+def _observe(graph: Graph, attention: _Attention) -> bool:
+    """Puts the node before the product. False: its operand is no weights of queries and keys."""
+    product = attention.product
+    with graph.inserting_before(product):
+        if attention.node is product:
+            given = {argument.name: value for argument, value in zip(product.target._schema.arguments, product.args)} | product.kwargs
+            arguments = (given["query"], given["key"], given.get("attn_mask"), given.get("is_causal", False), given.get("scale"), attention.name)
+            return _add(graph, torch.ops.gaze.observe_scores.default, arguments, product)
+        weights, order = _weights_of(attention)
+        if order is None or order[-1] != attention.axis:
+            return False
+        if order != sorted(order):
+            moved = graph.call_function(_ATEN.permute.default, (weights, order))
+            moved.meta = {**weights.meta, "val": weights.meta["val"].permute(order)}
+            weights = moved
+        return _add(graph, torch.ops.gaze.observe_weights.default, (weights, attention.name, attention.scaled), product)
+
+
+def _add(graph: Graph, operator: Any, arguments: tuple[Any, ...], product: Node) -> bool:
+    node = graph.call_function(operator, arguments)
+    node.meta = {key: product.meta[key] for key in ("nn_module_stack", "stack_trace") if key in product.meta} | {"val": None}
+    return True
+
+
+def _weights_of(attention: _Attention) -> tuple[Node, list[int] | None]:
+    """The operand, and its axes as [..., queries, keys]; None: they are not these."""
+    product = attention.product
+    if product.target is _ATEN.einsum.default:
+        operands = list(product.args[1])
+        labels = list(_labels(str(product.args[0]), [len(_shape(each)) for each in operands]))
+        weights, values, result = labels[attention.operand], labels[1 - attention.operand], labels[-1]
+        queries, keys = [each for each in weights if each not in values], [each for each in weights if each in values and each not in result]
+        if len(operands) != 2 or len(queries) != 1 or len(keys) != 1:
+            return operands[attention.operand], None
+        order = [each for each in weights if each not in (*queries, *keys)] + queries + keys
+        return operands[attention.operand], [weights.index(each) for each in order]
+    weights = product.args[_OPERANDS[product.target][attention.operand]]
+    axes = list(range(len(_shape(weights))))
+    if len(axes) < 2:
+        return weights, None
+    # The second operand of a product is contracted over its rows.
+    return weights, axes if attention.operand == 0 else [*axes[:-2], axes[-1], axes[-2]]
+
+
+def _labels(equation: str, dimensions: list[int]) -> Iterator[str]:
+    """Of each operand of an einsum, and of its result: a letter for each axis, those of an ellipsis too."""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    hidden = max((dimension - len(term.replace("...", "")) for term, dimension in zip(terms, dimensions) if "..." in term), default=0)
+    letters = "".join(chr(0x3B1 + each) for each in range(hidden))
+    if not arrow:
+        every = inputs.replace(",", "").replace(".", "")
+        output = "..." + "".join(sorted(each for each in set(every) if every.count(each) == 1))
+    for term, dimension in zip([*terms, output], [*dimensions, None]):
+        shown = hidden if dimension is None else dimension - len(term.replace("...", ""))
+        yield term.replace("...", letters[hidden - shown:] if shown else "")
