@@ -97,9 +97,16 @@ def export_names(program: torch.export.ExportedProgram) -> dict[str, str]:
     """What tells `gaze::attach(package)` which module each of its attention calls is of.
 
     For `torch._inductor.aoti_compile_and_package(program, inductor_configs={"aot_inductor.metadata": gaze.export_names(program)})`. The
-    graph is not touched: the package computes the same bytes, and loads without Gaze.
+    graph is not touched: the package computes the same bytes, and loads without Gaze. Calls that the compiler would fuse into a kernel of its own
+    have no name there, unless `export_ready` put nodes at them.
     """
-    return {"gaze.sites": "\n".join(each.name for each in _attentions(program.graph))}
+    attentions = _attentions(program.graph)
+    away = _fused_away(program) if attentions else set()
+    shown = {node.args[-2] if node.target is torch.ops.gaze.observe_weights.default else node.args[-1]
+             for node in program.graph.nodes if str(node.target).startswith("gaze.observe_")}
+    observed = [each.name for each in attentions if each.name in shown]
+    names = {"gaze.sites": "\n".join(each.name for each in attentions if each.node.name not in away or each.name in shown)}
+    return names | ({"gaze.observed": "\n".join(observed)} if observed else {})
 
 
 def load_ops() -> None:
