@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Iterator
 
 import torch
@@ -116,7 +118,8 @@ def load_ops() -> None:
         LibraryError: the library is not there, or not for this torch.
     """
     if not hasattr(torch.ops.gaze, "observe_weights"):
-        path = library_path().with_name("libgaze_observe.so")
+        stated = os.environ.get("GAZE_LIBRARY")
+        path = (Path(stated) if stated else library_path()).with_name("libgaze_observe.so")
         try:
             torch.ops.load_library(str(path))
         except OSError as problem:
