@@ -39,13 +39,6 @@ Site site_of(std::string name, const at::Tensor& weights) {
   return site;
 }
 
-void push_weights(FrontEnd& to, int64_t site, const at::Tensor& weights, bool scaled) {
-  if (!scaled) return to.push(site, weights);
-  const at::NoGradGuard no_grad;
-  const InsideTap inside;
-  to.push(site, with_rows_of_one(weights));
-}
-
 }  // namespace
 
 void PackageSites::begin(const Gaze& gaze, std::vector<std::string> names) {
@@ -65,74 +58,76 @@ std::string PackageSites::name_in_order(const void* caller) {
 
 std::string PackageSites::name_unknown() { return "attention" + std::to_string(unknown_++); }
 
-template <class MakeSite>
-PackageSites::Target PackageSites::target(const void* caller, MakeSite make) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto [known, is_new] = places_.emplace(caller, Place{});
-  if (is_new) known->second = make();
-  return {front_end_, known->second};
+void PackageSites::push_weights(FrontEnd& to, const Place& place, const at::Tensor& weights) {
+  if (!place.scaled) return to.push(place.site, weights);
+  if (!is_plain(weights)) return;
+  const at::NoGradGuard no_grad;
+  const InsideTap inside;
+  to.push(place.site, with_rows_of_one(weights));
 }
 
-// In a child of a fork, another thread may have left the lock taken. Where there is no memory for a site, its calls are
-// not seen.
+template <class MakePlace>
+PackageSites::Target PackageSites::target(const void* caller, MakePlace make) {
+  if (generation_ != fork_generation()) return {};  // a child, where another thread may have left the lock taken
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto known = places_.find(caller);
+  if (known != places_.end()) {
+    if (known->second.site == FrontEnd::kNoSite) return {};  // what most products are
+    const Place place = known->second;
+    FrontEnd to = front_end_;
+    lock.unlock();
+    return to.wanted() ? Target{std::move(to), place} : Target{};
+  }
+  if (!front_end_.wanted()) return {};
+  const std::optional<Place> made = make();
+  if (!made) return {};
+  places_.emplace(caller, *made);
+  return {front_end_, *made};
+}
+
+// Where there is no memory for a site, its calls are not seen.
 
 void PackageSites::see(const void* caller, const ops::Scores& scores) noexcept {
-  if (generation_ != fork_generation()) return;
   try {
-    Target found = target(caller, [&] {
-      return Place{front_end_.add_site(site_of(name_in_order(caller), scores)), false};
-    });
-    if (found.place.site != FrontEnd::kNoSite) found.to.push(found.place.site, scores);
+    Target found = target(caller, [&] { return Place{front_end_.add_site(site_of(name_in_order(caller), scores))}; });
+    if (found) found.to.push(found.place.site, scores);
   } catch (...) {
   }
 }
 
 void PackageSites::see_observed(const void* caller, std::string_view site, const ops::Scores& scores) noexcept {
-  if (generation_ != fork_generation()) return;
   try {
-    Target found = target(caller, [&] {
-      return Place{front_end_.add_site(site_of(std::string(site), scores)), false};
-    });
-    if (found.place.site != FrontEnd::kNoSite) found.to.push(found.place.site, scores);
+    Target found = target(caller, [&] { return Place{front_end_.add_site(site_of(std::string(site), scores))}; });
+    if (found) found.to.push(found.place.site, scores);
   } catch (...) {
   }
 }
 
 void PackageSites::see_observed(const void* caller, std::string_view site, const at::Tensor& weights,
                                 bool scaled) noexcept {
-  if (generation_ != fork_generation()) return;
   try {
     Target found = target(caller, [&] {
       return Place{front_end_.add_site(site_of(std::string(site), weights)), scaled};
     });
-    if (found.place.site != FrontEnd::kNoSite && found.to.wanted())
-      push_weights(found.to, found.place.site, weights, scaled);
+    if (found) push_weights(found.to, found.place, weights);
   } catch (...) {
   }
 }
 
+std::optional<PackageSites::Place> PackageSites::judged(const at::Tensor& operand) {
+  if (!is_plain(operand)) return std::nullopt;
+  const at::NoGradGuard no_grad;
+  const InsideTap inside;
+  const std::optional<Likelihood> likely = judge_operand(operand);
+  if (!likely) return std::nullopt;  // the next call may show more
+  if (!likely->weights) return Place{};
+  return Place{front_end_.add_site(site_of(name_unknown(), operand)), likely->scaled};
+}
+
 void PackageSites::see_product(const void* caller, const at::Tensor& operand) noexcept {
-  if (generation_ != fork_generation()) return;
   try {
-    std::unique_lock<std::mutex> lock(mutex_);
-    const auto known = places_.find(caller);
-    std::optional<Place> place;
-    if (known != places_.end()) place = known->second;
-    FrontEnd to = front_end_;
-    lock.unlock();
-    if (place && place->site == FrontEnd::kNoSite) return;  // what most products are
-    if (!to.wanted() || !is_plain(operand)) return;
-    if (!place) {
-      const at::NoGradGuard no_grad;
-      const InsideTap inside;
-      const std::optional<Likelihood> likely = judge_operand(operand);
-      if (!likely) return;  // the next call may show more
-      place = target(caller, [&] {
-                return likely->weights ? Place{front_end_.add_site(site_of(name_unknown(), operand)), likely->scaled}
-                                       : Place{};
-              }).place;
-    }
-    if (place->site != FrontEnd::kNoSite) push_weights(to, place->site, operand, place->scaled);
+    Target found = target(caller, [&] { return judged(operand); });
+    if (found) push_weights(found.to, found.place, operand);
   } catch (...) {
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,15 +36,19 @@ class PackageSites final : public PackageCalls {
  private:
   struct Place {
     int64_t site = FrontEnd::kNoSite;  ///< kNoSite: no attention, or one that is not captured
-    bool scaled = false;
+    bool scaled = false;               ///< rows are divided by their sums
   };
-  /// Where its calls go; for whoever holds `lock`, which is free afterwards.
+  /// Where a call goes; nowhere while no request is open for it.
   struct Target {
     FrontEnd to;
     Place place;
+    explicit operator bool() const noexcept { return place.site != FrontEnd::kNoSite; }
   };
-  template <class MakeSite>
-  Target target(const void* caller, MakeSite make);
+  /// @param make  the place of a caller that is not known yet; under the lock
+  template <class MakePlace>
+  Target target(const void* caller, MakePlace make);
+  std::optional<Place> judged(const at::Tensor& operand);
+  static void push_weights(FrontEnd& to, const Place& place, const at::Tensor& weights);
   /// Code runs from its beginning to its end: the n-th place that is found is the n-th that was named, as long as each
   /// lies behind those before.
   std::string name_in_order(const void* caller);
