@@ -31,6 +31,11 @@ void check_refused_without(const std::string& file) {
         "a package that asks for its operators, got \"" + said + "\"");
 }
 
+/// One request of as many rows as the inputs have.
+gaze::Request begin(gaze::Gaze& gaze, const Runs& inputs) {
+  return gaze.begin(std::vector<gaze::RequestSpec>(static_cast<size_t>(inputs[0][0].size(0))));
+}
+
 double check_weights(gaze::Gaze& gaze, Package& package, const torch::jit::Module& held) {
   const Runs inputs = runs_of(held, "inputs"), weights = runs_of(held, "weights");
   const std::vector<std::string> sites = texts_of(held, "sites");
@@ -67,7 +72,7 @@ void check_threads(gaze::Gaze& gaze, Package& package, const Runs& inputs, const
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 20; ++n) {
-        gaze::Request mine = gaze.begin();
+        gaze::Request mine = begin(gaze, inputs);
         wrong += run(package, inputs) == expected ? 0 : 1;
         if (n % 2 == 0) mine.finish();
       }
@@ -86,10 +91,11 @@ void run_all(const std::string& file, const torch::jit::Module& held, const std:
   const auto sink = std::make_shared<Kept>();
   gaze::Gaze gaze = gaze::attach(*package, options(sink, kAll));
   check(run(*package, inputs) == expected, "the same bytes with no request");
-  gaze::Request request = gaze.begin();
+  gaze::Request request = begin(gaze, inputs);
   check(run(*package, inputs) == expected, "the same bytes with a request");
   request.finish();
-  check(gaze.flush() && sink->records.size() == 1, "one record");
+  const auto rows = static_cast<size_t>(inputs[0][0].size(0));
+  check(gaze.flush() && sink->records.size() == rows, "a record of each row");
   check(sink->records[0].error.empty(), "no error, got " + sink->records[0].error);
   check(sink->records[0].sites.size() == sites.size(),
         "all sites, got " + std::to_string(sink->records[0].sites.size()));
@@ -101,7 +107,7 @@ void run_all(const std::string& file, const torch::jit::Module& held, const std:
   check_apart(gaze, *package, file, inputs);
   check_threads(gaze, *package, inputs, expected);
   check(gaze.flush(), "all records");
-  check(sink->records.size() == 31, "31 records, got " + std::to_string(sink->records.size()));
+  check(sink->records.size() == 31 * rows, "31 records of each row, got " + std::to_string(sink->records.size()));
   for (const gaze::AttentionRecord& each : sink->records) check(each.error.empty(), "no error, got " + each.error);
   gaze.shutdown();
   check(run(*package, inputs) == expected, "the same bytes once it is off again");
