@@ -115,6 +115,9 @@ void run_all(const std::string& file, const torch::jit::Module& held, const std:
   package.reset();
   Package next(file);
   check(run(next, inputs) == expected, "the same bytes of a package that was loaded later");
+  again.shutdown();
+  gaze::Gaze third = gaze::attach(next, options(sink, kAll));
+  check_weights(third, next, held);
   std::printf("%zu sites, %zu runs, weights off by at most %.1e\n", sites.size(), inputs.size(), worst);
 }
 

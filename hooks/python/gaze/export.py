@@ -13,7 +13,7 @@ import torch
 from torch.fx import Graph, Node
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from .errors import LibraryError
+from .errors import Error, LibraryError
 from .library import library_path
 
 _ATEN = torch.ops.aten
@@ -101,6 +101,9 @@ def export_names(program: torch.export.ExportedProgram) -> dict[str, str]:
     For `torch._inductor.aoti_compile_and_package(program, inductor_configs={"aot_inductor.metadata": gaze.export_names(program)})`. The
     graph is not touched: the package computes the same bytes, and loads without Gaze. Calls that the compiler would fuse into a kernel of its own
     have no name there, unless `export_ready` put nodes at them.
+
+    Raises:
+        Error: torch cannot decompose the program
     """
     attentions = _attentions(program.graph)
     away = _fused_away(program) if attentions else set()
@@ -135,8 +138,12 @@ def _fused_away(program: torch.export.ExportedProgram) -> set[str]:
     from torch._inductor.fx_passes.joint_graph import joint_graph_passes
 
     device = next((node.meta["val"].device for node in program.graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)), torch.device("cpu"))
-    with torch.no_grad():
-        lowered = joint_graph_passes(program.run_decompositions(select_decomp_table()).graph_module, device)
+    try:
+        with torch.no_grad():
+            lowered = joint_graph_passes(program.run_decompositions(select_decomp_table()).graph_module, device)
+    except Exception as problem:  # torch's own, of many kinds
+        raise Error("This torch cannot decompose the program, so what its compiler fuses cannot be told: give the program as torch.export.export "
+                    f"returned it ({type(problem).__name__}: {problem}).") from problem
     return {source.name for node in lowered.graph.nodes if node.target is _ATEN.exp.default for source in node.meta.get("from_node") or []}
 
 
@@ -148,6 +155,7 @@ def export_ready(program: torch.export.ExportedProgram) -> torch.export.Exported
 
     Raises:
         LibraryError: as `load_ops`
+        Error: torch cannot decompose the program
     """
     load_ops()
     away = _fused_away(program)

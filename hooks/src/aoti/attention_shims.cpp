@@ -21,6 +21,7 @@ using Handle = AtenTensorHandle;
 // Read by every call, written by attach alone.
 constexpr size_t kMostPackages = 256;
 std::array<std::atomic<PackageCalls*>, kMostPackages> packages{};
+std::atomic<size_t> kept_packages{0};
 
 void tell(const void* caller, Handle q, Handle k, const Handle* mask, int32_t causal, const double* scale) noexcept {
   PackageCalls* const calls = package_at(caller);
@@ -115,9 +116,10 @@ const std::array<Shim, 6>& shims() {
 void keep(PackageCalls* calls) {
   static auto* const mutex = new std::mutex;
   const std::lock_guard<std::mutex> lock(*mutex);
-  for (auto& each : packages) {
-    if (each.load(std::memory_order_relaxed) != nullptr) continue;
-    each.store(calls, std::memory_order_release);
+  const size_t kept = kept_packages.load(std::memory_order_relaxed);
+  if (kept < kMostPackages) {
+    packages[kept].store(calls, std::memory_order_relaxed);
+    kept_packages.store(kept + 1, std::memory_order_release);
     return;
   }
   throw Error("attach: expected at most " + std::to_string(kMostPackages) +
@@ -129,9 +131,10 @@ void keep(PackageCalls* calls) {
 
 PackageCalls* package_at(const void* caller) noexcept {
   if (caller == nullptr) return nullptr;
-  for (const auto& each : packages) {
-    PackageCalls* const calls = each.load(std::memory_order_acquire);
-    if (calls == nullptr || calls->holds(caller)) return calls;
+  // The newest first: what was unloaded may have left its place to a later one.
+  for (size_t i = kept_packages.load(std::memory_order_acquire); i-- > 0;) {
+    PackageCalls* const calls = packages[i].load(std::memory_order_relaxed);
+    if (calls->holds(caller)) return calls;
   }
   return nullptr;
 }
