@@ -22,7 +22,8 @@ _SOFTMAX = (_ATEN.softmax.int, _ATEN._softmax.default, _ATEN._safe_softmax.defau
 _OPERANDS = {_ATEN.matmul.default: (0, 1), _ATEN.bmm.default: (0, 1), _ATEN.baddbmm.default: (1, 2)}
 # What weights may pass on their way to the product: as they are, with other numbers in them, or with other axes.
 _SAME = (_ATEN.to, _ATEN._to_copy, _ATEN.type_as, _ATEN.clone, _ATEN.contiguous, _ATEN.alias, _ATEN.detach)
-_SCALED = (_ATEN.mul, _ATEN.div, _ATEN.masked_fill, _ATEN.where, _ATEN.dropout, _ATEN.nan_to_num)
+_SCALED = (_ATEN.mul, _ATEN.div, _ATEN.masked_fill, _ATEN.where, _ATEN.dropout, _ATEN.nan_to_num, _ATEN.slice)
+_SWAPPED = (_ATEN.transpose, _ATEN.swapaxes, _ATEN.swapdims, _ATEN.mT, _ATEN.t)
 _SHAPED = (_ATEN.view, _ATEN.reshape, _ATEN._unsafe_view, _ATEN.expand, _ATEN.flatten, _ATEN.unflatten)
 
 
@@ -32,9 +33,9 @@ class _Attention:
     node: Node
     product: Node
     name: str
-    axis: int = 0        # of keys, in the weights that the product takes; -1: not known
-    operand: int = 0     # the argument, or of an einsum the operand, that the weights are
+    operand: int = 0  # which of those that the product multiplies the weights are
     scaled: bool = False  # rows may have another sum than 1
+    order: list[int] | None = None  # the weights' axes as [..., queries, keys]; None: they are not these
 
 
 def _shape(node: Node) -> list[Any]:
@@ -44,8 +45,10 @@ def _shape(node: Node) -> list[Any]:
 def _axis_behind(user: Node, weights: Node, axis: int) -> int:
     """Where the axis of keys lies behind a node that moves axes; -1: it cannot be told."""
     before, after, packet = _shape(weights), _shape(user), user.target.overloadpacket
-    if packet is _ATEN.transpose:
-        first, second = (int(each) % len(before) for each in user.args[1:3])
+    if axis < 0:
+        return -1
+    if packet in _SWAPPED:
+        first, second = (int(each) % len(before) for each in user.args[1:3] or (-2, -1))
         return {first: second, second: first}.get(axis, axis)
     if packet is _ATEN.permute:
         return [int(each) % len(before) for each in user.args[1]].index(axis)
@@ -58,9 +61,9 @@ def _axis_behind(user: Node, weights: Node, axis: int) -> int:
 
 
 def _attention_of(softmax: Node) -> _Attention | None:
-    """With the first product that takes the softmax's result; None: no product does."""
+    """With the first product that takes the softmax's result over its axis, else any; None: no product does."""
     axis = int(softmax.args[1]) % len(_shape(softmax))
-    todo, seen = [(softmax, axis, False)], {softmax}
+    todo, seen, other = [(softmax, axis, False)], {softmax}, None
     while todo:
         weights, axis, scaled = todo.pop(0)
         for user in weights.users:
@@ -70,13 +73,20 @@ def _attention_of(softmax: Node) -> _Attention | None:
             taken = [user.args[at] for at in _OPERANDS[user.target]] if user.target in _OPERANDS else \
                 list(user.args[1]) if user.target is _ATEN.einsum.default else []
             if weights in taken:
-                return _Attention(softmax, user, "", axis, taken.index(weights), scaled)
-            if packet in _SAME or packet in _SCALED or packet is _ATEN.slice:
-                todo.append((user, axis, scaled or packet not in _SAME))
-            elif packet in (*_SHAPED, _ATEN.transpose, _ATEN.permute, _ATEN.unsqueeze):
-                todo.append((user, _axis_behind(user, weights, axis) if axis >= 0 else -1, scaled))
+                one = _Attention(softmax, user, "", taken.index(weights), scaled)
+                order = _weights_of(one)[1]
+                one.order = order if order is not None and order[-1] == axis else None
+                if one.order is not None:
+                    return one
+                other = other or one
+            elif packet in _SAME or packet in _SCALED:
+                as_it_is = packet in _SAME or (packet is _ATEN.dropout and not user.args[2])
+                # What it is scaled by may have more axes, which come first.
+                todo.append((user, axis + len(_shape(user)) - len(_shape(weights)) if axis >= 0 else -1, scaled or not as_it_is))
+            elif packet in (*_SHAPED, *_SWAPPED, _ATEN.permute, _ATEN.unsqueeze):
+                todo.append((user, _axis_behind(user, weights, axis), scaled))
             seen.add(user)
-    return None
+    return other
 
 
 def _attentions(graph: Graph) -> list[_Attention]:
@@ -159,13 +169,18 @@ def export_ready(program: torch.export.ExportedProgram) -> torch.export.Exported
     """
     load_ops()
     away = _fused_away(program)
-    if not any(each.node.name in away for each in _attentions(program.graph)):
-        return program
     graph = copy.deepcopy(program.graph)
+    nodes = 0
     for each in _attentions(graph):
-        if each.node.name in away and not _observe(graph, each):
+        if each.node.name not in away:
+            continue
+        if _observe(graph, each):
+            nodes += 1
+        else:
             warnings.warn(f"gaze.export_ready: expected weights of queries and keys at '{each.name}', got a product that mixes them otherwise: "
                           "it will not be seen.", stacklevel=2)
+    if nodes == 0:
+        return program
     graph.lint()
     return torch.export.ExportedProgram(
         root=program.graph_module, graph=graph, graph_signature=program.graph_signature, state_dict=program.state_dict,
@@ -181,8 +196,8 @@ def _observe(graph: Graph, attention: _Attention) -> bool:
             given = {argument.name: value for argument, value in zip(product.target._schema.arguments, product.args)} | product.kwargs
             arguments = (given["query"], given["key"], given.get("attn_mask"), given.get("is_causal", False), given.get("scale"), attention.name)
             return _add(graph, torch.ops.gaze.observe_scores.default, arguments, product)
-        weights, order = _weights_of(attention)
-        if order is None or order[-1] != attention.axis:
+        weights, order = _weights_of(attention)[0], attention.order
+        if order is None:
             return False
         if order != sorted(order):
             moved = graph.call_function(_ATEN.permute.default, (weights, order))
@@ -198,7 +213,7 @@ def _add(graph: Graph, operator: Any, arguments: tuple[Any, ...], product: Node)
 
 
 def _weights_of(attention: _Attention) -> tuple[Node, list[int] | None]:
-    """The operand, and its axes as [..., queries, keys]; None: they are not these."""
+    """The operand, and its axes as [..., queries, what the product sums over]; None: they are not these."""
     product = attention.product
     if product.target is _ATEN.einsum.default:
         operands = list(product.args[1])
