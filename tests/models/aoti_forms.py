@@ -75,7 +75,8 @@ class Canonical(Form):
 class Fused(Form):
     def attend(self, q, k, v, bias):
         q, k, v = heads_first(q, k, v)
-        return nn.functional.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2), torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(SIZE) + bias, -1)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, bias)
+        return y.transpose(1, 2), torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(SIZE) + bias, -1)
 
 
 class FusedNarrow(Form):
@@ -162,12 +163,14 @@ def hosted(given, out, case, route, sites, observed):
     metadata = None if route == "plain" else gaze.export_names(program)
     begun = time.monotonic()
     file = out / f"{case.name}-{route}.pt2"
-    torch._inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs={"aot_inductor.metadata": metadata} if metadata else {})
+    configs = {"aot_inductor.metadata": metadata} if metadata else {}
+    torch._inductor.aoti_compile_and_package(program, package_path=str(file), inductor_configs=configs)
     took = time.monotonic() - begun
     torch.jit.script(Held(case.inputs, case.weights, sites)).save(str(out / "held.pt"))
     libraries = os.path.join(os.path.dirname(torch.__file__), "lib")
-    run = subprocess.run([given.host, file, str(out / "held.pt"), file.with_suffix(".bytes"), given.ops if observed else ""], capture_output=True, text=True,
-                         timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": libraries})
+    command = [given.host, file, str(out / "held.pt"), file.with_suffix(".bytes"), given.ops if observed else ""]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300,
+                         env={**os.environ, "OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": libraries})
     said = run.stdout.strip() if run.returncode == 0 else run.stderr.strip()[-700:] or str(run.returncode)
     print(f"{case.name}, {route}: compiled in {took:.0f} s, {said}", flush=True)
     return run.returncode == 0, said
