@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import torch
-from torch.fx import Graph, Node
-from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.fx import Graph, GraphModule, Node
 
 from .errors import Error, LibraryError
 from .library import library_path
@@ -54,6 +53,7 @@ def _axis_behind(user: Node, weights: Node, axis: int) -> int:
         return [int(each) % len(before) for each in user.args[1]].index(axis)
     if packet is _ATEN.unsqueeze:
         return axis + (int(user.args[1]) % len(after) <= axis)
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # takes its time
     # Whatever it does to those before, the axes from this one on stay.
     tail = before[axis:]
     same = len(tail) <= len(after) and all(statically_known_true(one == other) for one, other in zip(tail, after[len(after) - len(tail):]))
@@ -110,18 +110,20 @@ def export_names(program: torch.export.ExportedProgram) -> dict[str, str]:
 
     For `torch._inductor.aoti_compile_and_package(program, inductor_configs={"aot_inductor.metadata": gaze.export_names(program)})`. The
     graph is not touched: the package computes the same bytes, and loads without Gaze. Calls that the compiler would fuse into a kernel of its own
-    have no name there, unless `export_ready` put nodes at them.
+    have no name there, unless `export_ready` put nodes at them; where there is attention in branches (torch.cond) too, nodes alone have names.
 
     Raises:
         Error: torch cannot decompose the program
     """
     attentions = _attentions(program.graph)
     away = _fused_away(program) if attentions else set()
-    shown = {node.args[-2] if node.target is torch.ops.gaze.observe_weights.default else node.args[-1]
-             for node in program.graph.nodes if str(node.target).startswith("gaze.observe_")}
-    observed = [each.name for each in attentions if each.name in shown]
-    names = {"gaze.sites": "\n".join(each.name for each in attentions if each.node.name not in away or each.name in shown)}
-    return names | ({"gaze.observed": "\n".join(observed)} if observed else {})
+    shown = {text for node in program.graph.nodes if str(node.target).startswith("gaze.observe_") for text in node.args if isinstance(text, str)}
+    # Calls of branches stand between the others, and whether they run is not known.
+    branches = any(module is not program.graph_module and isinstance(module, GraphModule) and _attentions(module.graph)
+                   for module in program.graph_module.modules())
+    named = [each.name for each in attentions if each.name in shown or (each.node.name not in away and not branches)]
+    observed = [name for name in named if name in shown]
+    return {"gaze.sites": "\n".join(named)} | ({"gaze.observed": "\n".join(observed)} if observed else {})
 
 
 def load_ops() -> None:
