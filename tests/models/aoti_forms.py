@@ -90,11 +90,12 @@ class FusedNarrow(Form):
 
 
 class Lookalike(Form):
-    """Products and a softmax that are no attention: rows without negative numbers, of many sums, and a gate."""
+    """Products and a softmax that are no attention: rows without negative numbers, of many sums; a choice of one; a gate."""
 
     def attend(self, q, k, v, bias):
         q, k, v = heads_first(q, k, v)
-        y = torch.relu(q @ k.transpose(-1, -2)) @ v
+        scores = q @ k.transpose(-1, -2)
+        y = torch.relu(scores) @ v + (scores == scores.amax(-1, keepdim=True)).to(v.dtype) @ v
         return (y * torch.softmax(y, -1)).transpose(1, 2), None
 
 

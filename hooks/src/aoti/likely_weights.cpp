@@ -2,7 +2,6 @@
 #include "aoti/likely_weights.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/sum.h>
 
 #include <cmath>
 
@@ -14,18 +13,18 @@ double tolerance(at::ScalarType type) { return type == at::kFloat || type == at:
 
 }  // namespace
 
-std::optional<Likelihood> judge_operand(const at::Tensor& operand) {
-  if (operand.dim() != 3 || !operand.is_cpu() || !operand.is_floating_point()) return Likelihood{};
-  if (operand.size(2) < 2 || operand.numel() == 0) return std::nullopt;
+Likelihood judge_operand(const at::Tensor& operand) {
   // Also false of what is no number.
-  if (!(operand.min().item<double>() >= 0)) return Likelihood{};
+  if (!(operand.min().item<double>() >= 0)) return Likelihood::None;
   const at::Tensor sums = operand.sum(-1, /*keepdim=*/false, at::kDouble);
-  const double least = sums.min().item<double>(), most = sums.max().item<double>(),
-               off = tolerance(operand.scalar_type());
-  if (!(least > 0) || !std::isfinite(most) || most - least > off * most) return Likelihood{};
+  const double least = sums.min().item<double>(), most = sums.max().item<double>();
+  const double off = tolerance(operand.scalar_type());
+  if (!(least > 0) || !std::isfinite(most) || most - least > off * most) return Likelihood::None;
   const bool scaled = std::abs(most - 1) > off || std::abs(least - 1) > off;
   // One row has one sum whatever it is.
-  return Likelihood{.weights = !scaled || sums.numel() > 1, .scaled = scaled};
+  if (scaled && sums.numel() == 1) return Likelihood::None;
+  if (operand.amax(-1).eq(operand.sum(-1)).all().item<bool>()) return Likelihood::Unsure;
+  return scaled ? Likelihood::Scaled : Likelihood::Weights;
 }
 
 at::Tensor with_rows_of_one(const at::Tensor& weights) {

@@ -3,7 +3,7 @@
 
 #include <c10/core/GradMode.h>
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 #include "aoti/likely_weights.hpp"
@@ -71,7 +71,7 @@ PackageSites::Target PackageSites::target(const void* caller, MakePlace make) {
   if (generation_ != fork_generation()) return {};  // a child, where another thread may have left the lock taken
   std::unique_lock<std::mutex> lock(mutex_);
   const auto known = places_.find(caller);
-  if (known != places_.end()) {
+  if (known != places_.end() && known->second.looks == 0) {
     if (known->second.site == FrontEnd::kNoSite) return {};  // what most products are
     const Place place = known->second;
     FrontEnd to = front_end_;
@@ -79,17 +79,17 @@ PackageSites::Target PackageSites::target(const void* caller, MakePlace make) {
     return to.wanted() ? Target{std::move(to), place} : Target{};
   }
   if (!front_end_.wanted()) return {};
-  const std::optional<Place> made = make();
-  if (!made) return {};
-  places_.emplace(caller, *made);
-  return {front_end_, *made};
+  const Place made = make(known == places_.end() ? 0 : known->second.looks);
+  places_.insert_or_assign(caller, made);
+  return {front_end_, made};
 }
 
 // Where there is no memory for a site, its calls are not seen.
 
 void PackageSites::see(const void* caller, const ops::Scores& scores) noexcept {
   try {
-    Target found = target(caller, [&] { return Place{front_end_.add_site(site_of(name_in_order(caller), scores))}; });
+    Target found =
+        target(caller, [&](int) { return Place{front_end_.add_site(site_of(name_in_order(caller), scores))}; });
     if (found) found.to.push(found.place.site, scores);
   } catch (...) {
   }
@@ -97,7 +97,7 @@ void PackageSites::see(const void* caller, const ops::Scores& scores) noexcept {
 
 void PackageSites::see_observed(const void* caller, std::string_view site, const ops::Scores& scores) noexcept {
   try {
-    Target found = target(caller, [&] { return Place{front_end_.add_site(site_of(std::string(site), scores))}; });
+    Target found = target(caller, [&](int) { return Place{front_end_.add_site(site_of(std::string(site), scores))}; });
     if (found) found.to.push(found.place.site, scores);
   } catch (...) {
   }
@@ -106,7 +106,7 @@ void PackageSites::see_observed(const void* caller, std::string_view site, const
 void PackageSites::see_observed(const void* caller, std::string_view site, const at::Tensor& weights,
                                 bool scaled) noexcept {
   try {
-    Target found = target(caller, [&] {
+    Target found = target(caller, [&](int) {
       return Place{front_end_.add_site(site_of(std::string(site), weights)), scaled};
     });
     if (found) push_weights(found.to, found.place, weights);
@@ -114,19 +114,22 @@ void PackageSites::see_observed(const void* caller, std::string_view site, const
   }
 }
 
-std::optional<PackageSites::Place> PackageSites::judged(const at::Tensor& operand) {
-  if (!is_plain(operand)) return std::nullopt;
+PackageSites::Place PackageSites::judged(const at::Tensor& operand, int looks) {
+  constexpr int kMostLooks = 8;
+  if (!is_plain(operand) || !operand.is_cpu() || !operand.is_floating_point() || operand.dim() != 3) return {};
+  // One key says nothing, and costs nothing: the next call has more.
+  if (operand.size(2) < 2 || operand.numel() == 0) return {.looks = std::max(looks, 1)};
   const at::NoGradGuard no_grad;
   const InsideTap inside;
-  const std::optional<Likelihood> likely = judge_operand(operand);
-  if (!likely) return std::nullopt;  // the next call may show more
-  if (!likely->weights) return Place{};
-  return Place{front_end_.add_site(site_of(name_unknown(), operand)), likely->scaled};
+  const Likelihood likely = judge_operand(operand);
+  if (likely == Likelihood::Unsure && looks + 1 < kMostLooks) return {.looks = looks + 1};
+  if (likely != Likelihood::Weights && likely != Likelihood::Scaled) return {};
+  return {.site = front_end_.add_site(site_of(name_unknown(), operand)), .scaled = likely == Likelihood::Scaled};
 }
 
 void PackageSites::see_product(const void* caller, const at::Tensor& operand) noexcept {
   try {
-    Target found = target(caller, [&] { return judged(operand); });
+    Target found = target(caller, [&](int looks) { return judged(operand, looks); });
     if (found) push_weights(found.to, found.place, operand);
   } catch (...) {
   }

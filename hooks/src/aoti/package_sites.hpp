@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +36,7 @@ class PackageSites final : public PackageCalls {
   struct Place {
     int64_t site = FrontEnd::kNoSite;  ///< kNoSite: no attention, or one that is not captured
     bool scaled = false;               ///< rows are divided by their sums
+    int looks = 0;                     ///< how often it was looked at without a verdict; 0: it has one
   };
   /// Where a call goes; nowhere while no request is open for it.
   struct Target {
@@ -44,10 +44,10 @@ class PackageSites final : public PackageCalls {
     Place place;
     explicit operator bool() const noexcept { return place.site != FrontEnd::kNoSite; }
   };
-  /// @param make  the place of a caller that is not known yet; under the lock
+  /// @param make  the place of a caller that has no verdict yet, of how often it was looked at; under the lock
   template <class MakePlace>
   Target target(const void* caller, MakePlace make);
-  std::optional<Place> judged(const at::Tensor& operand);
+  Place judged(const at::Tensor& operand, int looks);
   static void push_weights(FrontEnd& to, const Place& place, const at::Tensor& weights);
   /// Code runs from its beginning to its end: the n-th place that is found is the n-th that was named, as long as each
   /// lies behind those before.
