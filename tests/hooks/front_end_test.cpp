@@ -344,7 +344,10 @@ CATCH_TEST_CASE("each attach of a description is a capture of its own, and two f
   CATCH_CHECK(one.front_end.add_site(site("a")) == 0);
   CATCH_CHECK(second.add_site(site("b")) == 1);
   CATCH_CHECK(other.front_end.add_site(site("c")) == 0);
+  CATCH_CHECK(!one.front_end.wanted());
   gaze::Request first = one.gaze.begin();
+  CATCH_CHECK(one.front_end.wanted());
+  CATCH_CHECK(!other.front_end.wanted());
   gaze::Request nested = other.gaze.begin();
   one.front_end.push(0, some_weights());
   second.push(1, some_weights());

@@ -51,7 +51,7 @@ FOLDERS = {
         "request": {"process", "capture", "delivery", "operate"},
         "torchscript": {"process", "capture", "graph", "request"},
         "dispatcher": {"process", "capture", "request", ""},
-        "aoti": {"process", ""},
+        "aoti": {"process", "capture", ""},
         "probe": {"capture", "graph", "torchscript"},
         "heads": {"capture", "request", "torchscript"},
         "": {"capture", "config", "delivery", "operate", "request", "torchscript"},
