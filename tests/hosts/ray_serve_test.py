@@ -6,7 +6,7 @@ import sys
 
 import support
 
-support.skip_without("ray.serve")
+support.skip_without("ray", "fastapi")
 support.check_host("Ray Serve", lambda model, port, folder: [sys.executable, str(support.HERE / "ray_serve_server.py"), model, str(port), str(folder / "ray")],
                    ready=lambda model: "/-/healthz", path=lambda model: "/", hand_over=lambda variables: [json.dumps(variables)],
                    # The last one keeps what Ray's processes say to one another on the loopback.
