@@ -179,7 +179,8 @@ class Answer:
             from IPython.display import HTML  # type: ignore[import-not-found,unused-ignore]
         except ImportError as problem:
             raise BundleError(f"show needs IPython: install it, or open '{self.report}' in a browser.") from problem
-        return HTML(self.frame(height, width))
+        # IPython warns of what is a frame and nothing else: its own takes addresses alone.
+        return HTML(f"<div>{self.frame(height, width)}</div>")
 
     def frame(self, height: int = 640, width: str | int = "100%") -> str:
         """The same as HTML: a frame that holds the whole page, so that a saved notebook still shows it."""
