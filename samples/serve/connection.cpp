@@ -63,8 +63,8 @@ Connection::Head Connection::await_head() {
   while (true) {
     const std::string_view here = std::string_view(buffer_).substr(taken_);
     const size_t head = here.find("\r\n\r\n");
-    const auto lines = std::count(here.begin(), here.begin() + static_cast<std::ptrdiff_t>(std::min(head, here.size())),
-                                  '\n');
+    const auto lines =
+        std::count(here.begin(), here.begin() + static_cast<std::ptrdiff_t>(std::min(head, here.size())), '\n');
     if (std::min(head, here.size()) > limits_.head_bytes || static_cast<size_t>(lines) > limits_.head_lines)
       return Head::TooLarge;
     if (head != std::string_view::npos) break;

@@ -17,12 +17,11 @@ struct Metrics::Impl {
                                                           .Name("gaze_serve_requests_total")
                                                           .Help("Requests answered, by path and status.")
                                                           .Register(registry);
-  Histogram& seconds =
-      prometheus::BuildHistogram()
-          .Name("gaze_serve_answer_seconds")
-          .Help("From a question's whole body to the words of its answer.")
-          .Register(registry)
-          .Add({}, Histogram::BucketBoundaries{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10});
+  Histogram& seconds = prometheus::BuildHistogram()
+                           .Name("gaze_serve_answer_seconds")
+                           .Help("From a question's whole body to the words of its answer.")
+                           .Register(registry)
+                           .Add({}, Histogram::BucketBoundaries{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10});
   Histogram& rows = prometheus::BuildHistogram()
                         .Name("gaze_serve_batch_rows")
                         .Help("Rows of the batches that the model ran.")

@@ -14,7 +14,7 @@ class Metrics {
   ~Metrics();
   /// @param path  one of the server's, or "other"
   void answered(const std::string& path, int status);
-  void took(double seconds);         ///< an answer, from its whole body to its words
+  void took(double seconds);  ///< an answer, from its whole body to its words
   void ran_batch(size_t rows);
   void now(size_t connections, size_t queued);
   [[nodiscard]] std::string text() const;

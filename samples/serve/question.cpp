@@ -55,10 +55,9 @@ std::string from_base64(const std::string& text) {
   const size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
   std::string bytes(text.size() / 4 * 3, '\0');
   const auto* from = reinterpret_cast<const unsigned char*>(text.data());
-  const int size =
-      text.size() % 4 != 0
-          ? -1
-          : EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()), from, static_cast<int>(text.size()));
+  const int size = text.size() % 4 != 0 ? -1
+                                        : EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()), from,
+                                                          static_cast<int>(text.size()));
   if (size < 0) throw HttpError(400, "picture: expected base64");
   bytes.resize(std::max<size_t>(static_cast<size_t>(size), padding) - padding);
   return bytes;

@@ -14,8 +14,8 @@ namespace gaze::serve {
 enum class Wish { Unsaid, On, Off };
 
 struct Question {
-  std::string id;           ///< 1 to 128 of A-Z a-z 0-9 . _ : -
-  std::string picture;      ///< bytes of an image file
+  std::string id;       ///< 1 to 128 of A-Z a-z 0-9 . _ : -
+  std::string picture;  ///< bytes of an image file
   std::string prompt;
   std::string traceparent;  ///< as W3C Trace Context has it; empty: none, or not well-formed
   Wish wish = Wish::Unsaid;

@@ -5,10 +5,10 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
-#include <cli/tokens.hpp>
-#include <gaze/render/bundle.hpp>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
+#include <cli/tokens.hpp>
+#include <gaze/render/bundle.hpp>
 
 #include <cstdio>
 #include <semaphore>

@@ -92,10 +92,9 @@ class Reservation {
 }  // namespace
 
 Service::Service(HttpServer& server, const Settings& settings)
-    : server_(server), reader_(settings.model, settings.profile, settings.bundles,
-                               [this](const std::string& id, const std::string& folder) {
-                                 reports_.published(id, folder);
-                               }) {
+    : server_(server),
+      reader_(settings.model, settings.profile, settings.bundles,
+              [this](const std::string& id, const std::string& folder) { reports_.published(id, folder); }) {
   batcher_ = std::make_unique<Batcher>(settings.threads, settings.max_batch, settings.max_wait,
                                        [this](std::vector<Job>& batch) {
                                          metrics_.ran_batch(batch.size());
@@ -117,7 +116,8 @@ void Service::add_routes() {
   using httplib::Request;
   using httplib::Response;
   server_.Post("/v1/answer", [this](const Request& request, Response& response) { answer(request, response); });
-  server_.Post("/admin/capture", [this](const Request& request, Response& response) { set_capture(request, response); });
+  server_.Post("/admin/capture",
+               [this](const Request& request, Response& response) { set_capture(request, response); });
   server_.Get("/metrics", [this](const Request&, Response& response) {
     metrics_.now(static_cast<size_t>(server_.connections()), batcher_->queued());
     response.set_content(metrics_.text() + gaze_metrics_text(reader_.gaze().stats()), kPrometheus);
