@@ -15,7 +15,6 @@
 namespace gaze::serve {
 namespace {
 
-constexpr std::chrono::milliseconds kLinger{500};
 constexpr size_t kPiece = 64 << 10;
 
 int milliseconds_until(std::chrono::steady_clock::time_point end) {
@@ -107,9 +106,9 @@ void Connection::refuse(int status, const std::string& text) {
         body);
 }
 
-void Connection::close() {
+void Connection::close(std::chrono::milliseconds moment) {
   shutdown(socket_, SHUT_WR);
-  const auto end = Clock::now() + kLinger;
+  const auto end = Clock::now() + moment;
   do {
     buffer_.clear();
     taken_ = 0;

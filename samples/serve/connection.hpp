@@ -30,7 +30,7 @@ class Connection final : public httplib::Stream {
   void refuse(int status, const std::string& text);
   /// Says that nothing more comes, and throws away what the client still sends, for a moment: a socket that is closed
   /// over unread bytes takes back what was written.
-  void close();
+  void close(std::chrono::milliseconds moment = std::chrono::milliseconds(500));
 
   [[nodiscard]] bool is_readable() const override { return true; }
   [[nodiscard]] bool is_writable() const override { return true; }

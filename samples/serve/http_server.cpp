@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* kJson = "application/json";
 constexpr const char* kContentType = "Gaze-Content-Type";  // where a request's Content-Type is kept
+constexpr std::chrono::milliseconds kRefusedLinger{50};    // others wait to be refused
 constexpr int kBacklog = 128;
 constexpr int kMostRequests = 1000;  // of one connection
 
@@ -175,7 +176,7 @@ bool HttpServer::process_and_close_socket(socket_t socket) {
   if (ConnectionPool::turn() == ConnectionPool::Turn::Refuse) {
     on_refused(503);
     connection.refuse(503, "too many connections");
-    connection.close();
+    connection.close(kRefusedLinger);
     return false;
   }
   ++open_;

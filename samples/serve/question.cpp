@@ -94,8 +94,9 @@ std::string new_id() {
 bool holds_only(std::string_view text, bool (*allowed)(char)) { return std::all_of(text.begin(), text.end(), allowed); }
 
 std::string read_id(const httplib::Request& request) {
-  if (!request.has_header("X-Request-Id")) return new_id();
-  const std::string id = request.get_header_value("X-Request-Id");
+  const auto header = request.headers.find("X-Request-Id");
+  if (header == request.headers.end()) return new_id();
+  const std::string& id = header->second;  // whole: get_header_value ends at a NUL
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == ':' || c == '-';

@@ -106,7 +106,7 @@ Job Reader::prepare(Question question) const {
     const at::Tensor photo_hwc = decode(Picture::from_bytes(question.picture));
     job.input_chw = stickers_.inputs({photo_hwc});
   } catch (const Error& error) {
-    throw HttpError(422, std::string("picture: ") + error.what());
+    throw HttpError(422, error.what());
   }
   job.question = std::move(question);
   return job;
