@@ -42,6 +42,7 @@ std::string traceparent_of(uint32_t number);
 struct LoadFigures {
   size_t answered = 0, failed = 0, right = 0, captured = 0;
   double per_second = 0, p50_ms = 0, p99_ms = 0, mean_batch = 0;
+  double drawing_seconds = 0;  ///< from the last answer until every bundle was drawn, where that was waited for
 };
 LoadFigures figures_of(const LoadResult& result, const std::vector<LoadQuestion>& questions);
 

@@ -1,4 +1,5 @@
-"""samples/serve and what a network can send: each is refused with a JSON error, and the server lives. Usage: bad_input_test.py SERVER LOAD SOURCE_DIR"""
+"""samples/serve and what a network can send: each is refused with a JSON error, and the server lives.
+Usage: bad_input_test.py SERVER LOAD SOURCE_DIR"""
 import base64
 import json
 import socket
@@ -67,7 +68,8 @@ TABLE: dict[str, tuple[bytes, int]] = {
     "multipart that is cut off": (of_parts(BODY[:-30]), 400),
     "multipart that is cut off in a head": (of_parts(BODY[:40]), 400),
     "multipart without an end of line": (of_parts(b"--gaze-boundary"), 400),
-    "a part's head of a megabyte": (of_parts(b'--gaze-boundary\r\nX: y\r\nContent-Disposition: form-data; name="' + b"a" * (1 << 20) + b'"\r\n\r\n'), 400),
+    "a part's head of a megabyte": (
+        of_parts(b'--gaze-boundary\r\nX: y\r\nContent-Disposition: form-data; name="' + b"a" * (1 << 20) + b'"\r\n\r\n'), 400),
     "a part with an open quote": (of_parts(b'--gaze-boundary\r\nContent-Disposition: form-data; name="picture\r\n\r\nx\r\n--gaze-boundary--'), 400),
     "bytes that are no picture": (with_picture(b"no picture at all"), 422),
     "a page": (with_picture(b"<html><script>alert(1)</script>"), 422),
@@ -111,6 +113,8 @@ TABLE: dict[str, tuple[bytes, int]] = {
     "no HTTP": (b"hello\r\n\r\n", 400),
     "HTTP 9": (b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n", 400),
     "an unknown method": (b"BREW /v1/answer HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+    "a body that is waited for, and too large": (
+        b"POST /v1/answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n", 413),
     "another method": (b"DELETE /v1/answer HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
     "a GET with a body": (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc", 400),
     "an address that does not exist": (b"GET /v2/answer HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),

@@ -1,4 +1,4 @@
-"""samples/serve over the network: answers, batches, bundles, the switch, metrics, the end. Usage: serve_test.py SERVER LOAD SOURCE_DIR"""
+"""samples/serve over the network: answers, batches, bundles, the switch, metrics, the end. Usage: answers_test.py SERVER LOAD SOURCE_DIR"""
 import base64
 import json
 import re
@@ -139,6 +139,28 @@ def ends_with_work_in_flight() -> None:
             assert f"ended: {len(whole)} answered, {len(whole)} bundles, 0 lost" in server.said, server.said
 
 
+# A server that lays the pages of two bundles in each other's place when it has ended.
+MIXER = """#!{python}
+import os, signal, subprocess, sys
+server = subprocess.Popen(["{server}", *sys.argv[1:]])
+signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+server.wait()
+folder = sys.argv[sys.argv.index("--bundles") + 1]
+one, other = (os.path.join(folder, name, "report.html") for name in sorted(os.listdir(folder))[:2])
+os.rename(one, one + "x"), os.rename(other, one), os.rename(one + "x", other)
+"""
+
+
+def a_bundle_of_another_is_seen() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        figures, mixer = Path(folder, "figures.json"), Path(folder, "mixer")
+        mixer.write_text(MIXER.format(python=sys.executable, server=SERVER))
+        mixer.chmod(0o700)
+        done = subprocess.run([LOAD, "--server", mixer, "--isolate", "--requests", "6", "--clients", "2", "--seconds", "20", "--json", figures],
+                              check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and json.loads(figures.read_text())["isolation"]["mixed"] == 2, (done.stdout, done.stderr)
+
+
 def no_bundle_is_anothers() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder, "figures.json")
@@ -150,4 +172,4 @@ def no_bundle_is_anothers() -> None:
 
 
 run_cases([answers_are_right, batches_give_the_same_answers, wishes_and_the_switch, answers_are_the_same_bytes_with_capture,
-           metrics_are_prometheus_text, ends_with_work_in_flight, no_bundle_is_anothers])
+           metrics_are_prometheus_text, ends_with_work_in_flight, no_bundle_is_anothers, a_bundle_of_another_is_seen])
