@@ -39,6 +39,7 @@ FOLDERS = {
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
         "operate": {"base", "maps"},
+        "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
         "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
     },
     "hooks": {

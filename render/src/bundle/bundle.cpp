@@ -18,7 +18,7 @@ namespace {
 
 /// Then there is no bundle either that could say so: it cannot be written, or nobody waits for it or wants it.
 bool leaves_nothing(DropReason reason) {
-  return reason == DropReason::Shutdown || reason == DropReason::NotKept || reason == DropReason::OutDir ||
+  return reason == DropReason::Shutdown || reason == DropReason::NotKept || reason == DropReason::RedactionFailed || reason == DropReason::OutDir ||
          reason == DropReason::DiskFull || reason == DropReason::IoError;
 }
 

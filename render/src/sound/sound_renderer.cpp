@@ -29,7 +29,7 @@ SoundPictures names_of(const SoundAnalysis& heard, const RenderTask& task) {
   if (wanted.sheet) names.sheet = task.picture("sheet");
   for (size_t w = 0; w < heard.timing.words.size(); ++w) {
     const Word& word = heard.timing.words[w].word;
-    const bool draws = wanted.words && (wanted.function_words || is_content_word(word.text));
+    const bool draws = wanted.words && (wanted.function_words || draws_content(word));
     names.words.push_back(draws ? task.word(w, word) : std::string());
   }
   return names;

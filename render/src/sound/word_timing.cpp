@@ -219,7 +219,8 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
   const int64_t cells = cells_of(timing.seconds, time);
   if (!sound.empty()) {
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
-    heard.level_k = levels(heard.recording, time, cells, route);
+    // Of the silence that stands for a recording nothing is told.
+    if (record.content == Content::Full) heard.level_k = levels(heard.recording, time, cells, route);
   }
 
   // Normalised as the model had its keys, part by part alike; then laid out over the recording.
