@@ -81,9 +81,9 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
 const char* variable_behind(const Error& error, const Options& options) {
   if (!options.read_environment) return nullptr;
   const std::string_view text = error.what();
-  for (const auto& [argument, variable] : {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS"),
-                                           std::pair("hash_key", "GAZE_CONTENT"),
-                                           std::pair("hash_key", "GAZE_HASH_KEY")}) {
+  for (const auto& [argument, variable] :
+       {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS"), std::pair("hash_key", "GAZE_CONTENT"),
+        std::pair("hash_key", "GAZE_HASH_KEY")}) {
     if (text.starts_with(argument) && is_set(variable)) return variable;
   }
   if (text.starts_with("hash_key")) return nullptr;
@@ -98,8 +98,7 @@ Profile checked_profile(const Options& options) {
 }
 
 RecordDelivery start_delivery(const Options& options, const std::shared_ptr<const Log>& log) {
-  Guard guard =
-      as_options_say(options, [&] { return guard_of(options.content, options.hash_key, options.redact); });
+  Guard guard = as_options_say(options, [&] { return guard_of(options.content, options.hash_key, options.redact); });
   auto counters = std::make_shared<Counters>();
   auto held = std::make_shared<HeldAnswers>();
   auto control = std::make_shared<ControlState>(control_of(options));

@@ -40,7 +40,7 @@ FOLDERS = {
         "report": {"base", "media"},
         "operate": {"base", "maps"},
         "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
+        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},
     },
     "hooks": {
         "process": set(),

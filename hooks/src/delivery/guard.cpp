@@ -42,8 +42,8 @@ std::string read_key(const std::string& path) {
 std::string keyed_hash(const std::string& key, const std::string& text) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
   unsigned int size = 0;
-  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-           reinterpret_cast<const unsigned char*>(text.data()), text.size(), bytes.data(), &size) == nullptr)
+  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
+           text.size(), bytes.data(), &size) == nullptr)
     throw Error("redaction: expected a keyed hash, got none.", DropReason::RedactionFailed);
   std::string hex;
   for (size_t i = 0; i < kHashBytes; ++i) {

@@ -363,6 +363,7 @@ std::string write_json(const RequestFacts& facts) {
   root["gaze_version"] = GAZE_VERSION;
   root["request_id"] = record.request_id;
   root["content"] = name(record.content);
+  root["redacted"] = record.redacted;
   root["prompt"] = record.prompt;
   root["answer"] = answer_text(record);
   root["error"] = nullptr;

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "geometry/axis.hpp"
-#include "sound/sound_parts.hpp"
+#include "sound/word_timing.hpp"
 
 namespace gaze {
 
@@ -153,7 +153,7 @@ void black_out(const Redaction& redaction, const AttentionRecord& record, Pictur
 
 void black_out(const Redaction& redaction, SoundMedium& medium) {
   if (redaction.seconds.empty()) return;
-  const Recording recording = recording_of(medium.sound);
+  const Recording recording = decode(medium.sound);  // padding is told without what is hidden
   at::Tensor samples_ct = recording.samples_ct.clone();
   const int64_t count = samples_ct.size(1);
   for (const SecondsSpan& span : redaction.seconds) {
@@ -167,7 +167,6 @@ void black_out(const Redaction& redaction, SoundMedium& medium) {
   medium.sound.samples = samples_ct;
   medium.sound.sample_rate_hz = recording.sample_rate_hz;
   medium.sound.path.clear();
-  medium.sound.padded = false;
 }
 
 void leave_out_content(PictureMedium& medium) {

@@ -87,7 +87,7 @@ PlainPrompt read_prompt(const AttentionRecord& record, const TextMedium& medium,
 
 void keep(PlainPrompt prompt, TextMedium& medium) {
   medium.text = {};
-  medium.ids_k = {};
+  medium.ids_k.reset();
   medium.markers.clear();
   medium.spelling = std::move(prompt.spelling);
   medium.vocabulary = nullptr;

@@ -52,11 +52,11 @@ struct GAZE_API Options {
   DetailChoice detail = {};                ///< GAZE_DETAIL: off, all, flagged, a share 0..1, next:N
   std::vector<WordFile> word_files = {};   ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
   int64_t queue_bytes =
-      int64_t{256} << 20;       ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
-  int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
+      int64_t{256} << 20;           ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
+  int64_t deferred_tokens = 0;      ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
   Content content = Content::Full;  ///< GAZE_CONTENT: full, maps, hashed: what of a request's content is written
   std::string hash_key = {};        ///< GAZE_HASH_KEY: the file that holds the key of `hashed`
-  std::string log = "info";     ///< GAZE_LOG: off, error, warn, info, debug
+  std::string log = "info";         ///< GAZE_LOG: off, error, warn, info, debug
 
   // Fields a host sets in code only.
   LogLine on_log;                          ///< where log lines go; empty: standard error

@@ -27,11 +27,11 @@ struct Redaction {
   std::vector<PixelBox> boxes = {};
   at::Tensor mask_yx = {};  ///< bool or uint8 [height, width] of the original picture: what is not 0 is blacked out
   std::vector<SecondsSpan> seconds = {};
-  std::vector<int64_t> tokens = {};            ///< of the answer, from 0
-  std::vector<int64_t> prompt_tokens = {};     ///< of a text's prompt, from 0
-  std::vector<std::string> passages = {};      ///< by TextSource::id
-  bool prompt = false;                         ///< the whole prompt
-  std::vector<std::string> attributes = {};    ///< by name; one that the record does not have is no fault
+  std::vector<int64_t> tokens = {};          ///< of the answer, from 0
+  std::vector<int64_t> prompt_tokens = {};   ///< of a text's prompt, from 0
+  std::vector<std::string> passages = {};    ///< by TextSource::id
+  bool prompt = false;                       ///< the whole prompt
+  std::vector<std::string> attributes = {};  ///< by name; one that the record does not have is no fault
 };
 
 using Redact = std::function<Redaction(const AttentionRecord&)>;
