@@ -261,3 +261,23 @@ CATCH_TEST_CASE("content: hashed words are found again, and without a key nothin
   CATCH_CHECK(root["words"][0]["text"] != root["words"][1]["text"]);
   GAZE_REQUIRE_REFUSED(gaze::limit(Content::Hashed, {}, record), DropReason::RedactionFailed, "key");
 }
+
+CATCH_TEST_CASE("redaction: a hundred thousand faults of each kind are all refused") {
+  AttentionRecord small = planted(1, 1, {0}, 2, 2);
+  small.labels = {"kanarienrot"};
+  Redaction mask;
+  mask.mask_yx = at::ones({2, 3}, at::kByte);
+  for (const Redaction& redaction :
+       {Redaction{.boxes = {{-1, 0, 1, 1}}}, mask, Redaction{.seconds = {{0, 1}}}, Redaction{.tokens = {1}}}) {
+    int64_t refused = 0;
+    for (int i = 0; i < 100'000; ++i) {
+      AttentionRecord record = small;
+      try {
+        gaze::apply(redaction, record);
+      } catch (const gaze::Error& error) {
+        refused += error.reason() == DropReason::RedactionFailed ? 1 : 0;
+      }
+    }
+    CATCH_CHECK(refused == 100'000);
+  }
+}
