@@ -232,6 +232,8 @@ CATCH_TEST_CASE("content: without it the figures stay, and none of it is in any 
         check_holds_none(files, canary);
       const json root = json::parse(files.at("request.json")), was = json::parse(full.at("request.json"));
       CATCH_CHECK(root["content"] == gaze::name(content));
+      const json map = gaze::test::data_of(files.at("report.html"))["maps"][0];
+      if (map.contains("wav")) CATCH_CHECK(map["wav"].get<std::string>().empty());
       CATCH_REQUIRE(root["words"].size() == was["words"].size());
       for (size_t w = 0; w < root["words"].size(); ++w) {
         for (const char* field : {"first", "count", "content", "mass", "max_lift", "entropy", "grounding", "diffuse"})
