@@ -283,3 +283,29 @@ CATCH_TEST_CASE("redaction: a hundred thousand faults of each kind are all refus
     CATCH_CHECK(refused == 100'000);
   }
 }
+
+CATCH_TEST_CASE("redaction: of several media each loses its own part, and every head's map its cells") {
+  AttentionRecord a = planted(6, 10, {17, 42});
+  a.labels = {"red", " five"};
+  a.maps[0].detail.emplace().sites = {
+      {"layers.0", gaze::ops::quantise(a.maps[0].map_tk.unsqueeze(0).repeat({2, 1, 1}))}};
+  a.maps.push_back(planted_sound(1.5, {0.3, 1.1}).maps[0]);
+  a.keys = 60 + 75;
+  a.maps[1].geometry().first_key = 60;
+  AttentionRecord b = a;
+  pixels(b) = pixels(b).clone();
+  pixels(b).narrow(0, 10, 10).narrow(1, 70, 10).fill_(7);
+  at::Tensor& samples = std::get<gaze::SoundMedium>(b.maps[1].medium).sound.samples;
+  samples = samples.clone();
+  samples.narrow(1, 8000, 4000).fill_(0.25);
+  const Redaction redaction{.boxes = {{70, 10, 10, 10}}, .seconds = {{0.5, 0.75}}};
+  const Files files = drawn(redacted(a, redaction));
+  CATCH_CHECK(files.count("detail.safetensors") == 1);
+  check_alike(files, drawn(redacted(b, redaction)));
+  const AttentionRecord made = redacted(a, redaction);
+  const at::Tensor& root_hqk = made.maps[0].detail->sites[0].rows.root_hqk;
+  CATCH_CHECK(root_hqk.select(2, 17).sum().item<int64_t>() == 0);
+  CATCH_CHECK(root_hqk.select(2, 42).sum().item<int64_t>() > 0);
+  CATCH_CHECK(a.maps[0].detail->sites[0].rows.root_hqk.select(2, 17).sum().item<int64_t>() > 0);
+  check_alike(drawn(limited(a, Content::Maps)), drawn(limited(b, Content::Maps)));
+}
