@@ -14,9 +14,9 @@ namespace gaze {
 
 struct Word {
   std::string text;
-  int64_t first = 0;    ///< first token
-  int64_t count = 0;    ///< number of tokens
-  bool joined = false;  ///< the text has no space between it and the word before it
+  int64_t first = 0;                 ///< first token
+  int64_t count = 0;                 ///< number of tokens
+  bool joined = false;               ///< the text has no space between it and the word before it
   std::optional<bool> content = {};  ///< where the text stands for another: whether that one had content
 };
 
