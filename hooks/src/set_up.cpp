@@ -82,9 +82,12 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
 const char* variable_behind(const Error& error, const Options& options) {
   if (!options.read_environment) return nullptr;
   const std::string_view text = error.what();
-  for (const auto& [argument, variable] : {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS")}) {
+  for (const auto& [argument, variable] :
+       {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS"), std::pair("hash_key", "GAZE_CONTENT"),
+        std::pair("hash_key", "GAZE_HASH_KEY")}) {
     if (text.starts_with(argument) && is_set(variable)) return variable;
   }
+  if (text.starts_with("hash_key")) return nullptr;
   return !options.profile_in_code && is_set("GAZE_PROFILE") ? "GAZE_PROFILE" : nullptr;
 }
 
@@ -96,6 +99,7 @@ Profile checked_profile(const Options& options) {
 }
 
 RecordDelivery start_delivery(const Options& options, const std::shared_ptr<const Log>& log) {
+  Guard guard = as_options_say(options, [&] { return guard_of(options.content, options.hash_key, options.redact); });
   auto counters = std::make_shared<Counters>();
   auto held = std::make_shared<HeldAnswers>();
   auto control = std::make_shared<ControlState>(control_of(options));
@@ -115,7 +119,7 @@ RecordDelivery start_delivery(const Options& options, const std::shared_ptr<cons
     });
   }
   auto worker = std::make_unique<Worker>(std::make_shared<CompletingSink>(sink, options.model_path, counters, log),
-                                         options.queue_bytes, counters, log, operations);
+                                         options.queue_bytes, counters, log, operations, std::move(guard));
   return {std::move(counters), std::move(held), std::move(control), std::move(operations), std::move(worker)};
 }
 

@@ -39,7 +39,8 @@ FOLDERS = {
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
         "operate": {"base", "maps"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
+        "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
+        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},
     },
     "hooks": {
         "process": set(),

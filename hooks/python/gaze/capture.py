@@ -162,7 +162,7 @@ def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLik
         out_dir: where bundles appear; `./overlays`.
         sample_rate: the share of requests that is captured, 0 to 1.
         max_tokens: token rows kept of a request, 256.
-        options: further fields of gaze::Options as text: "format", "pictures", "delivery", "log".
+        options: further fields of gaze::Options as text: "format", "pictures", "delivery", "log", "content", "hash_key" (docs/privacy.md).
 
     Raises:
         LibraryError: the native library is missing or was built for another torch.

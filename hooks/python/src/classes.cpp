@@ -42,13 +42,14 @@ int64_t number_of(const Texts& of, const std::string& name) {
 
 /// @throws gaze::Error for a name that no field has
 void check_names(const Texts& given) {
-  constexpr const char* kNames[] = {"capture",     "out_dir",    "profile",  "profile_text", "model_path", "log",
-                                    "sample_rate", "max_tokens", "pictures", "format",       "delivery"};
+  constexpr const char* kNames[] = {"capture",  "out_dir",     "profile",    "profile_text", "model_path",
+                                    "log",      "sample_rate", "max_tokens", "pictures",     "format",
+                                    "delivery", "content",     "hash_key"};
   for (const auto& each : given) {
     if (std::find(std::begin(kNames), std::end(kNames), each.key()) != std::end(kNames)) continue;
     throw Error(
         "options: expected capture, out_dir, profile, profile_text, model_path, log, sample_rate, max_tokens, "
-        "pictures, format or delivery, got \"" +
+        "pictures, format, delivery, content or hash_key, got \"" +
         each.key() + "\".");
   }
 }
@@ -90,6 +91,11 @@ Options options_of(const Texts& given) {
   }
   if (const auto delivery = text("delivery"))
     options.delivery = one_of<Delivery>("delivery", *delivery, {{"frame", Delivery::Frame}, {"map", Delivery::Map}});
+  if (const auto content = text("content")) {
+    options.content = one_of<Content>("content", *content,
+                                      {{"full", Content::Full}, {"maps", Content::Maps}, {"hashed", Content::Hashed}});
+  }
+  options.hash_key = text("hash_key").value_or(options.hash_key);
   return options;
 }
 

@@ -209,6 +209,17 @@ const std::vector<Variable>& variables() {
          o.deferred_tokens = tokens;
          return true;
        }},
+      {"GAZE_CONTENT", "full, maps or hashed", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         if (v != "full" && v != "maps" && v != "hashed") return false;
+         o.content = v == "full" ? Content::Full : v == "maps" ? Content::Maps : Content::Hashed;
+         return true;
+       }},
+      {"GAZE_HASH_KEY", "a file", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.hash_key = v;
+         return true;
+       }},
       {"GAZE_LOG", "off, error, warn, info or debug", Kind::Decorates,
        [](const std::string& v, Options& o) {
          if (v != "off" && v != "error" && v != "warn" && v != "info" && v != "debug") return false;

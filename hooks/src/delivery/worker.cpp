@@ -103,6 +103,7 @@ struct Worker::State {
   std::shared_ptr<Counters> counters;
   std::shared_ptr<const Log> log;
   std::shared_ptr<Chores> chores;
+  Guard guard;
   DropReport report;  // of the worker's thread
 
   [[nodiscard]] bool forked() const noexcept { return generation != fork_generation(); }
@@ -212,7 +213,7 @@ void join_ended() noexcept {
 }  // namespace
 
 Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-               std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores)
+               std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores, Guard guard)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
   // What is beside an answer never keeps one out that waits alone.
@@ -220,6 +221,7 @@ Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<
   state_->counters = std::move(counters);
   state_->log = std::move(log);
   state_->chores = std::move(chores);
+  state_->guard = std::move(guard);
   end_all_at_exit();
   join_ended();
   States entry{state_};
@@ -336,6 +338,7 @@ bool Worker::State::add(std::unique_ptr<Pushed>& one) noexcept {
 
 // All that wait but one, before the next is drawn: it takes a fraction of the time, and makes room for those to come.
 void Worker::State::compact_waiting() noexcept {
+  if (guard) return;  // what is kept of a record is decided when it is whole
   while (order.load(std::memory_order_acquire) == Stop::No) {
     Queue one;
     {
@@ -374,6 +377,7 @@ void Worker::State::consume(Queued& queued) noexcept {
   try {
     prepare_to_read(queued.record);
     if (queued.rest) std::exchange(queued.rest, nullptr)->complete(queued.record);
+    if (guard) guard(queued.record);
     sink->consume(queued.record);
     counters->written();
     if (chores) chores->outcome(queued.record, DropReason::kCount);

@@ -9,6 +9,7 @@
 
 #include "config/log.hpp"
 #include "delivery/counters.hpp"
+#include "delivery/guard.hpp"
 
 namespace gaze {
 
@@ -51,9 +52,10 @@ class Worker {
  public:
   /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop.
   /// @param chores  null: none
+  /// @param guard   decides what is kept of a record; with one, records wait as they are. Empty: all is kept
   /// @throws gaze::Error (HostBudget) when no thread can be had
   Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-         std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores = nullptr);
+         std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores = nullptr, Guard guard = {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

@@ -18,8 +18,8 @@ namespace {
 
 /// Then there is no bundle either that could say so: it cannot be written, or nobody waits for it or wants it.
 bool leaves_nothing(DropReason reason) {
-  return reason == DropReason::Shutdown || reason == DropReason::NotKept || reason == DropReason::OutDir ||
-         reason == DropReason::DiskFull || reason == DropReason::IoError;
+  return reason == DropReason::Shutdown || reason == DropReason::NotKept || reason == DropReason::RedactionFailed ||
+         reason == DropReason::OutDir || reason == DropReason::DiskFull || reason == DropReason::IoError;
 }
 
 // Nobody said what the keys stand for, so every request would be refused alike: what says so once in the log is not

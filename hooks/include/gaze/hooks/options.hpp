@@ -6,6 +6,7 @@
 #include <gaze/hooks/log.hpp>
 #include <gaze/render/bundle.hpp>
 #include <gaze/render/profile.hpp>
+#include <gaze/render/redaction.hpp>
 #include <gaze/render/sink.hpp>
 
 #include <cstdint>
@@ -51,9 +52,11 @@ struct GAZE_API Options {
   DetailChoice detail = {};                ///< GAZE_DETAIL: off, all, flagged, a share 0..1, next:N
   std::vector<WordFile> word_files = {};   ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
   int64_t queue_bytes =
-      int64_t{256} << 20;       ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
-  int64_t deferred_tokens = 0;  ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
-  std::string log = "info";     ///< GAZE_LOG: off, error, warn, info, debug
+      int64_t{256} << 20;           ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
+  int64_t deferred_tokens = 0;      ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32
+  Content content = Content::Full;  ///< GAZE_CONTENT: full, maps, hashed: what of a request's content is written
+  std::string hash_key = {};        ///< GAZE_HASH_KEY: the file that holds the key of `hashed`
+  std::string log = "info";         ///< GAZE_LOG: off, error, warn, info, debug
 
   // Fields a host sets in code only.
   LogLine on_log;                          ///< where log lines go; empty: standard error
@@ -62,6 +65,7 @@ struct GAZE_API Options {
   Style style;                             ///< colormap above wins when set
   int64_t max_tokens = 256;                ///< token rows kept per request; more are dropped and counted
   std::string model_path;                  ///< named and hashed in request.json when given
+  Redact redact;                           ///< what of a record is blacked out, asked once, on the worker's thread
   std::shared_ptr<Sink> sink;              ///< instead of bundles in out_dir
   bool read_environment = true;            ///< false: only this struct decides
 };
