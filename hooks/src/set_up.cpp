@@ -23,7 +23,7 @@ void check_ranges(const Options& options) {
 
 std::shared_ptr<Sink> sink_of(const Options& options) {
   if (options.sink) return options.sink;
-  return std::make_shared<BundleSink>(bundle_options(options));
+  return as_options_say(options, [&] { return std::make_shared<BundleSink>(bundle_options(options)); });
 }
 
 void tell(const Recorder& recorder, const std::string& model, const Log& log) {
@@ -44,6 +44,7 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
 const char* variable_behind(const Error& error, const Options& options) {
   if (!options.read_environment) return nullptr;
   const std::string_view text = error.what();
+  if (text.starts_with("signing_key:")) return is_set("GAZE_SIGNING_KEY") ? "GAZE_SIGNING_KEY" : nullptr;
   for (const auto& [argument, variable] : {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS")}) {
     if (text.starts_with(argument) && is_set(variable)) return variable;
   }

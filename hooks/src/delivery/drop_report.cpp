@@ -36,6 +36,8 @@ const char* explanation(DropReason reason) {
       return "expected calls of the same sites in every step of the model. Mark its steps with Gaze::step().";
     case DropReason::Superseded:
       return "batch rows that Request::reorder left out.";
+    case DropReason::Quota:
+      return "expected the free space of GAZE_QUOTA_FREE, got less with every bundle deleted. Free space or lower it.";
     default:
       return "";
   }

@@ -136,6 +136,8 @@ const char* name(DropReason reason) noexcept {
       return "site_order";
     case DropReason::Superseded:
       return "superseded";
+    case DropReason::Quota:
+      return "quota";
     case DropReason::Internal:
       return "internal";
     case DropReason::kCount:

@@ -39,6 +39,7 @@ enum class DropReason {
   UnsupportedTensor,  ///< attention over tensors that a tap cannot read: nested, sparse, quantized, wrapped
   SiteOrder,          ///< of which site a call without a name is cannot be told
   Superseded,         ///< a batch row that Request::reorder left out: a beam the host gave up
+  Quota,              ///< the free space that bundles must leave cannot be had, whatever is deleted
   Internal,           ///< a bug in Gaze
   kCount
 };
