@@ -38,7 +38,8 @@ FOLDERS = {
         "text": {"base", "profile", "device", "codecs", "tokens", "maps", "page", "media"},
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
+        "ledger": {"base"},
+        "bundle": {"ledger", "base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
     },
     "hooks": {
         "process": set(),

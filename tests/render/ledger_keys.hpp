@@ -24,7 +24,8 @@ struct KeyFiles {
       put(file);
       std::fclose(file);
     };
-    write(secret, [&](std::FILE* file) { PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+    write(secret,
+          [&](std::FILE* file) { PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
     write(open, [&](std::FILE* file) { PEM_write_PUBKEY(file, key.get()); });
     ::chmod(secret.c_str(), 0600);
   }

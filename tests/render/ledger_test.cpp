@@ -98,7 +98,8 @@ CATCH_TEST_CASE("ledger: one byte of any file of a bundle") {
   const KeyFiles keys(dir.path());
   const auto key = gaze::ledger::Key::read_private(keys.secret);
   std::mt19937 random(7);
-  for (const std::string file : {"overlay.jpg", "words/01-red.jpg", "request.json", "manifest.json", "manifest.dsse.json"}) {
+  for (const std::string file :
+       {"overlay.jpg", "words/01-red.jpg", "request.json", "manifest.json", "manifest.dsse.json"}) {
     for (int attempt = 0; attempt < 20; ++attempt) {
       const std::string out = dir / ("out" + std::to_string(attempt) + file.substr(0, 3) + std::to_string(file.size()));
       const List names = put(out, 3, key);
@@ -107,8 +108,7 @@ CATCH_TEST_CASE("ledger: one byte of any file of a bundle") {
       const List found = found_wrong(out, keys.open);
       CATCH_INFO(file << " " << read_bytes(path));
       CATCH_CHECK(!found.empty());
-      for (const std::string& finding : found)
-        CATCH_CHECK((finding.ends_with(names[1]) || finding == "gap"));
+      for (const std::string& finding : found) CATCH_CHECK((finding.ends_with(names[1]) || finding == "gap"));
     }
   }
 }
@@ -232,7 +232,8 @@ CATCH_TEST_CASE("ledger: what was pending when a process was killed") {
     head->pending = last;
     // As it stood before the third was put behind it.
     const json first = json::parse(read_bytes(out + "/" + bundles_in(out)[0] + "/manifest.json"));
-    const std::string hash = json::parse(read_bytes(out + "/" + last.bundle + "/manifest.json")).at("predicate").at("previous");
+    const std::string hash =
+        json::parse(read_bytes(out + "/" + last.bundle + "/manifest.json")).at("predicate").at("previous");
     head->last = {1, hash, "whatever"};
     gaze::ledger::write_head(root.get(), *head, out);
     CATCH_CHECK(found_wrong(out).empty());

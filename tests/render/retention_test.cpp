@@ -152,7 +152,8 @@ CATCH_TEST_CASE("retention: nothing that is not a bundle of ours is deleted") {
     CATCH_REQUIRE(::chown((out + "/" + name(9) + "/words/01-a.jpg").c_str(), 12345, 12345) == 0);
     fs::rename(out + "/" + name(9), out + "/" + name(9));
   }
-  for (const std::string other : {"notes", "index.html", ".hidden", "20200101T000000Z-short", "20200101T000000Z-" + std::string(32, 'G')})
+  for (const std::string other :
+       {"notes", "index.html", ".hidden", "20200101T000000Z-short", "20200101T000000Z-" + std::string(32, 'G')})
     fs::create_directories(out + "/" + other + "/words");
   const std::string ours = old_bundle(out, "20200101T000000Z", 1);
   std::set<std::string> before = all_below(dir.path());
@@ -176,7 +177,9 @@ CATCH_TEST_CASE("retention: random trees beside a bundle stay as they are") {
     for (int i = 0; i < 25; ++i) {
       const std::string parent = folders[random() % folders.size()];
       const std::string stamp = "2020010" + std::to_string(1 + random() % 9) + "T000000Z-";
-      const std::string path = parent + "/" + (random() % 2 == 0 ? stamp + std::string(32, "abcdef"[random() % 6]) : "n" + std::to_string(i));
+      const std::string path =
+          parent + "/" +
+          (random() % 2 == 0 ? stamp + std::string(32, "abcdef"[random() % 6]) : "n" + std::to_string(i));
       if (fs::exists(fs::symlink_status(path))) continue;
       switch (random() % 4) {
         case 0:

@@ -39,7 +39,8 @@ Entry look_at(int directory, const char* name, Owner owner) {
   entry.device = (uint64_t{status.stx_dev_major} << 32) | status.stx_dev_minor;
   entry.bytes = static_cast<int64_t>(status.stx_size);
   const bool mounted = (status.stx_attributes & status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
-  entry.ours = (owner == Owner::Any || status.stx_uid == ::geteuid()) && (entry.folder || S_ISREG(status.stx_mode)) && !mounted;
+  entry.ours =
+      (owner == Owner::Any || status.stx_uid == ::geteuid()) && (entry.folder || S_ISREG(status.stx_mode)) && !mounted;
   return entry;
 }
 

@@ -36,9 +36,9 @@ struct Removal {
 struct Remover {
   int root;
   const std::string& out_dir;
-  const Key* key;       // null: lines are not signed
-  std::time_t now;      // of the line
-  std::string reason;   // quota, age, free, purge or forget
+  const Key* key;      // null: lines are not signed
+  std::time_t now;     // of the line
+  std::string reason;  // quota, age, free, purge or forget
   bool dry_run = false;
 
   /// Deletes one bundle, whole, once deleted.jsonl says so. Under the lock. @param head  is written, too

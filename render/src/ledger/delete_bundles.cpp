@@ -52,8 +52,9 @@ class Deleter {
                   DropReason::IoError);
     std::optional<Head> head = ledger::read_head(root());
     if (!head && !options_.dry_run)
-      throw Error("output " + out_dir_ + ": chain.json is damaged, so nothing is deleted. `gaze verify` says more; move "
-                  "the directory aside to begin a new chain.",
+      throw Error("output " + out_dir_ +
+                      ": chain.json is damaged, so nothing is deleted. `gaze verify` says more; move "
+                      "the directory aside to begin a new chain.",
                   DropReason::IoError);
     if (head && !options_.dry_run) head->settle(root());
     Head none;
@@ -95,12 +96,10 @@ Deleted purge_bundles(const std::string& out_dir, const Quota& limits, const Del
     deleter.show(bytes.size());
   }
   result.left_bundles = static_cast<int64_t>(bytes.size());
-  const auto free_now = [&] {
-    return free_bytes(deleter.root()) + (options.dry_run ? result.bytes : 0);
-  };
+  const auto free_now = [&] { return free_bytes(deleter.root()) + (options.dry_run ? result.bytes : 0); };
   const auto is_over = [&](const std::string* oldest) {
-    const bool old = limits.age_seconds > 0 && oldest != nullptr &&
-                     ledger::time_of(*oldest) < deleter.now() - limits.age_seconds;
+    const bool old =
+        limits.age_seconds > 0 && oldest != nullptr && ledger::time_of(*oldest) < deleter.now() - limits.age_seconds;
     return old || (limits.bytes > 0 && result.left_bytes > limits.bytes) ||
            (limits.free_bytes > 0 && free_now() < limits.free_bytes);
   };
@@ -122,7 +121,8 @@ Deleted forget_request(const std::string& out_dir, const std::string& request_id
   for (const std::string& name : deleter.names()) {
     deleter.show(++done);
     const files::Descriptor folder = files::open_inside(deleter.root(), name);
-    const auto text = folder.get() < 0 ? std::nullopt : files::read_inside(folder.get(), "request.json", kMostRequestBytes);
+    const auto text =
+        folder.get() < 0 ? std::nullopt : files::read_inside(folder.get(), "request.json", kMostRequestBytes);
     const auto request = text ? read_json(*text) : std::nullopt;
     if (!request) {
       ++result.left_bundles;

@@ -23,14 +23,14 @@ constexpr std::string_view kKeyField = ",\"key\":\"";
 
 [[noreturn]] void fail(const std::string& out_dir, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
-  throw Error("output " + out_dir + "/" + kDeletedFile + ": cannot add a line to it, so nothing is deleted. Is it a file "
-              "of this user's, and is there space?",
+  throw Error("output " + out_dir + "/" + kDeletedFile +
+                  ": cannot add a line to it, so nothing is deleted. Is it a file "
+                  "of this user's, and is there space?",
               full ? DropReason::DiskFull : DropReason::IoError);
 }
 
 files::Descriptor open_lines(int root, int flags) {
-  files::Descriptor file(
-      ::openat(root, kDeletedFile, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600));
+  files::Descriptor file(::openat(root, kDeletedFile, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600));
   struct stat status {};
   if (file.get() >= 0 && (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))) {
     errno = EINVAL;

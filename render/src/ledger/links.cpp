@@ -27,12 +27,12 @@ void check_end(const std::vector<Place>& places, const Head& head, const Tell& t
   if (reached < head.last.sequence) return tell_gap(reached + 1, head.last.sequence, tell);
   for (const Place& place : places) {
     if (place.link.sequence == head.last.sequence && place.link.manifest != head.last.manifest)
-      tell({place.link.bundle, "order", "chain.json names another manifest for link " +
-                                            std::to_string(head.last.sequence) + " than this one has"});
+      tell({place.link.bundle, "order",
+            "chain.json names another manifest for link " + std::to_string(head.last.sequence) + " than this one has"});
     if (place.link.sequence > head.last.sequence)
-      tell({place.link.bundle, "order", "is link " + std::to_string(place.link.sequence) +
-                                            ", behind the end of the chain that chain.json tells: " +
-                                            std::to_string(head.last.sequence)});
+      tell({place.link.bundle, "order",
+            "is link " + std::to_string(place.link.sequence) +
+                ", behind the end of the chain that chain.json tells: " + std::to_string(head.last.sequence)});
   }
 }
 
@@ -49,14 +49,15 @@ void check_links(std::vector<Place> places, const std::optional<Head>& head, con
     const int64_t expected = before == nullptr ? 1 : before->link.sequence + 1;
     if (before != nullptr && sequence == before->link.sequence) {
       if (!is_told_again(place, *before))
-        tell({place.link.bundle, "order", "is link " + std::to_string(sequence) + ", as " + before->link.bundle + " is"});
+        tell({place.link.bundle, "order",
+              "is link " + std::to_string(sequence) + ", as " + before->link.bundle + " is"});
       continue;
     }
     if (sequence > expected) {
       tell_gap(expected, sequence - 1, tell);
     } else if (place.previous != (before == nullptr ? std::string() : before->link.manifest)) {
-      tell({place.link.bundle, "order", "names another manifest before its own than link " +
-                                            std::to_string(sequence - 1) + " has"});
+      tell({place.link.bundle, "order",
+            "names another manifest before its own than link " + std::to_string(sequence - 1) + " has"});
     }
     chain.push_back(std::move(place));
   }

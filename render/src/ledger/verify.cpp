@@ -56,7 +56,8 @@ class Verifier {
       if (options_.progress) options_.progress(++shown_, static_cast<int64_t>(names_.size()));
     }
     check_deletions();
-    for (const std::string& name : gone_) tell({name, "missing", "went while it was read, and deleted.jsonl does not say why"});
+    for (const std::string& name : gone_)
+      tell({name, "missing", "went while it was read, and deleted.jsonl does not say why"});
     check_links(std::move(places_), head_, [this](const Finding& finding) { tell(finding); });
     result_.proven = result_.bundles - static_cast<int64_t>(faulty_.size());
     return result_;
@@ -100,8 +101,7 @@ class Verifier {
     if (!text) return tell({name, "missing", "has no manifest.json, so nothing in it is proved"});
     const auto manifest = parse_manifest(*text);
     if (!manifest) return tell({name, "changed", "manifest.json is not as it was written"});
-    if (manifest->bundle != name)
-      tell({name, "moved", "its manifest.json is that of the bundle " + manifest->bundle});
+    if (manifest->bundle != name) tell({name, "moved", "its manifest.json is that of the bundle " + manifest->bundle});
     check_files(name, folder.get(), *manifest);
     check_signature(name, folder.get(), *manifest, *text);
     if (manifest->sequence) {
@@ -157,18 +157,19 @@ class Verifier {
     std::string before;
     int64_t number = 0;
     bool head_seen = !head_ || head_->deleted.empty();
-    const bool readable = each_deletion(root_.get(), [&](const std::optional<DeletionLine>& line, const std::string& hash) {
-      const std::string where = "line " + std::to_string(++number) + " of deleted.jsonl ";
-      head_seen = head_seen || head_->deleted == hash;
-      if (!line) {
-        tell({"", "changed", where + "is not as it was written"});
-      } else {
-        if (line->before != before) tell({"", "order", where + "does not follow the line before"});
-        check_line_signature(*line, where);
-        take_deletion(line->deletion);
-      }
-      before = hash;
-    });
+    const bool readable =
+        each_deletion(root_.get(), [&](const std::optional<DeletionLine>& line, const std::string& hash) {
+          const std::string where = "line " + std::to_string(++number) + " of deleted.jsonl ";
+          head_seen = head_seen || head_->deleted == hash;
+          if (!line) {
+            tell({"", "changed", where + "is not as it was written"});
+          } else {
+            if (line->before != before) tell({"", "order", where + "does not follow the line before"});
+            check_line_signature(*line, where);
+            take_deletion(line->deletion);
+          }
+          before = hash;
+        });
     if (!readable) tell({"", "damaged", "deleted.jsonl cannot be read"});
     if (!head_seen) tell({"", "changed", "deleted.jsonl lacks the line that chain.json names as its last"});
   }
