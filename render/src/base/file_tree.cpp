@@ -15,13 +15,6 @@ namespace {
 
 constexpr int kDeepest = 3;
 
-template <typename Call>
-auto retry(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
 struct Entry {
   bool ours = false;  // a file or folder of this user
   bool folder = false;

@@ -3,6 +3,7 @@
 // mount.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,6 +15,14 @@
 #include "base/files.hpp"
 
 namespace gaze::files {
+
+/// A system call, again where a signal cut it short.
+template <typename Call>
+auto retry(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
 
 enum class Lock { Held, Busy, Unknown };  // Unknown: this file system has none
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <gaze/render/digest.hpp>
 #include <gaze/render/status.hpp>
@@ -21,7 +22,6 @@ namespace gaze::ledger {
 namespace {
 
 constexpr const char* kMarker = "request.json";
-constexpr size_t kMostRequestBytes = size_t{64} << 20;
 
 struct OpenBundle {
   files::Descriptor folder;
@@ -118,6 +118,12 @@ int64_t bundle_bytes(int root, const std::string& name) {
   std::string why;
   const auto bundle = open_bundle(root, name, why);
   return bundle ? bundle->tree.bytes : -1;
+}
+
+int64_t free_bytes(int root) {
+  struct statvfs status {};
+  if (::fstatvfs(root, &status) != 0) return INT64_MAX;
+  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 
 Removal Remover::remove(const std::string& name, Head& head) const {

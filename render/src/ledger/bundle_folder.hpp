@@ -26,6 +26,11 @@ std::vector<std::string> bundle_names(int root, size_t most, const std::string& 
 /// Bytes of a bundle, or negative where it is none of ours.
 int64_t bundle_bytes(int root, const std::string& name);
 
+/// Free on the file system of `root`, for this user.
+int64_t free_bytes(int root);
+
+constexpr size_t kMostRequestBytes = size_t{64} << 20;
+
 struct Removal {
   bool gone = false;
   int64_t bytes = 0;

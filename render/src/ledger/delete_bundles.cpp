@@ -3,8 +3,6 @@
 #include <gaze/render/ledger.hpp>
 #include <gaze/render/status.hpp>
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -17,8 +15,7 @@ namespace {
 
 using ledger::Head;
 
-constexpr int kLockTries = 5000;  // 2 ms apart
-constexpr size_t kMostRequestBytes = size_t{64} << 20;
+constexpr int kDeleteTries = 5000;  // 2 ms apart
 
 /// One directory that bundles are deleted from, one lock for each.
 class Deleter {
@@ -45,7 +42,7 @@ class Deleter {
 
   /// @return whether it went
   bool remove(const std::string& name, Deleted& result) const {
-    const ledger::ChainLock lock(root(), options_.dry_run ? 0 : kLockTries);
+    const ledger::ChainLock lock(root(), options_.dry_run ? 0 : kDeleteTries);
     if (!options_.dry_run && !lock.held() && !lock.unknown())
       throw Error("output " + out_dir_ + ": expected the lock " + ledger::kLockFile +
                       " within 10 s, another process holds it, or another user owns it.",
@@ -77,12 +74,6 @@ class Deleter {
   std::string reason_;
   std::vector<std::string> names_;
 };
-
-int64_t free_bytes(int root) {
-  struct statvfs status {};
-  if (::fstatvfs(root, &status) != 0) return INT64_MAX;
-  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
-}
 
 }  // namespace
 

@@ -57,8 +57,6 @@ std::string mended_last_line(int file, const std::string& out_dir) {
   return tail.substr(first, end - first);
 }
 
-JsonText text_or_null(const std::string& text) { return text.empty() ? JsonText(nullptr) : JsonText(text); }
-
 std::string line_of(const Deletion& deletion, const std::string& before, const Key* key) {
   JsonText root = JsonText::object();
   root["bundle"] = deletion.bundle;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "ledger/keeper.hpp"
 
-#include <sys/statvfs.h>
 #include <gaze/render/digest.hpp>
 #include <gaze/render/status.hpp>
 #include <gaze/render/stop.hpp>
@@ -15,17 +14,11 @@
 namespace gaze::ledger {
 namespace {
 
-constexpr int kLockTries = 100;        // 2 ms apart
+constexpr int kKeeperTries = 100;      // 2 ms apart
 constexpr int64_t kCountPause = 3600;  // seconds
 constexpr size_t kListed = 4096;
 constexpr int kAtOnce = 8;  // deletions before others may have the lock
 constexpr size_t kMostKept = 4096;
-
-int64_t free_bytes(int root) {
-  struct statvfs status {};
-  if (::fstatvfs(root, &status) != 0) return INT64_MAX;
-  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
-}
 
 const char* reason_of(int need) {
   constexpr const char* kReasons[] = {"", "quota", "age", "free"};
@@ -39,7 +32,7 @@ Keeper::Keeper(std::string out_dir, bool strict, Quota quota, std::shared_ptr<co
 
 ChainLock Keeper::take_lock(int root) {
   // Who could not have it once does not wait again until it could.
-  ChainLock lock(root, lock_was_busy_ ? 1 : kLockTries);
+  ChainLock lock(root, lock_was_busy_ ? 1 : kKeeperTries);
   lock_was_busy_ = !lock.held() && !lock.unknown();
   return lock;
 }

@@ -8,8 +8,6 @@
 namespace gaze::ledger {
 namespace {
 
-JsonText text_or_null(const std::string& text) { return text.empty() ? JsonText(nullptr) : JsonText(text); }
-
 bool read_subjects(const JsonValue& root, std::vector<Subject>& subjects) {
   const JsonValue* list = root.find("subject");
   if (list == nullptr || list->kind != JsonValue::Kind::Array) return false;

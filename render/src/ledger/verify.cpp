@@ -20,7 +20,7 @@ namespace {
 
 using namespace ledger;
 
-constexpr int kLockTries = 500;  // 2 ms apart
+constexpr int kVerifyTries = 500;  // 2 ms apart
 constexpr size_t kMostEnvelopeBytes = 2 * kMostManifestBytes;
 
 // Empty: it cannot be read.
@@ -73,7 +73,7 @@ class Verifier {
 
   // Names and head of one moment, where the lock can be had.
   void look_once() {
-    const ChainLock lock(root_.get(), kLockTries, false);
+    const ChainLock lock(root_.get(), kVerifyTries, false);
     head_ = read_head(root_.get());
     names_ = bundle_names(root_.get(), 0, out_dir_);
     result_.bundles = static_cast<int64_t>(names_.size());
