@@ -152,9 +152,9 @@ CATCH_TEST_CASE("retention: nothing that is not a bundle of ours is deleted") {
     CATCH_REQUIRE(::chown((out + "/" + name(9) + "/words/01-a.jpg").c_str(), 12345, 12345) == 0);
     fs::rename(out + "/" + name(9), out + "/" + name(9));
   }
-  for (const std::string other :
-       {"notes", "index.html", ".hidden", "20200101T000000Z-short", "20200101T000000Z-" + std::string(32, 'G')})
-    fs::create_directories(out + "/" + other + "/words");
+  for (const char* other : {"notes", "index.html", ".hidden", "20200101T000000Z-short",
+                            "20200101T000000Z-GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG"})
+    fs::create_directories(out + "/" + std::string(other) + "/words");
   const std::string ours = old_bundle(out, "20200101T000000Z", 1);
   std::set<std::string> before = all_below(dir.path());
   std::erase_if(before, [&](const std::string& path) { return path.find(ours) != std::string::npos; });

@@ -25,11 +25,11 @@ JsonText link_json(const Link& link) {
   return {{"sequence", link.sequence}, {"manifest", link.manifest}, {"bundle", link.bundle}};
 }
 
-std::optional<Link> link_of(const JsonValue& value) {
-  const auto sequence = value.whole_at("sequence");
-  Link link{sequence.value_or(0), value.text_at("manifest"), value.text_at("bundle")};
-  const bool whole = sequence && *sequence > 0 && link.manifest.size() == 64 && !link.bundle.empty();
-  return whole ? std::optional(std::move(link)) : std::nullopt;
+bool read_link(const JsonValue& value, Link& link) {
+  link.sequence = value.whole_at("sequence").value_or(0);
+  link.manifest = value.text_at("manifest");
+  link.bundle = value.text_at("bundle");
+  return link.sequence > 0 && link.manifest.size() == 64 && !link.bundle.empty();
 }
 
 }  // namespace
@@ -64,14 +64,10 @@ std::optional<Head> parse_head(const std::string& text) {
   const JsonValue* last = root->find("last");
   const JsonValue* pending = root->find("pending");
   if (last == nullptr || pending == nullptr) return std::nullopt;
-  if (last->kind != JsonValue::Kind::Null) {
-    const auto link = link_of(*last);
-    if (!link) return std::nullopt;
-    head.last = *link;
-  }
+  if (last->kind != JsonValue::Kind::Null && !read_link(*last, head.last)) return std::nullopt;
   if (pending->kind != JsonValue::Kind::Null) {
-    head.pending = link_of(*pending);
-    if (!head.pending || head.pending->sequence != head.last.sequence + 1) return std::nullopt;
+    if (!read_link(*pending, head.pending.emplace())) return std::nullopt;
+    if (head.pending->sequence != head.last.sequence + 1) return std::nullopt;
   }
   head.pending_bytes = root->whole_at("pending_bytes").value_or(0);
   head.deleted = root->text_at("deleted");

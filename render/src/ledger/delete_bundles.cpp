@@ -87,7 +87,7 @@ Deleted purge_bundles(const std::string& out_dir, const Quota& limits, const Del
     deleter.show(bytes.size());
   }
   result.left_bundles = static_cast<int64_t>(bytes.size());
-  const auto free_now = [&] { return free_bytes(deleter.root()) + (options.dry_run ? result.bytes : 0); };
+  const auto free_now = [&] { return ledger::free_bytes(deleter.root()) + (options.dry_run ? result.bytes : 0); };
   const auto is_over = [&](const std::string* oldest) {
     const bool old =
         limits.age_seconds > 0 && oldest != nullptr && ledger::time_of(*oldest) < deleter.now() - limits.age_seconds;
@@ -113,7 +113,7 @@ Deleted forget_request(const std::string& out_dir, const std::string& request_id
     deleter.show(++done);
     const files::Descriptor folder = files::open_inside(deleter.root(), name);
     const auto text =
-        folder.get() < 0 ? std::nullopt : files::read_inside(folder.get(), "request.json", kMostRequestBytes);
+        folder.get() < 0 ? std::nullopt : files::read_inside(folder.get(), "request.json", ledger::kMostRequestBytes);
     const auto request = text ? read_json(*text) : std::nullopt;
     if (!request) {
       ++result.left_bundles;
