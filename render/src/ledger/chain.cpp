@@ -101,7 +101,7 @@ ChainLock::ChainLock(int root, int tries, bool make) {
   if (file_.get() < 0 || ::fstat(file_.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
   if (status.st_uid != ::geteuid()) return;  // another user's could hold it for ever
   for (int attempt = 0; attempt < tries && !(attempt > 0 && stopping()); ++attempt) {
-    const timespec pause{0, 2'000'000};
+    const timespec pause{0, 500'000};
     if (attempt > 0) ::nanosleep(&pause, nullptr);
     state_ = files::lock(file_.get());
     if (state_ != files::Lock::Busy) break;

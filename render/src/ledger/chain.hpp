@@ -45,7 +45,7 @@ void write_head(int root, const Head& head, const std::string& out_dir);
 /// Holds the lock of a directory while it lives.
 class ChainLock {
  public:
-  /// Tries so many times, 2 ms apart, and gives up early while the process ends.
+  /// Tries so many times, 0.5 ms apart, and gives up early while the process ends.
   /// @param make  the file, where there is none
   ChainLock(int root, int tries, bool make = true);
   [[nodiscard]] bool held() const noexcept { return state_ == files::Lock::Held; }

@@ -15,7 +15,7 @@ namespace {
 
 using ledger::Head;
 
-constexpr int kDeleteTries = 5000;  // 2 ms apart
+constexpr int kDeleteTries = 20'000;  // 0.5 ms apart
 
 /// One directory that bundles are deleted from, one lock for each.
 class Deleter {

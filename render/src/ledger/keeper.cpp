@@ -14,8 +14,8 @@
 namespace gaze::ledger {
 namespace {
 
-constexpr int kKeeperTries = 100;      // 2 ms apart
-constexpr int64_t kCountPause = 3600;  // seconds
+constexpr int kKeeperTries = 1000, kTriesWhenBusy = 40;  // 0.5 ms apart
+constexpr int64_t kCountPause = 3600;                    // seconds
 constexpr size_t kListed = 4096;
 constexpr int kAtOnce = 8;  // deletions before others may have the lock
 constexpr size_t kMostKept = 4096;
@@ -31,8 +31,8 @@ Keeper::Keeper(std::string out_dir, bool strict, Quota quota, std::shared_ptr<co
     : out_dir_(std::move(out_dir)), strict_(strict), quota_(quota), key_(std::move(key)) {}
 
 ChainLock Keeper::take_lock(int root) {
-  // Who could not have it once does not wait again until it could.
-  ChainLock lock(root, lock_was_busy_ ? 1 : kKeeperTries);
+  // Who could not have it once waits less until it could.
+  ChainLock lock(root, lock_was_busy_ ? kTriesWhenBusy : kKeeperTries);
   lock_was_busy_ = !lock.held() && !lock.unknown();
   return lock;
 }

@@ -20,7 +20,7 @@ namespace {
 
 using namespace ledger;
 
-constexpr int kVerifyTries = 500;  // 2 ms apart
+constexpr int kVerifyTries = 2000;  // 0.5 ms apart
 constexpr size_t kMostEnvelopeBytes = 2 * kMostManifestBytes;
 
 // Empty: it cannot be read.
@@ -54,6 +54,10 @@ class Verifier {
     for (const std::string& name : names_) {
       check_bundle(name);
       if (options_.progress) options_.progress(++shown_, static_cast<int64_t>(names_.size()));
+    }
+    if (head_ && head_->last.sequence == 0 && !places_.empty()) {
+      tell({"", "damaged", "chain.json is gone"});
+      head_.reset();
     }
     check_deletions();
     for (const std::string& name : gone_)
@@ -186,7 +190,9 @@ class Verifier {
   void take_deletion(const Deletion& deletion) {
     gone_.erase(deletion.bundle);
     if (!deletion.sequence || (head_ && *deletion.sequence > head_->last.sequence)) return;
-    if (!std::binary_search(names_.begin(), names_.end(), deletion.bundle)) ++result_.deleted;
+    // A process that was killed may have told it twice, or told of what is there still.
+    const bool there = std::binary_search(names_.begin(), names_.end(), deletion.bundle);
+    if (!there && told_.insert(*deletion.sequence).second) ++result_.deleted;
     places_.push_back({{*deletion.sequence, deletion.manifest, deletion.bundle}, deletion.previous, true});
   }
 
@@ -197,6 +203,7 @@ class Verifier {
   std::optional<Head> head_;
   std::vector<std::string> names_;
   std::set<std::string> gone_, faulty_;
+  std::set<int64_t> told_;
   std::vector<Place> places_;
   Verification result_;
   int64_t shown_ = 0;
