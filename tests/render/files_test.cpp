@@ -165,7 +165,7 @@ CATCH_TEST_CASE("files: nothing is removed that Gaze did not make") {
   make(name('2'));
   fs::create_symlink(elsewhere / "kept", dir / name('2') + "/link");
   make(name('3'));
-  fs::create_directories(dir / name('3') + "/words/deeper");
+  fs::create_directories(dir / name('3') + "/words/deeper/and/deeper");
   make(name('4'));
   CATCH_REQUIRE(::mkfifo((dir / name('4') + "/fifo").c_str(), 0600) == 0);
   if (::geteuid() == 0) {

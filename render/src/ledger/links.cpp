@@ -2,6 +2,7 @@
 #include "ledger/links.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -43,23 +44,27 @@ void check_links(std::vector<Place> places, const std::optional<Head>& head, con
     return std::tie(a.link.sequence, a.deleted, a.link.bundle) < std::tie(b.link.sequence, b.deleted, b.link.bundle);
   });
   std::vector<Place> chain;
-  for (Place& place : places) {
-    const Place* before = chain.empty() ? nullptr : &chain.back();
-    const int64_t sequence = place.link.sequence;
-    const int64_t expected = before == nullptr ? 1 : before->link.sequence + 1;
-    if (before != nullptr && sequence == before->link.sequence) {
-      if (!is_told_again(place, *before))
-        tell({place.link.bundle, "order",
-              "is link " + std::to_string(sequence) + ", as " + before->link.bundle + " is"});
-      continue;
-    }
+  for (auto first = places.begin(); first != places.end();) {
+    const int64_t sequence = first->link.sequence;
+    const auto end =
+        std::find_if(first, places.end(), [&](const Place& each) { return each.link.sequence != sequence; });
+    const std::string before = chain.empty() ? std::string() : chain.back().link.manifest;
+    const int64_t expected = chain.empty() ? 1 : chain.back().link.sequence + 1;
+    // Of several at one place the one that follows is the chain's.
+    const auto follows = std::find_if(first, end, [&](const Place& each) { return each.previous == before; });
+    if (follows != end) std::rotate(first, follows, std::next(follows));
     if (sequence > expected) {
       tell_gap(expected, sequence - 1, tell);
-    } else if (place.previous != (before == nullptr ? std::string() : before->link.manifest)) {
-      tell({place.link.bundle, "order",
+    } else if (first->previous != before) {
+      tell({first->link.bundle, "order",
             "names another manifest before its own than link " + std::to_string(sequence - 1) + " has"});
     }
-    chain.push_back(std::move(place));
+    for (auto other = std::next(first); other != end; ++other) {
+      if (is_told_again(*other, *first)) continue;
+      tell({other->link.bundle, "order", "is link " + std::to_string(sequence) + ", as " + first->link.bundle + " is"});
+    }
+    chain.push_back(std::move(*first));
+    first = end;
   }
   if (head) check_end(chain, *head, tell);
 }
