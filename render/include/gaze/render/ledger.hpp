@@ -70,7 +70,7 @@ struct VerifyOptions {
 };
 
 /// Reads every file of every bundle and compares it with its manifest, the manifests with each other, with the head of
-/// the chain and with what deleted.jsonl tells. About 300 bytes of memory for each bundle.
+/// the chain and with what deleted.jsonl tells. A few hundred bytes of memory for each bundle.
 /// @throws gaze::Error where the directory or the key cannot be read
 GAZE_API Verification verify_bundles(const std::string& out_dir, const VerifyOptions& options = {});
 
