@@ -82,6 +82,7 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
 const char* variable_behind(const Error& error, const Options& options) {
   if (!options.read_environment) return nullptr;
   const std::string_view text = error.what();
+  if (text.starts_with("signing_key:")) return is_set("GAZE_SIGNING_KEY") ? "GAZE_SIGNING_KEY" : nullptr;
   for (const auto& [argument, variable] :
        {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS"), std::pair("hash_key", "GAZE_CONTENT"),
         std::pair("hash_key", "GAZE_HASH_KEY")}) {

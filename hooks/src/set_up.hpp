@@ -24,7 +24,7 @@ class SetFromOutside : public Error {
 /// Which variable said what `error` complains of; null where the host's code did.
 const char* variable_behind(const Error& error, const Options& options);
 
-/// Work that the profile, layers and heads decide about.
+/// Work that the profile, layers, heads and the signing key decide about.
 template <class Work>
 auto as_options_say(const Options& options, Work work) {
   try {

@@ -40,7 +40,8 @@ FOLDERS = {
         "report": {"base", "media"},
         "operate": {"base", "maps"},
         "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},
+        "ledger": {"base"},
+        "bundle": {"ledger", "base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},
     },
     "hooks": {
         "process": set(),

@@ -50,6 +50,25 @@ bool parse_number(const std::string& text, Number& out) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
+// 90s, 15m, 12h or 7d.
+bool parse_age(const std::string& text, int64_t& seconds) {
+  const std::string units = "smhd";
+  constexpr int64_t kSeconds[] = {1, 60, 3600, 86400};
+  const size_t unit = text.empty() ? std::string::npos : units.find(text.back());
+  int64_t count = 0;
+  if (unit == std::string::npos || !parse_number(text.substr(0, text.size() - 1), count)) return false;
+  if (count < 1 || count > 36500 * 86400LL / kSeconds[unit]) return false;
+  seconds = count * kSeconds[unit];
+  return true;
+}
+
+bool parse_at_least_1(const std::string& text, int64_t& out) {
+  int64_t number = 0;
+  if (!parse_number(text, number) || number < 1) return false;
+  out = number;
+  return true;
+}
+
 bool parse_detail(const std::string& text, DetailChoice& out) {
   using When = DetailChoice::When;
   DetailChoice chosen;
@@ -89,6 +108,17 @@ const std::vector<Variable>& variables() {
        [](const std::string& v, Options& o) {
          o.strict_out_dir = means_yes(v.c_str());
          return o.strict_out_dir || means_no(v.c_str());
+       }},
+      {"GAZE_QUOTA_BYTES", "a whole number of bytes, at least 1", Kind::Limits,
+       [](const std::string& v, Options& o) { return parse_at_least_1(v, o.quota_bytes); }},
+      {"GAZE_QUOTA_AGE", "a time such as 90s, 15m, 12h or 7d", Kind::Limits,
+       [](const std::string& v, Options& o) { return parse_age(v, o.quota_age_seconds); }},
+      {"GAZE_QUOTA_FREE", "a whole number of bytes, at least 1", Kind::Limits,
+       [](const std::string& v, Options& o) { return parse_at_least_1(v, o.quota_free_bytes); }},
+      {"GAZE_SIGNING_KEY", "a file", Kind::Limits,
+       [](const std::string& v, Options& o) {
+         o.signing_key = v;
+         return true;
        }},
       {"GAZE_PROFILE", "a file", Kind::Limits,
        [](const std::string& v, Options& o) {
@@ -196,12 +226,7 @@ const std::vector<Variable>& variables() {
          return parsed.has_value();
        }},
       {"GAZE_QUEUE_BYTES", "a whole number of bytes, at least 1", Kind::Limits,
-       [](const std::string& v, Options& o) {
-         int64_t bytes = 0;
-         if (!parse_number(v, bytes) || bytes < 1) return false;
-         o.queue_bytes = bytes;
-         return true;
-       }},
+       [](const std::string& v, Options& o) { return parse_at_least_1(v, o.queue_bytes); }},
       {"GAZE_DEFERRED_TOKENS", "0 or a whole number from 2 to 32", Kind::Limits,
        [](const std::string& v, Options& o) {
          int64_t tokens = 0;

@@ -41,6 +41,8 @@ const char* explanation(DropReason reason) {
              "themselves.";
     case DropReason::Superseded:
       return "batch rows that Request::reorder left out.";
+    case DropReason::Quota:
+      return "expected the free space of GAZE_QUOTA_FREE, got less with every bundle deleted. Free space or lower it.";
     default:
       return "";
   }

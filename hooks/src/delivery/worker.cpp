@@ -36,6 +36,9 @@ using std::chrono::milliseconds;
 /// How long the end of the process waits for a sink that looks at nothing.
 constexpr std::chrono::seconds kExitWait{5};
 
+/// How often a sink looks after what it keeps.
+constexpr std::chrono::seconds kTidyPause{60};
+
 struct Queued {
   AttentionRecord record;
   std::unique_ptr<RecordRest> rest;
@@ -127,6 +130,7 @@ struct Worker::State {
   void compact_waiting() noexcept;
   Queue take() noexcept;
   void consume(Queued& queued) noexcept;
+  void tidy() noexcept;
   [[nodiscard]] bool has_room(int64_t bytes) const noexcept {
     return bytes <= budget_bytes - counters->queue_bytes().load(std::memory_order_relaxed);
   }
@@ -390,6 +394,13 @@ void Worker::State::consume(Queued& queued) noexcept {
   }
 }
 
+void Worker::State::tidy() noexcept {
+  try {
+    sink->tidy();
+  } catch (...) {  // the next time, then
+  }
+}
+
 Clock::time_point Worker::State::tell_drops() noexcept {
   if (counters->unnoticed() == 0) return Clock::time_point::max();
   const auto now = Clock::now();
@@ -404,8 +415,14 @@ void Worker::State::run() noexcept {
   }
   const StopScope scope(order);
   bool first = true;
+  Clock::time_point next_tidy = Clock::now() + kTidyPause;
   while (true) {
     Clock::time_point next_look = tell_drops();
+    if (Clock::now() >= next_tidy) {
+      tidy();
+      next_tidy = Clock::now() + kTidyPause;
+    }
+    next_look = std::min(next_look, next_tidy);
     if (chores) next_look = std::min(next_look, chores->run(Clock::now()));
     compact_waiting();
     Queue next = take();

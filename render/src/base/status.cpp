@@ -148,6 +148,8 @@ const char* name(DropReason reason) noexcept {
       return "redaction_failed";
     case DropReason::Superseded:
       return "superseded";
+    case DropReason::Quota:
+      return "quota";
     case DropReason::Internal:
       return "internal";
     case DropReason::kCount:

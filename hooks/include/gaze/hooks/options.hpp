@@ -51,6 +51,10 @@ struct GAZE_API Options {
   Delivery delivery = Delivery::Frame;     ///< GAZE_DELIVERY: frame, map
   DetailChoice detail = {};                ///< GAZE_DETAIL: off, all, flagged, a share 0..1, next:N
   std::vector<WordFile> word_files = {};   ///< GAZE_WORD_FILES: of sounds, any of vtt,srt,textgrid
+  int64_t quota_bytes = 0;                 ///< GAZE_QUOTA_BYTES: of all bundles in out_dir; 0: no limit
+  int64_t quota_age_seconds = 0;           ///< GAZE_QUOTA_AGE: older bundles are deleted; 0: none
+  int64_t quota_free_bytes = 0;            ///< GAZE_QUOTA_FREE: must stay free on out_dir's file system; 0: no limit
+  std::string signing_key;                 ///< GAZE_SIGNING_KEY: file of an Ed25519 private key; empty: not signed
   int64_t queue_bytes =
       int64_t{256} << 20;           ///< GAZE_QUEUE_BYTES: budget of waiting requests; more is dropped and counted
   int64_t deferred_tokens = 0;      ///< GAZE_DEFERRED_TOKENS: 0 (reduce every token at once) or 2..32

@@ -45,6 +45,7 @@ enum class DropReason {
   Breaker,            ///< what was captured before could not be kept, time after time: tried again a little later
   NotKept,            ///< captured, and an answer that nobody asked to keep
   RedactionFailed,    ///< what was to be blacked out could not be
+  Quota,              ///< the free space that bundles must leave cannot be had, whatever is deleted
   Internal,           ///< a bug in Gaze
   kCount
 };
