@@ -59,6 +59,7 @@ void Request::finish() noexcept {
   }
 }
 Request::operator bool() const noexcept { return captured() != nullptr && bound_->open.load(); }
+bool Request::captures(size_t row) const noexcept { return *this && captured()->captures(row); }
 
 Gaze::Gaze() noexcept = default;
 Gaze::Gaze(std::shared_ptr<Recorder> recorder) noexcept : recorder_(std::move(recorder)) {}

@@ -6,9 +6,7 @@
 namespace gaze::serve {
 namespace {
 
-bool go_together(const Job& one, const Job& other) {
-  return one.question.wish == other.question.wish && one.prompt_ids.size() == other.prompt_ids.size();
-}
+bool go_together(const Job& one, const Job& other) { return one.prompt_ids.size() == other.prompt_ids.size(); }
 
 }  // namespace
 

@@ -35,7 +35,7 @@ struct Job {
 
 class Batcher {
  public:
-  /// Answers every row of a batch: of one wish, and with prompts of one length.
+  /// Answers every row of a batch: with prompts of one length.
   using Run = std::function<void(std::vector<Job>& batch)>;
 
   Batcher(size_t threads, size_t max_batch, std::chrono::milliseconds max_wait, Run run);

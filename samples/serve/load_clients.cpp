@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 namespace gaze::serve {
@@ -126,9 +127,13 @@ double metric_of(int port, const std::string& name) {
   client.set_read_timeout(60);
   const httplib::Result result = client.Get("/metrics");
   if (!result) return 0;
-  const std::string text = "\n" + result->body;
-  const size_t at = text.find("\n" + name + " ");
-  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + name.size() + 2, nullptr);
+  double sum = 0;  // whatever their labels
+  std::istringstream lines(result->body);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(name + " ") || line.starts_with(name + "{"))
+      sum += std::strtod(line.c_str() + line.rfind(' '), nullptr);
+  }
+  return sum;
 }
 
 }  // namespace gaze::serve

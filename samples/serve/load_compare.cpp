@@ -55,7 +55,9 @@ double wait_until_drawn(int port) {
 
 void remove_bundles(const fs::path& folder) {
   if (!fs::exists(folder)) return;
-  for (const auto& bundle : fs::directory_iterator(folder)) fs::remove_all(bundle);
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.is_directory()) fs::remove_all(entry);
+  }
 }
 
 double median_of(const std::vector<LoadFigures>& rounds, double LoadFigures::*figure) {

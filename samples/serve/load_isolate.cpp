@@ -75,6 +75,7 @@ Isolation check_bundles(const std::string& folder, const LoadResult& result,
     if (isolation.notes.size() < kMostNotes) isolation.notes.push_back(bundle.filename().string() + ": " + text);
   };
   for (const auto& entry : fs::directory_iterator(folder)) {
+    if (!entry.is_directory()) continue;
     ++isolation.bundles;
     nlohmann::json request = nlohmann::json::parse(read_file(entry.path() / "request.json"), nullptr, false);
     if (!is_whole(entry.path(), request)) {

@@ -54,17 +54,12 @@ RequestSpec spec_of(const Job& job) {
   spec.id = job.question.id;
   spec.image = Picture::from_bytes(job.question.picture);
   spec.prompt = job.question.prompt;
+  if (job.question.wish != Wish::Unsaid) spec.capture = job.question.wish == Wish::On;
   if (!job.question.traceparent.empty()) spec.attributes["traceparent"] = job.question.traceparent;
   return spec;
 }
 
 }  // namespace
-
-/// Two, because a call of an attached module for which nobody opened a request is captured as an answer of its own:
-/// what must not be captured runs on the other.
-struct Reader::Modules {
-  torch::jit::Module plain, attached;
-};
 
 Reader::Reader(const std::string& model, const std::string& profile, const std::string& bundles,
                std::function<void(const std::string&, const std::string&)> published) {
@@ -74,18 +69,18 @@ Reader::Reader(const std::string& model, const std::string& profile, const std::
   stickers_.profile = read_profile(profile);
   if (stickers_.profile.vocabulary.empty() || !stickers_.profile.image || stickers_.profile.image->mean.empty())
     throw std::runtime_error(profile + ": expected the profile of a stickers model");
-  modules_ = std::make_unique<Modules>(Modules{torch::jit::load(model), torch::jit::load(model)});
-  modules_->plain.eval();
-  modules_->attached.eval();
+  module_ = std::make_unique<torch::jit::Module>(torch::jit::load(model));
+  module_->eval();
   Options options = options_of(stickers_, bundles);
-  const bool able = !options.disabled;
-  capture_ = std::make_unique<CaptureSwitch>(able, options.capture, options.sample_rate);
   const auto sink = std::make_shared<BundleSink>(bundle_options(options));
   sink->on_published(std::move(published));
   options.sink = sink;
-  options.capture = able;  // so that it can be turned on later; nothing runs there until then
-  options.sample_rate = 1;
-  gaze_ = attach(modules_->attached, options);
+  const bool asked = options.capture;
+  options.capture = !options.disabled;  // so that it can be turned on later
+  gaze_ = attach(*module_, options);
+  Control control = gaze_.control();
+  control.capture = asked;
+  if (gaze_.enabled()) gaze_.control(control);
 }
 
 Reader::~Reader() = default;
@@ -112,26 +107,26 @@ Job Reader::prepare(Question question) const {
   return job;
 }
 
-std::vector<Answer> Reader::run(std::vector<Job*>& rows, bool captured) {
+std::vector<Answer> Reader::run(std::vector<Job*>& rows) {
   const c10::InferenceMode inference;
   std::vector<at::Tensor> inputs, prompts;
   std::vector<RequestSpec> specs;
   for (const Job* row : rows) {
     inputs.push_back(row->input_chw);
     prompts.push_back(cli::row_of(row->prompt_ids));
-    if (captured) specs.push_back(spec_of(*row));
+    if (gaze_.enabled()) specs.push_back(spec_of(*row));
   }
-  Request request = captured ? gaze_.begin(std::move(specs)) : Request();
-  torch::jit::Module& module = captured ? modules_->attached : modules_->plain;
-  const at::Tensor ids_bt =
-      module.get_method("generate")({at::cat(inputs), cli::stack_rows(prompts), cli::kMaxNew}).toTensor().contiguous();
+  Request request = gaze_.begin(std::move(specs));
+  const at::Tensor ids_bt = module_->get_method("generate")({at::cat(inputs), cli::stack_rows(prompts), cli::kMaxNew})
+                                .toTensor()
+                                .contiguous();
   std::vector<Answer> answers;
   for (size_t row = 0; row < rows.size(); ++row) {
     const at::Tensor ids_t = ids_bt[static_cast<int64_t>(row)];
     request.tokens({ids_t.const_data_ptr<int64_t>(), ids_t.const_data_ptr<int64_t>() + ids_t.numel()}, row);
     std::string text;
     for (const std::string& word : stickers_.words(ids_t)) text += (text.empty() ? "" : " ") + word;
-    answers.push_back({text, captured, rows.size()});
+    answers.push_back({text, request.captures(row), rows.size()});
   }
   request.finish();
   return answers;
@@ -140,10 +135,9 @@ std::vector<Answer> Reader::run(std::vector<Job*>& rows, bool captured) {
 void Reader::answer(std::vector<Job>& batch) {
   std::vector<Job*> rows;
   for (Job& job : batch) rows.push_back(&job);
-  const bool captured = capture_->choose(batch.front().question.wish);
   std::vector<Answer> answers;
   try {
-    answers = run(rows, captured);
+    answers = run(rows);
   } catch (...) {
     if (rows.size() == 1) return rows[0]->answer.set_exception(std::current_exception());
   }
@@ -152,7 +146,7 @@ void Reader::answer(std::vector<Job>& batch) {
   for (Job* const row : rows) {  // each alone, so that only those fail that the model cannot take
     std::vector<Job*> alone = {row};
     try {
-      row->answer.set_value(run(alone, captured)[0]);
+      row->answer.set_value(run(alone)[0]);
     } catch (...) {
       row->answer.set_exception(std::current_exception());
     }

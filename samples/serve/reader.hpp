@@ -11,15 +11,18 @@
 #include <vector>
 
 #include "batcher.hpp"
-#include "capture_switch.hpp"
 #include "question.hpp"
+
+namespace torch::jit {
+struct Module;
+}
 
 namespace gaze::serve {
 
 /// Stands the calls of several threads.
 class Reader {
  public:
-  /// Capture as the environment says it, changed later by the switch. @param bundles  empty: GAZE_OUT_DIR
+  /// Capture as the environment says it, changed later by `gaze().control`. @param bundles  empty: GAZE_OUT_DIR
   /// @param published  called for each bundle, on Gaze's thread, with the request's id and its folder
   /// @throws std::exception where model and profile are not those of a stickers model
   Reader(const std::string& model, const std::string& profile, const std::string& bundles,
@@ -31,16 +34,13 @@ class Reader {
   /// Answers each row, or says why not: one that the model cannot take is no other's failure.
   void answer(std::vector<Job>& batch);
 
-  [[nodiscard]] CaptureSwitch& capture() noexcept { return *capture_; }
   [[nodiscard]] Gaze& gaze() noexcept { return gaze_; }
 
  private:
-  struct Modules;
-  std::vector<Answer> run(std::vector<Job*>& rows, bool captured);
+  std::vector<Answer> run(std::vector<Job*>& rows);
 
   cli::Stickers stickers_;
-  std::unique_ptr<Modules> modules_;
-  std::unique_ptr<CaptureSwitch> capture_;
+  std::unique_ptr<torch::jit::Module> module_;
   Gaze gaze_;
 };
 

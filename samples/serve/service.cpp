@@ -7,7 +7,6 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "gaze_metrics.hpp"
 #include "http_error.hpp"
 
 namespace gaze::serve {
@@ -120,7 +119,7 @@ void Service::add_routes() {
                [this](const Request& request, Response& response) { set_capture(request, response); });
   server_.Get("/metrics", [this](const Request&, Response& response) {
     metrics_.now(static_cast<size_t>(server_.connections()), batcher_->queued());
-    response.set_content(metrics_.text() + gaze_metrics_text(reader_.gaze().stats()), kPrometheus);
+    response.set_content(metrics_.text() + gaze::metrics_text(), kPrometheus);
   });
   server_.Get("/healthz", [](const Request&, Response& response) { answer_json(response, {{"status", "ok"}}); });
   server_.Get("/report", [this](const Request&, Response& response) { list(response); });
@@ -151,10 +150,14 @@ void Service::set_capture(const httplib::Request& request, httplib::Response& re
   // A page elsewhere cannot send this type without asking first.
   if (content_type_of(request) != "application/json") throw HttpError(415, "Content-Type: expected application/json");
   const Settled settled = read_settings(request.body);
-  CaptureSwitch& chosen = reader_.capture();
-  if (settled.capture == true && !chosen.able()) throw HttpError(409, "GAZE_DISABLED keeps capture off");
-  chosen.set(settled.capture, settled.sample_rate);
-  answer_json(response, {{"capture", chosen.capture()}, {"sample_rate", chosen.sample_rate()}});
+  Gaze& gaze = reader_.gaze();
+  if (settled.capture == true && !gaze.enabled()) throw HttpError(409, "capture cannot be had here: the log says why");
+  Control control = gaze.control();
+  if (settled.capture) control.capture = *settled.capture;
+  if (settled.sample_rate) control.sample_rate = *settled.sample_rate;
+  if (gaze.enabled()) gaze.control(control);
+  const Control now = gaze.control();
+  answer_json(response, {{"capture", now.capture}, {"sample_rate", now.sample_rate}});
 }
 
 void Service::report(const httplib::Request& request, httplib::Response& response) const {

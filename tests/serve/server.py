@@ -87,9 +87,7 @@ class Server:
     def wait_until_drawn(self) -> list[dict]:
         """The bundles' request.json, once nothing is left to draw."""
         wait(lambda: self.metric("gaze_requests_in_flight") == 0)
-        if not self.bundles.exists():
-            return []
-        return [json.loads((folder / "request.json").read_text()) for folder in self.bundles.iterdir() if not folder.name.startswith(".")]
+        return [json.loads(file.read_text()) for file in self.bundles.glob("[0-9]*/request.json")]
 
 
 def wait(condition, seconds: float = 30) -> None:

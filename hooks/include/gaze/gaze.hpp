@@ -72,6 +72,8 @@ class GAZE_API Request {
   void finish() noexcept;
   /// True while the request is being captured.
   [[nodiscard]] explicit operator bool() const noexcept;
+  /// True while this row of the batch is: others may have been left alone.
+  [[nodiscard]] bool captures(size_t row) const noexcept;
 
  private:
   friend class Gaze;

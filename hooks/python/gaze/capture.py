@@ -57,7 +57,8 @@ class Capture:
 
     def request(self, image: Any = None, prompt: str | Sequence[str] | None = None, id: str | Sequence[str] | None = None, *, sound: Any = None,
                 sample_rate: float | None = None, inputs: Mapping[str, Any] | None = None, picture: int = 0, prompt_tokens: int = 0,
-                attributes: Mapping[str, str] | None = None, batch: int | None = None) -> Request:
+                attributes: Mapping[str, str] | None = None, batch: int | None = None,
+                capture: bool | Sequence[bool | None] | None = None) -> Request:
         """One answer of the model: `with g.request(image=photo, prompt=text) as r: ...`.
 
         Args:
@@ -71,17 +72,19 @@ class Capture:
             prompt_tokens: of teacher forcing, where prompt and answer come in one call, the prompt's length.
             attributes: what you want to find again in request.json.
             batch: number of the batch's rows, where no list says it.
+            capture: False: never captured; True: whatever the sample rate; of a batch a list.
         """
         if not self.enabled:
             return Request(self, [native.Row("")], [None])
         rows = _rows_of(batch, image, prompt, id, sound)
         images, prompts, ids, sounds = (_spread(value, rows, name) for value, name in
                                         ((image, "image"), (prompt, "prompt"), (id, "id"), (sound, "sound")))
+        wishes = _spread(capture, rows, "capture")
         specs = []
         for number in range(rows):
             pixels, path = media.picture(images[number])
             specs.append(native.Row(id=str(ids[number]) if ids[number] is not None else f"python-{uuid.uuid4().hex[:12]}",
-                                    prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, image=pixels, image_path=path,
+                                    prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, capture=wishes[number], image=pixels, image_path=path,
                                     attributes={str(name): str(value) for name, value in (attributes or {}).items()}))
         recordings = [media.recording(each, sample_rate) for each in sounds]
         complete = functools.partial(self._complete, picture)
@@ -120,6 +123,14 @@ class Capture:
     def is_no_step(self, inputs: Mapping[str, Any]) -> bool:
         """Whether a call of the model makes no token of the answer."""
         return self._knowledge is not None and self._knowledge.is_no_step(inputs)
+
+    def control(self, **changes: Any) -> dict[str, str]:
+        """Changes, while the model runs, which requests are captured and which answers are kept; returns what decides now.
+
+        Args:
+            changes: `capture`, `sample_rate`, `next`, `ids`, `prompts`, `per_second`, `keep`, as docs/operations.md has them.
+        """
+        return native.control(self.native, changes) if self.enabled else {}
 
     def flush(self, timeout: float = 60) -> bool:
         """Waits until everything finished so far is written, at most `timeout` seconds; True when it is."""
@@ -162,7 +173,7 @@ def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLik
         out_dir: where bundles appear; `./overlays`.
         sample_rate: the share of requests that is captured, 0 to 1.
         max_tokens: token rows kept of a request, 256.
-        options: further fields of gaze::Options as text: "format", "pictures", "delivery", "log", "content", "hash_key" (docs/privacy.md).
+        options: what docs/environment.md has, as text: {"format": "png", "keep": "flagged"}. A variable that is set wins.
 
     Raises:
         LibraryError: the native library is missing or was built for another torch.
@@ -320,6 +331,8 @@ def _rows_of(batch: int | None, *values: Any) -> int:
 
 def _spread(value: Any, rows: int, name: str) -> list[Any]:
     if isinstance(value, list):
+        if len(value) != rows:
+            raise InputError(f"request: expected a list of {rows} for {name}, one for each row of the batch, got {len(value)}.")
         return value
     if value is not None and rows > 1 and name in ("image", "sound", "id"):
         raise InputError(f"request: expected a list of {rows} for {name}, one for each row of the batch, got one alone.")

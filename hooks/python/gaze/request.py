@@ -13,7 +13,7 @@ import torch
 from . import hugging_face, native
 from .answer import Answer, Word
 from .bundle_folder import MARK, find_answers, now
-from .errors import InputError, RequestError
+from .errors import BundleError, InputError, RequestError
 from .media import recording
 from .open_requests import is_running, is_suspendable, opening_frame
 from .search import Search, batch_of
@@ -38,6 +38,7 @@ class Request:
         self._complete = complete  # says what is missing of the rows, from the inputs of the first step
         self._native: Any = None
         self._captured = False  # sampling took it, and nobody gave it up
+        self._opted_out: set[int] = set()  # rows
         self._open = False
         self._closed = False
         self._refused: str | None = None
@@ -256,6 +257,15 @@ class Request:
             if tokenizer is not None:
                 self._native.label(hugging_face.texts_of(generated, tokenizer), number)
 
+    def opt_out(self, row: int = 0) -> None:
+        """Nothing of this row is kept, though it had begun."""
+        if self._can_be_told():
+            if not 0 <= row < len(self._rows):
+                raise InputError(f"opt_out: expected a row of the batch, 0..{len(self._rows) - 1}, got {row}.")
+            self._native.opt_out(row)
+            self._opted_out.add(row)
+            self._captured = self._captured and len(self._opted_out) < len(self._rows)
+
     def label(self, texts: Sequence[str], row: int = 0) -> None:
         """The texts of the answer's tokens, one for each step, as the tokenizer writes them."""
         if self._can_be_told():
@@ -302,6 +312,9 @@ class Request:
         if not self._capture.flush():
             raise RequestError(f"Request '{self._rows[0].id}' is not written yet: ask again later.")
         found = find_answers(self._capture.out_dir, self._mark, [row.id for row in self._rows], self._since)
+        if not any(found) and self._capture.control().get("keep", "all") == "all":
+            raise BundleError(f"Request '{self._rows[0].id}' left no bundle in '{self._capture.out_dir}': the log says why, and `stats` counts the "
+                              "reasons.")
         return found if self._told is None else _in_order(found, [row.id for row in self._rows], self._told)
 
     @property

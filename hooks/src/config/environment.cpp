@@ -4,7 +4,10 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include <gaze/render/status.hpp>
+
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
@@ -275,6 +278,13 @@ size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+const Variable& nearest_to(std::string_view name) {
+  const auto& known = variables();
+  return *std::min_element(known.begin(), known.end(), [&](const Variable& a, const Variable& b) {
+    return distance(name, a.name) < distance(name, b.name);
+  });
+}
+
 /// Names that begin as ours do and are none: what was meant stays off without a word.
 void warn_of_unknown(std::vector<std::string>& warnings) {
   constexpr size_t kMost = 8, kLongestName = 64;
@@ -282,13 +292,10 @@ void warn_of_unknown(std::vector<std::string>& warnings) {
     const std::string_view whole = *entry;
     const std::string_view name = whole.substr(0, whole.find('='));
     if (!name.starts_with("GAZE_") || name.size() > kLongestName || is_elsewhere(name)) continue;
-    const auto& known = variables();
-    const auto nearest = std::min_element(known.begin(), known.end(), [&](const Variable& a, const Variable& b) {
-      return distance(name, a.name) < distance(name, b.name);
-    });
-    if (name == nearest->name) continue;
+    const char* const nearest = nearest_to(name).name;
+    if (name == nearest) continue;
     warnings.push_back(std::string(name) + ": no variable of this name, it decides nothing. The nearest one is " +
-                       nearest->name + ".");
+                       nearest + ".");
   }
 }
 
@@ -312,6 +319,23 @@ Options from_environment(Options options, std::vector<std::string>* warnings) {
   if (warnings != nullptr) warn_of_unknown(*warnings);
   options.capture = options.capture && understood;
   return options;
+}
+
+void set_option(Options& options, std::string_view name, const std::string& text) {
+  const auto option_of = [](std::string_view variable) {
+    std::string option;
+    for (const char c : variable.substr(5)) option += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return option;
+  };
+  for (const Variable& variable : variables()) {
+    if (option_of(variable.name) != name) continue;
+    if (variable.apply(text, options)) return;
+    throw Error(std::string(name) + ": expected " + variable.allowed + ", got \"" + text.substr(0, 80) + "\".");
+  }
+  std::string asked = "GAZE_";
+  for (const char c : name.substr(0, 64)) asked += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  throw Error("options: expected the name of a variable in small letters, without gaze_, got \"" +
+              std::string(name.substr(0, 64)) + "\". The nearest one is " + option_of(nearest_to(asked).name) + ".");
 }
 
 bool is_set(const char* variable) noexcept { return *value_of(variable) != '\0'; }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <gaze/ops/device.hpp>
 #include <gaze/ops/part.hpp>
+#include <gaze/render/digest.hpp>
 #include <gaze/render/stop.hpp>
 
 #include <algorithm>
@@ -17,7 +18,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <list>
 #include <mutex>
 #include <system_error>
@@ -25,6 +25,7 @@
 
 #include "capture/stream_order.hpp"
 #include "delivery/drop_report.hpp"
+#include "delivery/pushed_records.hpp"
 #include "process/fork_gate.hpp"
 
 namespace gaze {
@@ -38,31 +39,6 @@ constexpr std::chrono::seconds kExitWait{5};
 
 /// How often a sink looks after what it keeps.
 constexpr std::chrono::seconds kTidyPause{60};
-
-struct Queued {
-  AttentionRecord record;
-  std::unique_ptr<RecordRest> rest;
-  int64_t bytes = 0;
-};
-/// What a record is beside its tensors and texts: 4.4 KiB were counted of small ones, more with what lies between.
-constexpr int64_t kBesideBytes = 8 << 10;
-int64_t bytes_of(const Queued& queued) {
-  return queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0) + kBesideBytes;
-}
-
-using Queue = std::list<Queued>;  // only pushing allocates
-
-/// One that was pushed, and what was pushed before it.
-struct Pushed {
-  Queue one;
-  Pushed* before = nullptr;
-};
-
-/// The latest that was pushed, once nothing may be any more.
-Pushed* closed() noexcept {
-  static Pushed mark;
-  return &mark;
-}
 
 void be_modest() {
   setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
@@ -86,8 +62,7 @@ Clock::time_point after(milliseconds timeout) {
 }  // namespace
 
 struct Worker::State {
-  // The host's threads add here without the mutex: they wait for nobody.
-  std::atomic<Pushed*> pushed{nullptr};  // the latest; null: the thread has taken all
+  PushedRecords pushed;  // the host's threads wait for nobody
 
   std::mutex mutex;
   std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
@@ -117,22 +92,19 @@ struct Worker::State {
 
   void run() noexcept;
   /// Behind the mutex.
-  [[nodiscard]] bool nothing_waits() const {
-    Pushed* const latest = pushed.load(std::memory_order_acquire);
-    return queue.empty() && compacted.empty() && (latest == nullptr || latest == closed());
-  }
-  /// Behind the mutex: what was pushed goes into the queue, in order. @param left  what is there from now on
-  void gather(Pushed* left) noexcept;
+  [[nodiscard]] bool nothing_waits() const { return queue.empty() && compacted.empty() && pushed.empty(); }
   /// Room in the budget, without the mutex.
   bool reserve(int64_t bytes) noexcept;
-  /// False once nothing may be pushed any more; without the mutex.
-  bool add(std::unique_ptr<Pushed>& one) noexcept;
   void compact_waiting() noexcept;
   Queue take() noexcept;
   void consume(Queued& queued) noexcept;
   void tidy() noexcept;
   [[nodiscard]] bool has_room(int64_t bytes) const noexcept {
-    return bytes <= budget_bytes - counters->queue_bytes().load(std::memory_order_relaxed);
+    return fits_beside(bytes, counters->queue_bytes().load(std::memory_order_relaxed));
+  }
+  /// What is beside an answer never keeps one out that waits alone.
+  [[nodiscard]] bool fits_beside(int64_t bytes, int64_t held) const noexcept {
+    return held == 0 ? bytes - kBesideBytes <= budget_bytes : bytes <= budget_bytes - held;
   }
   Clock::time_point tell_drops() noexcept;
   /// The thread takes no record any more.
@@ -154,8 +126,26 @@ States& live_states() {
   return *states;
 }
 
+struct CallBeforeEnd {
+  void (*call)();
+  int generation = fork_generation();
+};
+/// Behind the fork gate; leaked as they are.
+std::list<CallBeforeEnd>& calls_before_end() {
+  static auto* calls = new std::list<CallBeforeEnd>;
+  return *calls;
+}
+
 /// Runs before what was constructed or loaded earlier is destroyed: a thread that went on drawing would meet its ruins.
 void end_all() noexcept {
+  std::list<CallBeforeEnd> calls;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    calls.swap(calls_before_end());
+  }
+  for (const CallBeforeEnd& each : calls) {
+    if (each.generation == fork_generation()) each.call();
+  }
   States states;
   {
     const std::lock_guard<std::mutex> lock(fork_gate());
@@ -189,6 +179,8 @@ void end_all_at_exit() {
   static std::once_flag once;
   std::call_once(once, [] {
     (void)live_states();  // allocates, which it must not do behind the gate
+    (void)calls_before_end();
+    (void)sha256_of("");  // libcrypto registers its own end with its first use: it must come after ours
     std::atexit([] { end_all(); });
     ops::before_parts_end([] { end_all(); });
   });
@@ -216,12 +208,18 @@ void join_ended() noexcept {
 
 }  // namespace
 
+void before_workers_end(void (*call)()) {
+  end_all_at_exit();
+  std::list<CallBeforeEnd> one{{call}};
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  calls_before_end().splice(calls_before_end().end(), one);
+}
+
 Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
                std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores, Guard guard)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
-  // What is beside an answer never keeps one out that waits alone.
-  state_->budget_bytes = std::min(queue_bytes, std::numeric_limits<int64_t>::max() - kBesideBytes) + kBesideBytes;
+  state_->budget_bytes = queue_bytes;
   state_->counters = std::move(counters);
   state_->log = std::move(log);
   state_->chores = std::move(chores);
@@ -288,16 +286,15 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
   State& state = *state_;
   DropReason reason = DropReason::HostBudget;
   try {
-    auto one = std::make_unique<Pushed>();
-    one->one.push_back({std::move(record), std::move(rest), 0});
+    auto one = PushedRecords::make({std::move(record), std::move(rest), 0});
     Queued& queued = one->one.front();
     leave_without_room(state, queued);
     const int64_t bytes = queued.bytes;
-    if (state.forked() || state.pushed.load(std::memory_order_relaxed) == closed()) {
+    if (state.forked() || state.pushed.closed()) {
       reason = DropReason::Shutdown;
     } else if (!state.reserve(bytes)) {
       reason = DropReason::QueueBytes;
-    } else if (state.add(one)) {
+    } else if (state.pushed.add(one)) {
       state.counters->bell().ring();
       return;
     } else {
@@ -309,34 +306,11 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
   state.counters->dropped(reason);
 }
 
-void Worker::State::gather(Pushed* left) noexcept {
-  Pushed* latest = pushed.load(std::memory_order_relaxed);
-  if (latest == closed()) return;
-  latest = pushed.exchange(left, std::memory_order_acquire);
-  Queue gathered;
-  while (latest != nullptr) {
-    const std::unique_ptr<Pushed> one(latest);
-    latest = one->before;
-    gathered.splice(gathered.begin(), one->one);
-  }
-  queue.splice(queue.end(), gathered);
-}
-
 bool Worker::State::reserve(int64_t bytes) noexcept {
   int64_t held = counters->queue_bytes().load(std::memory_order_relaxed);
   do {
-    if (bytes > budget_bytes - held) return false;
+    if (!fits_beside(bytes, held)) return false;
   } while (!counters->queue_bytes().compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
-  return true;
-}
-
-bool Worker::State::add(std::unique_ptr<Pushed>& one) noexcept {
-  Pushed* latest = pushed.load(std::memory_order_relaxed);
-  do {
-    if (latest == closed()) return false;
-    one->before = latest;
-  } while (!pushed.compare_exchange_weak(latest, one.get(), std::memory_order_release, std::memory_order_relaxed));
-  static_cast<void>(one.release());
   return true;
 }
 
@@ -347,7 +321,7 @@ void Worker::State::compact_waiting() noexcept {
     Queue one;
     {
       const std::lock_guard<std::mutex> lock(mutex);
-      gather(nullptr);
+      pushed.gather(queue);
       if (queue.empty() || (compacted.empty() && queue.size() == 1)) return;
       one.splice(one.begin(), queue, queue.begin());
       busy = true;
@@ -369,7 +343,7 @@ void Worker::State::compact_waiting() noexcept {
 Queue Worker::State::take() noexcept {
   Queue one;
   const std::lock_guard<std::mutex> lock(mutex);
-  gather(nullptr);
+  pushed.gather(queue);
   if (queue.empty() && compacted.empty()) return one;  // whatever comes meanwhile is for the next turn
   Queue& from = compacted.empty() ? queue : compacted;
   one.splice(one.begin(), from, from.begin());
@@ -456,7 +430,7 @@ void Worker::State::ask_to_end() noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex);
     stop = true;
-    gather(closed());
+    pushed.close(queue);
   }
   counters->bell().ring();
 }
@@ -467,7 +441,7 @@ void Worker::State::give_up() noexcept {
     const std::lock_guard<std::mutex> lock(mutex);
     Stop expected = Stop::No;
     order.compare_exchange_strong(expected, Stop::GiveUp);
-    gather(closed());
+    pushed.close(queue);
     left.swap(compacted);
     left.splice(left.end(), queue);
     for (const Queued& each : left) counters->queue_bytes() -= each.bytes;

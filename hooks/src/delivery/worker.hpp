@@ -2,6 +2,7 @@
 // One thread and a queue bounded in bytes between capture and a sink.
 #pragma once
 
+#include <gaze/ops/api.hpp>
 #include <gaze/render/sink.hpp>
 
 #include <chrono>
@@ -47,6 +48,10 @@ class RecordRest {
   /// Lets go of what the record is as good without. Before `complete`, on the host's thread.
   virtual void lighten(AttentionRecord& record) = 0;
 };
+
+/// At the end of the process, before workers are asked to end: what is finished may still be written. Called once; from
+/// a library that stays loaded.
+GAZE_API void before_workers_end(void (*call)());
 
 class Worker {
  public:

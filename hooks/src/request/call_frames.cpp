@@ -75,11 +75,15 @@ std::shared_ptr<BoundRequest> bind_stray(const BoundRequest& before, const Answe
   return made;
 }
 
-void hand_over(AnswerCalls& calls, RequestState* state) noexcept {
-  if (state != nullptr) {
-    for (const auto& [argument, input] : calls.offered) state->offer(argument, input);
+/// @param begins  the answer: then it is given what earlier calls offered, too
+void hand_over(AnswerCalls& calls, RequestState* state, bool begins) noexcept {
+  const std::list<AnswerCalls::Offered> offered = calls.take_offered(begins);
+  if (state == nullptr) return;
+  for (const AnswerCalls::Offered& each : offered) {
+    state->run(each.method);
+    state->offer(each.argument, each.input);
   }
-  calls.offered.clear();
+  state->run(calls.method);
 }
 
 /// The request of the running call, now that its first attention is seen.
@@ -93,21 +97,21 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
         bound->captured->run(calls.method);
         bound->captured->enter_method();
       }
-      hand_over(calls, bound->captured);
+      hand_over(calls, bound->captured, false);
       return bound.get();
     case AnswerSteps::Verdict::Begins: {
       close(*bound);
       calls.next = open_unasked(bound->recorder, calls.method, calls.sample);
       calls.next->calls->undecided = false;
       calls.next->calls->steps = calls.steps.after(first);
-      hand_over(calls, calls.next->captured);
+      hand_over(calls, calls.next->captured, true);
       if (calls.next->captured != nullptr) calls.next->captured->enter_method();
       return calls.next.get();
     }
     case AnswerSteps::Verdict::Stray:
       break;
   }
-  calls.offered.clear();
+  static_cast<void>(calls.take_offered(true));
   if (bound->captured != nullptr && calls.steps.fresh()) {
     // Opened for this very call.
     calls.end();
@@ -188,8 +192,9 @@ EnteredCall enter_call(AttachedModel* model, int64_t method) noexcept {
       if (calls.running() || bound->thread != std::this_thread::get_id()) return {};  // inside of that call
       if (calls.resume(AnswerCalls::Clock::now())) {
         calls.method = method;
+        // A call without attention was not decided: it belongs to what the next one is for.
+        if (!calls.undecided) calls.sample = bound->recorder->sample();
         calls.undecided = true;
-        calls.sample = bound->recorder->sample();
         return {bound};
       }
     }
@@ -236,7 +241,7 @@ void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& inp
     try {
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
-      calls->offered.emplace_back(argument, input.detach().clone());
+      calls->offer(argument, input.detach().clone());
     } catch (...) {  // an answer without its picture says so
     }
     return;

@@ -371,6 +371,11 @@ void RequestState::opt_out(size_t row) noexcept {
   recorder->counters->dropped(DropReason::Withdrawn);
 }
 
+bool RequestState::captures(size_t row) const noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return open.load() && row < rows_.size() && rows_[row].captured;
+}
+
 int64_t RequestState::captured_rows() const {
   return std::count_if(rows_.begin(), rows_.end(), [](const RequestRow& row) { return row.captured; });
 }

@@ -68,6 +68,7 @@ struct RequestState : BoundRequest {
   void sound(Sound recording, size_t row) noexcept;
   void window(double start_seconds, double seconds) noexcept;
   void opt_out(size_t row) noexcept;
+  [[nodiscard]] bool captures(size_t row) const noexcept;
 
   /// What it was made with. To be read when no call runs any more.
   [[nodiscard]] Capture& capture() noexcept { return *capture_; }
@@ -128,7 +129,7 @@ struct RequestState : BoundRequest {
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};  // set when they are whole
 
-  std::mutex mutex_;  // of all that follows: forks of one request may reach two sites at once
+  mutable std::mutex mutex_;  // of all that follows: forks of one request may reach two sites at once
   std::vector<RequestRow> rows_;
   MediaIntake intake_;
   std::unique_ptr<Capture> capture_;

@@ -16,7 +16,7 @@
 namespace gaze {
 namespace {
 
-constexpr int64_t kMostBytes = int64_t{64} << 20;
+constexpr int64_t kMostFileBytes = int64_t{64} << 20;
 constexpr int kStatusError = 2;
 constexpr int kKindInternal = 1;
 constexpr int kSeverityInfo = 9;
@@ -75,7 +75,7 @@ void append_line(int directory, const std::string& path, const char* stem, const
   if (line.empty()) return;
   const std::string name = std::string(stem) + ".jsonl";
   struct stat status {};
-  if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > kMostBytes)
+  if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > kMostFileBytes)
     ::renameat(directory, name.c_str(), directory, (std::string(stem) + ".1.jsonl").c_str());
   const files::Descriptor file(
       ::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));

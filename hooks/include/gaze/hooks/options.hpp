@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gaze {
@@ -77,6 +78,10 @@ struct GAZE_API Options {
 /// `options` with the process environment applied. Problems are no exceptions: they are appended to `warnings`, and
 /// `capture` is false when one of them is in what limits.
 GAZE_API Options from_environment(Options options, std::vector<std::string>* warnings = nullptr);
+
+/// Sets one field by the text that its variable takes. @param name  the variable's, without GAZE_ and in small letters
+/// @throws gaze::Error for a name that no variable has, and for a text that it does not take
+GAZE_API void set_option(Options& options, std::string_view name, const std::string& text);
 
 /// What the options say of bundles: for a sink of the host's own that writes them too.
 GAZE_API BundleOptions bundle_options(const Options& options);
