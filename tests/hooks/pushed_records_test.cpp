@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What host threads leave for the worker: nothing is lost, each thread's are in order, and whoever comes late is told.
-#include <catch2/catch.hpp>
+#include <test.hpp>
 
 #include <atomic>
 #include <thread>
