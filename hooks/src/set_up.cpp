@@ -104,7 +104,9 @@ RecordDelivery start_delivery(const Options& options, const std::shared_ptr<cons
   auto counters = std::make_shared<Counters>();
   auto held = std::make_shared<HeldAnswers>();
   auto control = std::make_shared<ControlState>(control_of(options));
-  const auto bundles = options.sink ? nullptr : std::make_shared<BundleSink>(bundle_options(options));
+  std::shared_ptr<BundleSink> bundles;
+  if (!options.sink)
+    bundles = as_options_say(options, [&] { return std::make_shared<BundleSink>(bundle_options(options)); });
   const std::shared_ptr<Sink> sink = bundles ? bundles : options.sink;
   auto operations =
       std::make_shared<Operations>(Operations::Places{bundles, absolute(options.out_dir), options.strict_out_dir,
@@ -115,8 +117,13 @@ RecordDelivery start_delivery(const Options& options, const std::shared_ptr<cons
       const auto all = weak.lock();
       return !all || all->measured(figures);
     });
-    bundles->on_published([weak = std::weak_ptr<Operations>(operations)](const std::string&, const std::string& path) {
+    bundles->on_published([weak = std::weak_ptr<Operations>(operations), told = options.on_published](
+                              const std::string& id, const std::string& path) {
       if (const auto all = weak.lock()) all->published(path);
+      try {
+        if (told) told(id, path);
+      } catch (...) {  // the bundle is there
+      }
     });
   }
   auto worker = std::make_unique<Worker>(std::make_shared<CompletingSink>(sink, options.model_path, counters, log),

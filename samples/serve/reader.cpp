@@ -8,7 +8,6 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <cli/tokens.hpp>
-#include <gaze/render/bundle.hpp>
 
 #include <cstdio>
 #include <semaphore>
@@ -72,9 +71,7 @@ Reader::Reader(const std::string& model, const std::string& profile, const std::
   module_ = std::make_unique<torch::jit::Module>(torch::jit::load(model));
   module_->eval();
   Options options = options_of(stickers_, bundles);
-  const auto sink = std::make_shared<BundleSink>(bundle_options(options));
-  sink->on_published(std::move(published));
-  options.sink = sink;
+  options.on_published = std::move(published);
   const bool asked = options.capture;
   options.capture = !options.disabled;  // so that it can be turned on later
   gaze_ = attach(*module_, options);

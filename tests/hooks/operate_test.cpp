@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <mutex>
 #include <set>
 #include <sstream>
 
@@ -347,4 +349,47 @@ CATCH_TEST_CASE("operate: names that begin as ours do and are none are told with
   unsetenv("GAZE_TEST_WHATEVER");
   CATCH_REQUIRE(warnings.size() == 1);
   CATCH_CHECK_THAT(warnings[0], Catch::StartsWith("GAZE_SAMPEL_RATE: ") && Catch::Contains("GAZE_SAMPLE_RATE"));
+}
+
+CATCH_TEST_CASE("operate: the host is told where each bundle is, and what it throws then hurts nothing") {
+  Folder folder;
+  torch::jit::Module module = load("softmax");
+  gaze::Options options = into(folder / "out");
+  std::mutex mutex;
+  std::map<std::string, std::string> told;
+  options.on_published = [&](const std::string& id, const std::string& path) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    told[id] = path;
+    throw std::runtime_error("the host's own");
+  };
+  {
+    gaze::Gaze gaze = gaze::attach(module, options);
+    for (const char* id : {"a", "b"}) answer(gaze, module, asked(id));
+    CATCH_REQUIRE(gaze.flush());
+    CATCH_CHECK(gaze.stats().written == 2);
+    CATCH_CHECK(gaze.stats().lost() == 0);
+  }
+  CATCH_REQUIRE(told.size() == 2);
+  for (const auto& [id, path] : told) {
+    CATCH_CAPTURE(id, path);
+    CATCH_CHECK(fs::exists(fs::path(path) / "request.json"));
+  }
+  CATCH_CHECK(told["a"] != told["b"]);
+}
+
+CATCH_TEST_CASE("operate: a signing key that cannot be used is an error of code, and of the environment one line") {
+  Folder folder;
+  torch::jit::Module module = load("softmax");
+  gaze::Options options = into(folder / "out");
+  options.signing_key = (folder / "gone.pem").string();
+  CATCH_CHECK_THROWS_WITH(gaze::attach(module, options), Catch::Matchers::StartsWith("signing_key: expected"));
+  CATCH_REQUIRE(::setenv("GAZE_SIGNING_KEY", options.signing_key.c_str(), 1) == 0);
+  hooks_test::Lines lines;
+  options.read_environment = true;
+  options.log = "warn";
+  options.on_log = lines.take();
+  const gaze::Gaze gaze = gaze::attach(module, options);
+  ::unsetenv("GAZE_SIGNING_KEY");
+  CATCH_CHECK_FALSE(gaze.enabled());
+  CATCH_CHECK(lines.at_least(1)[0].find("signing_key: expected") != std::string::npos);
 }

@@ -80,6 +80,31 @@ def wishes_and_the_switch() -> None:
         assert server.ask(picture, prompt, X_Gaze="on")[1]["bundle"] is None
 
 
+def it_is_steered_from_outside() -> None:
+    picture, prompt, _ = QUESTIONS[0]
+    gaze = Path(SERVER).with_name("gaze")
+    with Server(SERVER, SOURCE, "--max-wait-ms", "0", GAZE_CAPTURE="1") as server:
+        def ctl(*flags: str) -> str:
+            return subprocess.run([gaze, "ctl", server.bundles, *flags], check=True, capture_output=True, text=True, timeout=30).stdout
+
+        def captured(name: str) -> bool:
+            return server.ask(picture, prompt, X_Request_Id=name)[1]["bundle"] is not None
+        assert captured("before")
+        ctl("--capture", "off")
+        wait(lambda: server.metric("gaze_capture_on") == 0)
+        assert not captured("off")
+        ctl("--capture", "on", "--rate", "0", "--ids", "named-*")
+        wait(lambda: server.metric("gaze_capture_on") == 1)
+        assert not captured("other") and captured("named-1")
+        ctl("--reset")
+        wait(lambda: server.metric("gaze_sample_rate") == 1)
+        assert captured("after")
+        assert {request["request_id"] for request in server.wait_until_drawn()} == {"before", "named-1", "after"}
+        status = json.loads(ctl("--json"))
+        assert "stickers" in json.dumps(status), status
+        subprocess.run([gaze, "verify", server.bundles], check=True, capture_output=True, timeout=30)
+
+
 def answers_are_the_same_bytes_with_capture() -> None:
     def all_answers(**variables: str) -> list[bytes]:
         with Server(SERVER, SOURCE, "--max-batch", "1", **variables) as server:
@@ -171,5 +196,5 @@ def no_bundle_is_anothers() -> None:
         assert read["mean_batch"] > 1 and read["failed"] == 0, read
 
 
-run_cases([answers_are_right, batches_give_the_same_answers, wishes_and_the_switch, answers_are_the_same_bytes_with_capture,
+run_cases([answers_are_right, batches_give_the_same_answers, wishes_and_the_switch, it_is_steered_from_outside, answers_are_the_same_bytes_with_capture,
            metrics_are_prometheus_text, ends_with_work_in_flight, no_bundle_is_anothers, a_bundle_of_another_is_seen])

@@ -10,6 +10,7 @@
 #include <gaze/render/sink.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,7 +73,10 @@ struct GAZE_API Options {
   std::string model_path;                  ///< named and hashed in request.json when given
   Redact redact;                           ///< what of a record is blacked out, asked once, on the worker's thread
   std::shared_ptr<Sink> sink;              ///< instead of bundles in out_dir
-  bool read_environment = true;            ///< false: only this struct decides
+  /// Called after each bundle, on the worker's thread, with the request's id and the bundle's path. What it throws is
+  /// ignored. Not called with a sink of the host's.
+  std::function<void(const std::string& request_id, const std::string& path)> on_published;
+  bool read_environment = true;  ///< false: only this struct decides
 };
 
 /// `options` with the process environment applied. Problems are no exceptions: they are appended to `warnings`, and
