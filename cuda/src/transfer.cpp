@@ -56,14 +56,14 @@ void copy_in_pieces(const at::Tensor& source, const at::Tensor& destination) {
 
 }  // namespace
 
-Ledger ledger() noexcept {
+Transferred transferred() noexcept {
   const Counts& all = counts();
-  Ledger ledger;
-  for (size_t i = 0; i < ledger.to_host.size(); ++i) {
-    ledger.to_device[i] = all.to_device[i].snapshot();
-    ledger.to_host[i] = all.to_host[i].snapshot();
+  Transferred all_so_far;
+  for (size_t i = 0; i < all_so_far.to_host.size(); ++i) {
+    all_so_far.to_device[i] = all.to_device[i].snapshot();
+    all_so_far.to_host[i] = all.to_host[i].snapshot();
   }
-  return ledger;
+  return all_so_far;
 }
 
 Route route_to(at::Device device) { return {device, !device.is_cpu()}; }

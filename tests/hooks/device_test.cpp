@@ -308,9 +308,9 @@ CATCH_TEST_CASE("device: prompt ids say where the picture is, by one copy of the
     return hooks_test::captured(module, options, [&](gaze::Request&) { (void)generate(module, in); }).only();
   };
   for (const at::Device device : gaze::test::devices()) {
-    const gaze::ops::Traffic before = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+    const gaze::ops::Traffic before = gaze::ops::transferred().back(gaze::ops::Cargo::Figures);
     const gaze::AttentionRecord there = record_on(device);
-    const gaze::ops::Traffic after = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+    const gaze::ops::Traffic after = gaze::ops::transferred().back(gaze::ops::Cargo::Figures);
     const int64_t crosses = device.is_cpu() ? 0 : 1;
     CATCH_REQUIRE(there.error == "");
     CATCH_CHECK(after.calls - before.calls == crosses);
@@ -352,7 +352,7 @@ CATCH_TEST_CASE("device: maps come back to the byte, and nothing else does") {
     options.delivery = gaze::Delivery::Map;
     gaze::Gaze gaze = gaze::attach(module, options);
     const Inputs in(device);
-    const gaze::ops::Ledger before = gaze::ops::ledger();
+    const gaze::ops::Transferred before = gaze::ops::transferred();
     gaze::RequestSpec spec;
     spec.image = photo();
     gaze::Request request = gaze.begin(std::move(spec));
@@ -360,7 +360,7 @@ CATCH_TEST_CASE("device: maps come back to the byte, and nothing else does") {
     request.finish();
     CATCH_REQUIRE(gaze.flush());
     CATCH_CHECK(gaze.stats().written == 1);
-    const gaze::ops::Ledger after = gaze::ops::ledger();
+    const gaze::ops::Transferred after = gaze::ops::transferred();
     const auto moved = [&](gaze::ops::Cargo cargo) { return after.back(cargo).bytes - before.back(cargo).bytes; };
     const int64_t tokens = 6, crosses = device.is_cpu() ? 0 : 1;
     CATCH_CHECK(moved(gaze::ops::Cargo::Map) == crosses * tokens * 60 * 4);

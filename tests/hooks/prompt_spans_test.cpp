@@ -191,17 +191,17 @@ CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, a
     };
   };
   const auto there = [&] { return gaze::test::fake::upload(here); };
-  const auto moved = [](const gaze::ops::Ledger& before) {
-    const gaze::ops::Traffic now = gaze::ops::ledger().back(gaze::ops::Cargo::Figures);
+  const auto moved = [](const gaze::ops::Transferred& before) {
+    const gaze::ops::Traffic now = gaze::ops::transferred().back(gaze::ops::Cargo::Figures);
     const gaze::ops::Traffic then = before.back(gaze::ops::Cargo::Figures);
     return std::pair<int64_t, int64_t>(now.calls - then.calls, now.bytes - then.bytes);
   };
-  gaze::ops::Ledger before = gaze::ops::ledger();
+  gaze::ops::Transferred before = gaze::ops::transferred();
   const gaze::AttentionRecord expected = captured(twice_with([&] { return here; }));
   CATCH_REQUIRE(expected.error == "");
   CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(0, 0));
 
-  before = gaze::ops::ledger();
+  before = gaze::ops::transferred();
   int64_t waits = gaze::test::fake::log().synchronous;
   const gaze::AttentionRecord record = captured(twice_with(there));
   CATCH_REQUIRE(record.error == "");
@@ -211,7 +211,7 @@ CATCH_TEST_CASE("prompt ids: from a device they are copied once for a request, a
   CATCH_CHECK(moved(before) == std::pair<int64_t, int64_t>(1, 20 * 8));
   CATCH_CHECK(gaze::test::fake::log().synchronous == waits + 1);
 
-  before = gaze::ops::ledger();
+  before = gaze::ops::transferred();
   waits = gaze::test::fake::log().synchronous;
   gaze::Geometry geometry = gaze::test::grid_of(kRows, kCols);
   geometry.spans = gaze::spans_of(ids, kPicture);

@@ -334,14 +334,14 @@ CATCH_TEST_CASE("sound: the log-mel spectrogram matches a direct transform in fl
       std::vector<double> values = random.many(c.channels * c.samples, -0.2, 0.2);
       for (size_t i = 0; i < values.size(); ++i) values[i] += std::sin(0.3 * static_cast<double>(i)) + 0.1;
       const at::Tensor x = tensor_of(values, {c.channels, c.samples}, at::kFloat, device);
-      const Ledger before = ledger();
+      const Transferred before = transferred();
       const at::Tensor got = log_mel(x, c.rate, c.options);
       const std::vector<double> want = log_mel_of(Array(x), c.rate, c.options);
       CATCH_CHECK(got.size(0) == c.options.mels);
       CATCH_CHECK(got.device() == device);
       CATCH_CHECK(differs(values_of(got), want, kLevels) == "");
       CATCH_CHECK(values_of(got.max())[0] == 1);
-      CATCH_CHECK(ledger().up(Cargo::Table).calls - before.up(Cargo::Table).calls == (device.is_cpu() ? 0 : 1));
+      CATCH_CHECK(transferred().up(Cargo::Table).calls - before.up(Cargo::Table).calls == (device.is_cpu() ? 0 : 1));
     }
   }
 }

@@ -56,9 +56,9 @@ CATCH_TEST_CASE("device: its bundle is the CPU's, and brings back finished frame
         there = on(there, device);
       }
       const std::string wanted = publish(dir / "cpu", record);
-      const gaze::ops::Ledger before = gaze::ops::ledger();
+      const gaze::ops::Transferred before = gaze::ops::transferred();
       const std::string found = publish(dir / "device", there);
-      const gaze::ops::Ledger after = gaze::ops::ledger();
+      const gaze::ops::Transferred after = gaze::ops::transferred();
       for (const char* file : {"overlay.png", "words/01-gold.png", "words/02-dog.png", "words/03-flat.png"}) {
         CATCH_INFO(file);
         CATCH_CHECK(furthest(wanted + "/" + file, found + "/" + file) <= 2);
@@ -92,9 +92,9 @@ CATCH_TEST_CASE("device: keys become cells there as on the CPU, and nothing more
       record.maps[0].geometry() = geometry;
       record.keys = geometry.keys();
       const gaze::Composition wanted = gaze::compose(record);
-      const gaze::ops::Ledger before = gaze::ops::ledger();
+      const gaze::ops::Transferred before = gaze::ops::transferred();
       const gaze::Composition found = gaze::compose(on(record, device));
-      const gaze::ops::Ledger after = gaze::ops::ledger();
+      const gaze::ops::Transferred after = gaze::ops::transferred();
       CATCH_CHECK(at::allclose(wanted.lift_wc, found.lift_wc.cpu(), 1e-5, 1e-5));
       for (size_t w = 0; w < 3; ++w) {
         CATCH_CHECK(found.words[w].mass == Approx(wanted.words[w].mass));

@@ -26,7 +26,7 @@ CATCH_TEST_CASE("frames: those of a device are the processor's, and what comes b
       const auto frame_on = [&](const at::Tensor& base, const at::Tensor& value_yx, at::Tensor& out) {
         gaze::ops::overlay_out(base, value_yx, value_yx > 0.7, place, {.border_pixels = 1}, out);
       };
-      const gaze::ops::Ledger before = gaze::ops::ledger();
+      const gaze::ops::Transferred before = gaze::ops::transferred();
       {
         const c10::OptionalStreamGuard guard(ring->stream());
         const at::Tensor there_hwc = gaze::ops::to_device(base_hwc, ring->route(), Cargo::Picture);
@@ -41,7 +41,7 @@ CATCH_TEST_CASE("frames: those of a device are the processor's, and what comes b
         }
         frames.finish();
       }
-      const gaze::ops::Ledger after = gaze::ops::ledger();
+      const gaze::ops::Transferred after = gaze::ops::transferred();
       const int64_t crosses = device.is_cpu() ? 0 : 1;
       int64_t back = 0;
       for (size_t cargo = 0; cargo < after.to_host.size(); ++cargo) {

@@ -49,14 +49,14 @@ CATCH_TEST_CASE("frame ring: where nothing crosses a frame arrives where it was 
 
 CATCH_TEST_CASE("frame ring: a device's frames come back into other memory, and every byte is counted") {
   FrameRing ring(kApart);
-  const auto before = gaze::ops::ledger().back(Cargo::Frame);
+  const auto before = gaze::ops::transferred().back(Cargo::Frame);
   auto slot = ring.take(4, 5);
   slot->frame().copy_(picture(2, 4, 5));
   slot->submit();
   CATCH_CHECK_FALSE(slot->wait().is_alias_of(slot->frame()));
   CATCH_CHECK(at::equal(slot->wait(), picture(2, 4, 5)));
-  CATCH_CHECK(gaze::ops::ledger().back(Cargo::Frame).bytes - before.bytes == 4 * 5 * 3);
-  CATCH_CHECK(gaze::ops::ledger().back(Cargo::Frame).calls - before.calls == 1);
+  CATCH_CHECK(gaze::ops::transferred().back(Cargo::Frame).bytes - before.bytes == 4 * 5 * 3);
+  CATCH_CHECK(gaze::ops::transferred().back(Cargo::Frame).calls - before.calls == 1);
 }
 
 CATCH_TEST_CASE("frame ring: slots are bounded and come back") {

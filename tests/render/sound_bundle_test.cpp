@@ -20,7 +20,7 @@ using gaze::BundleSink;
 using gaze::DropReason;
 using gaze::kPlotLeft;
 using gaze::ops::Cargo;
-using gaze::ops::Ledger;
+using gaze::ops::Transferred;
 using gaze::test::planted_sound;
 using gaze::test::TempDir;
 using nlohmann::json;
@@ -274,9 +274,9 @@ CATCH_TEST_CASE("sound bundle: frames, the map, levels and figures cross, to the
   record.labels = {" go", "ld", " five"};  // 2 words of 3 tokens; the fourth has no label
   constexpr int64_t kTokens = 4, kLabelled = 3, kWords = 2, kCells = 300;
   const auto ring = std::make_shared<gaze::FrameRing>(gaze::ops::Route{at::kCPU, true});
-  const Ledger before = gaze::ops::ledger();
+  const Transferred before = gaze::ops::transferred();
   const std::string apart = publish(into(dir), record, ring);
-  const Ledger after = gaze::ops::ledger();
+  const Transferred after = gaze::ops::transferred();
   const auto back = [&](Cargo cargo) { return after.back(cargo).bytes - before.back(cargo).bytes; };
   const auto up = [&](Cargo cargo) { return after.up(cargo).bytes - before.up(cargo).bytes; };
   const gaze::SoundLayout layout = gaze::lay_out_sound(6, 1);

@@ -15,7 +15,7 @@ using gaze::BundleOptions;
 using gaze::BundleSink;
 using gaze::FrameRing;
 using gaze::ops::Cargo;
-using gaze::ops::Ledger;
+using gaze::ops::Transferred;
 using gaze::test::planted;
 using gaze::test::TempDir;
 using nlohmann::json;
@@ -24,7 +24,7 @@ constexpr int64_t kFigure = 8;  // float64
 
 struct Published {
   std::string bundle;
-  Ledger before, after;
+  Transferred before, after;
 
   [[nodiscard]] int64_t back(Cargo cargo) const { return after.back(cargo).bytes - before.back(cargo).bytes; }
   [[nodiscard]] int64_t up(Cargo cargo) const { return after.up(cargo).bytes - before.up(cargo).bytes; }
@@ -41,13 +41,13 @@ Published publish(const BundleOptions& options, const AttentionRecord& record, b
   BundleSink sink(options, std::make_shared<FrameRing>(gaze::ops::Route{at::kCPU, crosses}));
   Published published;
   sink.on_published([&](const std::string&, const std::string& path) { published.bundle = path; });
-  published.before = gaze::ops::ledger();
+  published.before = gaze::ops::transferred();
   try {
     sink.consume(record);
   } catch (const gaze::Error&) {
     CATCH_REQUIRE_FALSE(published.bundle.empty());
   }
-  published.after = gaze::ops::ledger();
+  published.after = gaze::ops::transferred();
   return published;
 }
 

@@ -93,7 +93,7 @@ bool writes_status(const std::string& out_dir) {
 
 int64_t device_to_host_bytes() {
   int64_t bytes = 0;
-  for (const ops::Traffic& traffic : ops::ledger().to_host) bytes += traffic.bytes;
+  for (const ops::Traffic& traffic : ops::transferred().to_host) bytes += traffic.bytes;
   return bytes;
 }
 

@@ -26,7 +26,7 @@ struct Traffic {
   int64_t bytes = 0;
 };
 
-struct Ledger {
+struct Transferred {
   std::array<Traffic, static_cast<size_t>(Cargo::kCount)> to_device;
   std::array<Traffic, static_cast<size_t>(Cargo::kCount)> to_host;
 
@@ -35,7 +35,7 @@ struct Ledger {
 };
 
 /// What the process has transferred so far. Only ever grows: measure by the difference of two. Thread-safe.
-GAZE_API Ledger ledger() noexcept;
+GAZE_API Transferred transferred() noexcept;
 
 /// A device as seen from the host. Without `crosses` the two share their memory: tensors are handed through, and
 /// nothing is copied or counted. A CPU with `crosses` is treated as a device apart, copy by copy.
