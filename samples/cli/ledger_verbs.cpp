@@ -2,25 +2,12 @@
 #include "ledger_verbs.hpp"
 
 #include <CLI/CLI.hpp>
+#include <gaze/render/retention.hpp>
 
-#include <charconv>
 #include <memory>
 
 namespace gaze::cli {
 namespace {
-
-/// Of 90s, 15m, 12h or 7d; 0: it is none of them.
-int64_t seconds_of(const std::string& text) {
-  constexpr std::string_view kUnits = "smhd";
-  constexpr int64_t kSeconds[] = {1, 60, 3600, 86400};
-  const size_t unit = text.empty() ? std::string::npos : kUnits.find(text.back());
-  int64_t count = 0;
-  if (unit == std::string_view::npos) return 0;
-  const char* end = text.data() + text.size() - 1;
-  const auto result = std::from_chars(text.data(), end, count);
-  if (result.ec != std::errc() || result.ptr != end || count < 1) return 0;
-  return count <= int64_t{36500} * 86400 / kSeconds[unit] ? count * kSeconds[unit] : 0;
-}
 
 void add_signing_key(CLI::App& verb, std::string& key) {
   verb.add_option("--signing-key", key, "Sign what deleted.jsonl says with this Ed25519 private key in PEM")
@@ -47,10 +34,12 @@ std::function<int()> add_purge(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("purge", "Delete the oldest bundles until limits hold");
   verb->add_option("DIR", arguments->directory, "A directory of bundles: what GAZE_OUT_DIR named")->required();
   CLI::Option* age = verb->add_option_function<std::string>(
-      "--older-than", [arguments](const std::string& text) { arguments->limits.age_seconds = seconds_of(text); },
+      "--older-than",
+      [arguments](const std::string& text) { arguments->limits.age_seconds = parse_duration_seconds(text); },
       "Delete what is older: 90s, 15m, 12h or 7d, by the time in a bundle's name");
   age->type_name("TIME")->check([](const std::string& text) {
-    return seconds_of(text) > 0 ? std::string() : "expected a time such as 90s, 15m, 12h or 7d, got " + text;
+    return parse_duration_seconds(text) > 0 ? std::string()
+                                            : "expected a time such as 90s, 15m, 12h or 7d, got " + text;
   });
   CLI::Option* bytes = verb->add_option("--bytes", arguments->limits.bytes, "Of all bundles together, at most");
   bytes->type_name("N")->check(CLI::PositiveNumber);

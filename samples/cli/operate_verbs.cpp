@@ -2,22 +2,12 @@
 #include "operate_verbs.hpp"
 
 #include <CLI/CLI.hpp>
+#include <gaze/render/retention.hpp>
 
-#include <map>
 #include <memory>
 
 namespace gaze::cli {
 namespace {
-
-/// "90s", "10m", "2h", "7d" in seconds.
-int64_t seconds_of(const std::string& text) {
-  static const std::map<char, int64_t> units = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-  const auto unit = text.empty() ? units.end() : units.find(text.back());
-  if (unit == units.end() || text.size() < 2 || text.size() > 8 ||
-      text.find_first_not_of("0123456789") != text.size() - 1)
-    return -1;
-  return std::stoll(text) * unit->second;
-}
 
 std::function<int()> add_ctl(CLI::App& app) {
   auto arguments = std::make_shared<CtlArguments>();
@@ -39,11 +29,12 @@ std::function<int()> add_ctl(CLI::App& app) {
   change("--per-second", "per_second", "N", "Captured requests in a second at most; 0: no limit");
   change("--keep", "keep", "RULE", "all, or any of flagged,slow:SECONDS,long:TOKENS: which answers leave a bundle");
   verb->add_option_function<std::string>(
-          "--for", [arguments](const std::string& value) { arguments->for_seconds = seconds_of(value); },
+          "--for", [arguments](const std::string& value) { arguments->for_seconds = parse_duration_seconds(value); },
           "What is changed holds so long, then what was before: 90s, 10m, 2h, 7d")
       ->type_name("TIME")
       ->check([](const std::string& value) {
-        return seconds_of(value) > 0 ? std::string() : "expected a time as 90s, 10m, 2h or 7d, got " + value;
+        return parse_duration_seconds(value) > 0 ? std::string()
+                                                 : "expected a time as 90s, 10m, 2h or 7d, got " + value;
       });
   verb->add_flag("--reset", arguments->reset, "Forget what was said before: the host's own settings hold again");
   verb->add_flag("--json", arguments->json, "Print the status as JSON");

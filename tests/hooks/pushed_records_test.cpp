@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What host threads leave for the worker: nothing is lost, each thread's are in order, and whoever comes late is told.
-#include <test.hpp>
-
 #include <atomic>
 #include <thread>
 #include <vector>
 
 #include "delivery/pushed_records.hpp"
 #include "delivery/worker.hpp"
+#include "support/test.hpp"
 
 namespace {
 

@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include <gaze/render/retention.hpp>
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
@@ -51,18 +52,6 @@ bool parse_number(const std::string& text, Number& out) {
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, out);
   return result.ec == std::errc() && result.ptr == end;
-}
-
-// 90s, 15m, 12h or 7d.
-bool parse_age(const std::string& text, int64_t& seconds) {
-  const std::string units = "smhd";
-  constexpr int64_t kSeconds[] = {1, 60, 3600, 86400};
-  const size_t unit = text.empty() ? std::string::npos : units.find(text.back());
-  int64_t count = 0;
-  if (unit == std::string::npos || !parse_number(text.substr(0, text.size() - 1), count)) return false;
-  if (count < 1 || count > 36500 * 86400LL / kSeconds[unit]) return false;
-  seconds = count * kSeconds[unit];
-  return true;
 }
 
 bool parse_at_least_1(const std::string& text, int64_t& out) {
@@ -115,7 +104,11 @@ const std::vector<Variable>& variables() {
       {"GAZE_QUOTA_BYTES", "a whole number of bytes, at least 1", Kind::Limits,
        [](const std::string& v, Options& o) { return parse_at_least_1(v, o.quota_bytes); }},
       {"GAZE_QUOTA_AGE", "a time such as 90s, 15m, 12h or 7d", Kind::Limits,
-       [](const std::string& v, Options& o) { return parse_age(v, o.quota_age_seconds); }},
+       [](const std::string& v, Options& o) {
+         const int64_t seconds = parse_duration_seconds(v);
+         if (seconds > 0) o.quota_age_seconds = seconds;
+         return seconds > 0;
+       }},
       {"GAZE_QUOTA_FREE", "a whole number of bytes, at least 1", Kind::Limits,
        [](const std::string& v, Options& o) { return parse_at_least_1(v, o.quota_free_bytes); }},
       {"GAZE_SIGNING_KEY", "a file", Kind::Limits,

@@ -2,7 +2,10 @@
 // How much of what was written may stay on disk: docs/retention.md.
 #pragma once
 
+#include <gaze/ops/api.hpp>
+
 #include <cstdint>
+#include <string_view>
 
 namespace gaze {
 
@@ -14,5 +17,8 @@ struct Quota {
   [[nodiscard]] bool limits() const noexcept { return bytes > 0 || age_seconds > 0 || free_bytes > 0; }
   friend bool operator==(const Quota&, const Quota&) = default;
 };
+
+/// Of "90s", "15m", "12h" or "7d", from a second to a hundred years; 0: it is none of them.
+GAZE_API int64_t parse_duration_seconds(std::string_view text) noexcept;
 
 }  // namespace gaze
