@@ -1,5 +1,6 @@
 # What `pip install .` makes a wheel of: the target gaze_wheel, and the component wheel, which is the folder lib of the package. Its libraries find
 # one another where they lie, and torch's, which Python has loaded before them, by name.
+set(_archives)
 set(_wheel gaze_ops gaze_render gaze_hooks gaze_python)
 foreach(part icu text cuda)
   if(TARGET gaze_${part})
@@ -23,6 +24,7 @@ if(TARGET gaze_opencv)
     set_target_properties(gaze_wheel_opencv PROPERTIES OUTPUT_NAME gaze_opencv LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/wheel"
                                                        LINKER_LANGUAGE CXX INSTALL_RPATH "${GAZE_LIBRARY_RPATH}")
     list(APPEND _wheel gaze_wheel_opencv)
+    set(_archives "${GAZE_OPENCV_core_ARCHIVE}" "${GAZE_OPENCV_imgproc_ARCHIVE}")
   else()
     list(APPEND _wheel gaze_opencv)
   endif()
@@ -30,11 +32,11 @@ endif()
 
 add_custom_target(gaze_wheel DEPENDS ${_wheel})
 install(TARGETS ${_wheel} LIBRARY DESTINATION lib COMPONENT wheel EXCLUDE_FROM_ALL)
-set(_files)
-foreach(target IN LISTS _wheel)
-  string(APPEND _files " $<TARGET_FILE_NAME:${target}>")
-endforeach()
-string(REPLACE ";" ":" _built "${GAZE_LIBRARY_RPATH}")
-install(CODE "foreach(file${_files})
-  file(RPATH_CHANGE FILE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/\${file}\" OLD_RPATH \"${_built}\" NEW_RPATH \"\$ORIGIN\")
-endforeach()" COMPONENT wheel EXCLUDE_FROM_ALL)
+# What these need of the machine comes with them.
+find_program(GAZE_PYTHON3 python3)
+set(_python "${GAZE_PYTHON3}")
+if(SKBUILD)
+  set(_python "${Python3_EXECUTABLE}")
+endif()
+install(CODE "execute_process(COMMAND \"${_python}\" -B \"${CMAKE_CURRENT_LIST_DIR}/bundle_libraries.py\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib\" ${_archives}
+  COMMAND_ERROR_IS_FATAL ANY)" COMPONENT wheel EXCLUDE_FROM_ALL)
