@@ -1,9 +1,28 @@
 # Finds LibTorch and defines gaze::torch (libtorch_cpu and libc10, system includes). In this order: Torch_DIR or CMAKE_PREFIX_PATH, the active
-# python3's torch, else the pinned wheel, fetched once with pip into the user's cache.
+# python3's torch, else the pinned wheel, fetched once with pip into the user's cache. It may be the wheel's folder, the official zip, or a prefix of
+# conda. A wheel of Gaze (pip sets SKBUILD) is built for the torch of the Python that builds it, and for no other.
 include_guard(GLOBAL)
 set(GAZE_TORCH_VERSION 2.11.0)
 
+# The torch of an interpreter, or nothing.
+function(_gaze_torch_of_python python out)
+  set(${out} "" PARENT_SCOPE)
+  execute_process(COMMAND "${python}" -c "import importlib.util as u; print(list(u.find_spec('torch').submodule_search_locations)[0])"
+                  OUTPUT_VARIABLE root ERROR_QUIET RESULT_VARIABLE failed OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT failed AND EXISTS "${root}/lib/libtorch_cpu.so" AND EXISTS "${root}/include/ATen/core/Tensor.h")
+    set(${out} "${root}" PARENT_SCOPE)
+  endif()
+endfunction()
+
 function(_gaze_torch_root out)
+  if(SKBUILD)
+    _gaze_torch_of_python("${Python3_EXECUTABLE}" root)
+    if(NOT root)
+      message(FATAL_ERROR "LibTorch: a wheel is built for the torch of ${Python3_EXECUTABLE}, which has none. Install torch there, then: pip install --no-build-isolation .")
+    endif()
+    set(${out} "${root}" PARENT_SCOPE)
+    return()
+  endif()
   set(candidates)
   if(Torch_DIR)
     list(APPEND candidates "${Torch_DIR}/../../..")
@@ -20,14 +39,13 @@ function(_gaze_torch_root out)
     endif()
   endforeach()
   if(Torch_DIR)
-    message(FATAL_ERROR "Torch_DIR: expected <torch>/share/cmake/Torch of a LibTorch >= 2.6, got ${Torch_DIR}, which has no lib/libtorch_cpu.so. "
+    message(FATAL_ERROR "Torch_DIR: expected <torch>/share/cmake/Torch of a LibTorch >= 2.7, got ${Torch_DIR}, which has no lib/libtorch_cpu.so. "
                         "Unset it to use python3's torch or the pinned wheel.")
   endif()
   find_program(GAZE_PYTHON3 python3)
   if(GAZE_PYTHON3)
-    execute_process(COMMAND "${GAZE_PYTHON3}" -c "import importlib.util as u; print(list(u.find_spec('torch').submodule_search_locations)[0])"
-                    OUTPUT_VARIABLE root ERROR_QUIET RESULT_VARIABLE failed OUTPUT_STRIP_TRAILING_WHITESPACE)
-    if(NOT failed AND EXISTS "${root}/lib/libtorch_cpu.so" AND EXISTS "${root}/include/ATen/core/Tensor.h")
+    _gaze_torch_of_python("${GAZE_PYTHON3}" root)
+    if(root)
       set(${out} "${root}" PARENT_SCOPE)
       return()
     endif()
@@ -58,7 +76,7 @@ function(_gaze_torch_root out)
   set(${out} "${site}/torch" PARENT_SCOPE)
 endfunction()
 
-# The wheel says its version and CUDA's in version.py, the official zip in build-version: 2.11.0+cu130, 2.11.0+cpu.
+# The wheel says its version and CUDA's in version.py, the official zip in build-version: 2.11.0+cu130, 2.11.0+cpu. Conda says it for CMake alone.
 function(_gaze_torch_release root out_release out_cuda)
   set(release "")
   set(cuda "")
@@ -76,10 +94,20 @@ function(_gaze_torch_release root out_release out_cuda)
     if(release MATCHES "\\+cu([0-9]+)([0-9])$")
       set(cuda "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}")
     endif()
+  elseif(EXISTS "${root}/share/cmake/Torch/TorchConfigVersion.cmake")
+    file(READ "${root}/share/cmake/Torch/TorchConfigVersion.cmake" text)
+    if(text MATCHES "PACKAGE_VERSION \"([0-9]+\\.[0-9]+\\.[0-9]+[^\"]*)\"")
+      set(release "${CMAKE_MATCH_1}")
+    endif()
+    # Of CUDA's the major number, from the runtime that the library is linked with.
+    if(EXISTS "${root}/lib/libc10_cuda.so")
+      file(STRINGS "${root}/lib/libc10_cuda.so" text REGEX "^libcudart\\.so\\.[0-9]+" LIMIT_COUNT 1)
+      string(REGEX MATCH "[0-9]+" cuda "${text}")
+    endif()
   endif()
   if(NOT release MATCHES "^[0-9]+\\.[0-9]+")
-    message(FATAL_ERROR "LibTorch: expected its version in ${root}/version.py (the wheel) or ${root}/build-version (the zip), found none. "
-                        "Give -DTorch_DIR=<torch>/share/cmake/Torch of a whole LibTorch >= 2.6.")
+    message(FATAL_ERROR "LibTorch: expected its version in ${root}/version.py (the wheel), build-version (the zip) or "
+                        "share/cmake/Torch/TorchConfigVersion.cmake (conda), found none. Give -DTorch_DIR=<torch>/share/cmake/Torch of a whole LibTorch >= 2.7.")
   endif()
   set(${out_release} "${release}" PARENT_SCOPE)
   set(${out_cuda} "${cuda}" PARENT_SCOPE)
@@ -87,8 +115,14 @@ endfunction()
 
 _gaze_torch_root(_root)
 _gaze_torch_release("${_root}" GAZE_TORCH_RELEASE GAZE_TORCH_CUDA)
-if(GAZE_TORCH_RELEASE VERSION_LESS 2.6)
-  message(FATAL_ERROR "LibTorch: expected 2.6 or newer, got ${GAZE_TORCH_RELEASE} in ${_root}")
+if(GAZE_TORCH_RELEASE VERSION_LESS 2.7)
+  message(FATAL_ERROR "LibTorch: expected 2.7 or newer, got ${GAZE_TORCH_RELEASE} in ${_root}")
+endif()
+# A string's older form is in the names of what takes one.
+file(STRINGS "${_root}/lib/libc10.so" _older_strings REGEX "^_ZN3c105ErrorC[12]ENS_14SourceLocationESs$" LIMIT_COUNT 1)
+if(_older_strings)
+  message(FATAL_ERROR "LibTorch: ${GAZE_TORCH_RELEASE} in ${_root} was built with the older C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), and Gaze with the newer one, "
+                      "so neither finds the other's functions. Take torch 2.7 or newer from pip, or the official zip named cxx11-abi.")
 endif()
 message(STATUS "LibTorch: ${GAZE_TORCH_RELEASE} in ${_root}")
 set(GAZE_TORCH_RELEASE "${GAZE_TORCH_RELEASE}" CACHE INTERNAL "Its version")

@@ -20,7 +20,7 @@ inline bool is_plain(const at::Tensor& x) {
                            c10::DispatchKey::AutogradFunctionality, c10::DispatchKey::AutogradOther}) |
       c10::autocast_dispatch_keyset;
   const uint64_t keys = x.key_set().raw_repr() & ~c10::full_backend_mask;
-  return (keys & ~kPlain.raw_repr()) == 0 && x.has_storage();
+  return kPlain.has_all(c10::DispatchKeySet(c10::DispatchKeySet::RAW, keys)) && x.has_storage();
 }
 
 /// A tensor that the kernels of its device can read.

@@ -24,7 +24,7 @@ model = source / "samples/models/stickers/stickers_sdpa.pt"
 clean = {name: value for name, value in os.environ.items() if not name.startswith("GAZE_") and name != "LD_LIBRARY_PATH"}
 # Part, what uses it, an input, the option that builds it, a symbol of what it brings.
 PARTS = [part for part, built in (
-    (("libgaze_opencv.so", "picture", source / "samples/data/demo/cup.jpg", "-DGAZE_WITH_OPENCV=ON", "_ZN2cv8imdecodeERKNS_11_InputArrayEi"), arguments.opencv),
+    (("libgaze_opencv.so", "picture", source / "samples/data/demo/cup.jpg", "-DGAZE_WITH_OPENCV=ON", "_ZN2cv6rotateERKNS_11_InputArrayERKNS_12_OutputArrayEi"), arguments.opencv),
     (("libgaze_sndfile.so", "sound", source / "samples/data/speech/held_out.ogg", "-DGAZE_WITH_SNDFILE=ON", "sf_open_virtual"), arguments.sndfile)) if built == "1"]
 THAI, THAI_WORDS = "สวัสดีชาวโลก", "สวัสดี ชาว โลก"
 
@@ -69,7 +69,7 @@ def parts_stay_local() -> None:
             names = libraries(lines)
             assert file in names, (file, names)
             brought = [Path(line.split(" ", 1)[1]) for line in lines[3:]]
-            assert any(symbol in elf.read("nm", "-D", path) for path in brought if path.name.startswith(("libopencv_imgcodecs", "libsndfile"))), brought
+            assert any(symbol in elf.read("nm", "-D", path) for path in brought if path.name.startswith(("libopencv_core", "libsndfile"))), brought
             # Its errors are those of the library.
             bad = Path(folder, "bad")
             bad.write_bytes(media.read_bytes()[:200])
@@ -131,7 +131,7 @@ def lives_without_parts() -> None:
     for library in Path(arguments.libraries).glob("libgaze_*.so"):
         shutil.copy(library, here)
     for file, verb, media, option, _ in PARTS:
-        for name, why in damaged(here, file, ("libopencv_imgcodecs", "libsndfile")):
+        for name, why in damaged(here, file, ("libopencv_core", "libsndfile")):
             # Twice: it is tried once, and said each time. What needs no part goes on.
             lines = run(arguments.host, verb, media, verb, media, "answer", model, LD_LIBRARY_PATH=str(here))
             only(lines, "refused decode_failed: ", "refused decode_failed: ", "done ")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import unittest
 
+import torch
+
 import support
 
 support.need_library()
@@ -46,8 +48,30 @@ print("inert")
         self.assertEqual(done.stdout, "True\n", done.stderr)
 
     def test_another_torch(self) -> None:
-        self.says(f"torch.__version__ = '2.9.1+cpu'; gaze.attach(model, {PROFILE}, capture=True)", "was built for torch 2.", "2.9.1",
-                  "build Gaze again")
+        major, minor = torch.__version__.split("+")[0].split(".")[:2]
+        for other in (f"{major}.{int(minor) + 1}.0+cpu", "1.13.1"):
+            self.says(f"torch.__version__ = '{other}'; gaze.attach(model, {PROFILE}, capture=True)", f"was built for torch {major}.{minor},",
+                      f"this is torch {other}", "pip install --no-build-isolation --no-deps --force-reinstall .", f"torch=={major}.{minor}.*")
+
+    def test_another_torch_is_told_before_its_library_is_loaded(self) -> None:
+        self.says(f"torch.__version__ = '2.99.0'; gaze.attach(model, {PROFILE}, capture=True)", "was built for",
+                  GAZE_LIBRARY=self.library_of_another_torch())
+
+    def library_of_another_torch(self) -> str:
+        """The text that says so in a file that no loader takes."""
+        file = os.path.join(self.out_dir, "libgaze_python.so")
+        with open(file, "wb") as out:
+            out.write(b"\x7fELF" + bytes(99) + b"gaze built for torch 2.6.0" + bytes(99))
+        return file
+
+    def test_an_older_abi(self) -> None:
+        self.says(f"torch._C._GLIBCXX_USE_CXX11_ABI = False; gaze.attach(model, {PROFILE}, capture=True)", "older C++ ABI", "_GLIBCXX_USE_CXX11_ABI=0",
+                  "install torch 2.7", "--force-reinstall .")
+
+    def test_another_patch_release_is_the_same_torch(self) -> None:
+        done = self.run_python("torch.__version__ = '.'.join(torch.__version__.split('.')[:2]) + '.99'\n"
+                               f"print(gaze.attach(model, {PROFILE}, capture=True).enabled)")
+        self.assertEqual(done.stdout, "True\n", done.stderr)
 
     def test_a_local_version_is_the_same_torch(self) -> None:
         done = self.run_python("torch.__version__ = torch.__version__.split('+')[0] + '+mine'\n"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Finds the native library, loads it once, and refuses one that was built for another torch."""
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import torch
 from .errors import LibraryError
 
 _NAME = "libgaze_python.so"
+# As classes.cpp writes it into the file.
+_BUILT_FOR = re.compile(rb"gaze built for torch ([0-9]+\.[0-9]+)")
+_REBUILD = "pip install --no-build-isolation --no-deps --force-reinstall ."
 _lock = threading.Lock()
 _loaded: str | None = None
 
 
 def library_path() -> Path:
-    """The library named by GAZE_LIBRARY, else the one beside this package."""
+    """The library named by GAZE_LIBRARY, else the one in this package (a wheel's) or beside it."""
     stated = os.environ.get("GAZE_LIBRARY")
     if stated:
         path = Path(stated)
@@ -24,15 +28,28 @@ def library_path() -> Path:
     here = Path(__file__).resolve().parent
     # Installed, it is share/gaze/python/gaze beside lib.
     installed = [here.parents[3] / "lib"] if len(here.parents) > 3 else []
-    for folder in (here, here / "lib", here.parent, *installed):
+    for folder in (here / "lib", here, here.parent, *installed):
         if (folder / _NAME).is_file():
             return folder / _NAME
     raise LibraryError(f"{_NAME} is not beside the package in '{here}': build it with cmake, and name the file in GAZE_LIBRARY.")
 
 
-def release_of(version: str) -> str:
-    """Without the local part: 2.11.0 of 2.11.0+cpu."""
-    return version.split("+")[0]
+def minor_of(version: str) -> str:
+    """2.11 of 2.11.0+cpu: what the interface of torch's libraries keeps to."""
+    return ".".join(version.split("+")[0].split(".")[:2])
+
+
+def check_torch(path: Path) -> None:
+    """Refuses a library of another torch before it is loaded: that would crash, not complain."""
+    here = torch.__version__
+    if not getattr(torch._C, "_GLIBCXX_USE_CXX11_ABI", True):
+        raise LibraryError(f"torch {here} was built with the older C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), and Gaze with the newer one: install torch 2.7 "
+                           f"or newer, then build Gaze for it: in Gaze's folder, {_REBUILD}")
+    stated = _BUILT_FOR.search(path.read_bytes())
+    if stated and stated[1].decode() != minor_of(here):
+        built_for = stated[1].decode()
+        raise LibraryError(f"'{path}' was built for torch {built_for}, and this is torch {here}: install Gaze for it, in Gaze's folder with {_REBUILD} "
+                           f"(or torch for Gaze, with pip install 'torch=={built_for}.*').")
 
 
 def load() -> None:
@@ -50,14 +67,12 @@ def load() -> None:
             return
         if hasattr(torch.ops, "gaze_python") and hasattr(torch.ops.gaze_python, "torch_version"):
             raise LibraryError(f"Another copy of Gaze for Python is loaded in this process already: load '{path}' in a process of its own.")
+        check_torch(Path(path))
         try:
             torch.classes.load_library(path)
         except (OSError, RuntimeError) as problem:
-            raise LibraryError(f"'{path}' cannot be loaded with torch {torch.__version__}: build Gaze again for this torch "
-                               f"({_first_line(problem.__cause__ or problem)}).") from problem
-        built_for, here = release_of(torch.ops.gaze_python.torch_version()), release_of(torch.__version__)
-        if built_for != here:
-            raise LibraryError(f"'{path}' was built for torch {built_for}, and this is torch {here}: install torch {built_for}, or build Gaze again.")
+            raise LibraryError(f"'{path}' cannot be loaded with torch {torch.__version__} ({_first_line(problem.__cause__ or problem)}): install "
+                               f"Gaze for this torch, in Gaze's folder with {_REBUILD}") from problem
         _loaded = path
 
 

@@ -211,6 +211,10 @@ TORCH_LIBRARY(gaze, library) {
       .def("stats", &CaptureHandle::stats);
 }
 
+/// Read from the file by the package, before the file is loaded.
+extern "C" __attribute__((visibility("default"), used)) const char gaze_built_for_torch[] =
+    "gaze built for torch " TORCH_VERSION;
+
 TORCH_LIBRARY(gaze_python, library) {
   library.def("torch_version() -> str", []() { return std::string(TORCH_VERSION); });
   library.def("metrics_text() -> str", []() { return gaze::metrics_text(); });

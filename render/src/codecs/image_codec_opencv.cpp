@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <opencv2/imgcodecs.hpp>
 #include <string_view>
 #include <utility>
 
@@ -15,33 +14,16 @@
 #include "codecs/image_header.hpp"
 #include "codecs/jpeg_reader.hpp"
 #include "codecs/jpeg_writer.hpp"
-#include "codecs/memory_errors_opencv.hpp"
 #include "codecs/orientation.hpp"
 #include "codecs/png/png.hpp"
 #include "codecs/png_reader.hpp"
+#include "codecs/webp.hpp"
 
 namespace gaze {
 namespace {
 
 // A progressive picture has about ten; each costs the decoder all of its pixels, and the file as little as 20 bytes.
 constexpr int64_t kMostScans = 100;
-
-// Plain loops, here and below: cv::cvtColor begins OpenCV's threads.
-void swap_red_and_blue(uint8_t* pixels, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) std::swap(pixels[3 * i], pixels[3 * i + 2]);
-}
-
-// libwebp prints nothing.
-std::string read_webp(const std::string& bytes, at::Tensor& rgb_hwc) {
-  // imdecode reads only; its interface has no const.
-  const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
-  cv::Mat pixels = view(rgb_hwc);
-  const cv::Mat found = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION, &pixels);
-  if (found.empty()) return "damage";
-  if (pixels.data != rgb_hwc.data_ptr()) return "two sizes";
-  swap_red_and_blue(pixels.data, rgb_hwc.numel() / 3);
-  return {};
-}
 
 // libwebp's plain decoder takes no animation: the frame becomes a file of its own.
 std::string still_of(const WebpFrame& frame) {
@@ -56,7 +38,7 @@ std::string still_of(const WebpFrame& frame) {
 // What the frame leaves free of its canvas is transparent, and so black without it.
 std::string read_animation(const WebpFrame& frame, at::Tensor& rgb_hwc) {
   at::Tensor frame_hwc = at::empty({frame.height, frame.width, 3}, at::kByte);
-  std::string problem = read_webp(still_of(frame), frame_hwc);
+  std::string problem = read_webp(still_of(frame), frame.height, frame.width, frame_hwc.data_ptr<uint8_t>());
   if (!problem.empty()) return problem;
   rgb_hwc.zero_();
   rgb_hwc.narrow(0, frame.top, frame.height).narrow(1, frame.left, frame.width).copy_(frame_hwc);
@@ -76,8 +58,8 @@ std::string read_pixels(const std::string& bytes, const ImageHeader& header, int
   const int64_t height = rgb_hwc.size(0), width = rgb_hwc.size(1);
   if (format == "JPEG") return read_jpeg(bytes, header.height, header.width, shrink, rgb_hwc.data_ptr<uint8_t>());
   if (format == "PNG") return read_png(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
-  return with_memory_errors(
-      [&] { return header.first_frame ? read_animation(*header.first_frame, rgb_hwc) : read_webp(bytes, rgb_hwc); });
+  if (header.first_frame) return read_animation(*header.first_frame, rgb_hwc);
+  return read_webp(bytes, height, width, rgb_hwc.data_ptr<uint8_t>());
 }
 
 std::string note_on(const ImageHeader& header) {
@@ -122,17 +104,7 @@ std::string encode_image(const at::Tensor& rgb_hwc, ImageFormat format) {
   const cv::Mat rgb = view(rgb_hwc);
   if (format == ImageFormat::Png) return encode_png(rgb.data, rgb.rows, rgb.cols);
   if (format == ImageFormat::Jpeg) return encode_jpeg(rgb.data, rgb.rows, rgb.cols);
-  const std::vector<int> parameters{cv::IMWRITE_WEBP_QUALITY, 92};
-  std::vector<unsigned char> bytes;
-  try {
-    at::Tensor bgr_hwc = rgb_hwc.clone();
-    swap_red_and_blue(bgr_hwc.data_ptr<uint8_t>(), bgr_hwc.numel() / 3);
-    const bool known = with_memory_errors([&] { return cv::imencode(".webp", view(bgr_hwc), bytes, parameters); });
-    if (known) return {bytes.begin(), bytes.end()};
-  } catch (const cv::Exception& error) {
-    throw Error("encoding .webp failed: " + error.err + ".", DropReason::RenderError);
-  }
-  throw Error("encoding .webp failed: this OpenCV cannot write it. Choose png.", DropReason::RenderError);
+  return encode_webp(rgb.data, rgb.rows, rgb.cols);
 }
 
 std::function<std::string(const at::Tensor& rgb_hwc)> encoder_of_alike(ImageFormat format) {
