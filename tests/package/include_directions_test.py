@@ -38,6 +38,7 @@ FOLDERS = {
         "text": {"base", "profile", "device", "codecs", "tokens", "maps", "page", "media"},
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
+        "drift": {"base", "profile"},
         "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
     },
     "hooks": {
