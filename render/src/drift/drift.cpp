@@ -24,11 +24,14 @@ double stability_index(const FigureHistogram& reference, const FigureHistogram& 
 }
 
 double largest_distance(const FigureHistogram& reference, const FigureHistogram& running, double n, double m) noexcept {
-  double below_reference = 0, below_running = 0, most = 0;
+  int64_t below_reference = 0, below_running = 0;
+  const double share = 1 / n, running_share = 1 / m;
+  double most = 0;
   for (size_t step = 0; step < FigureHistogram::kSteps; ++step) {
-    below_reference += static_cast<double>(reference.steps[step]) / n;
-    below_running += static_cast<double>(running.steps[step]) / m;
-    most = std::max(most, std::abs(below_reference - below_running));
+    below_reference += reference.steps[step];
+    below_running += running.steps[step];
+    most = std::max(most, std::abs(static_cast<double>(below_reference) * share -
+                                   static_cast<double>(below_running) * running_share));
   }
   return std::min(most, 1.0);
 }
@@ -52,8 +55,8 @@ double chance_of(double distance, double n, double m) noexcept {
   return above(distance * (root + 0.12 + 0.11 / root));
 }
 
-DriftVerdict verdict_of(const FigureDrift& drift) noexcept {
-  if (drift.ks_p >= kDriftChance || drift.psi < kModerateStability) return DriftVerdict::None;
+DriftVerdict verdict_of(const FigureDrift& drift, double chance) noexcept {
+  if (drift.ks_p >= chance || drift.psi < kModerateStability) return DriftVerdict::None;
   return drift.psi < kMajorStability ? DriftVerdict::Moderate : DriftVerdict::Major;
 }
 
@@ -64,7 +67,7 @@ const char* name(DriftVerdict verdict) noexcept {
   return kNames[static_cast<size_t>(verdict)];
 }
 
-FigureDrift drift(const FigureHistogram& reference, const FigureHistogram& running) noexcept {
+FigureDrift drift(const FigureHistogram& reference, const FigureHistogram& running, double chance) noexcept {
   FigureDrift found;
   const int64_t measured = reference.measured(), measured_now = running.measured();
   if (std::min(measured, measured_now) < 1) return found;
@@ -72,13 +75,13 @@ FigureDrift drift(const FigureHistogram& reference, const FigureHistogram& runni
   found.psi = stability_index(reference, running, n, m);
   found.ks = largest_distance(reference, running, n, m);
   found.ks_p = chance_of(found.ks, n, m);
-  if (std::min(measured, measured_now) >= kLeastDriftAnswers) found.verdict = verdict_of(found);
+  if (std::min(measured, measured_now) >= kLeastDriftAnswers) found.verdict = verdict_of(found, chance);
   return found;
 }
 
-VersionDrift drift(const VersionStatistics& reference, const VersionStatistics& running) noexcept {
+VersionDrift drift(const VersionStatistics& reference, const VersionStatistics& running, double chance) noexcept {
   VersionDrift found;
-  for (size_t i = 0; i < found.size(); ++i) found[i] = drift(reference.figures[i], running.figures[i]);
+  for (size_t i = 0; i < found.size(); ++i) found[i] = drift(reference.figures[i], running.figures[i], chance);
   return found;
 }
 

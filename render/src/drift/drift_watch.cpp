@@ -11,7 +11,7 @@ namespace gaze {
 namespace {
 
 /// A verdict that was reached is kept while the figures are above this share of its limit, or below that chance.
-constexpr double kKeptShare = 0.8, kKeptChance = 0.01;
+constexpr double kKeptShare = 0.8, kKeptChance = 1e-3;
 constexpr int64_t kLongestWindow = 1'000'000;
 
 /// What a figure's verdict becomes, which was `before`.
@@ -52,7 +52,7 @@ struct DriftWatch::Watched {
   }
 
   void compare() {
-    VersionDrift now = drift(reference, running);
+    VersionDrift now = drift(reference, running, kWatchChance);
     for (size_t i = 0; i < now.size(); ++i) now[i].verdict = kept(now[i], figures[i].verdict);
     figures = now;
   }

@@ -92,6 +92,8 @@ inline constexpr int64_t kLeastDriftAnswers = 50;
 inline constexpr double kModerateStability = 0.1, kMajorStability = 0.25;
 /// A difference that chance makes as often as that is none, however large.
 inline constexpr double kDriftChance = 0.001;
+/// Likewise, of a watch: it looks after every answer, and would find one in a thousand often.
+inline constexpr double kWatchChance = 1e-5;
 
 /// How far one figure of the running answers lies from that of the reference.
 struct FigureDrift {
@@ -102,11 +104,14 @@ struct FigureDrift {
 };
 
 /// docs/drift.md says how each is computed. Allocates nothing.
-GAZE_API FigureDrift drift(const FigureHistogram& reference, const FigureHistogram& running) noexcept;
+/// @param chance  a difference that it makes as often is none
+GAZE_API FigureDrift drift(const FigureHistogram& reference, const FigureHistogram& running,
+                           double chance = kDriftChance) noexcept;
 
 /// In the order of kDriftFigures.
 using VersionDrift = std::array<FigureDrift, 4>;
-GAZE_API VersionDrift drift(const VersionStatistics& reference, const VersionStatistics& running) noexcept;
+GAZE_API VersionDrift drift(const VersionStatistics& reference, const VersionStatistics& running,
+                            double chance = kDriftChance) noexcept;
 
 /// That of the figure that drifted most; "cannot say" where nothing is said of any.
 GAZE_API DriftVerdict verdict_of(const VersionDrift& drift) noexcept;
