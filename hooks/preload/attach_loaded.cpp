@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <mutex>
 #include <vector>
+
+#include "delivery/worker.hpp"
 
 namespace {
 
@@ -44,7 +45,7 @@ void attach_loaded(torch::jit::Module& module, const char* file) {
     if (gaze::find_sites(module).sites.empty()) return;
     gaze::Gaze gaze = gaze::attach(module, options);
     if (!gaze.enabled()) return;
-    if (all.handles.empty()) std::atexit(&write_rest);
+    if (all.handles.empty()) gaze::before_workers_end(&write_rest);
     all.handles.push_back(std::move(gaze));
   } catch (const gaze::Error& error) {
     std::fprintf(stderr, "[gaze] preload: %s is left alone: %s\n", *file != 0 ? file : "a module", error.what());

@@ -182,6 +182,8 @@ ModelCall FrontEnd::enter(std::string_view method) const noexcept {
   return ModelCall(recorder_, at - methods.begin());
 }
 
+bool FrontEnd::wanted() const noexcept { return recorder_ && open_for(*recorder_) != nullptr; }
+
 template <class Call>
 void FrontEnd::push_to_request(int64_t site, const Call& call) noexcept {
   if (!recorder_) return;

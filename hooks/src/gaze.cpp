@@ -39,11 +39,17 @@ void Request::tokens(const std::vector<int64_t>& ids, size_t row) noexcept {
 void Request::reorder(const std::vector<int64_t>& rows) noexcept {
   if (RequestState* state = captured()) state->reorder(rows);
 }
+void Request::reorder_tokens(const std::vector<std::vector<int64_t>>& rows) noexcept {
+  if (RequestState* state = captured()) state->reorder_tokens(rows);
+}
 void Request::sound(Sound recording, size_t row) noexcept {
   if (RequestState* state = captured()) state->sound(std::move(recording), row);
 }
 void Request::window(double start_seconds, double seconds) noexcept {
   if (RequestState* state = captured()) state->window(start_seconds, seconds);
+}
+void Request::opt_out(size_t row) noexcept {
+  if (RequestState* state = captured()) state->opt_out(row);
 }
 void Request::finish() noexcept {
   if (RequestState* state = captured()) {
@@ -53,6 +59,7 @@ void Request::finish() noexcept {
   }
 }
 Request::operator bool() const noexcept { return captured() != nullptr && bound_->open.load(); }
+bool Request::captures(size_t row) const noexcept { return *this && captured()->captures(row); }
 
 Gaze::Gaze() noexcept = default;
 Gaze::Gaze(std::shared_ptr<Recorder> recorder) noexcept : recorder_(std::move(recorder)) {}
@@ -65,6 +72,17 @@ Gaze& Gaze::operator=(Gaze&& other) noexcept {
   return *this;
 }
 Gaze::~Gaze() { shutdown(); }
+
+namespace {
+
+void count_begun(const Choices& choices, Counters& counters) noexcept {
+  counters.sampled(choices.captured());
+  for (size_t row = 0; row < choices.size(); ++row) {
+    if (choices[row] != Choices::kCaptured) counters.declined(choices[row], 1);
+  }
+}
+
+}  // namespace
 
 bool Gaze::enabled() const noexcept { return recorder_ && recorder_->live(); }
 
@@ -84,21 +102,26 @@ Request Gaze::begin(RequestSpec spec) noexcept {
 Request Gaze::begin(std::vector<RequestSpec> batch) noexcept {
   if (!enabled() || batch.empty()) return {};
   const auto count = static_cast<int64_t>(batch.size());
+  bool counted = false;
   end_answer(&recorder_->model);
-  const bool sampled = recorder_->sample();
-  sampled ? recorder_->counters->sampled(count) : recorder_->counters->not_sampled(count);
+  int64_t captured = 0;
   std::shared_ptr<BoundRequest> bound;
   try {
-    bound = sampled ? std::make_shared<RequestState>(recorder_, std::move(batch), false)
-                    : std::make_shared<BoundRequest>(recorder_, nullptr);
-    bound->replays = recorder_->replays.begin(count, sampled);
-    if (sampled && recorder_->model.numbered)
+    const Choices choices = recorder_->control->decide(batch, recorder_->sample());
+    captured = choices.captured();
+    count_begun(choices, *recorder_->counters);
+    counted = true;
+    bound = captured > 0 ? std::make_shared<RequestState>(recorder_, std::move(batch), choices)
+                         : std::make_shared<BoundRequest>(recorder_, nullptr);
+    bound->replays = recorder_->replays.begin(count, captured > 0);
+    if (captured > 0 && recorder_->model.numbered)
       bound->numbered = std::make_unique<NumberedCalls>(recorder_->model.step_sites);
     bind_newest(bound);
     return Request(std::move(bound));
   } catch (...) {
     if (bound) bound->open.store(false);
-    if (sampled) recorder_->counters->dropped(reason_of_current_exception(DropReason::HostBudget), count);
+    if (!counted) recorder_->counters->sampled(captured = count);
+    recorder_->counters->dropped(reason_of_current_exception(DropReason::HostBudget), captured);
     return {};
   }
 }
@@ -129,6 +152,12 @@ std::vector<ExactWeights> Gaze::capture_weights(const std::function<void()>& cal
   if (const std::string error = state->error(); !error.empty()) throw Error("capture_weights: " + error);
   return std::move(kept);
 }
+
+void Gaze::control(const Control& control) {
+  if (recorder_) recorder_->control->set(control);
+}
+
+Control Gaze::control() const { return recorder_ ? recorder_->control->get() : Control{.capture = false}; }
 
 Stats Gaze::stats() const noexcept { return recorder_ ? recorder_->counters->snapshot() : Stats(); }
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "set_up.hpp"
 
+#include <torch/version.h>
+
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
 #include <new>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,9 +27,34 @@ void check_ranges(const Options& options) {
     throw Error("options.deferred_tokens: expected 0 or 2 to 32, got " + std::to_string(options.deferred_tokens) + ".");
 }
 
-std::shared_ptr<Sink> sink_of(const Options& options) {
-  if (options.sink) return options.sink;
-  return std::make_shared<BundleSink>(bundle_options(options));
+Control control_of(const Options& options) {
+  Control control;
+  control.sample_rate = options.sample_rate;
+  control.next = options.next;
+  control.ids = options.ids;
+  control.prompts = options.prompts;
+  control.per_second = options.per_second;
+  control.keep = options.keep;
+  return control;
+}
+
+std::string absolute(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path whole = std::filesystem::absolute(path, failed);
+  return failed ? path : whole.lexically_normal().string();
+}
+
+Operations::Identity identity_of(const Recorder& recorder) {
+  const AttentionRecord blank = recorder.blank_record();
+  using namespace std::chrono;
+  return {.model = blank.profile,
+          .model_sha256 = blank.parameters_sha256,
+          .profile_sha256 = blank.profile_sha256,
+          .torch_version = TORCH_VERSION,
+          .layers = blank.layers,
+          .sites = static_cast<int64_t>(recorder.model.sites.size()),
+          .attached_ms = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count(),
+          .queue_budget_bytes = recorder.options.queue_bytes};
 }
 
 void tell(const Recorder& recorder, const std::string& model, const Log& log) {
@@ -35,8 +66,15 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
              "rows, not of beams, and are flagged \"gathered\". Run one row, or drive the search from the host and "
              "call Request::reorder.");
   }
-  log.info("attached" + (model.empty() ? "" : " " + model) + ": " + std::to_string(sites.size()) + " sites, " +
-           recorder.sites.layers_text() + ", out_dir " + recorder.options.out_dir);
+  const Options& options = recorder.options;
+  const std::string profile = recorder.profile.name.empty() ? "no profile" : "profile " + recorder.profile.name;
+  const std::string where = options.sink ? "answers go to the host's own sink"
+                                         : "bundles, status.json and control.txt in " + absolute(options.out_dir);
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%g", 100 * options.sample_rate);
+  log.info("attached" + (model.empty() ? "" : " " + model) + ": capture is on for " + rate + " % of the requests; " +
+           std::to_string(sites.size()) + " sites, " + recorder.sites.layers_text() + "; " + profile + "; " + where +
+           ".");
 }
 
 }  // namespace
@@ -44,9 +82,13 @@ void tell(const Recorder& recorder, const std::string& model, const Log& log) {
 const char* variable_behind(const Error& error, const Options& options) {
   if (!options.read_environment) return nullptr;
   const std::string_view text = error.what();
-  for (const auto& [argument, variable] : {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS")}) {
+  if (text.starts_with("signing_key:")) return is_set("GAZE_SIGNING_KEY") ? "GAZE_SIGNING_KEY" : nullptr;
+  for (const auto& [argument, variable] :
+       {std::pair("layers:", "GAZE_LAYERS"), std::pair("heads:", "GAZE_HEADS"), std::pair("hash_key", "GAZE_CONTENT"),
+        std::pair("hash_key", "GAZE_HASH_KEY")}) {
     if (text.starts_with(argument) && is_set(variable)) return variable;
   }
+  if (text.starts_with("hash_key")) return nullptr;
   return !options.profile_in_code && is_set("GAZE_PROFILE") ? "GAZE_PROFILE" : nullptr;
 }
 
@@ -58,17 +100,34 @@ Profile checked_profile(const Options& options) {
 }
 
 RecordDelivery start_delivery(const Options& options, const std::shared_ptr<const Log>& log) {
+  Guard guard = as_options_say(options, [&] { return guard_of(options.content, options.hash_key, options.redact); });
   auto counters = std::make_shared<Counters>();
   auto held = std::make_shared<HeldAnswers>();
-  auto worker =
-      std::make_unique<Worker>(std::make_shared<CompletingSink>(sink_of(options), options.model_path, counters, log),
-                               options.queue_bytes, counters, log, held);
-  return {std::move(counters), std::move(held), std::move(worker)};
+  auto control = std::make_shared<ControlState>(control_of(options));
+  const auto bundles = options.sink ? nullptr : std::make_shared<BundleSink>(bundle_options(options));
+  const std::shared_ptr<Sink> sink = bundles ? bundles : options.sink;
+  auto operations =
+      std::make_shared<Operations>(Operations::Places{bundles, absolute(options.out_dir), options.strict_out_dir,
+                                                      options.metrics_file, options.otel_dir},
+                                   counters, control, log, held);
+  if (bundles) {
+    bundles->on_measured([weak = std::weak_ptr<Operations>(operations)](const AnswerFigures& figures) {
+      const auto all = weak.lock();
+      return !all || all->measured(figures);
+    });
+    bundles->on_published([weak = std::weak_ptr<Operations>(operations)](const std::string&, const std::string& path) {
+      if (const auto all = weak.lock()) all->published(path);
+    });
+  }
+  auto worker = std::make_unique<Worker>(std::make_shared<CompletingSink>(sink, options.model_path, counters, log),
+                                         options.queue_bytes, counters, log, operations, std::move(guard));
+  return {std::move(counters), std::move(held), std::move(control), std::move(operations), std::move(worker)};
 }
 
 void claim(const std::shared_ptr<Recorder>& recorder, const RecordDelivery& delivery) {
   recorder->counters = delivery.counters;
   recorder->held = delivery.held;
+  recorder->control = delivery.control;
   if (recorder->model.claim(recorder)) return;
   throw Error(
       "attach: expected a module without a live capture, got one that is attached already. Keep and use the first "
@@ -77,6 +136,7 @@ void claim(const std::shared_ptr<Recorder>& recorder, const RecordDelivery& deli
 
 void go_live(Recorder& recorder, RecordDelivery&& delivery, const std::string& model, const Log& log) {
   recorder.worker = std::move(delivery.worker);
+  delivery.operations->begin(identity_of(recorder));
   recorder.active.store(true);
   tell(recorder, model, log);
 }

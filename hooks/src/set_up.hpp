@@ -9,6 +9,7 @@
 #include <string>
 
 #include "config/log.hpp"
+#include "operate/operations.hpp"
 #include "request/recorder.hpp"
 
 namespace gaze {
@@ -23,7 +24,7 @@ class SetFromOutside : public Error {
 /// Which variable said what `error` complains of; null where the host's code did.
 const char* variable_behind(const Error& error, const Options& options);
 
-/// Work that the profile, layers and heads decide about.
+/// Work that the profile, layers, heads and the signing key decide about.
 template <class Work>
 auto as_options_say(const Options& options, Work work) {
   try {
@@ -41,6 +42,8 @@ Profile checked_profile(const Options& options);
 struct RecordDelivery {
   std::shared_ptr<Counters> counters;
   std::shared_ptr<HeldAnswers> held;
+  std::shared_ptr<ControlState> control;
+  std::shared_ptr<Operations> operations;
   std::unique_ptr<Worker> worker;
 };
 /// @throws gaze::Error, std::bad_alloc

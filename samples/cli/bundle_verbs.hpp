@@ -19,6 +19,7 @@ struct ReportArguments {
   std::string out;    ///< page, or folder of one; empty: the first directory
   std::string table;  ///< CSV to write; empty: none
   int64_t limit = 50'000;
+  bool quiet = false;  ///< prints nothing
 };
 int report(const ReportArguments& arguments);
 

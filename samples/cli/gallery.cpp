@@ -121,6 +121,7 @@ int report(const ReportArguments& arguments) {
   pairs.publish();
   write_page(file, page(gallery_page, " 'self' file:; img-src 'self' file:; frame-src 'self' file:", facts), "--out");
   if (table) table->publish();
+  if (arguments.quiet) return 0;
   std::printf("%llu answers below %s: %llu read, %llu as they were, %llu unreadable\n",
               static_cast<unsigned long long>(rows.rows()), printable(join(arguments.directories)).c_str(),
               static_cast<unsigned long long>(rows.rows() - tally.not_read_again),

@@ -15,6 +15,8 @@
 
 #include "bundle_verbs.hpp"
 #include "console.hpp"
+#include "ledger_verbs.hpp"
+#include "operate_verbs.hpp"
 #include "script.hpp"
 #include "verbs.hpp"
 
@@ -533,6 +535,8 @@ int dispatch(int argc, char** argv) {
                                              add_run(app),    add_probe(app),    add_heads(app),
                                              add_ground(app), add_evaluate(app), add_preload(app)};
   for (auto& verb : gaze::cli::add_bundle_verbs(app)) verbs.push_back(std::move(verb));
+  for (auto& verb : gaze::cli::add_ledger_verbs(app)) verbs.push_back(std::move(verb));
+  for (auto& verb : gaze::cli::add_operate_verbs(app)) verbs.push_back(std::move(verb));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

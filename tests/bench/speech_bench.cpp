@@ -150,7 +150,7 @@ Subject bundle_subject(int64_t words) {
   subject.check = [=]() -> std::string {
     sink->consume(*record);
     for (const auto& bundle : std::filesystem::directory_iterator(folder->path)) {
-      if (!std::filesystem::exists(bundle.path() / "report.html")) return "no report.html";
+      if (bundle.is_directory() && !std::filesystem::exists(bundle.path() / "report.html")) return "no report.html";
     }
     return "";
   };

@@ -133,7 +133,8 @@ inline int64_t drops_of_sampled(const Stats& stats) {
   for (size_t i = 0; i < stats.dropped.size(); ++i) {
     const auto reason = static_cast<DropReason>(i);
     // Requests that were never sampled, and tokens.
-    if (reason == DropReason::NotSampled || reason == DropReason::SelfCheck || reason == DropReason::TokenLimit)
+    if (reason == DropReason::NotSampled || reason == DropReason::OptedOut || reason == DropReason::RateLimited ||
+        reason == DropReason::Breaker || reason == DropReason::SelfCheck || reason == DropReason::TokenLimit)
       continue;
     sum += stats.dropped[i];
   }
@@ -145,8 +146,10 @@ inline std::string breach(const Stats& stats) {
   const auto text = [](const char* law, int64_t left, int64_t right) {
     return std::string(law) + ": " + std::to_string(left) + " and " + std::to_string(right);
   };
-  if (const int64_t told = stats.sampled + stats.drops(DropReason::NotSampled); stats.begun != told)
-    return text("begun == sampled + not_sampled", stats.begun, told);
+  const int64_t declined = stats.drops(DropReason::NotSampled) + stats.drops(DropReason::OptedOut) +
+                           stats.drops(DropReason::RateLimited) + stats.drops(DropReason::Breaker);
+  if (stats.begun != stats.sampled + declined)
+    return text("begun == sampled + declined", stats.begun, stats.sampled + declined);
   if (const int64_t told = stats.written + stats.in_flight + drops_of_sampled(stats); stats.sampled != told)
     return text("sampled == written + in_flight + drops", stats.sampled, told);
   if (stats.in_flight < 0) return text("in_flight >= 0", stats.in_flight, 0);

@@ -7,6 +7,7 @@ Corpora grow in BUILD/corpus; the first inputs are made here or are the samples.
 import argparse
 import concurrent.futures
 import io
+import json
 import os
 import pathlib
 import pickle
@@ -17,7 +18,8 @@ import types
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TARGETS = {  # most bytes of an input
-    "profile": 4096, "environment": 512, "image_header": 8192, "audio_header": 1024, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096}
+    "profile": 4096, "control": 1024, "environment": 512, "image_header": 8192, "audio_header": 1024, "png": 1024, "words": 1024, "alignment": 4096, "inputs": 2048, "vocabulary": 4096,
+    "bundle": 4096, "ledger": 4096, "escaping": 512}
 
 
 def pickled_tensors():
@@ -64,6 +66,10 @@ def seeds(target):
             yield b"\x04\x04\x04\x04\x05\x00\x10\x10" + file.read_bytes()
         for heads in [b"topk:3", b"max:1-2", b"vtt,srt,textgrid", b"turbo"]:
             yield b"\x04" * 8 + heads
+    elif target == "control":
+        yield b"# at night\ncapture = off\nsample_rate = 0.01\nnext = 5\nids = 42*\nprompts = *invoice*\nper_second = 2\nkeep = flagged,slow:2.5,long:200\nuntil = 1796083200\n"
+        yield b"flagged,slow:0.5,long:7"
+        yield b"*a?b**caxbyyc"
     elif target == "environment":
         values = [b"1", b"0", b"out", b"profile.json", b"0.01", b"max:1-2", b"topk:3", b"turbo", b"jpeg", b"map", b"vtt,srt", b"1000000", b"8", b"warn"]
         yield b"\xff\x3f\x00" + b"\0".join(values)
@@ -111,6 +117,32 @@ def seeds(target):
             value = pickled[2:-1]
             yield b"\x80\x02ccollections\nOrderedDict\n)R(X\1\0\0\0a" + value + b"u."
             yield b"\x80\x02ctransformers.x\nBatchFeature\n)\x81}(X\4\0\0\0data}(X\1\0\0\0a" + value + b"uub."
+    elif target == "bundle":
+        request = {"gaze_request": 1, "request_id": "1", "error": None, "keys": 6, "geometry": {"kind": "grid", "rows": 2, "cols": 3}, "mass": 0.5,
+                   "words": [{"text": "red", "first": 0, "count": 1, "mass": 0.5, "content": True, "diffuse": False, "grounding": {"verdict": "weak", "why": "x", "score": 0.2}},
+                             {"text": "cup", "first": 1, "count": 1}], "grounding": {"verdict": "grounded", "why": "y", "score": 0.9},
+                   "files": ["overlay.jpg", "words/01-red.jpg"], "tokens": [], "note": ""}
+        for name, kind, shape, width in (("map_tk", "F16", [2, 6], 2), ("map_tk", "F32", [2, 6], 4), ("map_tyx", "F16", [2, 2, 3], 2), ("a.most_th", "F32", [2, 2], 4)):
+            size = width
+            for extent in shape:
+                size *= extent
+            header = json.dumps({"__metadata__": {"format": "pt"}, name: {"dtype": kind, "shape": shape, "data_offsets": [0, size]}}).encode()
+            yield json.dumps(request).encode() + b"\0" + len(header).to_bytes(8, "little") + header + bytes(range(size))
+            yield b"{\0" + len(header).to_bytes(8, "little") + header + b"\x3c" * size
+        yield b"words/01-red.jpg\0"
+    elif target == "ledger":
+        digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        name = "20260102T030405Z-" + "5f" * 16
+        yield json.dumps({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "request.json", "digest": {"sha256": digest}}],
+                          "predicateType": "https://gaze.invalid/bundle/v1", "predicate": {"sequence": 1, "unchained": None, "previous": None, "bundle": name,
+                          "request_id_sha256": digest, "time": "2026-01-02T03:04:05Z", "gaze_version": "0.2.0", "writer": {"host": "h", "pid": 1}, "signer": None}}).encode()
+        yield json.dumps({"sequence": 2, "manifest": digest, "bundle": name, "pending": {"sequence": 3, "manifest": digest, "bundle": name}, "pending_bytes": 5,
+                          "deleted": digest, "bytes": 100, "counted": 1}).encode()
+        yield json.dumps({"payloadType": "application/vnd.in-toto+json", "payload": "e30=", "signatures": [{"keyid": digest, "sig": "c2ln"}]}).encode()
+        yield b"request.json\0" + digest.encode() + b"\0\1\0\0" + digest.encode() + b"\0" + name.encode() + b"\0host\0" + bytes(8) + b"\0"
+    elif target == "escaping":
+        for text in (b"plain", b"</script><script>alert(1)</script>", b"=1+1", b'a,"b"\n', b"\x1b[31mred\x07", "\u2028\u202e\ud7ff\U0001f600".encode(), b"\xed\xa0\x80\xff", b"'=x", b"\0"):
+            yield text
     else:
         yield bytes(range(256))
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What a call belongs to: the host's request, sampled or not, or where the host opened none, an answer told by its
 // keys.
+#include <cmath>
 #include <condition_variable>
+#include <set>
 #include <thread>
 
 #include "allocation_count.hpp"
@@ -165,6 +167,81 @@ CATCH_TEST_CASE("steps without a request become one answer, and the next prompt 
   CATCH_CHECK(sink->records().size() == 4);
   CATCH_CHECK(gaze.stats().drops(gaze::DropReason::NoRequest) == 1);
   check_law(gaze.stats());
+}
+
+/// Writes over the picture it is given, as a host does that reads the next into the same buffer: encode(image) ->
+/// memory, without attention; step(x, past, memory) -> (y, keys).
+torch::jit::Module captioner() {
+  torch::manual_seed(6);
+  torch::jit::Module module("captioner");
+  for (const char* name : {"wq", "wk", "wm"}) module.register_parameter(name, at::randn({8, 8}), false);
+  module.define(R"(
+    def encode(self, image):
+        return torch.adaptive_avg_pool2d(image, [2, 3]).mean(1).flatten(1).unsqueeze(2).expand(-1, -1, 8)
+
+    def step(self, x, past, memory):
+        k = torch.cat([past, x.matmul(self.wk)], 1)
+        q = x.matmul(self.wq)
+        mask = torch.ones([q.size(1), k.size(1)], dtype=11).tril(k.size(1) - q.size(1))
+        y = torch.scaled_dot_product_attention(q.unsqueeze(1), k.unsqueeze(1), k.unsqueeze(1), mask).squeeze(1)
+        m = memory.matmul(self.wm).unsqueeze(1)
+        return (y + torch.scaled_dot_product_attention(y.unsqueeze(1), m, m).squeeze(1), k)
+  )");
+  module.eval();
+  return module;
+}
+
+CATCH_TEST_CASE("an encoder that ran without attention ran for the answer that begins behind it") {
+  for (const double rate : {1.0, 0.5}) {
+    CATCH_CAPTURE(rate);
+    torch::jit::Module module = captioner();
+    auto sink = std::make_shared<MemorySink>();
+    gaze::Options options = hooks_test::options(sink);
+    options.sample_rate = rate;
+    const auto sites = gaze::find_sites(module).sites;
+    CATCH_REQUIRE(sites.size() == 2);
+    options.profile_in_code = gaze::parse_profile(
+        R"({"gaze_profile": 1, "geometry": {"rows": 2, "cols": 3}, "sites": {"match": [")" + sites[1].name +
+        R"("]}, "image": {"argument": {"encode": 0}, "mean": [0, 0, 0], "std": [1, 1, 1]}})");
+    gaze::Gaze gaze = gaze::attach(module, options);
+    const at::NoGradGuard no_grad;
+    const at::Tensor buffer = at::zeros({1, 3, 8, 12});
+    const auto encode = [&](int picture) {
+      buffer.fill_(0.01 * picture);
+      return module.run_method("encode", buffer);
+    };
+    const auto step = [&](int64_t tokens, const at::Tensor& past, const c10::IValue& memory) {
+      return module.run_method("step", at::randn({1, tokens, 8}), past, memory).toTuple()->elements()[1].toTensor();
+    };
+    constexpr int kAnswers = 24;
+    c10::IValue memory = encode(0);
+    for (int i = 0; i < kAnswers; ++i) {
+      at::Tensor past = step(3, kNoKeys, memory);
+      past = step(1, past, memory);
+      // The next one's picture may be encoded before the answer has ended, and be encoded again.
+      c10::IValue next = encode(i + 1);
+      if (i % 2 == 0) step(1, past, memory);
+      if (i % 3 == 0) next = encode(i + 1);
+      memory = next;
+    }
+    CATCH_REQUIRE(gaze.flush());
+    const auto records = sink->records();
+    CATCH_CHECK(records.size() == static_cast<size_t>(gaze.stats().sampled));
+    if (rate == 1) CATCH_REQUIRE(records.size() == kAnswers);
+    std::set<int> seen;
+    for (const auto& record : records) {
+      CATCH_REQUIRE(record.error == "");
+      const at::Tensor picture = std::get<gaze::PictureMedium>(record.maps[0].medium).picture.tensor;
+      CATCH_REQUIRE(picture.defined());
+      const double shade = picture.max().item<double>();
+      CATCH_CHECK(shade == picture.min().item<double>());
+      const int answer = static_cast<int>(std::lround(shade / 0.01));
+      CATCH_CHECK(record.maps[0].map_tk.size(0) == (answer % 2 == 0 ? 3 : 2));
+      seen.insert(answer);
+    }
+    CATCH_CHECK(seen.size() == records.size());
+    check_law(gaze.stats());
+  }
 }
 
 CATCH_TEST_CASE("answers that nobody opened are sampled as answers") {

@@ -160,3 +160,67 @@ CATCH_TEST_CASE("device: rows that the batch does not have end the capture and s
     }
   }
 }
+
+CATCH_TEST_CASE("device: an answer that ended while the search went on has the tokens of the rows that made it") {
+  // Rows stay where they are while beams are gathered; which row made which token is told at the end.
+  const std::vector<std::vector<int64_t>> answers = {{0, 2, 1, 1}, {1, 1}, {2, 0, 0, 2}};
+  const std::vector<std::vector<int64_t>> gathers = {{0, 0, 1}, {2, 1, 0}, {1, 1, 2}, {0, 1, 2}};
+  for (const at::Device device : gaze::test::devices()) {
+    for (const int64_t deferred : {0, 2, 8}) {
+      CATCH_CAPTURE(device.str(), deferred);
+      std::vector<std::vector<Step>> steps(3);  // of each row of the batch, as it was called
+      const auto records = captured(deferred, [&](torch::jit::Module& module, gaze::Request& request) {
+        auto generator = at::detail::createCPUGenerator(11);
+        const auto fresh = [&](int64_t keys) { return at::randn({3, 2, keys, 8}, generator); };
+        at::Tensor cache = fresh(6);
+        const at::Tensor memory = fresh(9);
+        request.reorder({0, 0, 0});
+        for (const std::vector<int64_t>& from : gathers) {
+          const at::Tensor q = fresh(1);
+          module.forward({q, cache, q.to(device), memory.to(device)});
+          for (int64_t b = 0; b < 3; ++b) {
+            const auto row = [b](const at::Tensor& all) { return all.narrow(0, b, 1).clone(); };
+            steps[static_cast<size_t>(b)].push_back({row(q), row(cache), row(memory)});
+          }
+          request.reorder({0, 1, 2});
+          cache = at::cat({cache.index_select(0, at::tensor(from, at::kLong)), fresh(1)}, 2);
+        }
+        request.reorder_tokens(answers);
+      });
+      CATCH_REQUIRE(records.size() == answers.size());
+      for (size_t i = 0; i < answers.size(); ++i) {
+        CATCH_CAPTURE(i);
+        CATCH_REQUIRE(records[i].error == "");
+        const at::Tensor& map_tk = records[i].maps[0].map_tk;
+        CATCH_REQUIRE(map_tk.size(0) == static_cast<int64_t>(answers[i].size()));
+        for (size_t t = 0; t < answers[i].size(); ++t) {
+          CATCH_CAPTURE(t);
+          const std::vector<Step>& of_row = steps[static_cast<size_t>(answers[i][t])];
+          const auto alone = captured(0, [&](torch::jit::Module& module, gaze::Request&) {
+            for (size_t before = 0; before <= t; ++before) {
+              const Step& step = of_row[before];
+              module.forward({step.q, step.k, step.q.to(device), step.memory.to(device)});
+            }
+          });
+          const auto token = static_cast<int64_t>(t);
+          const at::Tensor expected = alone.at(0).maps[0].map_tk[token];
+          CATCH_CHECK(at::allclose(map_tk[token].narrow(0, 0, expected.size(0)), expected, 1e-4, 1e-6));
+        }
+      }
+    }
+  }
+}
+
+CATCH_TEST_CASE("device: answers that name no row, or one that is not there, end the capture") {
+  using Rows = std::vector<std::vector<int64_t>>;
+  for (const Rows& wrong : {Rows(), Rows(1), Rows{{0, 3}}, Rows{{-1}}}) {
+    const auto records = captured(0, [&](torch::jit::Module& module, gaze::Request& request) {
+      const at::Tensor x = at::ones({1, 2, 1, 8});
+      module.forward({x, x, x, x});
+      request.reorder_tokens(wrong);
+    });
+    CATCH_REQUIRE(records.size() == 1);
+    CATCH_CHECK(records[0].error.find("expected") != std::string::npos);
+    CATCH_CHECK(records[0].error_reason == gaze::DropReason::ShapeMismatch);
+  }
+}

@@ -45,13 +45,16 @@ CATCH_TEST_CASE("the first drop of every reason is said at once, with its text o
   size_t said = 0;
   for (size_t i = 0; i < told.stats.dropped.size(); ++i) {
     const auto reason = static_cast<DropReason>(i);
-    if (reason == DropReason::NotSampled || reason == DropReason::SelfCheck || reason == DropReason::TokenLimit)
+    if (reason == DropReason::NotSampled || reason == DropReason::OptedOut || reason == DropReason::SelfCheck ||
+        reason == DropReason::TokenLimit)
       continue;
     told.drop(reason);
     CATCH_CHECK(told.tell() == kNever);
     CATCH_REQUIRE(told.lines.size() == ++said);
     CATCH_CHECK(told.lines.back().second.find(std::string("dropped 1 request: ") + gaze::name(reason)) == 0);
-    CATCH_CHECK((told.lines.back().first == gaze::LogLevel::Info) == (reason == DropReason::Superseded));
+    const bool asked_for = reason == DropReason::Superseded || reason == DropReason::RateLimited ||
+                           reason == DropReason::NotKept || reason == DropReason::Withdrawn;
+    CATCH_CHECK((told.lines.back().first == gaze::LogLevel::Debug) == asked_for);
   }
   told.stats.tokens_dropped = 9;
   told.tell();

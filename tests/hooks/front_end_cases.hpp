@@ -59,7 +59,7 @@ inline gaze::Options options_of(const std::shared_ptr<gaze::Sink>& sink, const g
 }
 
 inline void check_law(const gaze::Stats& stats) {
-  CATCH_CHECK(stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled));
+  CATCH_CHECK(stats.begun == stats.sampled + stats.declined());
   CATCH_CHECK(stats.sampled == stats.written + stats.in_flight + stats.lost());
 }
 

@@ -261,9 +261,12 @@ CATCH_TEST_CASE("a model leaves the same bundle as a module and through another 
     CATCH_REQUIRE(gaze.flush());
     CATCH_CHECK(gaze.stats().written == 1);
     auto& files = bundles.emplace_back();
-    const fs::path bundle = *fs::directory_iterator(options.out_dir);
+    fs::path bundle;
+    for (const auto& entry : fs::directory_iterator(options.out_dir)) {
+      if (entry.is_directory()) bundle = entry.path();  // beside it lies what capture says of itself
+    }
     for (const auto& entry : fs::recursive_directory_iterator(bundle)) {
-      if (!entry.is_regular_file()) continue;
+      if (!entry.is_regular_file() || entry.path().filename() == "manifest.json") continue;
       std::ostringstream bytes;
       bytes << std::ifstream(entry.path(), std::ios::binary).rdbuf();
       // All that no two runs share.
@@ -341,7 +344,10 @@ CATCH_TEST_CASE("each attach of a description is a capture of its own, and two f
   CATCH_CHECK(one.front_end.add_site(site("a")) == 0);
   CATCH_CHECK(second.add_site(site("b")) == 1);
   CATCH_CHECK(other.front_end.add_site(site("c")) == 0);
+  CATCH_CHECK(!one.front_end.wanted());
   gaze::Request first = one.gaze.begin();
+  CATCH_CHECK(one.front_end.wanted());
+  CATCH_CHECK(!other.front_end.wanted());
   gaze::Request nested = other.gaze.begin();
   one.front_end.push(0, some_weights());
   second.push(1, some_weights());

@@ -118,7 +118,7 @@ inline Captured captured(torch::jit::Module module, gaze::Options options,
 
 /// That every request is accounted for.
 inline void check_law(const gaze::Stats& stats) {
-  CATCH_CHECK(stats.begun == stats.sampled + stats.drops(gaze::DropReason::NotSampled));
+  CATCH_CHECK(stats.begun == stats.sampled + stats.declined());
   CATCH_CHECK(stats.sampled == stats.written + stats.in_flight + stats.lost());
 }
 

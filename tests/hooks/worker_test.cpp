@@ -119,7 +119,7 @@ CATCH_TEST_CASE("while the sink hangs the queue fills, drops and counts, and the
   torch::jit::Module module = load("softmax");
   auto sink = std::make_shared<GateSink>();
   gaze::Options options = hooks_test::options(sink);
-  options.queue_bytes = 1 << 16;  // of a few hundred records
+  options.queue_bytes = 1 << 16;  // of a few records
   gaze::Gaze gaze = gaze::attach(module, options);
   run(gaze, module, "hangs");
   sink->wait_until_entered();
@@ -159,12 +159,12 @@ CATCH_TEST_CASE("a queue full of pixels has room again as they are compacted") {
   const auto asked = [&](gaze::Gaze& gaze, int id) {
     gaze::RequestSpec spec;
     spec.id = std::to_string(id);
-    spec.prompt = std::string(10'000, 'p');  // what the sink gives up
+    spec.prompt = std::string(60'000, 'p');  // what the sink gives up
     gaze::Request request = gaze.begin(std::move(spec));
     module.forward(hooks_test::inputs(1, 2, 6));
     request.finish();
   };
-  options.queue_bytes = 65'000;  // of six
+  options.queue_bytes = 360'000;  // of five
   gaze::Gaze gaze = gaze::attach(module, options);
   asked(gaze, 0);
   sink->wait_until_entered();
@@ -289,7 +289,7 @@ CATCH_TEST_CASE("the counters add up at every instant, whatever happens to reque
     if (++records % 7 == 0) throw gaze::Error("no space", gaze::DropReason::DiskFull);
   }));
   options.sample_rate = 0.5;
-  options.queue_bytes = 4000;
+  options.queue_bytes = 30'000;  // of three
   gaze::Gaze gaze = gaze::attach(module, options);
   std::atomic<bool> ended{false};
   std::atomic<int64_t> looks{0}, wrong{0};

@@ -2,68 +2,22 @@
 // Runs a package as a host does: aoti_host PACKAGE.pt2 HELD.pt NAMED. HELD.pt holds the inputs of each run, and the
 // attention weights of each call, from the eager model. Exit 0: off, on and off again gave the same bytes, and the
 // calls captured are the eager model's.
-#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
-#include <torch/script.h>
 #include <gaze/hooks/aoti.hpp>
 
 #include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <stdexcept>
-#include <string>
 #include <thread>
 #include <vector>
 
+#include "aoti_runs.hpp"
+
 namespace {
-
-using Package = torch::inductor::AOTIModelPackageLoader;
-using Runs = std::vector<std::vector<at::Tensor>>;
-
-void check(bool holds, const std::string& what) {
-  if (!holds) throw std::runtime_error("expected " + what);
-}
-
-Runs runs_of(const torch::jit::Module& held, const char* name) {
-  Runs runs;
-  for (const c10::IValue& each : held.attr(name).toListRef()) runs.push_back(each.toTensorVector());
-  return runs;
-}
-
-std::string bytes(const std::vector<at::Tensor>& tensors) {
-  std::string all;
-  for (const at::Tensor& each : tensors) {
-    const at::Tensor whole = each.contiguous();
-    all.append(static_cast<const char*>(whole.const_data_ptr()), whole.nbytes());
-  }
-  return all;
-}
-
-std::string run(Package& package, const Runs& inputs) {
-  std::string all;
-  for (const auto& each : inputs) all += bytes(package.run(each));
-  return all;
-}
-
-struct Kept : gaze::Sink {
-  void consume(const gaze::AttentionRecord& record) override { records.push_back(record); }
-  std::vector<gaze::AttentionRecord> records;
-};
-
-gaze::Options options(const std::shared_ptr<gaze::Sink>& sink, const char* profile) {
-  gaze::Options made;
-  made.capture = true;
-  made.read_environment = false;
-  made.sink = sink;
-  made.log = "off";
-  made.profile_in_code = gaze::parse_profile(profile);
-  return made;
-}
 
 void run_all(const std::string& file, const torch::jit::Module& held, bool named) {
   const Runs inputs = runs_of(held, "inputs"), weights = runs_of(held, "weights");
-  std::vector<std::string> names;
-  for (const c10::IValue& each : held.attr("names").toListRef()) names.push_back(each.toStringRef());
+  const std::vector<std::string> names = texts_of(held, "names");
   auto package = std::make_unique<Package>(file);
   Package other(file);  // of the same file, and not attached
   const std::string expected = run(*package, inputs);

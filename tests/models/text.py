@@ -102,7 +102,7 @@ def gaze(program: str, folder: Path, profile: dict, sources: list, *flags: str) 
     ran = subprocess.run(command, capture_output=True, text=True, env={"GAZE_DELIVERY": "map", "OMP_NUM_THREADS": "1"})
     if ran.returncode:
         raise AssertionError(ran.stderr.strip()[-400:])
-    bundle = next((folder / "out").iterdir())
+    bundle = next((folder / "out").glob("*/request.json")).parent
     request = json.loads((bundle / "request.json").read_text())
     if request["error"]:
         raise AssertionError(request["error"]["message"])
@@ -191,15 +191,15 @@ def padded_batch(program: str, name: str, folder: Path, implementation: str) -> 
         attentions = eager(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=False, output_attentions=True).attentions
     want_btk = torch.stack(attentions).mean((0, 2))[:, PROMPT - 1:]
     said = []
-    for bundle in (folder / "out").iterdir():
-        row = int(json.loads((bundle / "request.json").read_text())["request_id"].rsplit("-", 1)[1])
-        sources = json.loads((bundle / "sources.json").read_text())
+    for request in (folder / "out").glob("*/request.json"):
+        row = int(json.loads(request.read_text())["request_id"].rsplit("-", 1)[1])
+        sources = json.loads((request.parent / "sources.json").read_text())
         kinds = [f"{source['kind']} {source['id']}" for source in sources["sources"]]
         if ("sink padding" in kinds) != (row == 0):
             raise AssertionError(f"row {row}: sources {kinds}")
         # The first token that is seen is a sink.
         first_seen = [(max(first, padding + 1 if row == 0 else 1), end) for first, end in spans[row]]
-        said.append(compare(f"{name}, {implementation}, padded row {row}", load_file(bundle / "maps.safetensors")["map_tk"].float(), sources, want_btk[row], first_seen))
+        said.append(compare(f"{name}, {implementation}, padded row {row}", load_file(request.parent / "maps.safetensors")["map_tk"].float(), sources, want_btk[row], first_seen))
     if len(said) != 2:
         raise AssertionError(f"{len(said)} bundles")
     return "; ".join(sorted(said))

@@ -63,8 +63,8 @@ def refused(*words, says: tuple[str, ...] = (), **environment: str) -> str:
 
 
 def bundles(folder) -> list[Path]:
-    """Beside them a gallery may lie, index.html and its rows."""
-    return sorted(path for path in Path(folder).iterdir() if not path.name.startswith("index")) if Path(folder).exists() else []
+    """Beside them lie the head of their chain, and perhaps a gallery."""
+    return sorted(path for path in Path(folder).iterdir() if path.name[:1].isdigit()) if Path(folder).exists() else []
 
 
 def request_of(bundle: Path) -> dict:
@@ -381,7 +381,7 @@ def overlay_refuses_what_does_not_fit():
     refused(*run, tiny_profile(), "--inputs", FILES / "tiny_nan.pt", says=("NaN",))
     for bundle in bundles("out"):
         expect(request_of(bundle)["error"], bundle)
-        expect([path.name for path in bundle.rglob("*")] == ["request.json"], "a picture of broken attention", bundle)
+        expect(sorted(path.name for path in bundle.rglob("*")) == ["manifest.json", "request.json"], "a picture of broken attention", bundle)
     expect(len(bundles("out")) == 2, bundles("out"))
     done_by(*run, tiny_profile(), "--inputs", FILES / "tiny_inputs.pt")
 
@@ -408,7 +408,7 @@ def pictures_are_those_that_the_environment_asks_for():
     def made(out, **environment):
         done_by("run", sdpa(), "--method", "generate", "--inputs", FILES / "generate.pt", "--image", photo(), "--out", out, **environment)
         (bundle,) = bundles(out)
-        return bundle, {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} - {"report.html", "request.json", "maps.safetensors"}
+        return bundle, {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()} - {"report.html", "request.json", "maps.safetensors", "manifest.json"}
     expect(made("none", GAZE_PICTURES="none")[1] == set(), "no picture")
     bundle, files = made("all", GAZE_PICTURES="all", GAZE_FORMAT="png", GAZE_LONGEST_SIDE="64")
     expect({"overlay.png", "sheet.png"} < files and (bundle / "words").is_dir(), files)
@@ -722,7 +722,7 @@ def bad_pictures():
     for name in ("text.jpg", "cut.jpg", "missing.jpg"):
         refused(*run, name, says=(name,))
     for bundle in bundles("out"):
-        expect([path.name for path in bundle.rglob("*")] == ["request.json"], bundle)
+        expect(sorted(path.name for path in bundle.rglob("*")) == ["manifest.json", "request.json"], bundle)
 
 
 @case

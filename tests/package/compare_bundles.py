@@ -71,7 +71,7 @@ def bundles(program, arguments, environment):
         files = {}
         for number, bundle in enumerate(re.findall(r"^ *(?:overlays|bundle) +(\S+)$", told, re.M)):
             for file in sorted(pathlib.Path(bundle).rglob("*")):
-                if file.is_file():
+                if file.is_file() and file.name != "manifest.json":  # it names its folder
                     data = file.read_bytes()
                     files[f"{number}/{file.relative_to(bundle)}"] = PLAIN.get(file.name, bytes)(data)
         # What it says of the answers, without the folders' names.

@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert "libc6" in needs and "libssl3" in needs and "torch" not in needs, f"expected what Debian has, got {needs}"
     root = Path(folder) / "root"
     subprocess.run(["dpkg", "-x", packages[0], root], check=True)
-    for wanted in ("bin/gaze", "include/gaze/gaze.hpp", "include/gaze/hooks/dispatcher.hpp", "lib/libgaze_hooks.so", "lib/libgaze_preload.so", "lib/libgaze_loaded.so",
+    for wanted in ("bin/gaze", "include/gaze/gaze.hpp", "include/gaze/hooks/dispatcher.hpp", "lib/libgaze_hooks.so", "lib/libgaze_preload.so", "lib/libgaze_loaded.so", "lib/libgaze_observe.so",
                    "lib/cmake/Gaze/GazeConfig.cmake", "share/doc/Gaze/docs/hosts.md", "share/gaze/profile.schema.json", "share/gaze/python/gaze/__init__.py", "lib/libgaze_python.so", "share/gaze/samples/wrap/wrap.cpp"):
         found = list((root / "usr").glob(wanted.replace("/doc/Gaze/", "/doc/*/")))
         assert found, f"expected usr/{wanted}, got none"

@@ -39,7 +39,10 @@ FOLDERS = {
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
         "drift": {"base", "profile"},
-        "bundle": {"base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report"},
+        "operate": {"base", "maps"},
+        "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
+        "ledger": {"base"},
+        "bundle": {"ledger", "base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},
     },
     "hooks": {
         "process": set(),
@@ -47,19 +50,20 @@ FOLDERS = {
         "graph": set(),
         "capture": {"process"},
         "delivery": {"process", "config", "capture"},
-        "request": {"process", "capture", "delivery"},
+        "operate": {"process", "config", "delivery"},
+        "request": {"process", "capture", "delivery", "operate"},
         "torchscript": {"process", "capture", "graph", "request"},
         "dispatcher": {"process", "capture", "request", ""},
-        "aoti": {"process", ""},
+        "aoti": {"process", "capture", ""},
         "probe": {"capture", "graph", "torchscript"},
         "heads": {"capture", "request", "torchscript"},
-        "": {"capture", "config", "delivery", "request", "torchscript"},
+        "": {"capture", "config", "delivery", "operate", "request", "torchscript"},
     },
 }
 # Neither of them reaches the other, by whatever way.
 APART = [{"picture", "sound", "text"}]
 # What a second front end stands on: nothing in there reaches TorchScript.
-SCRIPT_FREE = ("process", "config", "capture", "delivery", "request")
+SCRIPT_FREE = ("process", "config", "capture", "delivery", "operate", "request")
 
 
 def files(folder: str) -> list[Path]:

@@ -59,7 +59,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert not Path(folder, "out").exists() and off.startswith("gaze 0."), off
     on = run(host, model, **capture)
     assert on == off, (on, off)
-    (bundle,) = Path(folder, "out").iterdir()
+    (bundle,) = (path.parent for path in Path(folder, "out").glob("*/request.json"))
     request = json.loads((bundle / "request.json").read_text())
     if arguments.opencv == "1":
         assert request["error"] is None and (bundle / "overlay.jpg").exists(), request

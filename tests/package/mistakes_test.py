@@ -21,8 +21,8 @@ DRAW = ["run", "model.pt", "--inputs", "inputs.pt", "--profile", "p.json"]
 # Words given to gaze, and what it says behind "gaze: ". "..." stands for any text.
 PLAIN = [
     ([], "A subcommand is required..."),
-    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack), got porbe. Did you mean probe? `gaze --help` explains them."),
-    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack), got qqqqqqqq. `gaze --help` explains them."),
+    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack, verify, purge, forget, ctl), got porbe. Did you mean probe? `gaze --help` explains them."),
+    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack, verify, purge, forget, ctl), got qqqqqqqq. `gaze --help` explains them."),
     (["sites", "model.pt", "--jsno"], "expected a flag of gaze sites, got --jsno. Did you mean --json? `gaze sites --help` lists them."),
     (["run", "model.pt", "--input", "x.pt"], "expected a flag of gaze run, got --input. Did you mean --inputs? `gaze run --help` lists them."),
     (["drift", "gone", "folder"], "A: expected a folder of bundles, or a file of gaze drift --save, got gone, which is neither."),
@@ -44,6 +44,21 @@ PLAIN = [
     (["sites", "cut.pt"], f"model: expected a TorchScript file, got cut.pt, which is a ZIP archive that is cut short or damaged. Copy it again, or save it again: {SCRIPT}."),
     (["sites", "MODEL", "--op-library", "gone.so"], "--op-library: expected a file, got .../gone.so, which does not exist. Give the library that registers the model's operators."),
     (["sites", "MODEL", "--op-library", "text.pt"], "--op-library: expected a library that registers operators, got text.pt, which cannot be loaded: ... Build it against this LibTorch (...)."),
+]
+LEDGER = [
+    (["verify", "gone"], "DIR: expected a directory, got gone. Bundles lie where GAZE_OUT_DIR says."),
+    (["verify", "folder", "--key", "gone.pem"], "key: file 'gone.pem': expected a readable file, got: No such file or directory. Correct the path."),
+    (["verify", "folder", "--key", "text.pt"], "key: expected a file with an Ed25519 public key in PEM, got 'text.pt', which holds none. Make it of the private one: openssl pkey -in key.pem -pubout -out public.pem."),
+    (["verify", "folder", "--jsn"], "expected a flag of gaze verify, got --jsn. Did you mean --json? `gaze verify --help` lists them."),
+    (["purge", "gone", "--bytes", "1"], "DIR: expected a directory, got gone. Bundles lie where GAZE_OUT_DIR says."),
+    (["purge", "folder"], "--older-than, --bytes or --free is required..."),
+    (["purge", "folder", "--older-than", "7"], "--older-than: expected a time such as 90s, 15m, 12h or 7d, got 7..."),
+    (["purge", "folder", "--bytes", "-1"], "--bytes: ..."),
+    (["purge", "folder", "--free", "1", "--signing-key", "text.pt"], "signing_key: expected a file that only its owner may read, got 'text.pt', which others may. chmod 600 it."),
+    (["forget", "folder"], "--request is required..."),
+    (["forget", "--request", "7"], "DIR is required..."),
+    (["forget", "gone", "--request", "7"], "DIR: expected a directory, got gone. Bundles lie where GAZE_OUT_DIR says."),
+    (["forget", "bundle", "--request", "7"], "DIR: expected a directory of bundles, got bundle, which is a bundle itself."),
 ]
 TORCH = [
     (["sites", "pickled.pt"], f"model: expected a TorchScript file, got pickled.pt, which is a pickled object of the class __main__.Net, saved by torch.save. It needs Python: load it there, and {SCRIPT}."),
@@ -115,7 +130,7 @@ def write_plain(source: Path) -> None:
     Path("plain.pkl").write_bytes(b"\x80\x04\x95\x01\0\0\0\0\0\0\0N.")
     Path("cut.pt").write_bytes((source / "samples/models/stickers/stickers_sdpa.pt").read_bytes()[:5000])
     shutil.copy(source / "samples/data/digits.png", "photo.png")
-    for folder, files in (("folder", []), ("hf", ["config.json", "model.safetensors"]), ("ct2", ["model.bin", "vocabulary.json", "config.json"])):
+    for folder, files in (("bundle", ["request.json"]), ("folder", []), ("hf", ["config.json", "model.safetensors"]), ("ct2", ["model.bin", "vocabulary.json", "config.json"])):
         os.mkdir(folder)
         for name in files:
             Path(folder, name).write_text("{}")
@@ -139,7 +154,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_plain(source)
-        rows = [(words, sentence, None) for words, sentence in PLAIN]
+        rows = [(words, sentence, None) for words, sentence in PLAIN + LEDGER]
         if arguments.python:
             subprocess.run([arguments.python, "-B", "-W", "ignore", HERE / "mistakes_models.py"], check=True, env=clean, stdout=subprocess.DEVNULL)
             rows += [(words, sentence, None) for words, sentence in TORCH]

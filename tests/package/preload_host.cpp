@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A host that knows nothing of Gaze: preload_host FORM MODEL.pt loads a module in one of the ways there are, calls it a
-// few times, and prints what came out. Also a library of its own, for a program that opens torch for itself alone.
+// A host that knows nothing of Gaze: preload_host FORM MODEL.pt [FOLDER] loads a module in one of the ways there are,
+// calls it a few times, the last time once something lies in FOLDER, and prints what came out. Also a library of its
+// own, for a program that opens torch for itself alone.
+#include <sched.h>
 #include <torch/script.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -20,15 +23,24 @@ torch::jit::Module load(const std::string& form, const std::string& file) {
   return torch::jit::load(file);
 }
 
+bool holds_a_bundle(const char* folder) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    if (std::filesystem::exists(entry.path() / "request.json", failed)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) int run_host(const char* form, const char* file) {
+extern "C" __attribute__((visibility("default"))) int run_host(const char* form, const char* file, const char* folder) {
   try {
     torch::jit::Module module = load(form, file);
     module.eval();
     const at::NoGradGuard no_grad;
     at::Tensor out;
     for (int call = 0; call < 3; ++call) {
+      while (call == 2 && folder != nullptr && !holds_a_bundle(folder)) sched_yield();
       out = module.forward({at::ones({1, 2, 16}), at::arange(96, at::kFloat).view({1, 6, 16}) / 96}).toTensor();
     }
     const auto* bytes = static_cast<const unsigned char*>(out.contiguous().data_ptr());
@@ -42,5 +54,5 @@ extern "C" __attribute__((visibility("default"))) int run_host(const char* form,
 }
 
 #ifdef GAZE_HOST_PROGRAM
-int main(int argc, char** argv) { return argc == 3 ? run_host(argv[1], argv[2]) : 2; }
+int main(int argc, char** argv) { return argc == 3 || argc == 4 ? run_host(argv[1], argv[2], argv[3]) : 2; }
 #endif

@@ -10,11 +10,12 @@ int main(int argc, char** argv) {
   if (argc != 5) return 2;
   const int deep = std::strcmp(argv[1], "deep") == 0 ? RTLD_DEEPBIND : 0;
   void* const library = dlopen(argv[2], RTLD_NOW | RTLD_LOCAL | deep);
-  auto* const run =
-      library == nullptr ? nullptr : reinterpret_cast<int (*)(const char*, const char*)>(dlsym(library, "run_host"));
+  auto* const run = library == nullptr
+                        ? nullptr
+                        : reinterpret_cast<int (*)(const char*, const char*, const char*)>(dlsym(library, "run_host"));
   if (run == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     return 2;
   }
-  return run(argv[3], argv[4]);
+  return run(argv[3], argv[4], nullptr);
 }

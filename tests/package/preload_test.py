@@ -78,6 +78,10 @@ def main():
     with tempfile.TemporaryDirectory() as out:
         status, said, _, _ = run([given.host, "file", given.host], given.preload, out, True)
         assert (status, said) == (3, "threw\n"), f"a file that is none: {status} {said}"
+    # What ends with the process is written, after a bundle was drawn as well.
+    with tempfile.TemporaryDirectory() as out:
+        status, _, said, bundles = run([given.host, "file", given.model, str(Path(out) / "bundles")], given.preload, out, True)
+        assert status == 0 and len(bundles) == 3, f"the last answers: status {status}, {len(bundles)} bundles, said {said}"
     # By the program that sets it up.
     with tempfile.TemporaryDirectory() as out:
         profile = Path(out) / "profile.json"

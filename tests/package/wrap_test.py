@@ -18,7 +18,7 @@ with tempfile.TemporaryDirectory() as folder:
                         env=clean | {"GAZE_CAPTURE": "1", "GAZE_PROFILE": str(stickers / "profile.json")})
     assert on.returncode == 0, on.stderr
     assert on.stdout == off.stdout and off.stdout.startswith("answer: "), (on.stdout, off.stdout)
-    bundles = list(Path(folder, "overlays").iterdir())
+    bundles = [path.parent for path in Path(folder, "overlays").glob("*/request.json")]
     assert len(bundles) == 1, bundles
     request = json.loads((bundles[0] / "request.json").read_text())
     assert request["error"] is None and request["request_id"] == "42", request

@@ -58,6 +58,11 @@ print("inert")
         self.says(f"gaze.attach(model, {PROFILE}, capture=True)", "libgaze_python.so", "/nowhere.so", GAZE_LIBRARY="/nowhere.so")
         self.says(f"gaze.attach(model, {PROFILE}, capture=True)", "libgaze_python.so", "GAZE_LIBRARY", GAZE_LIBRARY="")
 
+    def test_no_operators(self) -> None:
+        self.says("gaze.load_ops()", "libgaze_observe.so", "cannot be loaded", GAZE_LIBRARY="/nowhere.so")
+        done = self.run_python("gaze.load_ops()\ngaze.load_ops()\nprint(torch.ops.gaze.observe_weights(torch.ones(1, 2), 'a', False))")
+        self.assertEqual(done.stdout, "None\n", done.stderr)
+
     def test_a_file_that_is_no_library(self) -> None:
         file = os.path.join(self.out_dir, "libgaze_python.so")
         with open(file, "w") as out:

@@ -56,9 +56,49 @@ class Scripted(support.Case):
                     with g.request(image=sample.PHOTO) as r:
                         r.tokens(sample.answer(model)[0])
                     self.assertEqual({path.name for path in r.bundle.glob("overlay.*")}, files)
-        for options, says in (({"colour": "red"}, 'got "colour"'), ({"format": "gif"}, 'expected one of jpeg, png, webp, got "gif"')):
+        for options, says in (({"colourmap": "turbo"}, 'got "colourmap". The nearest one is colormap'), ({"format": "gif"}, 'format: expected png, jpeg or webp, got "gif"'),
+                              ({"per_second": "-1"}, "per_second: expected")):
             with self.subTest(options), self.assertRaisesRegex(gaze.Error, says):
                 self.attach(sample.load(), options=options)
+
+    def test_who_is_captured(self) -> None:
+        model = sample.load()
+        g = self.attach(model, options={"ids": "named-*", "keep": "all"}, sample_rate=0)
+
+        def ask(captured: bool, **spec) -> None:
+            with g.request(image=sample.PHOTO, **spec) as r:
+                r.tokens(sample.answer(model)[0])
+            self.assertEqual(r.bundle is not None, captured, spec)
+        ask(False)
+        ask(True, capture=True)
+        ask(True, id="named-1")
+        ask(False, id="named-2", capture=False)
+        self.assertEqual(g.control()["ids"], "named-*")
+        self.assertEqual(g.control(next=1, ids="")["next"], "1")
+        ask(True)
+        ask(False)
+        self.assertEqual((g.control(capture=False, sample_rate=1)["capture"], g.control()["sample_rate"]), ("off", "1"))
+        ask(False, capture=True)
+        g.control(capture=True)
+        with g.request(image=sample.PHOTO) as r:
+            r.tokens(sample.answer(model)[0])
+            r.opt_out()
+        self.assertIsNone(r.bundle)
+        self.assertEqual(g.stats["dropped_withdrawn"], 1)
+        self.assertIn("gaze_requests_written_total{model=", gaze.metrics_text())
+        for wrong in ({"sample_rate": 2}, {"colour": "red"}, {"ids": "a\nsample_rate = 1"}):
+            with self.subTest(wrong), self.assertRaisesRegex(gaze.InputError, "control: "):
+                g.control(**wrong)
+
+    def test_rows_that_are_captured(self) -> None:
+        model = sample.load()
+        g = self.attach(model)
+        with g.request(image=[sample.PHOTO] * 2, id=["kept", "left"], capture=[None, False]) as r:
+            picture_bchw = torch.zeros(2, 3, 96, 160)
+            r.tokens(model.generate(picture_bchw, torch.tensor([[1, 3, 4, 5, 11]] * 2), 11))
+        self.assertEqual([answer is not None for answer in r.answers], [True, False])
+        with self.assertRaisesRegex(gaze.InputError, "capture"):
+            g.request(image=[sample.PHOTO] * 2, id=["a", "b"], capture=[True])
 
     def test_texts_of_the_hosts_own(self) -> None:
         model = sample.load()

@@ -147,12 +147,12 @@ CATCH_TEST_CASE("bundle: request.json has these fields and these values") {
   const json root = sidecar(publish(maps_only(dir), record));
 
   const std::vector<std::string> fields = {
-      "gaze_request", "gaze_version",   "request_id",     "prompt",         "answer",     "error", "model",
-      "method",       "profile",        "torch_version",  "picture",        "geometry",   "keys",  "sites",
-      "layers",       "heads",          "sinks",          "range_max_lift", "colormap",   "style", "summary",
-      "words",        "tokens",         "tokens_dropped", "drops",          "timings_ms", "files", "note",
-      "mass",         "through",        "sound",          "rows",           "created",    "host",  "pid",
-      "attributes",   "profile_sha256", "words_by",       "grounding",      "detail"};
+      "gaze_request", "gaze_version",   "request_id",     "prompt",         "answer",     "error",   "model",
+      "method",       "profile",        "torch_version",  "picture",        "geometry",   "keys",    "sites",
+      "layers",       "heads",          "sinks",          "range_max_lift", "colormap",   "style",   "summary",
+      "words",        "tokens",         "tokens_dropped", "drops",          "timings_ms", "files",   "note",
+      "mass",         "through",        "sound",          "rows",           "created",    "host",    "pid",
+      "attributes",   "profile_sha256", "words_by",       "grounding",      "detail",     "content", "redacted"};
   CATCH_CHECK(root.size() == fields.size());
   for (const std::string& field : fields) {
     CATCH_INFO(field);

@@ -119,10 +119,13 @@ inline void write_bytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
-/// Names in a directory, sorted, hidden ones too.
+/// Names in a directory, sorted, hidden ones too, but what proves the others.
 inline std::vector<std::string> list(const std::string& path) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    const std::string name = entry.path().filename();
+    if (name != "manifest.json" && name != "chain.json" && name != ".chain.lock") names.push_back(name);
+  }
   std::sort(names.begin(), names.end());
   return names;
 }

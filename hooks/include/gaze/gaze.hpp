@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <gaze/hooks/control.hpp>
 #include <gaze/hooks/options.hpp>
 #include <gaze/hooks/request.hpp>
 #include <gaze/hooks/sites.hpp>
@@ -53,6 +54,11 @@ class GAZE_API Request {
   /// the capture and says so. Cost: one copy of its tokens' maps for each row named again, on the models' current
   /// streams; waits for nothing.
   void reorder(const std::vector<int64_t>& rows) noexcept;
+  /// A search has ended whose batch was not followed step by step: answer i is left, whose token t was made in row
+  /// rows[i][t] of the batch at that step. For searches that keep finished answers apart while others go on. While the
+  /// search lasts, call `reorder` with every row in its own place before a gathered cache is written over the old one.
+  /// Its spec and labels are those of its last token's row. Refused of a rollout; detail of heads is left out.
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& rows) noexcept;
   /// The recording, where it is only known by now: sound that was fed while the model decoded. Kept as it is until the
   /// request is rendered: a tensor's memory must not be written over.
   void sound(Sound recording, size_t row = 0) noexcept;
@@ -60,10 +66,14 @@ class GAZE_API Request {
   /// the sound's beginning. For sounds longer than the model's window, part by part, and for streams. Starts ascend.
   /// @param seconds  of the sound that the model is given, where what follows is padding: keys behind it are not drawn
   void window(double start_seconds, double seconds = std::numeric_limits<double>::infinity()) noexcept;
+  /// Nothing of this row is kept: what was copied of it is let go of, and it leaves no bundle. Before finish().
+  void opt_out(size_t row = 0) noexcept;
   /// Closes the request and hands it to the worker. Does not wait, does no I/O.
   void finish() noexcept;
   /// True while the request is being captured.
   [[nodiscard]] explicit operator bool() const noexcept;
+  /// True while this row of the batch is: others may have been left alone.
+  [[nodiscard]] bool captures(size_t row) const noexcept;
 
  private:
   friend class Gaze;
@@ -93,6 +103,12 @@ class GAZE_API Gaze {
   /// Runs `call` and returns the weights of every attention call it made on this thread, of all sites, profile or not.
   /// Costs what materialised attention costs: for inspection, not for serving. Exceptions of `call` pass through.
   [[nodiscard]] std::vector<ExactWeights> capture_weights(const std::function<void()>& call);
+  /// From now on this decides which requests are captured and which answers are kept, where no control file says
+  /// otherwise. `next` is counted anew where it differs from what was set before. Open requests go on. Any thread.
+  /// @throws gaze::Error for values out of their range, and for the 4097th pair of patterns
+  void control(const Control& control);
+  /// What decides now, the control files' say included, with what is left of `next`.
+  [[nodiscard]] Control control() const;
   [[nodiscard]] Stats stats() const noexcept;
   /// Waits until everything finished so far is written, at most `timeout`; true when it is.
   bool flush(std::chrono::milliseconds timeout = std::chrono::seconds(60)) noexcept;
@@ -122,5 +138,9 @@ class GAZE_API Gaze {
 ///         or is not verified; the module is then untouched.
 GAZE_API Gaze attach(torch::jit::Module& module, Options options = {},
                      const std::vector<c10::IValue>* example_inputs = nullptr);
+
+/// What all captures of this process count, in Prometheus' text format 0.0.4 (docs/metrics.md). Any thread; never on
+/// the way of a request.
+GAZE_API std::string metrics_text();
 
 }  // namespace gaze

@@ -11,9 +11,10 @@
 from .answer import Answer, Word
 from .capture import Capture, attach, profile_of
 from .errors import AttachError, BundleError, Error, InputError, LibraryError, ProfileError, RequestError
-from .export import export_names
+from .export import export_names, export_ready, load_ops
+from .library import metrics_text
 from .request import Request
 
 __version__ = "0.2.0"
 __all__ = ["Answer", "AttachError", "BundleError", "Capture", "Error", "InputError", "LibraryError", "ProfileError", "Request", "RequestError",
-           "Word", "attach", "export_names", "profile_of"]
+           "Word", "attach", "export_names", "export_ready", "load_ops", "metrics_text", "profile_of"]

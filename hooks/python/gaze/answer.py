@@ -59,7 +59,8 @@ class Answer:
 
     @property
     def id(self) -> str:
-        return self.facts["request_id"]
+        """The host's name of the request."""
+        return str(self.facts["request_id"])
 
     @property
     def text(self) -> str:
@@ -68,6 +69,7 @@ class Answer:
 
     @property
     def prompt(self) -> str:
+        """The prompt as the request was given it."""
         return self.facts.get("prompt") or ""
 
     @property
@@ -83,6 +85,7 @@ class Answer:
 
     @property
     def why(self) -> str | None:
+        """Why the verdict is as it is."""
         return (self.facts.get("grounding") or {}).get("why")
 
     @property
@@ -92,10 +95,12 @@ class Answer:
 
     @property
     def tokens(self) -> list[dict[str, Any]]:
+        """Of each captured token what request.json says: `text`, `id`, ..."""
         return self.facts.get("tokens") or []
 
     @cached_property
     def words(self) -> list[Word]:
+        """The answer's words, in order."""
         return [self._word(entry) for entry in self.facts.get("words") or []]
 
     def _word(self, entry: dict[str, Any]) -> Word:
@@ -171,15 +176,18 @@ class Answer:
         if self.report is None:
             return None
         try:
-            from IPython.display import HTML
+            from IPython.display import HTML  # type: ignore[import-not-found,unused-ignore]
         except ImportError as problem:
             raise BundleError(f"show needs IPython: install it, or open '{self.report}' in a browser.") from problem
-        return HTML(self.frame(height, width))
+        # IPython warns of what is a frame and nothing else: its own takes addresses alone.
+        return HTML(f"<div>{self.frame(height, width)}</div>")
 
     def frame(self, height: int = 640, width: str | int = "100%") -> str:
         """The same as HTML: a frame that holds the whole page, so that a saved notebook still shows it."""
         import html
 
+        if self.report is None:
+            raise BundleError(f"'{self.bundle}' holds no report.")
         page = html.escape(self.report.read_text(encoding="utf-8"), quote=True)
         return f'<iframe srcdoc="{page}" width="{width}" height="{height}" style="border: 0"></iframe>'
 

@@ -13,8 +13,9 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-from . import dry_run, hugging_face, library, media, native, switches
-from .errors import AttachError, InputError, ProfileError
+from . import dry_run, families, hugging_face, library, media, native, switches
+from .compiled_steps import CompiledSteps
+from .errors import AttachError, Error, InputError, ProfileError
 from .open_requests import OpenRequests
 from .request import Request
 from .step_mark import StepMark
@@ -30,7 +31,11 @@ class Capture:
         self.profile: dict[str, Any] | None = None  #: what was attached with, where it was made here
         self.notes: list[str] = []  #: what was taken for granted when the profile was made
         self.steps_are_seen = False
-        self._knowledge: hugging_face.Knowledge | None = None
+        self.compiled_steps: CompiledSteps | None = None  #: where steps are seen
+        self.every_row = False  #: whether each row of a call is a token's, as of an encoder
+        self.follows_searches = True  #: whether a batch with several rows for each prompt is told apart
+        self.ends: tuple[int, ...] = ()  #: ids that end an answer, as far as they are known
+        self._knowledge: families.Knowledge | None = None
         self._hook: Any = None
         self._vocabulary: Any = None
         self._pid = os.getpid()
@@ -52,7 +57,8 @@ class Capture:
 
     def request(self, image: Any = None, prompt: str | Sequence[str] | None = None, id: str | Sequence[str] | None = None, *, sound: Any = None,
                 sample_rate: float | None = None, inputs: Mapping[str, Any] | None = None, picture: int = 0, prompt_tokens: int = 0,
-                attributes: Mapping[str, str] | None = None, batch: int | None = None) -> Request:
+                attributes: Mapping[str, str] | None = None, batch: int | None = None,
+                capture: bool | Sequence[bool | None] | None = None) -> Request:
         """One answer of the model: `with g.request(image=photo, prompt=text) as r: ...`.
 
         Args:
@@ -66,17 +72,19 @@ class Capture:
             prompt_tokens: of teacher forcing, where prompt and answer come in one call, the prompt's length.
             attributes: what you want to find again in request.json.
             batch: number of the batch's rows, where no list says it.
+            capture: False: never captured; True: whatever the sample rate; of a batch a list.
         """
         if not self.enabled:
             return Request(self, [native.Row("")], [None])
         rows = _rows_of(batch, image, prompt, id, sound)
         images, prompts, ids, sounds = (_spread(value, rows, name) for value, name in
                                         ((image, "image"), (prompt, "prompt"), (id, "id"), (sound, "sound")))
+        wishes = _spread(capture, rows, "capture")
         specs = []
         for number in range(rows):
             pixels, path = media.picture(images[number])
             specs.append(native.Row(id=str(ids[number]) if ids[number] is not None else f"python-{uuid.uuid4().hex[:12]}",
-                                    prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, image=pixels, image_path=path,
+                                    prompt=str(prompts[number] or ""), prompt_tokens=prompt_tokens, capture=wishes[number], image=pixels, image_path=path,
                                     attributes={str(name): str(value) for name, value in (attributes or {}).items()}))
         recordings = [media.recording(each, sample_rate) for each in sounds]
         complete = functools.partial(self._complete, picture)
@@ -95,27 +103,34 @@ class Capture:
         if ids_bt is not None and ids_bt.dim() == 1:
             ids_bt = ids_bt[None]
         if ids_bt is not None and ids_bt.shape[0] != len(rows):
-            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows; "
-                             "a search with several beams cannot be followed")
-        if known.placeholder is None:
+            raise InputError(f"request: expected a batch of {len(rows)}, as it was opened for, got input_ids of {ids_bt.shape[0]} rows")
+        if known.places is None:
             for row, each in zip(rows, ids_bt.tolist() if ids_bt is not None and "text" in profile else []):
                 row.prompt_ids = each
             return
         if ids_bt is None:
             raise InputError("request: expected input_ids, which say where in the prompt the picture stands, got none")
-        geometry = {**profile["geometry"], **known.geometry_of_inputs(inputs)}
-        keys = geometry.get("rows", 0) * geometry.get("cols", 0) + geometry.get("leading", 0)
-        for row, each in zip(rows, ids_bt.tolist()):
-            spans = hugging_face.spans_of_pictures(each, known.placeholder, keys)
-            if not spans:
-                raise InputError(f"request: expected the picture's placeholder {known.placeholder} in the prompt's ids, found none")
-            if not 0 <= picture < len(spans):
-                raise InputError(f"request: expected picture to be one of the prompt's {len(spans)}, from 0, got {picture}")
-            row.geometry = {**geometry, "spans": spans, "pictures": len(spans), "picture": picture}
+        if known.needs_picture:
+            for row in rows:
+                media.load(row)
+        sizes = [None if row.image is None else (int(row.image.shape[0]), int(row.image.shape[1])) for row in rows]
+        for row, place in zip(rows, known.places(families.Prompts(ids_bt.tolist(), inputs, sizes, picture))):
+            stated = {**profile["geometry"], **place.geometry, "spans": place.spans, "pictures": len(place.spans), "picture": picture}
+            row.geometry = {name: value for name, value in stated.items() if value is not None}
+            if place.seen is not None:
+                media.show_seen(row, *place.seen)
 
     def is_no_step(self, inputs: Mapping[str, Any]) -> bool:
         """Whether a call of the model makes no token of the answer."""
         return self._knowledge is not None and self._knowledge.is_no_step(inputs)
+
+    def control(self, **changes: Any) -> dict[str, str]:
+        """Changes, while the model runs, which requests are captured and which answers are kept; returns what decides now.
+
+        Args:
+            changes: `capture`, `sample_rate`, `next`, `ids`, `prompts`, `per_second`, `keep`, as docs/operations.md has them.
+        """
+        return native.control(self.native, changes) if self.enabled else {}
 
     def flush(self, timeout: float = 60) -> bool:
         """Waits until everything finished so far is written, at most `timeout` seconds; True when it is."""
@@ -136,14 +151,17 @@ class Capture:
         self.shutdown()
 
     def _mark_steps(self, module: torch.nn.Module) -> None:
-        self._hook = module.register_forward_pre_hook(StepMark(self), with_kwargs=True)
+        mark = StepMark(self)
+        self._hook = module.register_forward_pre_hook(mark, with_kwargs=True)
+        self.compiled_steps = CompiledSteps(module, mark)
         self.steps_are_seen = True
         weakref.finalize(self, self._hook.remove)
 
 
-def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLike | None = None, *, processor: Any = None,
-           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike | None = None, capture: bool | None = None,
-           sample_rate: float | None = None, max_tokens: int | None = None, options: Mapping[str, str] | None = None) -> Capture:
+def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, processor: Any = None,
+           example_inputs: Mapping[str, Any] | Sequence[Any] | None = None, out_dir: str | os.PathLike[str] | None = None,
+           capture: bool | None = None, sample_rate: float | None = None, max_tokens: int | None = None,
+           options: Mapping[str, str] | None = None) -> Capture:
     """Attaches a model, once, when it is loaded. Does nothing unless capture is on: GAZE_CAPTURE=1, or `capture=True` without that variable.
 
     Args:
@@ -155,7 +173,7 @@ def attach(model: torch.nn.Module, profile: Mapping[str, Any] | str | os.PathLik
         out_dir: where bundles appear; `./overlays`.
         sample_rate: the share of requests that is captured, 0 to 1.
         max_tokens: token rows kept of a request, 256.
-        options: further fields of gaze::Options as text: "format", "pictures", "delivery", "log".
+        options: what docs/environment.md has, as text: {"format": "png", "keep": "flagged"}. A variable that is set wins.
 
     Raises:
         LibraryError: the native library is missing or was built for another torch.
@@ -193,17 +211,21 @@ def _forget_methods_that_ran(model: torch.jit.ScriptModule) -> None:
 def _attach_calls(result: Capture, model: torch.nn.Module, profile: Any, processor: Any, example_inputs: Any, text: dict[str, str]) -> None:
     # torch.compile wraps the module: names are those of what it wraps, and steps are seen outside of what is compiled.
     outer, model = model, getattr(model, "_orig_mod", model)
-    of_transformers = hugging_face.model_type(model) is not None
+    of_transformers = families.model_type(model) is not None
     steps = _steps(model, example_inputs, of_transformers)
     stated = switches.profile_from_environment() or profile
     if stated is None:
         profile = _made_profile(result, model, processor, steps)
     elif of_transformers:
         result.profile = _as_dict(stated)
-        result._knowledge = _knowledge_for(result.profile, hugging_face.knowledge_of(model, processor))
+        result._knowledge = _knowledge_for(result.profile, families.knowledge_of(model, processor))
     _state_profile(text, profile)
     result.native = native.capture(None, steps.sites, text)
     stepping = model.get_submodule(steps.module) if steps.module else outer
+    made = result.profile or (profile if isinstance(profile, Mapping) else {})
+    result.every_row = (made.get("rows") or {}).get("of_call") == "all"
+    result.follows_searches = not hasattr(stepping, "_reorder_cache") and (made.get("layers") or {}).get("reduce") != "rollout"
+    result.ends = hugging_face.end_ids(model)
     if result.enabled:
         result._mark_steps(stepping)
 
@@ -213,6 +235,8 @@ def _steps(model: torch.nn.Module, example_inputs: Any, of_transformers: bool) -
         return dry_run.Steps([], "")
     try:
         seen = dry_run.run_dry(model, _run_of(model, example_inputs))
+    except Error:
+        raise
     except Exception as problem:
         said = native.sentence_of(problem)[:300]
         if example_inputs is not None:
@@ -222,10 +246,12 @@ def _steps(model: torch.nn.Module, example_inputs: Any, of_transformers: bool) -
     if not seen.calls:
         raise AttachError("attach: the model made no attention call in one run: expected scaled_dot_product_attention, or a softmax whose result a "
                           "product takes.")
-    return dry_run.steps_of(seen, model)
+    steps = dry_run.steps_of(seen, model)
+    families.tell_groups(model, steps.sites)
+    return steps
 
 
-def _run_of(model: torch.nn.Module, example_inputs: Any) -> Callable[[], Any]:
+def _run_of(model: Any, example_inputs: Any) -> Callable[[], Any]:
     if example_inputs is None:
         return hugging_face.try_out(model)
     if isinstance(example_inputs, Mapping):
@@ -241,14 +267,14 @@ def profile_of(model: torch.nn.Module, processor: Any = None, example_inputs: An
     Raises:
         ProfileError: none is known, with the reason.
     """
-    return _known_profile(model, processor, _steps(model, example_inputs, hugging_face.model_type(model) is not None).sites)[0]
+    return _known_profile(model, processor, _steps(model, example_inputs, families.model_type(model) is not None).sites)[0]
 
 
-def _known_profile(model: torch.nn.Module, processor: Any, sites: Sequence[native.Site]) -> tuple[dict[str, Any], hugging_face.Knowledge]:
-    if hugging_face.model_type(model) is None:
+def _known_profile(model: torch.nn.Module, processor: Any, sites: Sequence[native.Site]) -> tuple[dict[str, Any], families.Knowledge]:
+    if families.model_type(model) is None:
         raise ProfileError("attach: expected a profile, for this is no model of transformers: give one as a dict or a file, with the sites, and the "
                            'geometry of the picture\'s keys or "text": {}.')
-    known = hugging_face.knowledge_of(model, processor)
+    known = families.knowledge_of(model, processor)
     made = hugging_face.profile_with_sites(known, sites)
     if made is None:
         reason = known.reason or "none of its attention calls looks at what its answers are made of"
@@ -271,20 +297,20 @@ def _as_dict(profile: Any) -> dict[str, Any]:
     if isinstance(profile, Mapping):
         return dict(profile)
     try:
-        return json.loads(Path(profile).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        return dict(json.loads(Path(profile).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as problem:
         raise ProfileError(f"profile '{profile}': cannot be read: {problem}") from problem
 
 
-def _knowledge_for(profile: Mapping[str, Any], known: hugging_face.Knowledge) -> hugging_face.Knowledge | None:
+def _knowledge_for(profile: Mapping[str, Any], known: families.Knowledge) -> families.Knowledge | None:
     """What is known still holds of a profile of the host's own that says no more than where the sites are."""
     geometry = profile.get("geometry") or {}
-    if known.placeholder is None:
+    if known.places is None:
         return dataclasses.replace(known, ids_in_steps=known.ids_in_steps and "text" in profile)
     return known if geometry and "spans" not in geometry and not geometry.get("first_key") else None
 
 
-def _state_profile(text: dict[str, str], profile: Mapping[str, Any] | str | os.PathLike | None) -> None:
+def _state_profile(text: dict[str, str], profile: Mapping[str, Any] | str | os.PathLike[str] | None) -> None:
     if isinstance(profile, Mapping):
         text["profile_text"] = hugging_face.profile_text(profile)
     elif profile is not None:
@@ -305,6 +331,8 @@ def _rows_of(batch: int | None, *values: Any) -> int:
 
 def _spread(value: Any, rows: int, name: str) -> list[Any]:
     if isinstance(value, list):
+        if len(value) != rows:
+            raise InputError(f"request: expected a list of {rows} for {name}, one for each row of the batch, got {len(value)}.")
         return value
     if value is not None and rows > 1 and name in ("image", "sound", "id"):
         raise InputError(f"request: expected a list of {rows} for {name}, one for each row of the batch, got one alone.")

@@ -39,15 +39,15 @@ class DryRun:
     tops: list[str] = field(default_factory=list)
 
 
-class _AttentionLog(TorchDispatchMode):
+class _AttentionLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator below autograd; tells attention as the library does: fused, packed, or a product that takes a softmax's result."""
 
     def __init__(self, seen: DryRun, stack: list[str]):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._seen, self._stack = seen, stack
         self._weights: deque[tuple[torch.Tensor, torch.Size]] = deque(maxlen=_KEPT_WEIGHTS)  # kept alive, so that no address is used twice
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func._schema.name
         if name in _SOFTMAX:
@@ -89,15 +89,15 @@ def _module_stack(model: torch.nn.Module, seen: DryRun, stack: list[str]) -> Ite
     """While it lasts `stack` holds the names of the modules that run on this thread, the innermost last."""
     thread, removable = threading.get_ident(), []
 
-    def enter(name: str) -> Callable:
-        def hook(module, args):
+    def enter(name: str) -> Callable[..., None]:
+        def hook(module: torch.nn.Module, args: Any) -> None:
             if threading.get_ident() == thread:
                 if not stack:
                     seen.tops.append(name)
                 stack.append(name)
         return hook
 
-    def leave(module, args, output):
+    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == thread and stack:
             stack.pop()
 
@@ -129,7 +129,7 @@ def _as_at_serving(model: torch.nn.Module) -> Iterator[None]:
 
 def run_dry(model: torch.nn.Module, call: Callable[[], Any]) -> DryRun:
     """Runs `call`, which runs the model, and returns what attention it did. What `call` raises passes through; the hooks are removed in any case."""
-    seen, stack = DryRun(), []
+    seen, stack = DryRun(), list[str]()
     with _as_at_serving(model), _module_stack(model, seen, stack), _AttentionLog(seen, stack):
         call()
     return seen
@@ -165,8 +165,7 @@ def steps_of(seen: DryRun, model: torch.nn.Module) -> Steps:
         at = place - len(before) - len(within) + len(later)
         again = later[at] if in_step and at >= 0 else None
         # Grouped heads may be packed as queries of fewer heads in the steps of one query.
-        packed = again is not None and again.heads and again.heads != call.heads
-        kv_heads = again.heads if packed else call.kv_heads
+        kv_heads = again.heads if again is not None and again.heads not in (0, call.heads) else call.kv_heads
         sites.append(Site(unique, _relation(call, again, unique, model), call.heads, kv_heads, call.head_size, in_step))
     return Steps(sites, name)
 

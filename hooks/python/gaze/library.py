@@ -61,5 +61,10 @@ def load() -> None:
         _loaded = path
 
 
+def metrics_text() -> str:
+    """What all captures of the process count, for Prometheus (docs/metrics.md); empty before the first attach with capture on."""
+    return str(torch.ops.gaze_python.metrics_text()) if _loaded is not None else ""
+
+
 def _first_line(problem: BaseException) -> str:
     return (str(problem).strip().splitlines() or ["no reason given"])[0]

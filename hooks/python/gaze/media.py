@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .errors import InputError
+from .native import Row
 
 
 def picture(image: Any) -> tuple[torch.Tensor | None, str]:
@@ -54,6 +55,31 @@ def _pixels(values: torch.Tensor) -> torch.Tensor:
     elif values.dtype != torch.uint8:
         raise InputError(f"image: expected uint8 or floats from 0 to 1, got {values.dtype}.")
     return values.contiguous()
+
+
+def load(row: Row) -> None:
+    """Reads a picture's file now, where its size is asked for before it is drawn."""
+    if row.image is None and row.image_path:
+        from PIL import Image
+
+        try:
+            with Image.open(row.image_path) as file:
+                row.image, row.image_path = picture(file)[0], ""
+        except OSError as problem:
+            raise InputError(f"image: expected a picture file, cannot read '{row.image_path}': {problem}.") from problem
+
+
+def show_seen(row: Row, down: float, across: float) -> None:
+    """Pads the picture at its right and below, or cuts it there, to what the model's input held of it."""
+    load(row)
+    if row.image is None:
+        return
+    height, width = row.image.shape[:2]
+    rows, cols = max(1, round(height * down)), max(1, round(width * across))
+    seen = torch.zeros(rows, cols, 3, dtype=torch.uint8)
+    kept = row.image[:rows, :cols]
+    seen[:kept.shape[0], :kept.shape[1]] = kept
+    row.image = seen
 
 
 def recording(sound: Any, sample_rate_hz: float | None) -> tuple[torch.Tensor, float] | None:

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 import torch
 
-from .errors import AttachError, ProfileError, RequestError
+from .errors import AttachError, InputError, ProfileError, RequestError
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Row:
     id: str
     prompt: str = ""
     prompt_tokens: int = 0
+    capture: bool | None = None
     prompt_ids: Sequence[int] = ()
     image: torch.Tensor | None = None
     image_path: str = ""
@@ -42,6 +43,8 @@ def _text_of_row(row: Row) -> dict[str, str]:
     text = {"id": row.id, "prompt": row.prompt}
     if row.prompt_tokens:
         text["prompt_tokens"] = str(row.prompt_tokens)
+    if row.capture is not None:
+        text["capture"] = "1" if row.capture else "0"
     if row.image_path:
         text["image_path"] = row.image_path
     if row.geometry is not None:
@@ -61,7 +64,22 @@ def capture(script_module: Any, sites: Sequence[Site], options: Mapping[str, str
         raise (ProfileError if "profile" in sentence else AttachError)(sentence) from None
 
 
+def control(native: Any, changes: Mapping[str, Any]) -> dict[str, str]:
+    """Changes what decides which requests are captured; what decides now."""
+    lines = []
+    for name, value in changes.items():
+        text = ("on" if value else "off") if isinstance(value, bool) else str(value)
+        if "\n" in text or "\r" in text:
+            raise InputError(f"control: expected {name} in one line, got {text!r}")
+        lines.append(f"{name} = {text}")
+    try:
+        return dict(native.control("\n".join(lines)))
+    except RuntimeError as problem:
+        raise InputError(sentence_of(problem)) from None
+
+
 def begin(native: Any, rows: Sequence[Row]) -> Any:
+    """A torch.classes.gaze.Request of these rows."""
     empty = torch.empty(0, dtype=torch.uint8)
     try:
         return native.begin([_text_of_row(row) for row in rows], [empty if row.image is None else row.image for row in rows])

@@ -24,12 +24,14 @@ class OpenRequests(threading.local):
         self.stack: list[Any] = []
 
     def push(self, request: Any) -> None:
+        """A request opens on this thread."""
         self.stack.append(request)
         self.innermost = request
         _context.set((*_context.get(), request))
 
     @staticmethod
     def leave_context(request: Any) -> None:
+        """A request closes, as far as this context goes."""
         _context.set(tuple(each for each in _context.get() if each is not request))
 
     def pop(self, request: Any) -> bool:
@@ -42,6 +44,7 @@ class OpenRequests(threading.local):
 
     @staticmethod
     def is_of_context(request: Any) -> bool:
+        """Whether this task or this code opened it."""
         return request in _context.get()
 
     def of_context(self) -> Any:
@@ -51,7 +54,7 @@ class OpenRequests(threading.local):
 
 def opening_frame(inside: str) -> FrameType | None:
     """The frame that a `with` stands in: the nearest one outside of this package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(inside):
         frame = frame.f_back
     return frame
@@ -66,7 +69,7 @@ def is_suspendable(frame: FrameType | None) -> bool:
 
 def is_running(frame: FrameType) -> bool:
     """Whether it is among those that led here."""
-    each = sys._getframe(1)
+    each: FrameType | None = sys._getframe(1)
     while each is not None:
         if each is frame:
             return True

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise BundleError(f"'{path}' is no safetensors file: {problem}.") from problem
 
 
-def _array(data: bytes, start: int, entry: dict) -> np.ndarray:
+def _array(data: bytes, start: int, entry: dict[str, Any]) -> np.ndarray:
     dtype = np.dtype(_DTYPES[entry["dtype"]])
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data) - start or end - begin != math.prod(entry["shape"]) * dtype.itemsize:

@@ -16,7 +16,7 @@ class StepMark:
         if torch.compiler.is_compiling():  # first: of what follows a compiler would make a break in its graph
             return
         request = self._opened.innermost
-        if request is None or torch.jit.is_tracing():
+        if request is None or torch._C._is_tracing():
             return
         try:
             if all(_is_real(each) for each in (*args, *kwargs.values())):

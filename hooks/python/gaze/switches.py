@@ -26,9 +26,10 @@ def capture_wanted(capture: bool | None) -> bool:
 
 
 def profile_from_environment() -> str | None:
+    """The profile's file that GAZE_PROFILE names."""
     return os.environ.get("GAZE_PROFILE") or None
 
 
-def out_dir(stated: str | os.PathLike | None) -> str:
+def out_dir(stated: str | os.PathLike[str] | None) -> str:
     """Where bundles appear, looked up once as the library does."""
     return os.path.abspath(os.environ.get("GAZE_OUT_DIR") or stated or "overlays")

@@ -2,6 +2,8 @@
 """How many tokens the steps of a request made, told from the inputs of each step: which of generate's ids are the answer's."""
 from typing import Any, Mapping
 
+import torch
+
 _LENGTH_OF = ("decoder_input_ids", "input_ids", "inputs_embeds")
 
 
@@ -40,6 +42,6 @@ def _length_of(cache: Any) -> tuple[int, bool]:
     if cache is None:
         return 0, True
     length = cache.get_seq_length() if hasattr(cache, "get_seq_length") else None
-    if hasattr(length, "is_cpu"):
+    if isinstance(length, torch.Tensor):
         length = int(length) if length.is_cpu else None
     return (length, True) if isinstance(length, int) else (0, False)

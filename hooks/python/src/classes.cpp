@@ -8,12 +8,9 @@
 #include <torch/version.h>
 #include <gaze/gaze.hpp>
 #include <gaze/hooks/dispatcher.hpp>
-#include <gaze/render/formats.hpp>
 #include <gaze/render/status.hpp>
 
-#include <algorithm>
 #include <chrono>
-#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -40,57 +37,36 @@ int64_t number_of(const Texts& of, const std::string& name) {
   }
 }
 
-/// @throws gaze::Error for a name that no field has
-void check_names(const Texts& given) {
-  constexpr const char* kNames[] = {"capture",     "out_dir",    "profile",  "profile_text", "model_path", "log",
-                                    "sample_rate", "max_tokens", "pictures", "format",       "delivery"};
-  for (const auto& each : given) {
-    if (std::find(std::begin(kNames), std::end(kNames), each.key()) != std::end(kNames)) continue;
-    throw Error(
-        "options: expected capture, out_dir, profile, profile_text, model_path, log, sample_rate, max_tokens, "
-        "pictures, format or delivery, got \"" +
-        each.key() + "\".");
-  }
-}
-
-/// @throws gaze::Error where `text` is none of the names
-template <class Value>
-Value one_of(const char* option, const std::string& text, const std::vector<std::pair<const char*, Value>>& names) {
-  std::string all;
-  for (const auto& [name, value] : names) {
-    if (text == name) return value;
-    all += (all.empty() ? "" : ", ") + std::string(name);
-  }
-  throw Error(std::string(option) + ": expected one of " + all + ", got \"" + text + "\".");
-}
-
 Options options_of(const Texts& given) {
-  check_names(given);
   Options options;
-  const auto text = [&](const char* name) { return text_of(given, name); };
-  options.capture = text("capture") == "1";
-  options.out_dir = text("out_dir").value_or(options.out_dir);
-  options.profile = text("profile").value_or("");
-  options.model_path = text("model_path").value_or("");
-  options.log = text("log").value_or(options.log);
-  if (const auto json = text("profile_text"); json && !json->empty()) {
-    options.profile_in_code = parse_profile(*json);
-    options.profile_text = *json;
+  for (const auto& each : given) {
+    const std::string& name = each.key();
+    const std::string& text = each.value();
+    if (name == "profile_text") {
+      if (text.empty()) continue;
+      options.profile_in_code = parse_profile(text);
+      options.profile_text = text;
+    } else if (name == "model_path") {
+      options.model_path = text;
+    } else if (name == "max_tokens") {
+      if (const int64_t tokens = number_of(given, "max_tokens"); tokens > 0) options.max_tokens = tokens;
+    } else {
+      set_option(options, name, text);
+    }
   }
-  if (const auto rate = text("sample_rate")) options.sample_rate = std::stod(*rate);
-  if (const int64_t tokens = number_of(given, "max_tokens"); tokens > 0) options.max_tokens = tokens;
-  if (const auto pictures = text("pictures")) {
-    const auto choice = parse_pictures(*pictures);
-    if (!choice) throw Error("pictures: expected all, none, or any of overlay,words,sheet, got \"" + *pictures + "\".");
-    options.pictures = *choice;
-  }
-  if (const auto format = text("format")) {
-    options.format = one_of<ImageFormat>(
-        "format", *format, {{"jpeg", ImageFormat::Jpeg}, {"png", ImageFormat::Png}, {"webp", ImageFormat::Webp}});
-  }
-  if (const auto delivery = text("delivery"))
-    options.delivery = one_of<Delivery>("delivery", *delivery, {{"frame", Delivery::Frame}, {"map", Delivery::Map}});
   return options;
+}
+
+Texts texts_of(const Control& control) {
+  Texts named;
+  named.insert("capture", control.capture ? "on" : "off");
+  named.insert("sample_rate", c10::str(control.sample_rate));
+  named.insert("next", std::to_string(control.next));
+  named.insert("ids", control.ids);
+  named.insert("prompts", control.prompts);
+  named.insert("per_second", c10::str(control.per_second));
+  named.insert("keep", text_of(control.keep));
+  return named;
 }
 
 StepSite site_of(const Texts& given) {
@@ -112,6 +88,7 @@ RequestSpec spec_of(const Texts& row, const at::Tensor& image) {
   spec.id = text_of(row, "id").value_or("");
   spec.prompt = text_of(row, "prompt").value_or("");
   spec.prompt_tokens = number_of(row, "prompt_tokens");
+  if (const auto capture = text_of(row, "capture")) spec.capture = capture == "1";
   if (const auto path = text_of(row, "image_path"); path && !path->empty()) spec.image = Picture(*path);
   if (image.defined() && image.numel() > 0) spec.image = Picture(image);
   if (const auto geometry = text_of(row, "geometry"); geometry && !geometry->empty())
@@ -134,12 +111,14 @@ class RequestHandle : public torch::CustomClassHolder {
   void label(const std::vector<std::string>& texts, int64_t row) { request_.label(texts, static_cast<size_t>(row)); }
   void tokens(const std::vector<int64_t>& ids, int64_t row) { request_.tokens(ids, static_cast<size_t>(row)); }
   void reorder(const std::vector<int64_t>& rows) { request_.reorder(rows); }
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& rows) { request_.reorder_tokens(rows); }
   void sound(const at::Tensor& samples, double sample_rate_hz, int64_t row) {
     Sound sound;
     sound.samples = samples.detach().clone();
     sound.sample_rate_hz = static_cast<int64_t>(sample_rate_hz);
     request_.sound(std::move(sound), static_cast<size_t>(row));
   }
+  void opt_out(int64_t row) { request_.opt_out(static_cast<size_t>(row)); }
   void finish() { request_.finish(); }
   void discard() { request_ = Request(); }
   bool active() { return static_cast<bool>(request_); }
@@ -171,6 +150,15 @@ class CaptureHandle : public torch::CustomClassHolder {
     for (size_t row = 0; row < rows.size(); ++row)
       specs.push_back(spec_of(rows.get(row), row < images.size() ? images[row] : at::Tensor()));
     return c10::make_intrusive<RequestHandle>(gaze_.begin(std::move(specs)));
+  }
+  /// @param lines  of a control file; what decides now is returned. @throws gaze::Error where one is not understood
+  Texts control(const std::string& lines) {
+    if (!lines.empty()) {
+      const ControlFile told = read_control(lines, gaze_.control());
+      if (!told.problems.empty()) throw Error("control: " + told.problems.front());
+      gaze_.control(told.control);
+    }
+    return texts_of(gaze_.control());
   }
   bool flush(int64_t timeout_ms) { return gaze_.flush(std::chrono::milliseconds(timeout_ms)); }
   void shutdown(int64_t timeout_ms) { gaze_.shutdown(std::chrono::milliseconds(timeout_ms)); }
@@ -205,7 +193,9 @@ TORCH_LIBRARY(gaze, library) {
       .def("label", &RequestHandle::label)
       .def("tokens", &RequestHandle::tokens)
       .def("reorder", &RequestHandle::reorder)
+      .def("reorder_tokens", &RequestHandle::reorder_tokens)
       .def("sound", &RequestHandle::sound)
+      .def("opt_out", &RequestHandle::opt_out)
       .def("finish", &RequestHandle::finish)
       .def("discard", &RequestHandle::discard)
       .def("active", &RequestHandle::active);
@@ -215,6 +205,7 @@ TORCH_LIBRARY(gaze, library) {
       .def("sites", &CaptureHandle::sites)
       .def("step", &CaptureHandle::step)
       .def("begin", &CaptureHandle::begin)
+      .def("control", &CaptureHandle::control)
       .def("flush", &CaptureHandle::flush)
       .def("shutdown", &CaptureHandle::shutdown)
       .def("stats", &CaptureHandle::stats);
@@ -222,4 +213,5 @@ TORCH_LIBRARY(gaze, library) {
 
 TORCH_LIBRARY(gaze_python, library) {
   library.def("torch_version() -> str", []() { return std::string(TORCH_VERSION); });
+  library.def("metrics_text() -> str", []() { return gaze::metrics_text(); });
 }

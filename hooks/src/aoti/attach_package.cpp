@@ -5,9 +5,12 @@
 #include <gaze/render/status.hpp>
 
 #include <algorithm>
-#include <map>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -15,8 +18,9 @@
 
 #include "aoti/attention_shims.hpp"
 #include "aoti/import_slots.hpp"
+#include "aoti/observed_calls.hpp"
+#include "aoti/package_sites.hpp"
 #include "described.hpp"
-#include "process/fork_gate.hpp"
 #include "set_up.hpp"
 
 namespace gaze {
@@ -33,69 +37,10 @@ template struct RunFunctionAccess<&torch::inductor::AOTIModelContainerRunner::ru
 
 namespace {
 
-/// Sites of one package, by where its code calls from.
-class Calls final : public PackageCalls {
- public:
-  explicit Calls(LoadedLibrary library) : library_(std::move(library)) {}
-
-  void begin(const Gaze& gaze, std::vector<std::string> names) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    front_end_ = FrontEnd(gaze);
-    names_ = std::move(names);
-    sites_.clear();
-    last_ = nullptr;
-  }
-  [[nodiscard]] const LoadedLibrary& library() const noexcept { return library_; }
-  [[nodiscard]] bool holds(const void* caller) const noexcept override { return library_.holds(caller); }
-
-  void see(const void* caller, const ops::Scores& scores) noexcept override {
-    if (generation_ != fork_generation()) return;  // a child, where another thread may have left the lock taken
-    try {
-      std::unique_lock<std::mutex> lock(mutex_);
-      const auto [known, is_new] = sites_.emplace(caller, FrontEnd::kNoSite);
-      if (is_new) known->second = front_end_.add_site(site_of(caller, scores));
-      const int64_t site = known->second;
-      FrontEnd to = front_end_;
-      lock.unlock();
-      if (site != FrontEnd::kNoSite) to.push(site, scores);
-    } catch (...) {  // no memory for a site: its calls are not seen
-    }
-  }
-
- private:
-  /// Code runs from its beginning to its end: the n-th place that is found is the n-th that was named, as long as each
-  /// lies behind those before.
-  Site site_of(const void* caller, const ops::Scores& scores) {
-    const size_t number = sites_.size() - 1;
-    Site site;
-    const bool in_order = last_ == nullptr || caller > last_;
-    last_ = in_order ? caller : reinterpret_cast<const void*>(UINTPTR_MAX);
-    const bool named = in_order && number < names_.size();
-    site.name = named ? names_[number] : "attention" + std::to_string(number);
-    site.kind = SiteKind::Sdpa;
-    const at::Tensor &q = scores.q_bhqd, &k = scores.k_bhkd;
-    if (q.dim() == 4 && k.dim() == 4) {
-      site.heads = q.size(1);
-      site.kv_heads = k.size(1);
-      if (q.size(2) > 1 && q.size(2) == k.size(2)) site.relation = SiteRelation::Self;
-    }
-    site.proposed = true;
-    return site;
-  }
-
-  const LoadedLibrary library_;
-  const int generation_ = fork_generation();
-  std::mutex mutex_;
-  FrontEnd front_end_;
-  std::vector<std::string> names_;
-  std::map<const void*, int64_t> sites_;
-  const void* last_ = nullptr;
-};
-
 /// Packages that were ever attached, for their functions' calls may come at any time.
 struct Known {
   SetUpMutex mutex;
-  std::vector<std::pair<Calls*, std::weak_ptr<Recorder>>> all;
+  std::vector<std::pair<PackageSites*, std::weak_ptr<Recorder>>> all;
 };
 Known& known() {
   static auto* const packages = new Known;
@@ -103,9 +48,9 @@ Known& known() {
 }
 
 /// One a line, in the order in which the package's code calls them.
-std::vector<std::string> names_in(torch::inductor::AOTIModelPackageLoader& package) {
+std::vector<std::string> names_in(torch::inductor::AOTIModelPackageLoader& package, const char* key) {
   const auto metadata = package.get_metadata();
-  const auto found = metadata.find("gaze.sites");
+  const auto found = metadata.find(key);
   std::vector<std::string> names;
   if (found == metadata.end()) return names;
   std::istringstream lines(found->second);
@@ -113,11 +58,33 @@ std::vector<std::string> names_in(torch::inductor::AOTIModelPackageLoader& packa
   return names;
 }
 
+/// Whether export put nodes into it: the operators that a package calls by number are named in a file beside its
+/// library.
+bool is_observed(const LoadedLibrary& library) {
+  std::ifstream file(std::filesystem::path(library.file()).replace_extension(".json"), std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return text.find("gaze::observe_") != std::string::npos;
+}
+
+ModelDescription described(const std::vector<std::string>& names, const std::set<std::string>& observed) {
+  ModelDescription model;
+  model.name = "package";
+  model.methods = {{"run"}};
+  for (const std::string& name : names) {
+    Site site;
+    site.name = name;
+    site.kind = observed.count(name) > 0 ? SiteKind::Softmax : SiteKind::Sdpa;
+    site.proposed = true;
+    model.sites.push_back(std::move(site));
+  }
+  return model;
+}
+
 }  // namespace
 
 Gaze attach(torch::inductor::AOTIModelPackageLoader& package, Options options) {
   std::vector<std::string> names;
-  Calls* calls = nullptr;
+  PackageSites* calls = nullptr;
   Gaze gaze(when_wanted(std::move(options), [&](const Options& wanted, const std::shared_ptr<const Log>& log) {
     LoadedLibrary library(reinterpret_cast<const void*>(run_function_of(*package.get_runner())));
     Known& packages = known();
@@ -134,28 +101,26 @@ Gaze attach(torch::inductor::AOTIModelPackageLoader& package, Options options) {
             "handle.");
       }
     }
-    names = names_in(package);
-    ModelDescription model;
-    model.name = "package";
-    model.methods = {{"run"}};
-    for (const std::string& name : names) {
-      Site site;
-      site.name = name;
-      site.kind = SiteKind::Sdpa;
-      model.sites.push_back(std::move(site));
-    }
-    for (Site& site : model.sites) site.proposed = true;
+    names = names_in(package, "gaze.sites");
+    const std::vector<std::string> shown = names_in(package, "gaze.observed");
+    const std::set<std::string> observed(shown.begin(), shown.end());
+    const ModelDescription model = described(names, observed);
+    // Those that tell their names themselves.
+    names.erase(std::remove_if(names.begin(), names.end(), [&](const auto& name) { return observed.count(name) > 0; }),
+                names.end());
+    const bool has_nodes = is_observed(library);
+    if (has_nodes) listen_to_observers();
     std::shared_ptr<Recorder> recorder = attach_described(model, wanted, log, [](AttachedModel&) {});
     if (before != packages.all.end()) {
       calls = before->first;
       before->second = recorder;
       return recorder;
     }
-    auto made = std::make_unique<Calls>(library);
-    if (stand_before_attention(library, made.get()) == 0) {
+    auto made = std::make_unique<PackageSites>(library);
+    if (stand_before_attention(library, has_nodes, made.get()) == 0) {
       throw Error(
           "attach: expected a package that calls torch for attention, got none: its compiler fused it, or there is "
-          "none.");
+          "none. Put the program through gaze.export_ready before it is compiled.");
     }
     calls = made.release();  // for ever
     packages.all.emplace_back(calls, recorder);

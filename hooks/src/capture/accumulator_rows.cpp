@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace gaze {
@@ -92,6 +93,25 @@ std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, cons
     }
     for (size_t device = 0; device < source.size(); ++device) {
       copy_tokens(source[device], tokens, gathered[i][device]);
+    }
+  }
+  return gathered;
+}
+
+RowAccumulators gather_tokens(const std::vector<const RowAccumulators*>& of_tokens, int64_t tokens) {
+  const c10::InferenceMode normal(false);
+  const at::NoGradGuard no_grad;
+  RowAccumulators gathered = like(*of_tokens.front());
+  const int64_t count = std::min(tokens, static_cast<int64_t>(of_tokens.size()));
+  for (int64_t first = 0, next = 0; first < count; first = next) {
+    const RowAccumulators* const row = of_tokens[static_cast<size_t>(first)];
+    while (next < count && of_tokens[static_cast<size_t>(next)] == row) ++next;
+    for (size_t device = 0; device < row->size(); ++device) {
+      for (const auto field : kFields) {
+        (gathered[device].*field)
+            .narrow(0, first, next - first)
+            .copy_(((*row)[device].*field).narrow(0, first, next - first), /*non_blocking=*/true);
+      }
     }
   }
   return gathered;

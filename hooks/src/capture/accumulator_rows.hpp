@@ -32,4 +32,9 @@ void forget_tokens(RowAccumulators& row, int64_t first);
 std::vector<RowAccumulators> gather_rows(std::vector<RowAccumulators> rows, const std::vector<int64_t>& from,
                                          int64_t tokens);
 
+/// A row whose token t is that of `of_tokens[t]`, as far as there are `tokens`; what comes after the last is zero.
+/// Asynchronous on each device's current stream. Precondition: at least one, all with the same devices.
+/// @throws c10::OutOfMemoryError
+RowAccumulators gather_tokens(const std::vector<const RowAccumulators*>& of_tokens, int64_t tokens);
+
 }  // namespace gaze

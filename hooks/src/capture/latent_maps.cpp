@@ -84,6 +84,10 @@ void LatentMaps::each_tensor(c10::function_ref<void(const at::Tensor&)> see) con
   }
 }
 
+bool LatentMaps::are_of(int64_t rows) const noexcept {
+  return std::all_of(runs_.begin(), runs_.end(), [&](const Run& run) { return run.like.batch % rows == 0; });
+}
+
 LatentUnits LatentMaps::units(int64_t rows) const {
   LatentUnits found;
   for (const Run& run : runs_) {

@@ -46,6 +46,8 @@ class LatentMaps {
 
   /// What each of `rows` rows of the request has. @throws gaze::Error ShapeMismatch when that does not come out even.
   [[nodiscard]] LatentUnits units(int64_t rows) const;
+  /// Whether every run's batch is a multiple of `rows`.
+  [[nodiscard]] bool are_of(int64_t rows) const noexcept;
 
   /// The picture's map of one row, and what was wrong with the maps it went through.
   struct Composed {

@@ -48,14 +48,15 @@ void TokenCapture::place(std::vector<RowPlace> places, int64_t keys) {
     if (detail_ && place.latents) detail_->leave("heads see latents, not the medium's keys");
     if (detail_ && of_text()) detail_->leave("heads of texts are not kept");
   }
+  const std::vector<int64_t> encoded = encoded_rows_of(places.size());
   for (RowPlace& place : places) {
     Row row;
     row.place = std::move(place);
-    row.encoded = static_cast<int64_t>(rows_.size());
+    row.encoded = encoded[rows_.size()];
     row.sums.resize(row.place.media.size());
     rows_.push_back(std::move(row));
   }
-  encoded_rows_ = static_cast<int64_t>(rows_.size());
+  encoded_rows_ = encoded_rows(rows_.size());
   keys_ = keys;
   placed_ = true;
 }
@@ -410,33 +411,6 @@ void TokenCapture::follow_streams(at::Device device) {
   for (size_t i = 0; i < streams_.streams().size(); ++i) streams_.follow(streams_.streams()[i].device(), held);
 }
 
-void TokenCapture::reorder(const std::vector<int64_t>& from) {
-  add_waiting();
-  regrouped_ = true;
-  if (!placed_) return;
-  if (detail_) detail_->reorder(from);
-  std::vector<std::vector<RowAccumulators>> gathered_mr;
-  for (size_t m = 0; m < spans_.size(); ++m) {
-    std::vector<RowAccumulators> accumulators;
-    for (Row& row : rows_) accumulators.push_back(std::move(row.sums[m].accumulators));
-    gathered_mr.push_back(gather_rows(std::move(accumulators), from, tokens()));
-  }
-  std::vector<Row> rows;
-  rollout_bytes_ = 0;
-  for (size_t i = 0; i < from.size(); ++i) {
-    const auto before = from.begin() + static_cast<std::ptrdiff_t>(i);
-    const bool again = std::find(from.begin(), before, from[i]) != before;
-    rows.push_back(rows_[static_cast<size_t>(from[i])]);
-    for (size_t m = 0; m < spans_.size(); ++m) {
-      Sums& sums = rows.back().sums[m];
-      sums.accumulators = std::move(gathered_mr[m][i]);
-      if (again) sums.rollout = sums.rollout.clone();
-      rollout_bytes_ += sums.rollout.bytes();
-    }
-  }
-  rows_ = std::move(rows);
-}
-
 std::vector<RowAnswer> TokenCapture::answers(size_t row) {
   std::vector<RowAnswer> answers;
   for (size_t m = 0; m < spans_.size(); ++m) answers.push_back(answer(rows_[row], m));
@@ -448,7 +422,7 @@ RowAnswer TokenCapture::answer(Row& row, size_t medium) {
   const MediumPlace& place = row.place.media[medium];
   ops::Accumulator& all = accumulators.front();
   for (size_t i = 1; i < accumulators.size(); ++i) ops::merge(all, accumulators[i], reduce());
-  const ops::Accumulator sums = ops::first_tokens(all, tokens());
+  const ops::Accumulator sums = ops::first_tokens(all, std::min(tokens(), row.tokens));
   RowAnswer answer{.map_tk = sums.map_tc,
                    .mass_t = sums.mass_t,
                    .visible_t = sums.visible_t,

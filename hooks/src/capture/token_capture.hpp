@@ -5,6 +5,7 @@
 #include <gaze/render/geometry.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -96,6 +97,9 @@ class TokenCapture : public Capture {
   void add_waiting();
   /// Row i goes on from what row from[i] was. What waits is added first. Precondition: every from[i] is a row.
   void reorder(const std::vector<int64_t>& from);
+  /// Row i becomes tokens of several rows: its token t is that of row from[i][t], as far as there are captured ones.
+  /// What waits is added first. Precondition: every from[i] names a row or more. @throws gaze::Error of a rollout
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& from);
   /// A row's sums, of each medium, in memory of their own: undivided where that takes no more than them. Reads them for
   /// the last time. Precondition: some token was captured, nothing waits.
   [[nodiscard]] std::vector<RowAnswer> answers(size_t row);
@@ -116,6 +120,10 @@ class TokenCapture : public Capture {
   }
   /// An encoder's layer that cannot be kept ran.
   void leave_encoder() noexcept { encoder_->leave(); }
+  /// Of each of so many rows at the first token: the row of the encoder's batch that it comes from. They are as many,
+  /// unless a reorder before the first token made more of them and the encoder had run by then.
+  [[nodiscard]] std::vector<int64_t> encoded_rows_of(size_t rows) const;
+  [[nodiscard]] int64_t encoded_rows(size_t rows) const;  ///< how many these are
   [[nodiscard]] LatentUnits latent_units() const { return latent_maps_.units(encoded_rows_); }
   [[nodiscard]] const std::vector<c10::Stream>& streams() const { return streams_.streams(); }
   [[nodiscard]] int64_t calls() const noexcept { return calls_; }
@@ -141,8 +149,9 @@ class TokenCapture : public Capture {
   };
   struct Row {
     RowPlace place;
-    int64_t encoded = 0;     // the row of the first token's batch that its latents come from
-    std::vector<Sums> sums;  // of each medium
+    int64_t tokens = std::numeric_limits<int64_t>::max();  // that are its own, by reorder_tokens
+    int64_t encoded = 0;                                   // the row of the encoder's batch that its latents come from
+    std::vector<Sums> sums;                                // of each medium
   };
   void add_between(int64_t site, const AttentionCall& call);
   void keep_encoder(int64_t site, const AttentionCall& call);
@@ -184,6 +193,9 @@ class TokenCapture : public Capture {
   const CaptureRules& rules_;
   const Looks looks_;
   const bool rolls_out_;
+  /// Before the first token: what an encoder's batch was made into.
+  void reorder_sources(const std::vector<int64_t>& from);
+
   std::vector<Row> rows_;
   std::vector<SiteProgress> sites_;
   std::vector<int64_t> waiting_order_;  // sites at which queries wait, as they first ran
@@ -194,11 +206,12 @@ class TokenCapture : public Capture {
   std::vector<KeySpan> detail_spans_;  // the media's own keys, where a carried map has all
   StreamOrder streams_;
   int64_t rollout_bytes_ = 0;
-  int64_t encoded_rows_ = 0;    // rows at the first token
-  int64_t taken_back_ = 0;      // of all sites, which take back the same tokens one after another
-  int64_t keys_ = 0;            // of the first call, or as they grew
-  std::vector<KeySpan> spans_;  // of a text: the columns that there is room for
-  int64_t text_keys_ = 0;       // of a text, so far
+  int64_t encoded_rows_ = 0;      // rows of the encoder's batch
+  std::vector<int64_t> sources_;  // by reorder before the first token: the row of it that each row comes from
+  int64_t taken_back_ = 0;        // of all sites, which take back the same tokens one after another
+  int64_t keys_ = 0;              // of the first call, or as they grew
+  std::vector<KeySpan> spans_;    // of a text: the columns that there is room for
+  int64_t text_keys_ = 0;         // of a text, so far
   int64_t calls_ = 0;
   bool placed_ = false;
   bool in_method_ = false;

@@ -12,6 +12,8 @@ BundleOptions bundle_options(const Options& options) {
   bundle.word_files = options.word_files;
   bundle.pictures = options.pictures;
   bundle.longest_side_pixels = options.longest_side_pixels;
+  bundle.quota = {options.quota_bytes, options.quota_age_seconds, options.quota_free_bytes};
+  bundle.signing_key = options.signing_key;
   return bundle;
 }
 

@@ -5,12 +5,11 @@
 #include <sys/stat.h>
 #include <torch/version.h>
 #include <unistd.h>
+#include <gaze/render/digest.hpp>
 #include <gaze/render/stop.hpp>
 
 #include <array>
 #include <cerrno>
-
-#include "process/digest.hpp"
 
 namespace gaze {
 namespace {

@@ -28,6 +28,7 @@ class CompletingSink : public Sink {
   void consume(const AttentionRecord& record) override;
   void compact(AttentionRecord& record) override { next_->compact(record); }
   void prepare(at::Device device) override { next_->prepare(device); }
+  void tidy() override { next_->tidy(); }
 
  private:
   std::shared_ptr<Sink> next_;

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <ctime>
-#include <mutex>
 
 #include "process/fork_gate.hpp"
 
@@ -26,52 +25,44 @@ void Bell::wait_until(Clock::time_point deadline) noexcept {
 
 Counters::Counters() { watch_forks(); }
 
-void Counters::sampled(int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(fork_gate());
-  stats_.begun += requests;
-  stats_.sampled += requests;
-  stats_.in_flight += requests;
+void Counters::sampled(int64_t requests) noexcept { sampled_.fetch_add(requests, std::memory_order_release); }
+
+void Counters::declined(DropReason reason, int64_t requests) noexcept {
+  if (requests == 0) return;
+  dropped_[static_cast<size_t>(reason)].fetch_add(requests, std::memory_order_release);
+  if (reason == DropReason::Breaker || reason == DropReason::RateLimited) remark(reason);
 }
 
-void Counters::not_sampled(int64_t requests) noexcept {
-  const std::lock_guard<std::mutex> lock(fork_gate());
-  stats_.begun += requests;
-  stats_.dropped[static_cast<size_t>(DropReason::NotSampled)] += requests;
-}
-
-void Counters::written() noexcept {
-  const std::lock_guard<std::mutex> lock(fork_gate());
-  ++stats_.written;
-  --stats_.in_flight;
-}
+void Counters::written() noexcept { written_.fetch_add(1, std::memory_order_release); }
 
 void Counters::dropped(DropReason reason, int64_t requests) noexcept {
   if (requests == 0) return;
-  {
-    const std::lock_guard<std::mutex> lock(fork_gate());
-    stats_.dropped[static_cast<size_t>(reason)] += requests;
-    stats_.in_flight -= requests;
-  }
+  dropped_[static_cast<size_t>(reason)].fetch_add(requests, std::memory_order_release);
   remark(reason);
 }
 
 void Counters::self_check_failed() noexcept {
-  const std::lock_guard<std::mutex> lock(fork_gate());
-  ++stats_.dropped[static_cast<size_t>(DropReason::SelfCheck)];
+  dropped_[static_cast<size_t>(DropReason::SelfCheck)].fetch_add(1, std::memory_order_release);
 }
 
-void Counters::taps(int64_t calls, int64_t tokens_dropped) noexcept {
-  {
-    const std::lock_guard<std::mutex> lock(fork_gate());
-    stats_.taps += calls;
-    stats_.tokens_dropped += tokens_dropped;
-  }
+void Counters::taps(int64_t calls, int64_t tokens_dropped, int64_t nanoseconds) noexcept {
+  tap_nanoseconds_.fetch_add(nanoseconds, std::memory_order_relaxed);
+  taps_.fetch_add(calls, std::memory_order_relaxed);
+  tokens_dropped_.fetch_add(tokens_dropped, std::memory_order_relaxed);
   if (tokens_dropped > 0) remark(DropReason::TokenLimit);
 }
 
 Stats Counters::snapshot() const noexcept {
-  const std::lock_guard<std::mutex> lock(fork_gate());
-  Stats stats = stats_;
+  Stats stats;
+  for (size_t i = 0; i < dropped_.size(); ++i) stats.dropped[i] = dropped_[i].load(std::memory_order_acquire);
+  stats.written = written_.load(std::memory_order_acquire);
+  stats.sampled = sampled_.load(std::memory_order_acquire);
+  stats.begun = stats.sampled + stats.declined();
+  stats.in_flight = stats.sampled - stats.written - stats.lost();
+  stats.taps = taps_.load(std::memory_order_relaxed);
+  stats.tap_seconds = static_cast<double>(tap_nanoseconds_.load(std::memory_order_relaxed)) * 1e-9;
+  stats.queue_bytes = queue_bytes_.load(std::memory_order_relaxed);
+  stats.tokens_dropped = tokens_dropped_.load(std::memory_order_relaxed);
   stats.calls_dropped = calls_dropped_.load(std::memory_order_relaxed);
   stats.sites_refused = sites_refused_.load(std::memory_order_relaxed);
   return stats;

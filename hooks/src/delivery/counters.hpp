@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <gaze/hooks/stats.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 
@@ -26,26 +27,34 @@ class Bell {
   sem_t semaphore_{};
 };
 
-/// Thread-safe. Every call is a few instructions under a lock of the process that is held over forks.
+/// Thread-safe, and nobody waits for anybody: what a request adds when it ends is read before what it added when it
+/// began, and how many were begun and are in flight follows from the others, so that every snapshot adds up.
 class Counters {
  public:
   /// A set of reasons: bit i is the reason of value i.
-  using Reasons = uint32_t;
+  using Reasons = uint64_t;
   static constexpr Reasons bit(DropReason reason) noexcept { return Reasons{1} << static_cast<int>(reason); }
 
+  /// Whether requests that it counts were never captured.
+  static constexpr bool declines(DropReason reason) noexcept {
+    return reason == DropReason::NotSampled || reason == DropReason::OptedOut || reason == DropReason::RateLimited ||
+           reason == DropReason::Breaker;
+  }
   /// Whether a sampled request may end by it: not what counts attaches, tokens or what was never captured.
   static constexpr bool ends_a_request(DropReason reason) noexcept {
-    return reason >= DropReason{0} && reason < DropReason::kCount && reason != DropReason::NotSampled &&
+    return reason >= DropReason{0} && reason < DropReason::kCount && !declines(reason) &&
            reason != DropReason::SelfCheck && reason != DropReason::TokenLimit;
   }
 
   Counters();
   void sampled(int64_t requests) noexcept;                         ///< begun, and captured
-  void not_sampled(int64_t requests) noexcept;                     ///< begun, and left alone
+  void declined(DropReason reason, int64_t requests) noexcept;     ///< begun, and left alone
   void written() noexcept;                                         ///< a sampled request ends well
   void dropped(DropReason reason, int64_t requests = 1) noexcept;  ///< sampled requests end unwritten
   void self_check_failed() noexcept;
-  void taps(int64_t calls, int64_t tokens_dropped) noexcept;
+  void taps(int64_t calls, int64_t tokens_dropped, int64_t nanoseconds) noexcept;
+  /// Of records that wait for the worker, or that it is at.
+  [[nodiscard]] std::atomic<int64_t>& queue_bytes() noexcept { return queue_bytes_; }
   void call_dropped() noexcept { calls_dropped_.fetch_add(1, std::memory_order_relaxed); }
   void site_refused() noexcept { sites_refused_.fetch_add(1, std::memory_order_relaxed); }
   [[nodiscard]] Stats snapshot() const noexcept;
@@ -58,14 +67,15 @@ class Counters {
   void notice(Reasons reasons) noexcept { unnoticed_.fetch_and(~reasons); }
 
  private:
+  using Count = std::atomic<int64_t>;
   void remark(DropReason reason) noexcept;
-  Stats stats_;
-  // Without the lock: every attention call of a process may come by.
-  std::atomic<int64_t> calls_dropped_{0}, sites_refused_{0};
+  Count sampled_{0}, written_{0}, taps_{0}, tap_nanoseconds_{0}, tokens_dropped_{0}, queue_bytes_{0}, calls_dropped_{0},
+      sites_refused_{0};
+  std::array<Count, static_cast<size_t>(DropReason::kCount)> dropped_{};
   std::atomic<Reasons> unnoticed_{0};
   Bell bell_;
 };
 
-static_assert(static_cast<int>(DropReason::kCount) <= 32, "Counters::Reasons has a bit for each");
+static_assert(static_cast<int>(DropReason::kCount) <= 64, "Counters::Reasons has a bit for each");
 
 }  // namespace gaze

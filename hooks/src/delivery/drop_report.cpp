@@ -34,8 +34,15 @@ const char* explanation(DropReason reason) {
              "Put begin() and finish() around the answer.";
     case DropReason::SiteOrder:
       return "expected calls of the same sites in every step of the model. Mark its steps with Gaze::step().";
+    case DropReason::RateLimited:
+      return "expected at most so many captured requests in a second as GAZE_PER_SECOND says.";
+    case DropReason::Breaker:
+      return "captures could not be kept, time after time: left alone until one can be. The reasons are told by "
+             "themselves.";
     case DropReason::Superseded:
       return "batch rows that Request::reorder left out.";
+    case DropReason::Quota:
+      return "expected the free space of GAZE_QUOTA_FREE, got less with every bundle deleted. Free space or lower it.";
     default:
       return "";
   }
@@ -43,12 +50,16 @@ const char* explanation(DropReason reason) {
 
 /// What is a drop of `reason`, so far: the host's tokens, or its requests. Not what was never captured.
 int64_t count_of(const Stats& stats, DropReason reason) {
-  if (reason == DropReason::NotSampled || reason == DropReason::SelfCheck) return 0;
+  if (reason == DropReason::NotSampled || reason == DropReason::OptedOut || reason == DropReason::SelfCheck) return 0;
   return reason == DropReason::TokenLimit ? stats.tokens_dropped : stats.drops(reason);
 }
 
-/// Giving up a beam is what a beam search does.
-LogLevel level_of(DropReason reason) { return reason == DropReason::Superseded ? LogLevel::Info : LogLevel::Warn; }
+/// Giving up a beam is what a beam search does; the others are what somebody asked for.
+LogLevel level_of(DropReason reason) {
+  const bool asked_for = reason == DropReason::Superseded || reason == DropReason::RateLimited ||
+                         reason == DropReason::NotKept || reason == DropReason::Withdrawn;
+  return asked_for ? LogLevel::Debug : LogLevel::Warn;
+}
 
 }  // namespace
 
@@ -100,7 +111,7 @@ void DropReport::sum_up(const Stats& stats, const Say& say) noexcept {
   add("shutdown: %" PRId64 " of %" PRId64 " captured requests were written; dropped were", stats.written,
       stats.sampled);
   bool any = false;
-  LogLevel level = LogLevel::Info;
+  LogLevel level = LogLevel::Debug;
   for (size_t i = 0; i < stats.dropped.size(); ++i) {
     const auto reason = static_cast<DropReason>(i);
     const int64_t count = count_of(stats, reason);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <gaze/ops/device.hpp>
 #include <gaze/ops/part.hpp>
+#include <gaze/render/digest.hpp>
 #include <gaze/render/stop.hpp>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 
 #include "capture/stream_order.hpp"
 #include "delivery/drop_report.hpp"
+#include "delivery/pushed_records.hpp"
 #include "process/fork_gate.hpp"
 
 namespace gaze {
@@ -35,12 +37,8 @@ using std::chrono::milliseconds;
 /// How long the end of the process waits for a sink that looks at nothing.
 constexpr std::chrono::seconds kExitWait{5};
 
-struct Queued {
-  AttentionRecord record;
-  std::unique_ptr<RecordRest> rest;
-  int64_t bytes = 0;
-};
-using Queue = std::list<Queued>;  // only pushing allocates
+/// How often a sink looks after what it keeps.
+constexpr std::chrono::seconds kTidyPause{60};
 
 void be_modest() {
   setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
@@ -64,11 +62,12 @@ Clock::time_point after(milliseconds timeout) {
 }  // namespace
 
 struct Worker::State {
+  PushedRecords pushed;  // the host's threads wait for nobody
+
   std::mutex mutex;
   std::condition_variable idle;  // nothing queued nor being written, or the thread has ended
   Queue queue;                   // as they came, behind
   Queue compacted;               // those that waited
-  int64_t queued_bytes = 0;
   bool busy = false;
   bool stop = false;
   std::atomic<bool> ended{false};
@@ -82,6 +81,7 @@ struct Worker::State {
   std::shared_ptr<Counters> counters;
   std::shared_ptr<const Log> log;
   std::shared_ptr<Chores> chores;
+  Guard guard;
   DropReport report;  // of the worker's thread
 
   [[nodiscard]] bool forked() const noexcept { return generation != fork_generation(); }
@@ -92,12 +92,20 @@ struct Worker::State {
 
   void run() noexcept;
   /// Behind the mutex.
-  [[nodiscard]] bool nothing_waits() const { return queue.empty() && compacted.empty(); }
+  [[nodiscard]] bool nothing_waits() const { return queue.empty() && compacted.empty() && pushed.empty(); }
+  /// Room in the budget, without the mutex.
+  bool reserve(int64_t bytes) noexcept;
   void compact_waiting() noexcept;
   Queue take() noexcept;
   void consume(Queued& queued) noexcept;
-  /// Behind the mutex.
-  [[nodiscard]] bool has_room(int64_t bytes) const { return bytes <= budget_bytes - queued_bytes; }
+  void tidy() noexcept;
+  [[nodiscard]] bool has_room(int64_t bytes) const noexcept {
+    return fits_beside(bytes, counters->queue_bytes().load(std::memory_order_relaxed));
+  }
+  /// What is beside an answer never keeps one out that waits alone.
+  [[nodiscard]] bool fits_beside(int64_t bytes, int64_t held) const noexcept {
+    return held == 0 ? bytes - kBesideBytes <= budget_bytes : bytes <= budget_bytes - held;
+  }
   Clock::time_point tell_drops() noexcept;
   /// The thread takes no record any more.
   void ask_to_end() noexcept;
@@ -118,8 +126,26 @@ States& live_states() {
   return *states;
 }
 
+struct CallBeforeEnd {
+  void (*call)();
+  int generation = fork_generation();
+};
+/// Behind the fork gate; leaked as they are.
+std::list<CallBeforeEnd>& calls_before_end() {
+  static auto* calls = new std::list<CallBeforeEnd>;
+  return *calls;
+}
+
 /// Runs before what was constructed or loaded earlier is destroyed: a thread that went on drawing would meet its ruins.
 void end_all() noexcept {
+  std::list<CallBeforeEnd> calls;
+  {
+    const std::lock_guard<std::mutex> lock(fork_gate());
+    calls.swap(calls_before_end());
+  }
+  for (const CallBeforeEnd& each : calls) {
+    if (each.generation == fork_generation()) each.call();
+  }
   States states;
   {
     const std::lock_guard<std::mutex> lock(fork_gate());
@@ -153,6 +179,8 @@ void end_all_at_exit() {
   static std::once_flag once;
   std::call_once(once, [] {
     (void)live_states();  // allocates, which it must not do behind the gate
+    (void)calls_before_end();
+    (void)sha256_of("");  // libcrypto registers its own end with its first use: it must come after ours
     std::atexit([] { end_all(); });
     ops::before_parts_end([] { end_all(); });
   });
@@ -180,14 +208,22 @@ void join_ended() noexcept {
 
 }  // namespace
 
+void before_workers_end(void (*call)()) {
+  end_all_at_exit();
+  std::list<CallBeforeEnd> one{{call}};
+  const std::lock_guard<std::mutex> lock(fork_gate());
+  calls_before_end().splice(calls_before_end().end(), one);
+}
+
 Worker::Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-               std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores)
+               std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores, Guard guard)
     : state_(std::make_shared<State>()) {
   state_->sink = std::move(sink);
   state_->budget_bytes = queue_bytes;
   state_->counters = std::move(counters);
   state_->log = std::move(log);
   state_->chores = std::move(chores);
+  state_->guard = std::move(guard);
   end_all_at_exit();
   join_ended();
   States entry{state_};
@@ -221,8 +257,7 @@ Worker::~Worker() { shutdown(std::chrono::seconds(5)); }
 namespace {
 
 bool fits(Worker::State& state, Queued& queued) {
-  queued.bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
-  const std::lock_guard<std::mutex> lock(state.mutex);
+  queued.bytes = bytes_of(queued);
   return state.has_room(queued.bytes);
 }
 
@@ -234,7 +269,7 @@ void leave_without_room(Worker::State& state, Queued& queued) {
   }
   if (fits(state, queued) || !queued.rest) return;
   queued.rest->lighten(queued.record);
-  queued.bytes = queued.record.bytes() + queued.rest->bytes();
+  queued.bytes = bytes_of(queued);
 }
 
 }  // namespace
@@ -251,36 +286,42 @@ void Worker::push(AttentionRecord&& record, std::unique_ptr<RecordRest> rest) no
   State& state = *state_;
   DropReason reason = DropReason::HostBudget;
   try {
-    Queue one;
-    one.push_back({std::move(record), std::move(rest), 0});
-    Queued& queued = one.front();
+    auto one = PushedRecords::make({std::move(record), std::move(rest), 0});
+    Queued& queued = one->one.front();
     leave_without_room(state, queued);
-    if (state.forked()) {
+    const int64_t bytes = queued.bytes;
+    if (state.forked() || state.pushed.closed()) {
       reason = DropReason::Shutdown;
+    } else if (!state.reserve(bytes)) {
+      reason = DropReason::QueueBytes;
+    } else if (state.pushed.add(one)) {
+      state.counters->bell().ring();
+      return;
     } else {
-      const std::lock_guard<std::mutex> lock(state.mutex);
-      if (state.stop) {
-        reason = DropReason::Shutdown;
-      } else if (!state.has_room(queued.bytes)) {
-        reason = DropReason::QueueBytes;
-      } else {
-        state.queue.splice(state.queue.end(), one);
-        state.queued_bytes += queued.bytes;
-        state.counters->bell().ring();
-        return;
-      }
+      state.counters->queue_bytes().fetch_sub(bytes);
+      reason = DropReason::Shutdown;
     }
   } catch (...) {  // no memory for the queue
   }
   state.counters->dropped(reason);
 }
 
+bool Worker::State::reserve(int64_t bytes) noexcept {
+  int64_t held = counters->queue_bytes().load(std::memory_order_relaxed);
+  do {
+    if (!fits_beside(bytes, held)) return false;
+  } while (!counters->queue_bytes().compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  return true;
+}
+
 // All that wait but one, before the next is drawn: it takes a fraction of the time, and makes room for those to come.
 void Worker::State::compact_waiting() noexcept {
+  if (guard) return;  // what is kept of a record is decided when it is whole
   while (order.load(std::memory_order_acquire) == Stop::No) {
     Queue one;
     {
       const std::lock_guard<std::mutex> lock(mutex);
+      pushed.gather(queue);
       if (queue.empty() || (compacted.empty() && queue.size() == 1)) return;
       one.splice(one.begin(), queue, queue.begin());
       busy = true;
@@ -289,11 +330,11 @@ void Worker::State::compact_waiting() noexcept {
     int64_t bytes = queued.bytes;
     try {
       sink->compact(queued.record);
-      bytes = queued.record.bytes() + (queued.rest ? queued.rest->bytes() : 0);
+      bytes = bytes_of(queued);
     } catch (...) {  // it waits as it is
     }
     const std::lock_guard<std::mutex> lock(mutex);
-    queued_bytes += bytes - std::exchange(queued.bytes, bytes);
+    counters->queue_bytes() += bytes - std::exchange(queued.bytes, bytes);
     compacted.splice(compacted.end(), one);
     busy = false;
   }
@@ -302,7 +343,8 @@ void Worker::State::compact_waiting() noexcept {
 Queue Worker::State::take() noexcept {
   Queue one;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (nothing_waits()) return one;
+  pushed.gather(queue);
+  if (queue.empty() && compacted.empty()) return one;  // whatever comes meanwhile is for the next turn
   Queue& from = compacted.empty() ? queue : compacted;
   one.splice(one.begin(), from, from.begin());
   busy = true;
@@ -313,13 +355,23 @@ void Worker::State::consume(Queued& queued) noexcept {
   try {
     prepare_to_read(queued.record);
     if (queued.rest) std::exchange(queued.rest, nullptr)->complete(queued.record);
+    if (guard) guard(queued.record);
     sink->consume(queued.record);
     counters->written();
+    if (chores) chores->outcome(queued.record, DropReason::kCount);
   } catch (...) {
     DropReason reason = reason_of_current_exception(DropReason::RenderError);
     if (!Counters::ends_a_request(reason)) reason = DropReason::RenderError;  // a host's sink may throw anything
     text_of_current_exception(report.because(reason), DropReport::kTextBytes);
     counters->dropped(reason);
+    if (chores) chores->outcome(queued.record, reason);
+  }
+}
+
+void Worker::State::tidy() noexcept {
+  try {
+    sink->tidy();
+  } catch (...) {  // the next time, then
   }
 }
 
@@ -337,8 +389,14 @@ void Worker::State::run() noexcept {
   }
   const StopScope scope(order);
   bool first = true;
+  Clock::time_point next_tidy = Clock::now() + kTidyPause;
   while (true) {
     Clock::time_point next_look = tell_drops();
+    if (Clock::now() >= next_tidy) {
+      tidy();
+      next_tidy = Clock::now() + kTidyPause;
+    }
+    next_look = std::min(next_look, next_tidy);
     if (chores) next_look = std::min(next_look, chores->run(Clock::now()));
     compact_waiting();
     Queue next = take();
@@ -357,11 +415,12 @@ void Worker::State::run() noexcept {
     next.clear();
     if (std::exchange(first, false)) end_all_before_what_drawing_made();
     const std::lock_guard<std::mutex> lock(mutex);
-    queued_bytes -= bytes;
+    counters->queue_bytes() -= bytes;
     busy = false;
     if (nothing_waits()) idle.notify_all();
   }
   sum_up();
+  if (chores) chores->end();
   const std::lock_guard<std::mutex> lock(mutex);
   ended.store(true);
   idle.notify_all();
@@ -371,6 +430,7 @@ void Worker::State::ask_to_end() noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex);
     stop = true;
+    pushed.close(queue);
   }
   counters->bell().ring();
 }
@@ -381,9 +441,10 @@ void Worker::State::give_up() noexcept {
     const std::lock_guard<std::mutex> lock(mutex);
     Stop expected = Stop::No;
     order.compare_exchange_strong(expected, Stop::GiveUp);
+    pushed.close(queue);
     left.swap(compacted);
     left.splice(left.end(), queue);
-    for (const Queued& each : left) queued_bytes -= each.bytes;
+    for (const Queued& each : left) counters->queue_bytes() -= each.bytes;
     if (!busy) idle.notify_all();
   }
   counters->dropped(DropReason::Shutdown, static_cast<int64_t>(left.size()));

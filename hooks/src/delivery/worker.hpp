@@ -2,6 +2,7 @@
 // One thread and a queue bounded in bytes between capture and a sink.
 #pragma once
 
+#include <gaze/ops/api.hpp>
 #include <gaze/render/sink.hpp>
 
 #include <chrono>
@@ -9,6 +10,7 @@
 
 #include "config/log.hpp"
 #include "delivery/counters.hpp"
+#include "delivery/guard.hpp"
 
 namespace gaze {
 
@@ -23,6 +25,13 @@ class Chores {
   /// Does what is due. On the worker's thread, whenever its bell rings or the time it asked for has come.
   /// @return when to come again at the latest; Clock::time_point::max(): when the bell rings
   virtual Clock::time_point run(Clock::time_point now) noexcept = 0;
+  /// What became of a record that was consumed; DropReason::kCount: it was kept. On the thread.
+  virtual void outcome(const AttentionRecord& record, DropReason reason) noexcept {
+    (void)record;
+    (void)reason;
+  }
+  /// The thread is about to end. On it.
+  virtual void end() noexcept {}
 };
 
 /// What is left to be done to a record before anyone reads it.
@@ -40,13 +49,18 @@ class RecordRest {
   virtual void lighten(AttentionRecord& record) = 0;
 };
 
+/// At the end of the process, before workers are asked to end: what is finished may still be written. Called once; from
+/// a library that stays loaded.
+GAZE_API void before_workers_end(void (*call)());
+
 class Worker {
  public:
   /// Starts the thread: signals masked, low priority, one compute thread. It also says what `counters` drop.
   /// @param chores  null: none
+  /// @param guard   decides what is kept of a record; with one, records wait as they are. Empty: all is kept
   /// @throws gaze::Error (HostBudget) when no thread can be had
   Worker(std::shared_ptr<Sink> sink, int64_t queue_bytes, std::shared_ptr<Counters> counters,
-         std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores = nullptr);
+         std::shared_ptr<const Log> log, std::shared_ptr<Chores> chores = nullptr, Guard guard = {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

@@ -2,6 +2,7 @@
 #include "request/answer_calls.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gaze {
 
@@ -55,10 +56,23 @@ bool AnswerCalls::resume(Clock::time_point now) noexcept {
 }
 
 void AnswerCalls::pause(Clock::time_point now) noexcept {
-  offered.clear();
   paused_.store(now.time_since_epoch().count());
   Phase running = Phase::Running;
   phase_.compare_exchange_strong(running, Phase::Between);
+}
+
+void AnswerCalls::offer(int64_t argument, at::Tensor copy) {
+  offered_.remove_if([&](const Offered& each) { return each.method == method && each.argument == argument; });
+  offered_.push_back({method, argument, std::move(copy)});
+}
+
+std::list<AnswerCalls::Offered> AnswerCalls::take_offered(bool begins) noexcept {
+  std::list<Offered> taken;
+  for (auto each = offered_.begin(); each != offered_.end();) {
+    const auto here = each++;
+    if (begins || here->method == method) taken.splice(taken.end(), offered_, here);
+  }
+  return taken;
 }
 
 bool AnswerCalls::end() noexcept { return phase_.exchange(Phase::Ended) != Phase::Ended; }

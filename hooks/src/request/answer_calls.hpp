@@ -8,9 +8,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
-#include <utility>
-#include <vector>
 
 namespace gaze {
 
@@ -80,12 +79,22 @@ class AnswerCalls {
   int64_t method;
   const bool alone;     ///< one call: its work goes on on other threads
   bool undecided;       ///< the running call has shown no attention yet
-  bool sample = false;  ///< if the running call begins an answer, it is captured
+  bool sample = false;  ///< if the answer that the next decision may begin is one, the sample takes it
   AnswerSteps steps;
-  std::vector<std::pair<int64_t, at::Tensor>> offered;  ///< copies of the undecided call's arguments, by index
-  std::shared_ptr<BoundRequest> next;                   ///< the running call began another answer
+  std::shared_ptr<BoundRequest> next;  ///< the running call began another answer
+
+  struct Offered {
+    int64_t method = 0, argument = 0;
+    at::Tensor input;
+  };
+  /// Keeps the copy of an argument of the undecided call, in place of an earlier call's of the same method.
+  void offer(int64_t argument, at::Tensor copy);
+  /// What was offered, once the running call is decided. An answer that goes on takes what the call itself brought: an
+  /// encoder that ran before, without attention, ran for the answer that will begin.
+  std::list<Offered> take_offered(bool begins) noexcept;
 
  private:
+  std::list<Offered> offered_;
   enum class Phase { Between, Running, Ended };
   std::atomic<Phase> phase_{Phase::Running};
   std::atomic<Clock::rep> paused_{0};

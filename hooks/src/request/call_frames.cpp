@@ -33,12 +33,13 @@ void close(BoundRequest& bound) noexcept {
 
 /// Binds a request of the calls' own: captured, or one that is seen only, and whose steps are not looked at one by one.
 std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& recorder, int64_t method, bool sample) {
+  const DropReason choice = recorder->control->decide_unasked(sample);
   const bool alone = recorder->model.forks[static_cast<size_t>(method)] != 0;
   std::shared_ptr<BoundRequest> made;
   std::shared_ptr<RequestState> state;
   // What a graph records is replayed for requests that are sampled as well.
-  if (!sample && !recorder->records_graph()) {
-    recorder->counters->not_sampled(1);
+  if (choice != Choices::kCaptured && !recorder->records_graph()) {
+    recorder->counters->declined(choice, 1);
     made = std::make_shared<BoundRequest>(recorder, nullptr);
     made->calls = std::make_unique<AnswerCalls>(method, alone);
     bind_newest(made);
@@ -46,7 +47,7 @@ std::shared_ptr<BoundRequest> open_unasked(const std::shared_ptr<Recorder>& reco
   }
   recorder->counters->sampled(1);
   try {
-    state = std::make_shared<RequestState>(recorder, std::vector<RequestSpec>(1), /*automatic=*/true);
+    state = std::make_shared<RequestState>(recorder);
     state->calls = std::make_unique<AnswerCalls>(method, alone);
     state->run(method);
     recorder->held->hold(state);
@@ -74,11 +75,15 @@ std::shared_ptr<BoundRequest> bind_stray(const BoundRequest& before, const Answe
   return made;
 }
 
-void hand_over(AnswerCalls& calls, RequestState* state) noexcept {
-  if (state != nullptr) {
-    for (const auto& [argument, input] : calls.offered) state->offer(argument, input);
+/// @param begins  the answer: then it is given what earlier calls offered, too
+void hand_over(AnswerCalls& calls, RequestState* state, bool begins) noexcept {
+  const std::list<AnswerCalls::Offered> offered = calls.take_offered(begins);
+  if (state == nullptr) return;
+  for (const AnswerCalls::Offered& each : offered) {
+    state->run(each.method);
+    state->offer(each.argument, each.input);
   }
-  calls.offered.clear();
+  state->run(calls.method);
 }
 
 /// The request of the running call, now that its first attention is seen.
@@ -92,21 +97,21 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
         bound->captured->run(calls.method);
         bound->captured->enter_method();
       }
-      hand_over(calls, bound->captured);
+      hand_over(calls, bound->captured, false);
       return bound.get();
     case AnswerSteps::Verdict::Begins: {
       close(*bound);
       calls.next = open_unasked(bound->recorder, calls.method, calls.sample);
       calls.next->calls->undecided = false;
       calls.next->calls->steps = calls.steps.after(first);
-      hand_over(calls, calls.next->captured);
+      hand_over(calls, calls.next->captured, true);
       if (calls.next->captured != nullptr) calls.next->captured->enter_method();
       return calls.next.get();
     }
     case AnswerSteps::Verdict::Stray:
       break;
   }
-  calls.offered.clear();
+  static_cast<void>(calls.take_offered(true));
   if (bound->captured != nullptr && calls.steps.fresh()) {
     // Opened for this very call.
     calls.end();
@@ -187,8 +192,9 @@ EnteredCall enter_call(AttachedModel* model, int64_t method) noexcept {
       if (calls.running() || bound->thread != std::this_thread::get_id()) return {};  // inside of that call
       if (calls.resume(AnswerCalls::Clock::now())) {
         calls.method = method;
+        // A call without attention was not decided: it belongs to what the next one is for.
+        if (!calls.undecided) calls.sample = bound->recorder->sample();
         calls.undecided = true;
-        calls.sample = bound->recorder->sample();
         return {bound};
       }
     }
@@ -230,11 +236,12 @@ void offer_argument(BoundRequest& bound, int64_t argument, const at::Tensor& inp
   if (!is_plain(input)) return;
   if (AnswerCalls* calls = bound.calls.get(); calls != nullptr && calls->undecided && !calls->steps.fresh()) {
     // Whose it is shows at the first attention, when the model may have written over it.
-    if ((bound.captured == nullptr && !calls->sample) || !bound.recorder->reads(calls->method, argument)) return;
+    const bool may_begin = calls->sample || bound.recorder->control->wants_next();
+    if ((bound.captured == nullptr && !may_begin) || !bound.recorder->reads(calls->method, argument)) return;
     try {
       const c10::InferenceMode normal(false);
       const at::NoGradGuard no_grad;
-      calls->offered.emplace_back(argument, input.detach().clone());
+      calls->offer(argument, input.detach().clone());
     } catch (...) {  // an answer without its picture says so
     }
     return;

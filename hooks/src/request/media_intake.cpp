@@ -37,10 +37,12 @@ std::string generated_id() {
   return "call-" + std::to_string(count.fetch_add(1) + 1);
 }
 
-void MediaIntake::open(RequestSpec spec, std::vector<RequestRow>& rows) {
+void MediaIntake::open(RequestSpec spec, bool captured, std::vector<RequestRow>& rows) {
   RequestRow& row = rows.emplace_back();
+  row.captured = captured;
   row.spec = std::move(spec);
   if (row.spec.id.empty()) row.spec.id = generated_id();
+  if (!captured) return;
   for (at::Tensor* given : {&row.spec.image.tensor, &row.spec.sound.samples}) {
     if (!given->defined()) continue;
     refuse_while_capturing(given->device());
@@ -75,7 +77,7 @@ void MediaIntake::take_pictures(const at::Tensor& input, bool placed, std::vecto
     RequestRow& row = rows[static_cast<size_t>(b)];
     row.input = {input.size(3), input.size(2)};
     Picture& picture = row.spec.image;
-    if (!picture.empty()) continue;
+    if (!row.captured || !picture.empty()) continue;
     picture.tensor = input[b].detach().clone();
     note_ready(input.device(), row);
     picture.mean = recorder_.profile.image->mean;
@@ -91,7 +93,7 @@ void MediaIntake::take_sounds(const at::Tensor& input, bool placed, std::vector<
   const int64_t batch = rows_of(input, placed, rows);
   for (int64_t b = 0; b < batch; ++b) {
     RequestRow& row = rows[static_cast<size_t>(b)];
-    if (!row.spec.sound.empty()) continue;
+    if (!row.captured || !row.spec.sound.empty()) continue;
     row.spec.sound.samples = input[b].detach().clone();
     row.spec.sound.sample_rate_hz = recorder_.profile.sound->sample_rate_hz;
     row.spec.sound.padded = true;

@@ -27,7 +27,8 @@ class MediaIntake {
 
   /// A row whose media are copied: the host may reuse its buffers as soon as begin() returns.
   /// @throws gaze::Error (StreamCapturing); the row is there all the same
-  void open(RequestSpec spec, std::vector<RequestRow>& rows);
+  /// @param captured  false: nothing of it is kept
+  void open(RequestSpec spec, bool captured, std::vector<RequestRow>& rows);
   /// An argument of a running method. @param placed  the first attention was seen: no row is added any more
   void take(int64_t method, int64_t argument, const at::Tensor& input, bool placed, std::vector<RequestRow>& rows);
   /// Adds rows up to the batch where nobody said how many there are.

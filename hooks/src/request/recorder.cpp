@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <unistd.h>
 #include <gaze/ops/device.hpp>
+#include <gaze/render/digest.hpp>
 #include <gaze/render/profile.hpp>
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 #include <random>
 #include <utility>
 
-#include "process/digest.hpp"
 #include "request/attached_model.hpp"
 
 namespace gaze {

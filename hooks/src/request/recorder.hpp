@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "delivery/worker.hpp"
+#include "operate/control_state.hpp"
 #include "process/fork_gate.hpp"
 #include "request/held_answers.hpp"
 #include "request/replays.hpp"
@@ -29,7 +30,8 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  [[nodiscard]] bool sample() noexcept { return draw(options.sample_rate); }
+  /// Whether the sample takes what begins now.
+  [[nodiscard]] bool sample() noexcept { return draw(control->sample_rate()); }
   /// Of a request that is captured; asked once for each.
   [[nodiscard]] RowDetail detail_of(const RequestSpec& spec) noexcept;
   /// In a child of the process that attached: its worker is not there, and what other threads held is as it was.
@@ -69,6 +71,7 @@ class Recorder {
   const CaptureRules& rules = sites.rules();
   std::atomic<bool> active{false};  ///< nothing is captured while false, nor in a forked child
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  std::shared_ptr<ControlState> control = std::make_shared<ControlState>(Control());
   std::shared_ptr<HeldAnswers> held = std::make_shared<HeldAnswers>();
   Replays replays;
   std::unique_ptr<Worker> worker;

@@ -9,35 +9,33 @@
 
 #include "capture/inside_tap.hpp"
 #include "capture/plain_tensor.hpp"
+#include "capture/tap_time.hpp"
 #include "request/row_layout.hpp"
 
 namespace gaze {
-namespace {
+RequestState::RequestState(std::shared_ptr<Recorder> given_recorder)
+    : RequestState(std::move(given_recorder), std::vector<RequestSpec>(1), Choices(1, Choices::kCaptured), true) {}
 
-enum class TextPlace { None, Alone, Beside };
+RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs,
+                           const Choices& choices)
+    : RequestState(std::move(given_recorder), std::move(specs), choices, false) {}
 
-TextPlace text_of(const Profile& profile, const std::vector<RequestSpec>& specs) {
-  const auto any = [&](bool (*has)(const RequestSpec&)) { return std::any_of(specs.begin(), specs.end(), has); };
-  if (!profile.text && !any([](const RequestSpec& spec) { return !spec.text.empty(); })) return TextPlace::None;
-  const bool other = profile.geometry || any([](const RequestSpec& spec) { return spec.geometry.has_value(); });
-  return other ? TextPlace::Beside : TextPlace::Alone;
-}
-
-}  // namespace
-
-RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs, bool automatic)
+RequestState::RequestState(std::shared_ptr<Recorder> given_recorder, std::vector<RequestSpec> specs,
+                           const Choices& choices, bool automatic)
     : BoundRequest(std::move(given_recorder), this),
       automatic_(automatic),
       counted_(true),
       intake_(*recorder, automatic) {
-  const TextPlace text = text_of(recorder->profile, specs);
+  const TextPlace text = text_place(recorder->profile, specs);
   capture_ =
       std::make_unique<TokenCapture>(recorder->rules, text == TextPlace::Alone ? Looks::AtText : Looks::AtMedium);
   if (text == TextPlace::Beside) text_ = std::make_unique<TokenCapture>(recorder->rules, Looks::AtTextToo);
-  for (RequestSpec& spec : specs) {
-    const RowDetail detail = recorder->detail_of(spec);
+  for (size_t row = 0; row < specs.size(); ++row) {
+    RequestSpec& spec = specs[row];
+    const bool captured = choices[row] == Choices::kCaptured;
+    const RowDetail detail = captured ? recorder->detail_of(spec) : RowDetail::No;
     try {
-      intake_.open(std::move(spec), rows_);
+      intake_.open(std::move(spec), captured, rows_);
       rows_.back().detail = detail;
       if (detail != RowDetail::No && !capture_->as_tokens()->detail()) capture_->as_tokens()->keep_detail();
     } catch (const Error& error) {
@@ -102,6 +100,7 @@ void RequestState::push(int64_t site, const at::Tensor& tapped, const WeightsLay
   try {
     const InsideTap inside;
     if (!wants(site)) return;
+    const TapTime time(tap_nanoseconds_);
     accept(site, "weights", tapped);
     const at::Tensor weights = materialised(tapped);
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -117,6 +116,7 @@ void RequestState::push(int64_t site, const ops::Scores& scores) noexcept {
   try {
     const InsideTap inside;
     if (!wants(site)) return;
+    const TapTime time(tap_nanoseconds_);
     accept(site, "queries", scores.q_bhqd);
     accept(site, "keys", scores.k_bhkd);
     ops::Scores whole = scores;
@@ -321,19 +321,7 @@ void RequestState::tokens(const std::vector<int64_t>& ids, size_t row) noexcept 
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (row >= rows_.size()) return;
-    const std::vector<std::string>& vocabulary = *recorder->vocabulary;
-    std::vector<std::string> labels;
-    std::vector<int64_t> kept;
-    for (const int64_t id : ids) {
-      if (id == recorder->profile.eos) break;
-      kept.push_back(id);
-      const bool known = id >= 0 && id < static_cast<int64_t>(vocabulary.size());
-      labels.push_back(known ? vocabulary[static_cast<size_t>(id)] : "#" + std::to_string(id));
-    }
-    rows_[row].named = static_cast<int64_t>(ids.size());
-    rows_[row].ids = std::move(kept);
-    rows_[row].labels = std::move(labels);
-    rows_[row].spelling = recorder->profile.spelling;
+    rows_[row].name(ids, *recorder->vocabulary, recorder->profile);
   } catch (...) {
     fail_plainly(DropReason::HostBudget, "tokens: not enough memory");
   }
@@ -345,35 +333,6 @@ int64_t RequestState::add_waiting() {
   tokens->add_waiting();
   with_text([](TokenCapture& text) { text.add_waiting(); });
   return tokens->tokens();
-}
-
-void RequestState::reorder(const std::vector<int64_t>& from) noexcept {
-  try {
-    const InsideTap inside;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    TokenCapture* const tokens = capture_->as_tokens();
-    if (tokens == nullptr || !open.load() || failed()) return;
-    const auto count = static_cast<int64_t>(rows_.size());
-    const auto wrong = std::find_if(from.begin(), from.end(), [&](int64_t row) { return row < 0 || row >= count; });
-    if (from.empty() || wrong != from.end()) {
-      throw Error("reorder: expected rows of the batch, 0.." + std::to_string(count - 1) + ", at least one, got " +
-                      (from.empty() ? "none" : std::to_string(*wrong)) + ". Name for each row the one it goes on from.",
-                  DropReason::ShapeMismatch);
-    }
-    tokens->reorder(from);
-    with_text([&](TokenCapture& text) { text.reorder(from); });
-    std::vector<RequestRow> rows;
-    for (const int64_t row : from) rows.push_back(rows_[static_cast<size_t>(row)]);
-    rows_ = std::move(rows);
-    const int64_t more = static_cast<int64_t>(from.size()) - count;
-    if (more > 0) {
-      recorder->counters->sampled(more);
-    } else if (more < 0) {
-      recorder->counters->dropped(DropReason::Superseded, -more);
-    }
-  } catch (...) {
-    fail_with_current_exception();
-  }
 }
 
 void RequestState::sound(Sound recording, size_t row) noexcept {
@@ -400,6 +359,25 @@ void RequestState::window(double start_seconds, double seconds) noexcept {
   } catch (...) {
     fail_with_current_exception();
   }
+}
+
+void RequestState::opt_out(size_t row) noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!open.load() || row >= rows_.size() || !rows_[row].captured) return;
+  rows_[row].captured = false;
+  rows_[row].spec.image = Picture();
+  rows_[row].spec.sound = Sound();
+  rows_[row].spec.prompt.clear();
+  recorder->counters->dropped(DropReason::Withdrawn);
+}
+
+bool RequestState::captures(size_t row) const noexcept {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return open.load() && row < rows_.size() && rows_[row].captured;
+}
+
+int64_t RequestState::captured_rows() const {
+  return std::count_if(rows_.begin(), rows_.end(), [](const RequestRow& row) { return row.captured; });
 }
 
 void RequestState::step() noexcept {
@@ -436,10 +414,10 @@ void RequestState::finish() noexcept {
   } catch (...) {
     fail_with_current_exception();
   }
-  recorder->counters->taps(tokens->calls(), tokens->tokens_dropped());
+  recorder->counters->taps(tokens->calls(), tokens->tokens_dropped(), tap_nanoseconds_.load());
   if (automatic_ && tokens->calls() == 0 && !failed()) {
     // A method without attention, an encoder say: nobody asked for a bundle of it.
-    recorder->counters->dropped(DropReason::NoAttention, static_cast<int64_t>(rows_.size()));
+    recorder->counters->dropped(DropReason::NoAttention, captured_rows());
   } else {
     send(*tokens, std::move(copies));
   }
@@ -456,6 +434,7 @@ void RequestState::send(TokenCapture& capture, std::shared_ptr<const ReplayedCop
   int64_t named_by_batch = 0;
   for (const RequestRow& row : rows_) named_by_batch = std::max(named_by_batch, row.named);
   for (size_t index = 0; index < rows_.size(); ++index) {
+    if (!rows_[index].captured) continue;
     try {
       SharedFacts facts;
       facts.method = method_.load(std::memory_order_relaxed);
@@ -492,7 +471,7 @@ void RequestState::discard(DropReason reason) noexcept {
   if (!counted_) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   replays.reset();
-  recorder->counters->dropped(reason, static_cast<int64_t>(rows_.size()));
+  recorder->counters->dropped(reason, captured_rows());
   release();
 }
 

@@ -25,8 +25,10 @@
 namespace gaze {
 
 struct RequestState : BoundRequest {
-  /// A request: its records go to the worker.
-  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, bool automatic);
+  /// A request that the host opened: records of the rows that are captured go to the worker.
+  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, const Choices& choices);
+  /// One that nobody opened.
+  explicit RequestState(std::shared_ptr<Recorder> recorder);
   /// Calls of which only what `capture` keeps is wanted: counted nowhere.
   RequestState(std::shared_ptr<Recorder> recorder, std::unique_ptr<Capture> capture);
   ~RequestState();
@@ -62,8 +64,11 @@ struct RequestState : BoundRequest {
   void label(std::vector<std::string> tokens, size_t row) noexcept;
   void tokens(const std::vector<int64_t>& ids, size_t row) noexcept;
   void reorder(const std::vector<int64_t>& from) noexcept;
+  void reorder_tokens(const std::vector<std::vector<int64_t>>& from) noexcept;
   void sound(Sound recording, size_t row) noexcept;
   void window(double start_seconds, double seconds) noexcept;
+  void opt_out(size_t row) noexcept;
+  [[nodiscard]] bool captures(size_t row) const noexcept;
 
   /// What it was made with. To be read when no call runs any more.
   [[nodiscard]] Capture& capture() noexcept { return *capture_; }
@@ -71,6 +76,12 @@ struct RequestState : BoundRequest {
   [[nodiscard]] std::string error() const;
 
  private:
+  RequestState(std::shared_ptr<Recorder> recorder, std::vector<RequestSpec> specs, const Choices& choices,
+               bool automatic);
+  /// @param named  every row that is asked for
+  /// @param from   of each row that is left, the one whose spec and labels it has
+  void regroup(const std::vector<int64_t>& named, const std::vector<int64_t>& from,
+               c10::function_ref<void(TokenCapture&)> act) noexcept;
   [[nodiscard]] bool wants(int64_t site) const noexcept {
     return !failed() && (capture_->wants(site) || wants_text(site));
   }
@@ -101,6 +112,8 @@ struct RequestState : BoundRequest {
   /// With the current exception, unless a request can do without the site.
   void fail_at(int64_t site) noexcept;
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+  /// Rows that are captured.
+  [[nodiscard]] int64_t captured_rows() const;
   void send(TokenCapture& capture, std::shared_ptr<const ReplayedCopies> replayed) noexcept;
   void release() noexcept;
 
@@ -108,6 +121,7 @@ struct RequestState : BoundRequest {
   const bool counted_;
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::atomic<int64_t> method_{-1};
+  std::atomic<int64_t> tap_nanoseconds_{0};
 
   mutable std::mutex error_mutex_;  // of the next three; taken last
   std::string error_;
@@ -115,7 +129,7 @@ struct RequestState : BoundRequest {
   DropReason error_reason_ = DropReason::Internal;
   std::atomic<bool> failed_{false};  // set when they are whole
 
-  std::mutex mutex_;  // of all that follows: forks of one request may reach two sites at once
+  mutable std::mutex mutex_;  // of all that follows: forks of one request may reach two sites at once
   std::vector<RequestRow> rows_;
   MediaIntake intake_;
   std::unique_ptr<Capture> capture_;

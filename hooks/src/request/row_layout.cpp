@@ -18,11 +18,12 @@ const std::optional<Geometry>& given(const RequestRow& row, const Profile& profi
 class Layout {
  public:
   Layout(const std::vector<RequestRow>& rows, const Profile& profile, const PromptSpans& prompt_spans,
-         const LatentMaps& latent_maps, bool encoder_leads_here)
+         const TokenCapture& capture, bool encoder_leads_here)
       : rows_(rows),
         profile_(profile),
         prompt_spans_(prompt_spans),
-        latent_maps_(latent_maps),
+        latent_maps_(capture.latent_maps()),
+        encoded_rows_(capture.encoded_rows(rows.size())),
         encoder_leads_here_(encoder_leads_here) {}
 
   [[nodiscard]] RowPlace of(size_t index, const AttentionCall& call) const {
@@ -104,7 +105,7 @@ class Layout {
           "profile or the request.",
           DropReason::GridMismatch);
     }
-    return place_latents(*geometry, sizes_of(index), latent_maps_.units(static_cast<int64_t>(rows_.size())), keys);
+    return place_latents(*geometry, sizes_of(index), latent_maps_.units(encoded_rows_), keys);
   }
 
   static void look_beyond(size_t index, const AttentionCall& call, MediumPlace& place) {
@@ -119,6 +120,7 @@ class Layout {
   const Profile& profile_;
   const PromptSpans& prompt_spans_;
   const LatentMaps& latent_maps_;
+  const int64_t encoded_rows_;
   const bool encoder_leads_here_;
 };
 
@@ -155,7 +157,7 @@ std::vector<RowPlace> place_rows(const std::vector<RequestRow>& rows, const Prof
                                  const PromptSpans& prompt_spans, const TokenCapture& capture,
                                  const AttentionCall& call) {
   check_batch(rows, call);
-  const Layout layout(rows, profile, prompt_spans, capture.latent_maps(), capture.encoder_leads_to(call));
+  const Layout layout(rows, profile, prompt_spans, capture, capture.encoder_leads_to(call));
   std::vector<RowPlace> places;
   for (size_t row = 0; row < rows.size(); ++row) places.push_back(layout.of(row, call));
   return places;

@@ -4,12 +4,12 @@
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/jit/api/module.h>
+#include <gaze/render/digest.hpp>
 
 #include <algorithm>
 
 #include "capture/inside_tap.hpp"
 #include "capture/plain_tensor.hpp"
-#include "process/digest.hpp"
 
 namespace gaze {
 namespace {

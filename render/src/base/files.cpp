@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/files.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,11 +12,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include "base/file_tree.hpp"
 #include "base/utf8.hpp"
 
 namespace gaze::files {
@@ -47,13 +45,6 @@ std::string reason_text(int error) { return std::generic_category().message(erro
   }
 }
 
-template <typename Call>
-auto retry(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
 void write_all(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     const ssize_t written = retry([&] { return ::write(fd, bytes.data(), bytes.size()); });
@@ -68,13 +59,6 @@ int rename_new(int from_dir, const char* from, int to_dir, const char* to) {
   if (result == 0 || (errno != ENOSYS && errno != EINVAL)) return static_cast<int>(result);
   // File systems without RENAME_NOREPLACE: `to` is 128 random bits, so nobody else has it.
   return ::renameat(from_dir, from, to_dir, to);
-}
-
-Descriptor open_existing(std::string path, bool strict) {
-  // Behind a slash a link would be followed all the same.
-  while (strict && path.size() > 1 && path.back() == '/') path.pop_back();
-  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (strict ? O_NOFOLLOW : 0);
-  return Descriptor(retry([&] { return ::open(path.c_str(), flags); }));
 }
 
 void check_owned(int directory, const std::string& path) {
@@ -101,50 +85,6 @@ bool is_staged(std::string_view name) {
          name.find_first_not_of("0123456789abcdef", kStaged.size()) == std::string_view::npos;
 }
 
-enum class Lock { Held, Busy, Unknown };  // Unknown: this file system has none
-
-Lock lock(int fd) {
-  if (retry([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return Lock::Held;
-  if (errno == EWOULDBLOCK) return Lock::Busy;
-  return errno == ENOLCK ? Lock::Busy : Lock::Unknown;
-}
-
-bool is_named(int root, const std::string& name, int fd) {
-  struct stat named {
-  }, held{};
-  return ::fstatat(root, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(fd, &held) == 0 &&
-         named.st_dev == held.st_dev && named.st_ino == held.st_ino;
-}
-
-struct Names {
-  std::vector<std::string> files, directories;
-};
-
-// What a directory holds; nullopt where something else lies in it than files and directories of this user.
-std::optional<Names> names_in(int directory) {
-  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(copy < 0 ? nullptr : ::fdopendir(copy), ::closedir);
-  if (!stream) {
-    if (copy >= 0) ::close(copy);
-    return std::nullopt;
-  }
-  Names names;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    struct stat status {};
-    if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-    if (status.st_uid != ::geteuid() || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) return std::nullopt;
-    (S_ISDIR(status.st_mode) ? names.directories : names.files).push_back(name);
-  }
-  return names;
-}
-
-Descriptor open_inside(int directory, const std::string& name) {
-  return Descriptor(
-      retry([&] { return ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
-}
-
 // Locked, so that nobody takes it for a leftover; a lock that is held already is of one who does.
 std::optional<Descriptor> make_staged(int root, const std::string& name, const std::string& path) {
   if (::mkdirat(root, name.c_str(), 0700) != 0) fail(path, "create a directory in it", errno);
@@ -166,21 +106,7 @@ void remove_leftover(int root, const std::string& name) {
   if (left.get() < 0 || ::fstat(left.get(), &status) != 0 || status.st_uid != ::geteuid()) return;
   // The name is looked at under the lock: its maker may have published it in between.
   if (lock(left.get()) != Lock::Held || !is_named(root, name, left.get())) return;
-  const std::optional<Names> top = names_in(left.get());
-  if (!top) return;
-  std::vector<std::pair<Descriptor, Names>> inner;
-  for (const std::string& directory : top->directories) {
-    Descriptor opened = open_inside(left.get(), directory);
-    std::optional<Names> names = opened.get() < 0 ? std::nullopt : names_in(opened.get());
-    if (!names || !names->directories.empty()) return;
-    inner.emplace_back(std::move(opened), std::move(*names));
-  }
-  for (const auto& [directory, names] : inner) {
-    for (const std::string& file : names.files) ::unlinkat(directory.get(), file.c_str(), 0);
-  }
-  for (const std::string& file : top->files) ::unlinkat(left.get(), file.c_str(), 0);
-  for (const std::string& directory : top->directories) ::unlinkat(left.get(), directory.c_str(), AT_REMOVEDIR);
-  ::unlinkat(root, name.c_str(), AT_REMOVEDIR);
+  if (const std::optional<Tree> tree = tree_of(left.get())) remove_tree(root, name, left.get(), *tree);
 }
 
 }  // namespace
@@ -246,6 +172,15 @@ std::string utc_stamp(std::time_t now) {
   return text;
 }
 
+Descriptor open_existing(std::string path, bool strict) {
+  // Behind a slash a link would be followed all the same.
+  while (strict && path.size() > 1 && path.back() == '/') path.pop_back();
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (strict ? O_NOFOLLOW : 0);
+  Descriptor directory(retry([&] { return ::open(path.c_str(), flags); }));
+  if (directory.get() >= 0 && strict) check_owned(directory.get(), path);
+  return directory;
+}
+
 Descriptor open_directory(const std::string& path, bool strict) {
   if (path.empty()) {
     throw Error("output directory: expected a path, got an empty string. Give a directory.", DropReason::OutDir);
@@ -257,7 +192,6 @@ Descriptor open_directory(const std::string& path, bool strict) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) fail(path, "create the directory", errno);
   Descriptor directory = open_existing(path, strict);
   if (directory.get() < 0) fail(path, "open the directory", errno);
-  if (strict) check_owned(directory.get(), path);
   return directory;
 }
 
@@ -278,7 +212,7 @@ void write_new(int directory, const std::string& name, std::string_view bytes, c
 StagedDirectory::StagedDirectory(const std::string& out_dir, bool strict)
     : out_dir_(out_dir), root_(open_directory(out_dir, strict)) {
   for (int attempt = 0; attempt < 4; ++attempt) {
-    std::string name = std::string(kStaged) + random_hex(kStagedDigits);
+    std::string name = staged_name();
     std::optional<Descriptor> staged = make_staged(root_.get(), name, out_dir_);
     if (!staged) continue;
     staged_ = std::move(*staged);
@@ -307,29 +241,24 @@ void StagedDirectory::write(const std::string& name, std::string_view bytes) {
   written_.push_back(name);
 }
 
-std::string StagedDirectory::publish() {
-  for (int attempt = 0;; ++attempt) {
-    const std::string name = utc_stamp(std::time(nullptr)) + "-" + random_hex(32);
-    if (rename_new(root_.get(), name_.c_str(), root_.get(), name.c_str()) == 0) {
-      name_.clear();
-      return out_dir_ + (out_dir_.back() == '/' ? "" : "/") + name;
-    }
-    if (errno != EEXIST || attempt == 3) fail(out_dir_, "publish the bundle", errno);
-  }
+void StagedDirectory::publish(const std::string& name) {
+  if (rename_new(root_.get(), name_.c_str(), root_.get(), name.c_str()) != 0)
+    fail(out_dir_, "publish the bundle", errno);
+  name_.clear();
 }
+
+std::string published_name() { return utc_stamp(std::time(nullptr)) + "-" + random_hex(kStagedDigits); }
+
+std::string staged_name() { return std::string(kStaged) + random_hex(kStagedDigits); }
 
 void remove_leftovers(const std::string& out_dir, bool strict) noexcept {
   try {
     const Descriptor root = open_existing(out_dir, strict);
     if (root.get() < 0) return;
-    if (strict) check_owned(root.get(), out_dir);
-    const int copy = ::openat(root.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(copy < 0 ? nullptr : ::fdopendir(copy), ::closedir);
-    if (!stream && copy >= 0) ::close(copy);
     std::vector<std::string> names;
-    while (const dirent* entry = stream ? ::readdir(stream.get()) : nullptr) {
-      if (is_staged(entry->d_name)) names.emplace_back(entry->d_name);
-    }
+    each_name(root.get(), [&](std::string_view name) {
+      if (is_staged(name)) names.emplace_back(name);
+    });
     for (const std::string& name : names) remove_leftover(root.get(), name);
   } catch (const std::exception&) {  // the next process tries again
   }

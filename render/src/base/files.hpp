@@ -40,6 +40,9 @@ class Descriptor {
 /// @throws gaze::Error (OutDir, DiskFull, IoError)
 Descriptor open_directory(const std::string& path, bool strict);
 
+/// One that is there; -1 where there is none. @throws gaze::Error (OutDir) where strict refuses it
+Descriptor open_existing(std::string path, bool strict);
+
 /// Creates `name` in `directory` (mode 0600; an existing name or a link is refused) and writes all of `bytes`.
 /// @throws gaze::Error (OutDir, DiskFull, IoError)
 void write_new(int directory, const std::string& name, std::string_view bytes, const std::string& path_for_people);
@@ -56,8 +59,10 @@ class StagedDirectory {
   void make_subdirectory(const std::string& name);
   /// `name` may be "file" or "subdirectory/file".
   void write(const std::string& name, std::string_view bytes);
-  /// Renames to `<UTC time>-<32 hex digits>` and returns out_dir/name.
-  std::string publish();
+  /// Renames to `name`, which nobody else has. @throws gaze::Error
+  void publish(const std::string& name);
+  /// Where it appears.
+  [[nodiscard]] int root() const noexcept { return root_.get(); }
 
  private:
   std::string out_dir_;
@@ -67,6 +72,12 @@ class StagedDirectory {
   std::vector<std::string> written_;
   std::vector<std::string> subdirectories_;
 };
+
+/// `<UTC time>-<32 hex digits>`: the name of a bundle that is published now.
+std::string published_name();
+
+/// A hidden name: what has it is being filled, or removed.
+std::string staged_name();
 
 /// Removes what a StagedDirectory left in `out_dir` because its process was killed: directories of its names that this
 /// user owns, that nobody has locked, and that hold nothing else than it makes. What cannot be removed stays.

@@ -61,4 +61,7 @@ class JsonText {
   std::vector<Member> members_;
 };
 
+/// The text, or null where it is empty.
+inline JsonText text_or_null(const std::string& text) { return text.empty() ? JsonText(nullptr) : JsonText(text); }
+
 }  // namespace gaze

@@ -134,8 +134,22 @@ const char* name(DropReason reason) noexcept {
       return "unsupported_tensor";
     case DropReason::SiteOrder:
       return "site_order";
+    case DropReason::OptedOut:
+      return "opted_out";
+    case DropReason::Withdrawn:
+      return "withdrawn";
+    case DropReason::RateLimited:
+      return "rate_limited";
+    case DropReason::Breaker:
+      return "breaker";
+    case DropReason::NotKept:
+      return "not_kept";
+    case DropReason::RedactionFailed:
+      return "redaction_failed";
     case DropReason::Superseded:
       return "superseded";
+    case DropReason::Quota:
+      return "quota";
     case DropReason::Internal:
       return "internal";
     case DropReason::kCount:

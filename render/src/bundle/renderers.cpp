@@ -55,6 +55,12 @@ AnswerFigures figures_of(const RequestFacts& facts) {
   const auto open = record.timings_ms.find("begin_to_finish");
   if (open != record.timings_ms.end()) figures.open_seconds = open->second / 1000;
   figures.render_seconds = facts.render_ms / 1000;
+  for (const MapFacts& map : facts.maps) {
+    if (!map.text) continue;
+    for (const TextFacts::Source& source : map.text->sources) {
+      if (!source.id.empty()) figures.sources.push_back({source.id, source.mass});
+    }
+  }
   return figures;
 }
 

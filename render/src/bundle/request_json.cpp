@@ -2,6 +2,7 @@
 #include "bundle/request_json.hpp"
 
 #include <gaze/render/profile.hpp>
+#include <gaze/render/redaction.hpp>
 
 #include <algorithm>
 #include <array>
@@ -361,6 +362,8 @@ std::string write_json(const RequestFacts& facts) {
   root["gaze_request"] = 1;
   root["gaze_version"] = GAZE_VERSION;
   root["request_id"] = record.request_id;
+  root["content"] = name(record.content);
+  root["redacted"] = record.redacted;
   root["prompt"] = record.prompt;
   root["answer"] = answer_text(record);
   root["error"] = nullptr;

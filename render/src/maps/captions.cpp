@@ -20,7 +20,8 @@ const char* verb_of(const TextMedium&) { return "read"; }
 
 std::string answer_text(const AttentionRecord& record) {
   std::string text;
-  for (const Word& word : merge_words(record.labels, record.spelling.get()))
+  const bool replaced = record.words && (record.redacted || record.content != Content::Full);
+  for (const Word& word : replaced ? *record.words : merge_words(record.labels, record.spelling.get()))
     text += (text.empty() || word.joined ? "" : " ") + word.text;
   return text;
 }

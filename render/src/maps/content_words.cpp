@@ -71,4 +71,10 @@ bool is_content_word(const std::string& text) {
   return !(holds(kFunctionWords, word.substr(0, apostrophe)) && holds(kEndings, word.substr(apostrophe + 1)));
 }
 
+bool has_content(const Word& word) {
+  return word.content ? *word.content : word.text.empty() || is_content_word(word.text);
+}
+
+bool draws_content(const Word& word) { return !word.text.empty() && has_content(word); }
+
 }  // namespace gaze

@@ -232,8 +232,7 @@ struct TokenShapes {
 
 void describe_words(const TokenFacts& tokens, const TokenShapes& shapes, std::vector<WordFacts>& words) {
   for (WordFacts& facts : words) {
-    // Nothing is known of a word without text.
-    facts.content = facts.word.text.empty() || is_content_word(facts.word.text);
+    facts.content = has_content(facts.word);
     for (int64_t i = facts.word.first; i < facts.word.first + facts.word.count; ++i) {
       const auto t = static_cast<size_t>(i);
       facts.mass += tokens.mass[t] / static_cast<double>(facts.word.count);

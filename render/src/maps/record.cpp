@@ -6,9 +6,9 @@
 namespace gaze {
 namespace {
 
-at::Tensor content(const PictureMedium& medium) { return medium.picture.tensor; }
-at::Tensor content(const SoundMedium& medium) { return medium.sound.samples; }
-at::Tensor content(const TextMedium& medium) { return medium.ids_k; }
+at::Tensor content_of(const PictureMedium& medium) { return medium.picture.tensor; }
+at::Tensor content_of(const SoundMedium& medium) { return medium.sound.samples; }
+at::Tensor content_of(const TextMedium& medium) { return medium.ids_k; }
 
 size_t encoded_bytes(const PictureMedium& medium) { return medium.picture.encoded.size(); }
 size_t encoded_bytes(const SoundMedium&) { return 0; }
@@ -61,7 +61,7 @@ std::vector<at::Tensor> AttentionRecord::tensors() const {
   };
   for (const MediumMap& map : maps) {
     for (const at::Tensor* tensor : {&map.map_tk, &map.mass_t, &map.visible_t, &map.flags_t}) see(*tensor);
-    std::visit([&](const auto& of) { see(content(of)); }, map.medium);
+    std::visit([&](const auto& of) { see(content_of(of)); }, map.medium);
     if (!map.detail) continue;
     for (const SiteDetail& site : map.detail->sites) {
       see(site.rows.root_hqk);

@@ -96,7 +96,7 @@ void draw_frames(const RenderTask& task, const Analysis& analysis, const PlacedP
   if (wanted.overlay) add_overlay(summary_view(analysis), task.picture("overlay"), facts.summary.file);
   for (size_t w = 0; w < analysis.words.size(); ++w) {
     const Word& word = analysis.words[w].word;
-    if (!(wanted.words && (wanted.function_words || is_content_word(word.text)))) continue;
+    if (!(wanted.words && (wanted.function_words || draws_content(word)))) continue;
     add_overlay(word_view(analysis, w), task.word(w, word), facts.words[w].file);
   }
   std::string& jpeg = facts.report_picture->jpeg;

@@ -29,7 +29,7 @@ SoundPictures names_of(const SoundAnalysis& heard, const RenderTask& task) {
   if (wanted.sheet) names.sheet = task.picture("sheet");
   for (size_t w = 0; w < heard.timing.words.size(); ++w) {
     const Word& word = heard.timing.words[w].word;
-    const bool draws = wanted.words && (wanted.function_words || is_content_word(word.text));
+    const bool draws = wanted.words && (wanted.function_words || draws_content(word));
     names.words.push_back(draws ? task.word(w, word) : std::string());
   }
   return names;
@@ -48,7 +48,7 @@ void draw_pages(const SoundAnalysis& heard, const SoundPictures& names, const Re
 }
 
 // What the page shows and plays of a recording.
-ReportSound report_of(const SoundAnalysis& heard, const at::Tensor& shown_lc, const ops::Route& route) {
+ReportSound report_of(const SoundAnalysis& heard, const at::Tensor& shown_lc, bool plays, const ops::Route& route) {
   ReportSound report;
   report.shown_lc = shown_lc;
   report.lift_lc = fetch(heard.lift_lc.contiguous(), route, ops::Cargo::Map);
@@ -57,7 +57,7 @@ ReportSound report_of(const SoundAnalysis& heard, const at::Tensor& shown_lc, co
   const SoundLayout layout = lay_out_sound(heard.recording.seconds(), heard.recording.samples_ct.size(0));
   report.rows = layout.rows;
   report.seconds_per_row = layout.seconds_per_row;
-  report.wav = small_wav(heard.recording, route);
+  if (plays) report.wav = small_wav(heard.recording, route);
   return report;
 }
 
@@ -134,7 +134,7 @@ MapFacts render_map(const SoundMedium& medium, const RenderTask& task, Artifacts
   if (task.options.delivery == Delivery::Frame) {
     if (medium.sound.empty()) decode(medium.sound);  // says what is missing
     names = names_of(heard, task);
-    report = report_of(heard, shown_lc, task.route());
+    report = report_of(heard, shown_lc, task.record.content == Content::Full, task.route());
     draw_pages(heard, names, task, artifacts, *report);
   } else {
     names.words.resize(heard.timing.words.size());

@@ -39,18 +39,6 @@ TimeSpan reach_of(const std::vector<SoundPart>& parts, const Word& word, const S
   return reach;
 }
 
-// A model's input is filled up with zeros; samples after the last other one are padding.
-Recording without_padding(Recording recording, const ops::Route& route) {
-  const at::Tensor heard_s = recording.samples_ct.ne(0).any(0);
-  // The index of the last true: the first one of the reversed row.
-  const at::Tensor trailing =
-      at::where(heard_s.any(), heard_s.flip(0).to(at::kInt).argmax(), at::zeros({}, at::kLong).to(heard_s.device()));
-  const auto cut = static_cast<int64_t>(
-      *fetch(trailing.to(at::kDouble).view({1}), route, ops::Cargo::Figures).const_data_ptr<double>());
-  recording.samples_ct = recording.samples_ct.narrow(1, 0, recording.samples_ct.size(1) - cut).contiguous();
-  return recording;
-}
-
 std::vector<float> levels(const Recording& recording, const Timeline& time, int64_t cells, const ops::Route& route) {
   const auto rate = static_cast<double>(recording.sample_rate_hz);
   const at::Tensor envelope_ckw =
@@ -197,6 +185,17 @@ void mark_words(const AttentionRecord& record, const std::vector<double>& paddin
 
 }  // namespace
 
+Recording without_padding(Recording recording, const ops::Route& route) {
+  const at::Tensor heard_s = recording.samples_ct.ne(0).any(0);
+  // The index of the last true: the first one of the reversed row.
+  const at::Tensor trailing =
+      at::where(heard_s.any(), heard_s.flip(0).to(at::kInt).argmax(), at::zeros({}, at::kLong).to(heard_s.device()));
+  const auto cut = static_cast<int64_t>(
+      *fetch(trailing.to(at::kDouble).view({1}), route, ops::Cargo::Figures).const_data_ptr<double>());
+  recording.samples_ct = recording.samples_ct.narrow(1, 0, recording.samples_ct.size(1) - cut).contiguous();
+  return recording;
+}
+
 SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map, const SoundMedium& medium,
                             const ops::Route& route) {
   const Timeline& time = *medium.geometry.time;
@@ -219,7 +218,8 @@ SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map,
   const int64_t cells = cells_of(timing.seconds, time);
   if (!sound.empty()) {
     heard.recording.samples_ct = ops::to_device(heard.recording.samples_ct, route, ops::Cargo::Picture);
-    heard.level_k = levels(heard.recording, time, cells, route);
+    // Of the silence that stands for a recording nothing is told.
+    if (record.content == Content::Full) heard.level_k = levels(heard.recording, time, cells, route);
   }
 
   // Normalised as the model had its keys, part by part alike; then laid out over the recording.

@@ -44,4 +44,7 @@ struct SoundAnalysis {
 SoundAnalysis analyse_sound(const AttentionRecord& record, const MediumMap& map, const SoundMedium& medium,
                             const ops::Route& route);
 
+/// A model's input is filled up with zeros; samples after the last other one are padding. Without them.
+Recording without_padding(Recording recording, const ops::Route& route);
+
 }  // namespace gaze

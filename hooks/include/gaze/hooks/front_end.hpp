@@ -85,6 +85,9 @@ class GAZE_API FrontEnd {
   /// One within another is part of it. A method that was not described is none.
   [[nodiscard]] ModelCall enter(std::string_view method = "forward") const noexcept;
 
+  /// Whether a call on this thread would be for a request now: for who would compute what it pushes.
+  [[nodiscard]] bool wanted() const noexcept;
+
   /// The weights of one call of a site, for the request of this thread, or of the one that forked it by at::launch.
   /// Failures end that request's capture alone, with a reason. Reduces at once, on the current stream of the tensor's
   /// device; waits for nothing, keeps no reference, and allocates nothing after a request's first token.

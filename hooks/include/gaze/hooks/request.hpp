@@ -27,6 +27,8 @@ struct GAZE_API RequestSpec {
                               ///< the first call, then every row of one-token calls
   std::optional<Geometry> geometry = {};  ///< instead of the profile's
   bool detail = false;                    ///< keeps every head's map, whatever the options say
+  /// false: this request is not captured, whatever anything else says. true: it is, whatever the sample says.
+  std::optional<bool> capture = {};
   /// What the host wants to find again in request.json: a trace's id, a model's version, a tenant.
   std::map<std::string, std::string> attributes = {};
 };

@@ -8,13 +8,20 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace gaze {
 
+/// What one passage of a text got.
+struct SourceMass {
+  std::string id;   ///< the host's
+  double mass = 0;  ///< 0..1: share of attention
+};
+
 /// Of the first medium that was looked at. NaN: it was not measured.
 struct AnswerFigures {
-  std::string model;         ///< the profile's name
-  std::string model_sha256;  ///< of the model's file, else of its parameters; empty: neither is known
+  std::string model = {};         ///< the profile's name
+  std::string model_sha256 = {};  ///< of the model's file, else of its parameters; empty: neither is known
   Verdict verdict = Verdict::CannotSay;
   bool flagged = false;            ///< somebody should look closer, as request.json's report marks it
   std::array<int64_t, 4> words{};  ///< of each verdict, by its value
@@ -25,7 +32,7 @@ struct AnswerFigures {
   double focus = std::numeric_limits<double>::quiet_NaN();     ///< 0..1: mean over words of their sharpest token's
   double open_seconds = 0;                                     ///< from begin to finish
   double render_seconds = 0;                                   ///< until everything was drawn
-  int64_t bundle_bytes = 0;                                    ///< of all files
+  std::vector<SourceMass> sources = {};                        ///< of a text, whichever medium it is
 };
 
 }  // namespace gaze

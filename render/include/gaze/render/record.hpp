@@ -65,6 +65,9 @@ struct GAZE_API MediumMap {
   [[nodiscard]] int64_t tokens() const;
 };
 
+/// What of a request's content may be written: all, none of it, or words by their keyed hashes (docs/privacy.md).
+enum class Content { Full, Maps, Hashed };
+
 struct AttentionRecord {
   std::string request_id;           ///< the host's; never used as a file name
   std::string prompt;               ///< text, if the host gave it
@@ -102,6 +105,8 @@ struct AttentionRecord {
   std::string error;                ///< set when capture could not finish: what was expected, found, how to fix it
   DropReason error_reason = DropReason::Internal;
   std::vector<std::string> notes = {};  ///< what was asked for and could not be shown, for people
+  Content content = Content::Full;      ///< what was left of the request's content
+  bool redacted = false;                ///< parts of it were blacked out
 
   /// Where the maps are; the processor where there are none.
   [[nodiscard]] GAZE_API at::Device device() const;

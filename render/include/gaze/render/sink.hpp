@@ -21,6 +21,9 @@ class GAZE_API Sink {
   /// Called at attach, on the host's thread, for a device other than the CPU that the model's parameters lie on: makes
   /// what the first record would wait for. What it throws is ignored.
   virtual void prepare(at::Device device) { (void)device; }
+  /// Called on the worker thread about once a minute, whether records come or not: looks after what the sink keeps.
+  /// What it throws is ignored.
+  virtual void tidy() {}
 };
 
 }  // namespace gaze

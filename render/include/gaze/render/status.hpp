@@ -39,6 +39,13 @@ enum class DropReason {
   UnsupportedTensor,  ///< attention over tensors that a tap cannot read: nested, sparse, quantized, wrapped
   SiteOrder,          ///< of which site a call without a name is cannot be told
   Superseded,         ///< a batch row that Request::reorder left out: a beam the host gave up
+  OptedOut,           ///< the host said that this request is not to be captured
+  Withdrawn,          ///< the same, said after it had begun
+  RateLimited,        ///< more requests in a second than may be captured
+  Breaker,            ///< what was captured before could not be kept, time after time: tried again a little later
+  NotKept,            ///< captured, and an answer that nobody asked to keep
+  RedactionFailed,    ///< what was to be blacked out could not be
+  Quota,              ///< the free space that bundles must leave cannot be had, whatever is deleted
   Internal,           ///< a bug in Gaze
   kCount
 };

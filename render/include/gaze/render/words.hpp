@@ -6,6 +6,7 @@
 #include <gaze/render/token_spelling.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,10 @@ namespace gaze {
 
 struct Word {
   std::string text;
-  int64_t first = 0;    ///< first token
-  int64_t count = 0;    ///< number of tokens
-  bool joined = false;  ///< the text has no space between it and the word before it
+  int64_t first = 0;                 ///< first token
+  int64_t count = 0;                 ///< number of tokens
+  bool joined = false;               ///< the text has no space between it and the word before it
+  std::optional<bool> content = {};  ///< where the text stands for another: whether that one had content
 };
 
 /// By what the words of an answer were told apart.

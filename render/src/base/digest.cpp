@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "process/digest.hpp"
-
 #include <openssl/evp.h>
+#include <gaze/render/digest.hpp>
 
 #include <array>
 #include <new>

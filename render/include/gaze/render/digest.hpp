@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// SHA-256 of what a record came from. Knows no TorchScript.
+// SHA-256, as files and manifests name what they mean.
 #pragma once
+
+#include <gaze/ops/api.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -9,7 +11,7 @@
 
 namespace gaze {
 
-class Digest {
+class GAZE_API Digest {
  public:
   /// @throws std::bad_alloc
   Digest();
@@ -27,6 +29,6 @@ class Digest {
   std::unique_ptr<Context> context_;
 };
 
-std::string sha256_of(std::string_view text);
+GAZE_API std::string sha256_of(std::string_view text);
 
 }  // namespace gaze

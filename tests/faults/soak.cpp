@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// A host at full load for a while, under hard limits that are the configured numbers: memory, descriptors, threads, the
+// queue, and the counters at every look. `gaze_soak [SECONDS]`.
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "host.hpp"
+
+namespace gaze::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kQueueBytes = int64_t{16} << 20;
+constexpr int64_t kDrawingBytes = int64_t{48} << 20;  // of the worker, beside the queue: pages, codecs, one answer
+constexpr int kHosts = 2, kSpareDescriptors = 24;
+
+int64_t entries(const char* folder) { return std::distance(fs::directory_iterator(folder), fs::directory_iterator()); }
+
+/// A line of /proc/self/status, in bytes.
+int64_t status_bytes(const std::string& name) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name + ":")) return std::strtoll(line.c_str() + name.size() + 1, nullptr, 10) * 1024;
+  }
+  return -1;
+}
+
+void limit(int resource, int64_t most) {
+  rlimit now{};
+  getrlimit(static_cast<__rlimit_resource>(resource), &now);
+  now.rlim_cur = static_cast<rlim_t>(most);
+  setrlimit(static_cast<__rlimit_resource>(resource), &now);
+}
+
+void answer(Gaze& gaze, torch::jit::Module& model, int64_t number) {
+  RequestSpec spec;
+  spec.id = std::to_string(number);
+  spec.image = Picture(marked_picture(number));
+  Request request = gaze.begin(std::move(spec));
+  run(model, Marked({number}), kPrompt, "fused");
+  request.label({"word"});
+  request.finish();
+}
+
+struct Seen {
+  int64_t looks = 0, breaches = 0, most_queue = 0, most_rss = 0, most_threads = 0, most_descriptors = 0;
+  std::vector<int64_t> rss;
+
+  void look(const Gaze& gaze) {
+    const Stats stats = gaze.stats();
+    ++looks;
+    breaches += breach(stats).empty() ? 0 : 1;
+    most_queue = std::max(most_queue, stats.queue_bytes);
+    rss.push_back(status_bytes("VmRSS"));
+    most_rss = std::max(most_rss, rss.back());
+    most_threads = std::max(most_threads, entries("/proc/self/task"));
+    most_descriptors = std::max(most_descriptors, entries("/proc/self/fd"));
+  }
+  /// Of the last third less the first's, medians.
+  [[nodiscard]] int64_t growth() const {
+    const auto median = [](std::vector<int64_t> part) {
+      std::nth_element(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(part.size() / 2), part.end());
+      return part[part.size() / 2];
+    };
+    const auto third = static_cast<std::ptrdiff_t>(rss.size() / 3);
+    return median({rss.end() - third, rss.end()}) - median({rss.begin() + third, rss.begin() + 2 * third});
+  }
+};
+
+/// Bundles are taken away as somebody would who collects them.
+void collect(const std::string& folder, const std::atomic<bool>& stop) {
+  while (!stop.load()) {
+    std::error_code failed;
+    for (const auto& entry : fs::directory_iterator(folder, failed)) {
+      if (entry.path().filename().string()[0] == '2') fs::remove_all(entry.path(), failed);
+    }
+    ::usleep(20'000);
+  }
+}
+
+int told(const char* what, int64_t got, int64_t most) {
+  std::printf("soak: %s %ld, at most %ld%s\n", what, static_cast<long>(got), static_cast<long>(most),
+              got > most ? ": BEYOND" : "");
+  return got > most ? 1 : 0;
+}
+
+int soak(const std::string& folder, int64_t seconds) {
+  torch::jit::Module model = null_model();
+  for (int i = 0; i < 3; ++i) run(model, Marked({1}), kPrompt, "fused");
+  Options options = null_options(null_profile());
+  options.out_dir = folder;
+  options.queue_bytes = kQueueBytes;
+  Gaze gaze = attach(model, options);
+  for (int64_t number = 0; number < 20; ++number) answer(gaze, model, number);
+  gaze.flush();
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> asked{0};
+  std::thread collector([&] { collect(folder, stop); });
+  const int64_t rss = status_bytes("VmRSS"), data = status_bytes("VmData"), descriptors = entries("/proc/self/fd");
+  const int64_t threads = entries("/proc/self/task") + kHosts;
+  limit(RLIMIT_NOFILE, descriptors + kSpareDescriptors);
+  limit(RLIMIT_DATA, data + kHosts * (int64_t{80} << 20) + kQueueBytes + kDrawingBytes);
+  std::vector<std::thread> hosts;
+  for (int t = 0; t < kHosts; ++t) {
+    hosts.emplace_back([&, t] {
+      at::set_num_threads(1);
+      for (int64_t number = t; !stop.load(); number += kHosts) {
+        answer(gaze, model, number);
+        asked.fetch_add(1);
+      }
+    });
+  }
+  Seen seen;
+  const auto begun = Clock::now();
+  for (auto next = begun; Clock::now() - begun < std::chrono::seconds(seconds); next += std::chrono::milliseconds(50)) {
+    std::this_thread::sleep_until(next);
+    seen.look(gaze);
+    if (seen.looks % 1200 == 0)
+      std::fprintf(stderr, "soak: %ld s, %ld requests, %ld written\n", static_cast<long>(seen.looks / 20),
+                   static_cast<long>(asked.load()), static_cast<long>(gaze.stats().written));
+  }
+  stop.store(true);
+  for (std::thread& host : hosts) host.join();
+  collector.join();
+  gaze.flush();
+  const Stats stats = gaze.stats();
+  std::printf("soak: %ld s, %ld requests, %ld written, %ld dropped for the queue, %ld looks\n",
+              static_cast<long>(seconds), static_cast<long>(asked.load()), static_cast<long>(stats.written),
+              static_cast<long>(stats.drops(DropReason::QueueBytes)), static_cast<long>(seen.looks));
+  int found = 0;
+  found += told("looks at which the counters did not add up", seen.breaches, 0);
+  found += told("queue bytes", seen.most_queue, kQueueBytes);
+  found += told("resident bytes beyond the start", seen.most_rss - rss, kQueueBytes + kDrawingBytes);
+  found += told("growth of resident bytes in the last two thirds", seen.growth(), int64_t{8} << 20);
+  found += told("threads", seen.most_threads, threads);
+  found += told("descriptors", seen.most_descriptors, descriptors + kSpareDescriptors);
+  found +=
+      told("dropped for memory, descriptors or another reason", stats.lost() - stats.drops(DropReason::QueueBytes), 0);
+  found += told("in flight at the end", stats.in_flight + stats.queue_bytes, 0);
+  return found + (stats.written > 0 ? 0 : 1);
+}
+
+}  // namespace
+}  // namespace gaze::test
+
+int main(int argc, char** argv) {
+  const int64_t seconds = argc > 1 ? std::strtoll(argv[1], nullptr, 10) : 6;
+  if (seconds < 3) {
+    std::fprintf(stderr, "gaze_soak: expected at least 3 seconds, got %s.\n", argv[1]);
+    return 2;
+  }
+  std::string folder = (std::filesystem::temp_directory_path() / "gaze-soak-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) return 2;
+  const int found = gaze::test::soak(folder, seconds);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  std::printf("soak: %d findings\n", found);
+  return found == 0 ? 0 : 1;
+}
