@@ -34,7 +34,7 @@ def pool(work: Path, model: str, kind: str, seed: int, count: int) -> list[Path]
         part = work / f"{model}-{kind}.part"
         subprocess.run([BUNDLES, MODELS / model / f"{model}_sdpa.pt", kind, str(seed), str(count), part], check=True, env=CLEAN)
         part.rename(folder)
-    found = sorted(folder.iterdir())
+    found = sorted(request.parent for request in folder.glob("*/request.json"))
     if len(found) != count:
         sys.exit(f"expected {count} bundles in {folder}, got {len(found)}")
     return found

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/files.hpp"
 #include "base/json_text.hpp"
 #include "base/utf8.hpp"
 #include "profile/profile_document.hpp"
@@ -152,6 +153,10 @@ AttentionStatistics parse_statistics(const std::string& text, const std::string&
   for (const json& version : versions) statistics.merge(reader.version(version));
   statistics.left_out_ += reader.whole(reader.field(document, "left_out"), "left_out");
   return statistics;
+}
+
+AttentionStatistics read_statistics(const std::string& path) {
+  return parse_statistics(files::read(path, "statistics", kMostText), path);
 }
 
 }  // namespace gaze

@@ -81,6 +81,8 @@ class GAZE_API AttentionStatistics {
 /// @param source  the beginning of every error
 /// @throws Error for anything else
 GAZE_API AttentionStatistics parse_statistics(const std::string& text, const std::string& source);
+/// As `parse_statistics`, of a regular file.
+GAZE_API AttentionStatistics read_statistics(const std::string& path);
 
 enum class DriftVerdict { CannotSay, None, Moderate, Major };
 
