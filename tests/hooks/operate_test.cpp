@@ -429,8 +429,7 @@ CATCH_TEST_CASE("operate: a baseline that says nothing of the answers is told, a
   CATCH_CHECK_THAT(told("few.json"),
                    Catch::StartsWith("answer: ") && Catch::Contains("expected 50 answers of tiny or more, got 10"));
   std::ofstream(folder / "none.json") << gaze::AttentionStatistics().json();
-  CATCH_CHECK_THAT(told("none.json"),
-                   Catch::StartsWith("answer: ") && Catch::Contains("has no answers of tiny"));
+  CATCH_CHECK_THAT(told("none.json"), Catch::StartsWith("answer: ") && Catch::Contains("has no answers of tiny"));
 }
 
 CATCH_TEST_CASE("operate: names that begin as ours do and are none are told with the nearest one") {

@@ -39,7 +39,7 @@ FOLDERS = {
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
         "drift": {"base", "profile"},
-        "operate": {"base", "drift", "maps"},
+        "operate": {"base", "maps"},
         "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
         "ledger": {"base"},
         "bundle": {"ledger", "base", "profile", "device", "maps", "page", "media", "picture", "sound", "text", "parts", "report", "redact"},

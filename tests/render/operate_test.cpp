@@ -102,8 +102,8 @@ CATCH_TEST_CASE("operate: status.json is JSON whatever it tells") {
 CATCH_TEST_CASE("operate: drift is told where there is a baseline, from answers enough on") {
   gaze::CaptureFacts facts;
   facts.model = "tiny";
-  CATCH_CHECK_THAT(gaze::metrics_text({facts}, 0), Catch::Contains("# TYPE gaze_drift_psi gauge\n") &&
-                                                       !Catch::Contains("gaze_drift_verdict{"));
+  CATCH_CHECK_THAT(gaze::metrics_text({facts}, 0),
+                   Catch::Contains("# TYPE gaze_drift_psi gauge\n") && !Catch::Contains("gaze_drift_verdict{"));
   CATCH_CHECK_FALSE(json::parse(gaze::status_json({facts}, 0, false))["captures"][0].contains("drift"));
   facts.drift = gaze::DriftFacts{kHostile, {}};
   CATCH_CHECK_THAT(gaze::metrics_text({facts}, 0), !Catch::Contains("gaze_drift_verdict{"));
@@ -120,8 +120,7 @@ CATCH_TEST_CASE("operate: drift is told where there is a baseline, from answers 
   const json drift = json::parse(gaze::status_json({facts}, 0, false))["captures"][0]["drift"];
   CATCH_CHECK(drift["verdict"] == "major");
   CATCH_CHECK(drift["figures"].size() == 2);
-  CATCH_CHECK(drift["figures"]["focus"] ==
-              json({{"verdict", "major"}, {"psi", 0.75}, {"ks", 0.5}, {"ks_p", 1e-9}}));
+  CATCH_CHECK(drift["figures"]["focus"] == json({{"verdict", "major"}, {"psi", 0.75}, {"ks", 0.5}, {"ks_p", 1e-9}}));
 }
 
 CATCH_TEST_CASE("operate: a traceparent is what W3C says, and nothing else") {

@@ -31,7 +31,7 @@ class DriftState {
 
   const std::string baseline_;
   const std::shared_ptr<const Log> log_;
-  AttentionStatistics kept_;         // of the worker's thread, as the watch; empty once it is chosen from
+  AttentionStatistics kept_;  // of the worker's thread, as the watch; empty once it is chosen from
   bool chosen_ = false;
   std::optional<DriftWatch> watch_;  // none: the baseline knows nothing of this model
   mutable std::mutex mutex_;         // of the facts

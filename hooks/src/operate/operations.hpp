@@ -27,8 +27,8 @@ class Operations final : public Chores, public std::enable_shared_from_this<Oper
     std::shared_ptr<BundleSink> bundles;  ///< null: answers go elsewhere, and there are no files to look at
     std::string out_dir;                  ///< of those; absolute
     bool strict_out_dir = false;
-    std::string metrics_file;  ///< empty: none; "%p" in it is the process
-    std::string otel_dir;      ///< empty: none
+    std::string metrics_file;    ///< empty: none; "%p" in it is the process
+    std::string otel_dir;        ///< empty: none
     std::string drift_baseline;  ///< empty: none
   };
   /// What does not change while it lives.

@@ -147,11 +147,10 @@ void append_drift(std::string& out, const std::vector<CaptureFacts>& captures) {
            if (drift.verdict != DriftVerdict::CannotSay) sample(out, "gaze_drift_psi", labels, drift.psi);
          }
        });
-  each("gaze_drift_verdict", "Drift from the baseline: 0 none, 1 moderate, 2 major.",
-       [&](const CaptureFacts& capture) {
-         const int above_none = static_cast<int>(capture.drift->verdict()) - static_cast<int>(DriftVerdict::None);
-         sample(out, "gaze_drift_verdict", model_label(capture), above_none);
-       });
+  each("gaze_drift_verdict", "Drift from the baseline: 0 none, 1 moderate, 2 major.", [&](const CaptureFacts& capture) {
+    const int above_none = static_cast<int>(capture.drift->verdict()) - static_cast<int>(DriftVerdict::None);
+    sample(out, "gaze_drift_verdict", model_label(capture), above_none);
+  });
 }
 
 }  // namespace
