@@ -110,7 +110,7 @@ RecordDelivery start_delivery(const Options& options, const std::shared_ptr<cons
   const std::shared_ptr<Sink> sink = bundles ? bundles : options.sink;
   auto operations =
       std::make_shared<Operations>(Operations::Places{bundles, absolute(options.out_dir), options.strict_out_dir,
-                                                      options.metrics_file, options.otel_dir},
+                                                      options.metrics_file, options.otel_dir, options.drift_baseline},
                                    counters, control, log, held);
   if (bundles) {
     bundles->on_measured([weak = std::weak_ptr<Operations>(operations)](const AnswerFigures& figures) {

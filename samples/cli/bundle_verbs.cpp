@@ -45,6 +45,25 @@ std::function<int()> add_diff(CLI::App& app) {
   return [arguments, verb] { return verb->parsed() ? diff(*arguments) : -1; };
 }
 
+std::function<int()> add_drift(CLI::App& app) {
+  auto arguments = std::make_shared<DriftArguments>();
+  CLI::App* verb = app.add_subcommand("drift", "Tell whether attention over many answers is still as it was");
+  verb->add_option("A", arguments->a, "A directory with bundles, at any depth, or a file that --save wrote")
+      ->required();
+  verb->add_option("B", arguments->b, "Likewise: what is compared with A");
+  verb->add_option("--save", arguments->save, "Keep A's statistics, to compare with later")->type_name("FILE.json");
+  verb->add_option("--html", arguments->html, "A page with the histograms of both")->type_name("FILE.html");
+  verb->add_option("--limit", arguments->limit, "Bundles of a directory at most: the newest")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  verb->add_flag("--json", arguments->json, "Print JSON");
+  verb->footer(
+      "Prints for each model, and for mass, entropy, focus and lift, the population stability index, the distance of\n"
+      "Kolmogorov and Smirnov with its chance, and a verdict. Ends with 3 where drift is major, else with 0.");
+  return [arguments, verb] { return verb->parsed() ? drift(*arguments) : -1; };
+}
+
 std::function<int()> add_pack(CLI::App& app) {
   auto arguments = std::make_shared<PackArguments>();
   CLI::App* verb = app.add_subcommand("pack", "Make one page of an answer, below 1 MB, to mail");
@@ -96,7 +115,7 @@ std::function<int()> add_draw(CLI::App& app) {
 }  // namespace
 
 std::vector<std::function<int()>> add_bundle_verbs(CLI::App& app) {
-  return {add_draw(app), add_report(app), add_diff(app), add_pack(app)};
+  return {add_draw(app), add_report(app), add_diff(app), add_drift(app), add_pack(app)};
 }
 
 }  // namespace gaze::cli

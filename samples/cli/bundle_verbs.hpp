@@ -30,6 +30,14 @@ struct DiffArguments {
 };
 int diff(const DiffArguments& arguments);
 
+struct DriftArguments {
+  std::string a, b;        ///< folders of bundles, or files of statistics; b empty: a is only counted and kept
+  std::string save, html;  ///< files to write; empty: none
+  int64_t limit = 100'000;
+  bool json = false;
+};
+int drift(const DriftArguments& arguments);
+
 struct PackArguments {
   std::string bundle, out;
   std::vector<std::string> redact;  ///< of picture, prompt

@@ -7,4 +7,5 @@
 namespace gaze {
 extern const std::string_view gallery_page;
 extern const std::string_view diff_page;
+extern const std::string_view drift_page;
 }  // namespace gaze

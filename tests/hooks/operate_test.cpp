@@ -3,6 +3,7 @@
 // kept.
 #include <sys/stat.h>
 #include <unistd.h>
+#include <gaze/render/drift.hpp>
 #include <gaze/render/operation.hpp>
 
 #include <algorithm>
@@ -91,6 +92,34 @@ void answer(gaze::Gaze& gaze, torch::jit::Module& module, gaze::RequestSpec spec
   gaze::Request request = gaze.begin(std::move(spec));
   module.forward(hooks_test::inputs(1, 2, 8));
   request.finish();
+}
+
+/// Different answers, each to keys of its own. @param scale  of what asks: the larger, the sharper attention is
+void ask(gaze::Gaze& gaze, torch::jit::Module& module, int answers, double scale) {
+  static uint64_t seed = 0;
+  for (int i = 0; i < answers; ++i) {
+    const std::vector<c10::IValue> drawn = hooks_test::inputs(1, 2, 8, ++seed);
+    gaze::Request request = gaze.begin(asked(std::to_string(seed)));
+    module.forward({drawn[0].toTensor() * scale, drawn[1]});
+    request.finish();
+  }
+  CATCH_REQUIRE(gaze.flush());
+}
+
+gaze::AttentionStatistics baseline(const Folder& folder, torch::jit::Module& module, int answers) {
+  const auto records = std::make_shared<MemorySink>();
+  gaze::Options options = into(folder / "baseline");
+  gaze::AttentionStatistics statistics;
+  gaze::BundleSink bundles(gaze::bundle_options(options));
+  bundles.on_measured([&](const gaze::AnswerFigures& figures) {
+    statistics.add(figures);
+    return true;
+  });
+  options.sink = records;
+  gaze::Gaze gaze = gaze::attach(module, options);
+  ask(gaze, module, answers, 1);
+  for (const gaze::AttentionRecord& record : records->records()) bundles.consume(record);
+  return statistics;
 }
 
 std::vector<std::string> ids_of(const std::vector<gaze::AttentionRecord>& records) {
@@ -338,6 +367,71 @@ CATCH_TEST_CASE("operate: where nothing can be kept nothing is captured, and it 
   CATCH_CHECK(bundles_in(folder / "out").size() >= 2);
   CATCH_CHECK_THAT(gaze::metrics_text(), Catch::Contains("gaze_breaker_open{model=\"tiny\"} 0\n"));
   CATCH_CHECK(gaze.stats().begun == gaze.stats().sampled + gaze.stats().declined());
+}
+
+CATCH_TEST_CASE("operate: answers unlike those of the baseline are told, and when they are alike again") {
+  const Folder folder;
+  torch::jit::Module module = load("softmax");
+  std::ofstream(folder / "kept.json") << baseline(folder, module, 200).json() << '\n';
+  hooks_test::Lines lines;
+  gaze::Options options = into(folder / "out");
+  options.log = "warn";
+  options.on_log = lines.take();
+  options.drift_baseline = folder / "kept.json";
+  gaze::Gaze gaze = gaze::attach(module, options);
+  const auto metric = [](const char* value) {
+    return Catch::Contains(std::string("gaze_drift_verdict{model=\"tiny\"} ") + value + "\n");
+  };
+  ask(gaze, module, 49, 1);
+  CATCH_CHECK_THAT(gaze::metrics_text(), !Catch::Contains("gaze_drift_verdict{"));
+  ask(gaze, module, 151, 1);
+  CATCH_CHECK_THAT(gaze::metrics_text(), metric("0"));
+  CATCH_CHECK(lines.all().empty());
+  ask(gaze, module, 200, 6);
+  CATCH_CHECK_THAT(gaze::metrics_text(),
+                   metric("2") && Catch::Contains("gaze_drift_psi{model=\"tiny\",figure=\"entropy\"} "));
+  CATCH_REQUIRE(lines.all().size() == 1);
+  CATCH_CHECK_THAT(lines.all()[0], Catch::Contains("drift: attention of tiny is not as in ") &&
+                                       Catch::Contains("entropy (PSI ") &&
+                                       Catch::Contains((folder / "kept.json").string()));
+  until([&] { return text_of(folder / "out/status.json").find("\"verdict\": \"major\"") != std::string::npos; });
+  ask(gaze, module, 250, 1);
+  CATCH_CHECK_THAT(gaze::metrics_text(), metric("0"));
+  CATCH_REQUIRE(lines.all().size() == 2);
+  CATCH_CHECK_THAT(lines.all()[1], Catch::Contains("drift: attention of tiny is no longer far from "));
+  check_law(gaze.stats());
+}
+
+CATCH_TEST_CASE("operate: a baseline that says nothing of the answers is told, and capture goes on without") {
+  const Folder folder;
+  torch::jit::Module module = load("softmax");
+  const auto told = [&](const std::string& name, const std::shared_ptr<gaze::Sink>& sink = nullptr) {
+    hooks_test::Lines lines;
+    gaze::Options options = into(folder / "out");
+    options.sink = sink;
+    options.log = "warn";
+    options.on_log = lines.take();
+    options.drift_baseline = folder / name;
+    gaze::Gaze gaze = gaze::attach(module, options);
+    const size_t at_attach = lines.all().size();
+    ask(gaze, module, 2, 1);
+    CATCH_CHECK(gaze.stats().written == 2);
+    CATCH_CHECK_THAT(gaze::metrics_text(), !Catch::Contains("gaze_drift_verdict{"));
+    CATCH_REQUIRE(lines.all().size() == 1);
+    return (at_attach == 1 ? "attach: " : "answer: ") + lines.all()[0];
+  };
+  CATCH_CHECK_THAT(told("gone.json"), Catch::StartsWith("attach: ") && Catch::Contains("gone.json") &&
+                                          Catch::Contains("No such file") &&
+                                          Catch::Contains("Nothing is compared with it."));
+  std::ofstream(folder / "damaged.json") << R"({"gaze_statistics": 1})";
+  CATCH_CHECK_THAT(told("damaged.json"), Catch::StartsWith("attach: ") && Catch::Contains("expected versions"));
+  CATCH_CHECK_THAT(told("gone.json", std::make_shared<MemorySink>()),
+                   Catch::StartsWith("attach: ") && Catch::Contains("a sink of the host's own"));
+  std::ofstream(folder / "few.json") << baseline(folder, module, 10).json();
+  CATCH_CHECK_THAT(told("few.json"),
+                   Catch::StartsWith("answer: ") && Catch::Contains("expected 50 answers of tiny or more, got 10"));
+  std::ofstream(folder / "none.json") << gaze::AttentionStatistics().json();
+  CATCH_CHECK_THAT(told("none.json"), Catch::StartsWith("answer: ") && Catch::Contains("has no answers of tiny"));
 }
 
 CATCH_TEST_CASE("operate: names that begin as ours do and are none are told with the nearest one") {

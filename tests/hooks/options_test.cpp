@@ -50,7 +50,8 @@ CATCH_TEST_CASE("environment values set their fields") {
   const Variable e("GAZE_HEADS", "topk:2"), f("GAZE_COLORMAP", "cividis"), g("GAZE_FORMAT", "webp"),
       h("GAZE_DELIVERY", "map");
   const Variable i("GAZE_QUEUE_BYTES", "4096"), j("GAZE_LOG", "info"), k("GAZE_PROFILE", "p.json"),
-      l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid"), n("GAZE_STRICT_OUT_DIR", "1");
+      l("GAZE_DISABLED", "1"), m("GAZE_WORD_FILES", "srt,textgrid"), n("GAZE_STRICT_OUT_DIR", "1"),
+      o("GAZE_DRIFT", "kept.json");
   std::vector<std::string> warnings;
   const gaze::Options options = gaze::from_environment({}, &warnings);
   CATCH_CHECK(warnings.empty());
@@ -58,6 +59,7 @@ CATCH_TEST_CASE("environment values set their fields") {
   CATCH_CHECK(options.disabled);
   CATCH_CHECK(options.out_dir == "/somewhere");
   CATCH_CHECK(options.strict_out_dir);
+  CATCH_CHECK(options.drift_baseline == "kept.json");
   CATCH_CHECK(options.profile == "p.json");
   CATCH_CHECK(options.sample_rate == 0.5);
   CATCH_REQUIRE(options.layers);

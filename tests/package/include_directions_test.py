@@ -38,6 +38,7 @@ FOLDERS = {
         "text": {"base", "profile", "device", "codecs", "tokens", "maps", "page", "media"},
         "parts": {"codecs", "picture", "sound", "text"},
         "report": {"base", "media"},
+        "drift": {"base", "profile"},
         "operate": {"base", "maps"},
         "redact": {"geometry", "device", "maps", "tokens", "sound", "text"},
         "ledger": {"base"},

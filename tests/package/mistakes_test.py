@@ -21,10 +21,14 @@ DRAW = ["run", "model.pt", "--inputs", "inputs.pt", "--profile", "p.json"]
 # Words given to gaze, and what it says behind "gaze: ". "..." stands for any text.
 PLAIN = [
     ([], "A subcommand is required..."),
-    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack, verify, purge, forget, ctl), got porbe. Did you mean probe? `gaze --help` explains them."),
-    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, pack, verify, purge, forget, ctl), got qqqqqqqq. `gaze --help` explains them."),
+    (["porbe"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack, verify, purge, forget, ctl), got porbe. Did you mean probe? `gaze --help` explains them."),
+    (["qqqqqqqq"], "expected a verb (demo, init, sites, run, probe, heads, ground, evaluate, preload, draw, report, diff, drift, pack, verify, purge, forget, ctl), got qqqqqqqq. `gaze --help` explains them."),
     (["sites", "model.pt", "--jsno"], "expected a flag of gaze sites, got --jsno. Did you mean --json? `gaze sites --help` lists them."),
     (["run", "model.pt", "--input", "x.pt"], "expected a flag of gaze run, got --input. Did you mean --inputs? `gaze run --help` lists them."),
+    (["drift", "gone", "folder"], "A: expected a folder of bundles, or a file of gaze drift --save, got gone, which is neither."),
+    (["drift", "folder", "folder"], "A: expected bundles below folder, found none. GAZE_CAPTURE=1 makes a host write them."),
+    (["drift", "text.pt", "folder"], "A: text.pt: expected JSON, got: ..."),
+    (["drift", "folder"], "B: expected what to compare with, found none. With --save FILE A alone is counted and kept."),
     (["sites", "gone.pt"], f"model: expected a file, got gone.pt, which does not exist. Save it with {SCRIPT}."),
     (["sites", "empty.pt"], f"model: expected a TorchScript file, got empty.pt, which is an empty file. Copy it again, or save it again: {SCRIPT}."),
     (["sites", "lfs.pt"], "model: expected a TorchScript file, got lfs.pt, which is a Git LFS pointer, not the file itself. Fetch the file itself: git lfs pull."),

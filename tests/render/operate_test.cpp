@@ -99,6 +99,30 @@ CATCH_TEST_CASE("operate: status.json is JSON whatever it tells") {
   CATCH_CHECK(json::parse(gaze::status_json({}, 0, true))["ended"] == true);
 }
 
+CATCH_TEST_CASE("operate: drift is told where there is a baseline, from answers enough on") {
+  gaze::CaptureFacts facts;
+  facts.model = "tiny";
+  CATCH_CHECK_THAT(gaze::metrics_text({facts}, 0),
+                   Catch::Contains("# TYPE gaze_drift_psi gauge\n") && !Catch::Contains("gaze_drift_verdict{"));
+  CATCH_CHECK_FALSE(json::parse(gaze::status_json({facts}, 0, false))["captures"][0].contains("drift"));
+  facts.drift = gaze::DriftFacts{kHostile, {}};
+  CATCH_CHECK_THAT(gaze::metrics_text({facts}, 0), !Catch::Contains("gaze_drift_verdict{"));
+  const json early = json::parse(gaze::status_json({facts}, 0, false))["captures"][0]["drift"];
+  CATCH_CHECK(early["verdict"] == "cannot say");
+  CATCH_CHECK(early["figures"].empty());
+  facts.drift->figures[0] = {gaze::DriftVerdict::None, 0.03125, 0.125, 0.5};
+  facts.drift->figures[2] = {gaze::DriftVerdict::Major, 0.75, 0.5, 1e-9};
+  const std::string text = gaze::metrics_text({facts}, 0);
+  CATCH_CHECK_THAT(text, Catch::Contains("gaze_drift_psi{model=\"tiny\",figure=\"mass\"} 0.03125\n") &&
+                             Catch::Contains("gaze_drift_psi{model=\"tiny\",figure=\"focus\"} 0.75\n") &&
+                             !Catch::Contains("figure=\"entropy\"") &&
+                             Catch::Contains("gaze_drift_verdict{model=\"tiny\"} 2\n"));
+  const json drift = json::parse(gaze::status_json({facts}, 0, false))["captures"][0]["drift"];
+  CATCH_CHECK(drift["verdict"] == "major");
+  CATCH_CHECK(drift["figures"].size() == 2);
+  CATCH_CHECK(drift["figures"]["focus"] == json({{"verdict", "major"}, {"psi", 0.75}, {"ks", 0.5}, {"ks_p", 1e-9}}));
+}
+
 CATCH_TEST_CASE("operate: a traceparent is what W3C says, and nothing else") {
   const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736", span = "00f067aa0ba902b7";
   const auto context = gaze::parse_traceparent("00-" + trace + "-" + span + "-01");

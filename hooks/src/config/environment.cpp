@@ -155,6 +155,11 @@ const std::vector<Variable>& variables() {
          o.otel_dir = v;
          return true;
        }},
+      {"GAZE_DRIFT", "a file", Kind::Decorates,
+       [](const std::string& v, Options& o) {
+         o.drift_baseline = v;
+         return true;
+       }},
       {"GAZE_METRICS", "a file", Kind::Decorates,
        [](const std::string& v, Options& o) {
          o.metrics_file = v;

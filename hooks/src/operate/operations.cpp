@@ -104,6 +104,22 @@ Operations::Places completed(Operations::Places places) {
   return places;
 }
 
+/// Without one that can be read the capture goes on.
+std::unique_ptr<DriftState> drift_from(const Operations::Places& places, const std::shared_ptr<const Log>& log) {
+  if (places.drift_baseline.empty()) return nullptr;
+  if (!places.bundles) {
+    log->warn("drift: expected bundles, of whose answers Gaze measures the figures, got a sink of the host's own; " +
+              places.drift_baseline + " is not compared with.");
+    return nullptr;
+  }
+  try {
+    return std::make_unique<DriftState>(places.drift_baseline, log);
+  } catch (const Error& error) {
+    log->warn(std::string("drift: ") + error.what() + " Nothing is compared with it.");
+    return nullptr;
+  }
+}
+
 std::string number_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%g", value);
@@ -136,7 +152,8 @@ Operations::Operations(Places places, std::shared_ptr<Counters> counters, std::s
       counters_(std::move(counters)),
       control_(std::move(control)),
       log_(std::move(log)),
-      before_(std::move(before)) {}
+      before_(std::move(before)),
+      drift_(drift_from(places_, log_)) {}
 
 void Operations::begin(Identity identity) {
   {
@@ -162,6 +179,7 @@ bool Operations::measured(const AnswerFigures& figures) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (identity_.model_sha256.empty()) identity_.model_sha256 = figures.model_sha256;
   }
+  if (drift_ && drift_->add(figures)) next_write_ = {};
   const KeepRule keep = control_->keep();
   if (keep.everything()) return true;
   return (keep.flagged && figures.flagged) || (keep.slow_seconds > 0 && figures.open_seconds >= keep.slow_seconds) ||
@@ -201,6 +219,7 @@ CaptureFacts Operations::facts() const {
   facts.breaker = control_->breaker.open() ? name(control_->breaker.reason()) : nullptr;
   facts.breaker_opened = control_->breaker.opened();
   facts.answers = &totals;
+  if (drift_) facts.drift = drift_->facts();
   if (places_.bundles) facts.bundle_bytes = places_.bundles->bytes_written();
   return facts;
 }

@@ -16,6 +16,7 @@
 #include "delivery/counters.hpp"
 #include "delivery/worker.hpp"
 #include "operate/control_state.hpp"
+#include "operate/drift_state.hpp"
 
 namespace gaze {
 
@@ -26,8 +27,9 @@ class Operations final : public Chores, public std::enable_shared_from_this<Oper
     std::shared_ptr<BundleSink> bundles;  ///< null: answers go elsewhere, and there are no files to look at
     std::string out_dir;                  ///< of those; absolute
     bool strict_out_dir = false;
-    std::string metrics_file;  ///< empty: none; "%p" in it is the process
-    std::string otel_dir;      ///< empty: none
+    std::string metrics_file;    ///< empty: none; "%p" in it is the process
+    std::string otel_dir;        ///< empty: none
+    std::string drift_baseline;  ///< empty: none
   };
   /// What does not change while it lives.
   struct Identity {
@@ -65,6 +67,7 @@ class Operations final : public Chores, public std::enable_shared_from_this<Oper
   const std::shared_ptr<ControlState> control_;
   const std::shared_ptr<const Log> log_;
   const std::shared_ptr<Chores> before_;
+  const std::unique_ptr<DriftState> drift_;  // null: nothing to compare with
   std::atomic<bool> live_{false};
 
   mutable std::mutex mutex_;  // of the identity, whose hash the first answer may tell

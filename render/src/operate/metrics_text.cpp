@@ -131,6 +131,28 @@ void append_answers(std::string& out, const std::vector<CaptureFacts>& captures)
   histogram("gaze_answer_focus", "Of an answer's words: 1 all attention on one cell.", &AnswerTotals::focus);
 }
 
+/// Of captures that compare with a baseline, once there is something to say.
+void append_drift(std::string& out, const std::vector<CaptureFacts>& captures) {
+  const auto each = [&](const char* name, const char* help, const auto& say) {
+    head(out, name, "gauge", help);
+    for (const CaptureFacts& capture : captures) {
+      if (capture.drift && capture.drift->verdict() != DriftVerdict::CannotSay) say(capture);
+    }
+  };
+  each("gaze_drift_psi", "Population stability index of the last answers against the baseline.",
+       [&](const CaptureFacts& capture) {
+         for (const DriftFigure figure : kDriftFigures) {
+           const std::string labels = model_label(capture) + ",figure=\"" + name(figure) + "\"";
+           const FigureDrift& drift = capture.drift->figures[static_cast<size_t>(figure)];
+           if (drift.verdict != DriftVerdict::CannotSay) sample(out, "gaze_drift_psi", labels, drift.psi);
+         }
+       });
+  each("gaze_drift_verdict", "Drift from the baseline: 0 none, 1 moderate, 2 major.", [&](const CaptureFacts& capture) {
+    const int above_none = static_cast<int>(capture.drift->verdict()) - static_cast<int>(DriftVerdict::None);
+    sample(out, "gaze_drift_verdict", model_label(capture), above_none);
+  });
+}
+
 }  // namespace
 
 std::string metrics_text(const std::vector<CaptureFacts>& captures, int64_t device_to_host_bytes) {
@@ -163,6 +185,7 @@ std::string metrics_text(const std::vector<CaptureFacts>& captures, int64_t devi
   append(out, static_cast<double>(device_to_host_bytes));
   out += '\n';
   append_answers(out, captures);
+  append_drift(out, captures);
   return out;
 }
 

@@ -15,6 +15,19 @@ JsonText verdicts(const std::array<std::atomic<int64_t>, 4>& counts) {
   return json;
 }
 
+JsonText drift_json(const DriftFacts& drift) {
+  JsonText figures = JsonText::object();
+  for (const DriftFigure figure : kDriftFigures) {
+    const FigureDrift& found = drift.figures[static_cast<size_t>(figure)];
+    if (found.verdict == DriftVerdict::CannotSay) continue;
+    figures[name(figure)] = {{"verdict", name(found.verdict)},
+                             {"psi", JsonText(found.psi)},
+                             {"ks", JsonText(found.ks)},
+                             {"ks_p", JsonText(found.ks_p)}};
+  }
+  return {{"baseline", drift.baseline}, {"verdict", name(drift.verdict())}, {"figures", std::move(figures)}};
+}
+
 JsonText capture_json(const CaptureFacts& capture) {
   JsonText json;
   json["model"] = capture.model;
@@ -44,6 +57,7 @@ JsonText capture_json(const CaptureFacts& capture) {
                      {"opened", capture.breaker_opened}};
   json["bundle_bytes"] = capture.bundle_bytes;
   if (capture.answers != nullptr) json["answers"] = verdicts(capture.answers->answers);
+  if (capture.drift) json["drift"] = drift_json(*capture.drift);
   return json;
 }
 

@@ -44,6 +44,7 @@ struct GAZE_API Options {
   KeepRule keep = {};                      ///< GAZE_KEEP: all, or any of flagged,slow:SECONDS,long:TOKENS
   std::string otel_dir = {};               ///< GAZE_OTEL_DIR: traces.jsonl and logs.jsonl for OpenTelemetry
   std::string metrics_file = {};           ///< GAZE_METRICS: rewritten every ten seconds for Prometheus; "%p": process
+  std::string drift_baseline = {};         ///< GAZE_DRIFT: what gaze drift --save kept, to compare answers with
   std::optional<LayerChoice> layers;       ///< GAZE_LAYERS: mean, max, last, weighted, a range "1-2", or "max:1-2"
   std::optional<HeadChoice> heads;         ///< GAZE_HEADS: mean, max, min, weighted, one:N, topk:N
   std::optional<ops::Colormap> colormap;   ///< GAZE_COLORMAP: turbo, inferno, viridis, cividis, gray

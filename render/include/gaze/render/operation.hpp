@@ -4,11 +4,13 @@
 
 #include <gaze/ops/api.hpp>
 #include <gaze/render/answer_figures.hpp>
+#include <gaze/render/drift.hpp>
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +48,13 @@ class GAZE_API AnswerTotals {
   Histogram render_seconds, open_seconds, mass, entropy, focus;
 };
 
+/// How the last answers of a capture compare with its baseline.
+struct DriftFacts {
+  std::string baseline;    ///< a file of gaze drift --save
+  VersionDrift figures{};  ///< nothing is said of any before there are answers enough
+  [[nodiscard]] DriftVerdict verdict() const noexcept { return verdict_of(figures); }
+};
+
 /// One capture, as it is at one moment.
 struct CaptureFacts {
   std::string model;  ///< the profile's name; "unnamed" where it has none
@@ -65,6 +74,7 @@ struct CaptureFacts {
   const char* breaker = nullptr;  ///< the reason for which nothing is captured now; null: it is closed
   int64_t breaker_opened = 0;     ///< how often it did
   const AnswerTotals* answers = nullptr;
+  std::optional<DriftFacts> drift;  ///< none: there is no baseline
 };
 
 /// @param now_ms  since 1970  @param ended  the process ends, or has no capture any more
