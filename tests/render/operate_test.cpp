@@ -8,6 +8,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <sstream>
 
 #include "records.hpp"
@@ -121,6 +122,19 @@ CATCH_TEST_CASE("operate: drift is told where there is a baseline, from answers 
   CATCH_CHECK(drift["verdict"] == "major");
   CATCH_CHECK(drift["figures"].size() == 2);
   CATCH_CHECK(drift["figures"]["focus"] == json({{"verdict", "major"}, {"psi", 0.75}, {"ks", 0.5}, {"ks_p", 1e-9}}));
+}
+
+CATCH_TEST_CASE("metrics: two captures of one name have no series in common") {
+  gaze::CaptureFacts facts;
+  facts.model = "tiny";
+  std::istringstream lines(gaze::metrics_text({facts, facts, facts}, 0));
+  std::set<std::string> series;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#")) continue;
+    CATCH_INFO(line);
+    CATCH_CHECK(series.insert(line.substr(0, line.rfind(' '))).second);
+  }
+  CATCH_CHECK(series.count("gaze_requests_begun_total{model=\"tiny (3)\"}") == 1);
 }
 
 CATCH_TEST_CASE("operate: a traceparent is what W3C says, and nothing else") {

@@ -6,6 +6,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace gaze {
 namespace {
@@ -155,7 +159,21 @@ void append_drift(std::string& out, const std::vector<CaptureFacts>& captures) {
 
 }  // namespace
 
-std::string metrics_text(const std::vector<CaptureFacts>& captures, int64_t device_to_host_bytes) {
+namespace {
+
+/// A series is there once for each name: two captures of one get names of their own.
+std::vector<CaptureFacts> told_apart(std::vector<CaptureFacts> captures) {
+  std::map<std::string, int> seen;
+  for (CaptureFacts& capture : captures) {
+    if (const int number = ++seen[capture.model]; number > 1) capture.model += " (" + std::to_string(number) + ")";
+  }
+  return captures;
+}
+
+}  // namespace
+
+std::string metrics_text(const std::vector<CaptureFacts>& given, int64_t device_to_host_bytes) {
+  const std::vector<CaptureFacts> captures = told_apart(given);
   std::string out;
   head(out, "gaze_info", "gauge", "What is captured, and by what.");
   for (const CaptureFacts& capture : captures) {
