@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "codecs/webp.hpp"
 
-#include <gaze/render/status.hpp>
 #include <webp/decode.h>
 #include <webp/encode.h>
+#include <gaze/render/status.hpp>
 
 #include <memory>
 
