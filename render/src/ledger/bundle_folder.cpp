@@ -148,6 +148,10 @@ Removal Remover::remove(const std::string& name, Head& head) const {
   head.deleted = add_deletion(root, deletion, key, out_dir);
   if (head.bytes >= 0) head.bytes = std::max<int64_t>(0, head.bytes - removal.bytes);
   write_head(root, head, out_dir);
+  if (auto last = fold_deletions(root, key, deletion.time, kMostDeletedBytes)) {
+    head.deleted = std::move(*last);
+    write_head(root, head, out_dir);
+  }
   // It goes as it came: by one rename. What a killed process leaves has the name of a leftover.
   const std::string hidden = files::staged_name();
   if (::renameat2(root, name.c_str(), root, hidden.c_str(), RENAME_NOREPLACE) != 0 &&

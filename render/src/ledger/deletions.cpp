@@ -57,7 +57,38 @@ std::string mended_last_line(int file, const std::string& out_dir) {
   return tail.substr(first, end - first);
 }
 
-std::string line_of(const Deletion& deletion, const std::string& before, const Key* key) {
+std::string signed_line(const JsonText& root, const Key* key) {
+  std::string line = root.dump(-1);
+  if (key == nullptr) return line;
+  const std::string signature = key->sign(kDeletionType, line);
+  line.pop_back();
+  return line.append(kKeyField).append(key->id()).append("\",\"signature\":\"").append(signature).append("\"}");
+}
+
+std::optional<Fold> parse_fold(const JsonValue& value) {
+  const auto through = value.whole_at("through"), lines = value.whole_at("lines");
+  Fold fold{through.value_or(0), value.text_at("manifest"), lines.value_or(0), value.text_at("was"),
+            value.text_at("time")};
+  return fold.through > 0 && !fold.manifest.empty() && !fold.was.empty() ? std::optional(std::move(fold))
+                                                                         : std::nullopt;
+}
+
+}  // namespace
+
+std::string fold_line(const Fold& fold, const Key* key) {
+  JsonText folded = JsonText::object();
+  folded["through"] = fold.through;
+  folded["manifest"] = fold.manifest;
+  folded["lines"] = fold.lines;
+  folded["was"] = fold.was;
+  folded["time"] = fold.time;
+  JsonText root = JsonText::object();
+  root["folded"] = std::move(folded);
+  root["before"] = nullptr;
+  return signed_line(root, key);
+}
+
+std::string deletion_line(const Deletion& deletion, const std::string& before, const Key* key) {
   JsonText root = JsonText::object();
   root["bundle"] = deletion.bundle;
   root["sequence"] = deletion.sequence ? JsonText(*deletion.sequence) : JsonText(nullptr);
@@ -66,12 +97,10 @@ std::string line_of(const Deletion& deletion, const std::string& before, const K
   root["reason"] = deletion.reason;
   root["time"] = deletion.time;
   root["before"] = text_or_null(before);
-  std::string line = root.dump(-1);
-  if (key == nullptr) return line;
-  const std::string signature = key->sign(kDeletionType, line);
-  line.pop_back();
-  return line.append(kKeyField).append(key->id()).append("\",\"signature\":\"").append(signature).append("\"}");
+  return signed_line(root, key);
 }
+
+namespace {
 
 std::optional<DeletionLine> parse_line(const std::string& text) {
   const auto root = read_json(text);
@@ -83,6 +112,10 @@ std::optional<DeletionLine> parse_line(const std::string& text) {
   line.key = root->text_at("key");
   line.signature = root->text_at("signature");
   line.signed_as = line.signature.empty() ? text : text.substr(0, text.find(kKeyField)) + "}";
+  if (const JsonValue* folded = root->find("folded")) {
+    line.fold = parse_fold(*folded);
+    return line.fold ? std::optional(std::move(line)) : std::nullopt;
+  }
   return line.deletion.bundle.empty() || line.deletion.reason.empty() ? std::nullopt : std::optional(std::move(line));
 }
 
@@ -92,7 +125,7 @@ std::string add_deletion(int root, const Deletion& deletion, const Key* key, con
   const files::Descriptor file = open_lines(root, O_RDWR | O_CREAT | O_APPEND);
   if (file.get() < 0) fail(out_dir, errno);
   const std::string last = mended_last_line(file.get(), out_dir);
-  const std::string line = line_of(deletion, last.empty() ? std::string() : sha256_of(last), key);
+  const std::string line = deletion_line(deletion, last.empty() ? std::string() : sha256_of(last), key);
   const std::string bytes = line + "\n";
   ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
   if (written != static_cast<ssize_t>(bytes.size())) fail(out_dir, written < 0 ? errno : ENOSPC);

@@ -23,11 +23,21 @@ struct Deletion {
   std::string time;
 };
 
+/// The first line, where older ones were folded into it: links 1 to `through` are deleted, and nothing of them is left.
+struct Fold {
+  int64_t through = 0;
+  std::string manifest;  // SHA-256 of the last one's
+  int64_t lines = 0;     // that it stands for
+  std::string was;       // SHA-256 of the file's last line before: the head may name it still
+  std::string time;
+};
+
 /// One line as it was read.
 struct DeletionLine {
   Deletion deletion;
-  std::string before;     // SHA-256 of the line before; empty: the first
-  std::string signed_as;  // the text that the signature is of
+  std::optional<Fold> fold;  // then there is no deletion
+  std::string before;        // SHA-256 of the line before; empty: the first
+  std::string signed_as;     // the text that the signature is of
   std::string key, signature;
 };
 
@@ -35,6 +45,20 @@ struct DeletionLine {
 /// @param key  null: it is not signed
 /// @return SHA-256 of the line. @throws gaze::Error
 std::string add_deletion(int root, const Deletion& deletion, const Key* key, const std::string& out_dir);
+
+/// Beyond so many bytes lines are folded, or not before twice as many.
+constexpr int64_t kMostDeletedBytes = int64_t{4} << 20;
+
+/// Folds the lines of the beginning of the chain, where all before it is deleted and gone, into one, and links the
+/// others anew. Under the lock, once the head that names the last line is written. What does not follow, is not signed
+/// alike or not by `key` stays as it is, for `verify` to tell.
+/// @param most_bytes  does nothing below; 0: whatever the size
+/// @return SHA-256 of what is the last line now; none: the file is as it was
+std::optional<std::string> fold_deletions(int root, const Key* key, const std::string& time, int64_t most_bytes);
+
+/// A line without its end, signed where there is a key.
+std::string deletion_line(const Deletion& deletion, const std::string& before, const Key* key);
+std::string fold_line(const Fold& fold, const Key* key);
 
 /// Calls for each whole line, with its SHA-256; nullopt where it is damaged. A last line without an end is left out.
 /// @return false where the file cannot be read; true where there is none

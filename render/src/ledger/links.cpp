@@ -23,8 +23,10 @@ bool is_told_again(const Place& place, const Place& before) {
   return place.deleted && place.link.manifest == before.link.manifest && place.link.bundle == before.link.bundle;
 }
 
-void check_end(const std::vector<Place>& places, const Head& head, const Tell& tell) {
-  const int64_t reached = places.empty() ? 0 : places.back().link.sequence;
+void check_end(const std::vector<Place>& places, const Beginning& beginning, const Head& head, const Tell& tell) {
+  const int64_t reached = places.empty() ? beginning.sequence : places.back().link.sequence;
+  if (beginning.sequence > head.last.sequence)
+    tell({"", "order", "deleted.jsonl tells of links behind the end of the chain that chain.json tells"});
   if (reached < head.last.sequence) return tell_gap(reached + 1, head.last.sequence, tell);
   for (const Place& place : places) {
     if (place.link.sequence == head.last.sequence && place.link.manifest != head.last.manifest)
@@ -39,7 +41,8 @@ void check_end(const std::vector<Place>& places, const Head& head, const Tell& t
 
 }  // namespace
 
-void check_links(std::vector<Place> places, const std::optional<Head>& head, const Tell& tell) {
+void check_links(std::vector<Place> places, const Beginning& beginning, const std::optional<Head>& head,
+                 const Tell& tell) {
   std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
     return std::tie(a.link.sequence, a.deleted, a.link.bundle) < std::tie(b.link.sequence, b.deleted, b.link.bundle);
   });
@@ -48,8 +51,14 @@ void check_links(std::vector<Place> places, const std::optional<Head>& head, con
     const int64_t sequence = first->link.sequence;
     const auto end =
         std::find_if(first, places.end(), [&](const Place& each) { return each.link.sequence != sequence; });
-    const std::string before = chain.empty() ? std::string() : chain.back().link.manifest;
-    const int64_t expected = chain.empty() ? 1 : chain.back().link.sequence + 1;
+    const std::string before = chain.empty() ? beginning.manifest : chain.back().link.manifest;
+    const int64_t expected = (chain.empty() ? beginning.sequence : chain.back().link.sequence) + 1;
+    if (sequence <= beginning.sequence) {
+      for (; first != end; ++first)
+        tell({first->link.bundle, "order",
+              "is link " + std::to_string(sequence) + ", of which deleted.jsonl says that it is gone"});
+      continue;
+    }
     // Of several at one place the one that follows is the chain's.
     const auto follows = std::find_if(first, end, [&](const Place& each) { return each.previous == before; });
     if (follows != end) std::rotate(first, follows, std::next(follows));
@@ -66,7 +75,7 @@ void check_links(std::vector<Place> places, const std::optional<Head>& head, con
     chain.push_back(std::move(*first));
     first = end;
   }
-  if (head) check_end(chain, *head, tell);
+  if (head) check_end(chain, beginning, *head, tell);
 }
 
 }  // namespace gaze::ledger

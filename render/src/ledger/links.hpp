@@ -23,8 +23,15 @@ struct Place {
   bool deleted = false;
 };
 
+/// What comes before the first link: of a chain whose beginning is deleted and folded, that beginning's end.
+struct Beginning {
+  int64_t sequence = 0;
+  std::string manifest;
+};
+
 /// Tells every gap, every two links of one place, and every link that names another one before it, up to the head.
 /// @param head  settled; none: there is no chain.json, or it is damaged, which was told
-void check_links(std::vector<Place> places, const std::optional<Head>& head, const Tell& tell);
+void check_links(std::vector<Place> places, const Beginning& beginning, const std::optional<Head>& head,
+                 const Tell& tell);
 
 }  // namespace gaze::ledger

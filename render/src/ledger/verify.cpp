@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <set>
 #include <utility>
 
@@ -62,7 +63,7 @@ class Verifier {
     check_deletions();
     for (const std::string& name : gone_)
       tell({name, "missing", "went while it was read, and deleted.jsonl does not say why"});
-    check_links(std::move(places_), head_, [this](const Finding& finding) { tell(finding); });
+    check_links(std::move(places_), beginning_, head_, [this](const Finding& finding) { tell(finding); });
     result_.proven = result_.bundles - static_cast<int64_t>(faulty_.size());
     return result_;
   }
@@ -170,7 +171,13 @@ class Verifier {
           } else {
             if (line->before != before) tell({"", "order", where + "does not follow the line before"});
             check_line_signature(*line, where);
-            take_deletion(line->deletion);
+            if (line->fold) {
+              if (number > 1) tell({"", "order", where + "stands for others, and is not the first"});
+              head_seen = head_seen || head_->deleted == line->fold->was;
+              take_fold(*line->fold);
+            } else {
+              take_deletion(line->deletion);
+            }
           }
           before = hash;
         });
@@ -185,6 +192,12 @@ class Verifier {
     } else if (line.key != key_->id() || !key_->verifies(kDeletionType, line.signed_as, line.signature)) {
       tell({"", "signature", where + "is not signed with this key"});
     }
+  }
+
+  void take_fold(const Fold& fold) {
+    beginning_ = {fold.through, fold.manifest};
+    result_.deleted += fold.through;
+    if (fold.time >= begun_) gone_.clear();  // it was folded meanwhile, and they with it
   }
 
   void take_deletion(const Deletion& deletion) {
@@ -205,6 +218,8 @@ class Verifier {
   std::set<std::string> gone_, faulty_;
   std::set<int64_t> told_;
   std::vector<Place> places_;
+  Beginning beginning_;
+  const std::string begun_ = utc_time(std::time(nullptr));
   Verification result_;
   int64_t shown_ = 0;
 };
