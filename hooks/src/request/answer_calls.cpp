@@ -56,6 +56,7 @@ bool AnswerCalls::resume(Clock::time_point now) noexcept {
 }
 
 void AnswerCalls::pause(Clock::time_point now) noexcept {
+  awaited = awaited || undecided;
   paused_.store(now.time_since_epoch().count());
   Phase running = Phase::Running;
   phase_.compare_exchange_strong(running, Phase::Between);

@@ -77,9 +77,10 @@ class AnswerCalls {
   [[nodiscard]] bool running() const noexcept { return phase_.load() == Phase::Running; }
 
   int64_t method;
-  const bool alone;     ///< one call: its work goes on on other threads
-  bool undecided;       ///< the running call has shown no attention yet
-  bool sample = false;  ///< if the answer that the next decision may begin is one, the sample takes it
+  const bool alone;      ///< one call: its work goes on on other threads
+  bool undecided;        ///< the running call has shown no attention yet
+  bool awaited = false;  ///< a call without attention ran for an answer that has not begun
+  bool sample = false;   ///< the sample takes the answer that begins next
   AnswerSteps steps;
   std::shared_ptr<BoundRequest> next;  ///< the running call began another answer
 

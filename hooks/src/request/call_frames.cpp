@@ -92,6 +92,7 @@ BoundRequest* decide(const std::shared_ptr<BoundRequest>& bound, const FirstAtte
   calls.undecided = false;
   switch (calls.steps.judge(first)) {
     case AnswerSteps::Verdict::Continues:
+      if (calls.steps.fresh()) calls.awaited = false;  // what ran before was for this very answer
       calls.steps.begin(first);
       if (bound->captured != nullptr) {
         bound->captured->run(calls.method);
@@ -192,8 +193,8 @@ EnteredCall enter_call(AttachedModel* model, int64_t method) noexcept {
       if (calls.running() || bound->thread != std::this_thread::get_id()) return {};  // inside of that call
       if (calls.resume(AnswerCalls::Clock::now())) {
         calls.method = method;
-        // A call without attention was not decided: it belongs to what the next one is for.
-        if (!calls.undecided) calls.sample = bound->recorder->sample();
+        // What a call without attention brought was kept or not by the sample: it is that of the answer behind it.
+        if (!calls.awaited) calls.sample = bound->recorder->sample();
         calls.undecided = true;
         return {bound};
       }
