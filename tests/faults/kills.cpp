@@ -2,6 +2,7 @@
 // Hosts that are killed while they write: what they leave is whole, or is nothing, and the next one clears it away.
 // `gaze_kills [KILLS]`.
 #include <ATen/Parallel.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,8 +32,11 @@ std::string text_of(const fs::path& file) {
 
 bool is_json(const fs::path& file) { return nlohmann::json::accept(text_of(file)); }
 
-/// Answers as fast as they can be written, until it is killed.
-[[noreturn]] void serve(torch::jit::Module& model, const std::string& folder, bool pictures) {
+/// Answers as fast as they can be written, until it is killed, or whoever would kill it is gone: alone it would fill
+/// the disk.
+[[noreturn]] void serve(torch::jit::Module& model, const std::string& folder, bool pictures, pid_t killer) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != killer) ::_exit(1);
   Options options = null_options(null_profile());
   options.out_dir = folder;
   options.delivery = pictures ? Delivery::Frame : Delivery::Map;
@@ -105,8 +109,9 @@ int kills(const std::string& folder, int64_t wanted) {
   int64_t most_unfinished = 0;
   for (int64_t kill = 0; kill < wanted; ++kill) {
     std::fflush(stdout);
+    const pid_t killer = ::getpid();
     const pid_t child = ::fork();
-    if (child == 0) serve(model, folder, kill % 2 == 0);
+    if (child == 0) serve(model, folder, kill % 2 == 0, killer);
     if (child < 0) return 2;
     // From its first bundle on at any moment.
     while (!any_bundle(folder)) ::usleep(200);

@@ -2,6 +2,8 @@
 // A host at full load for a while, under hard limits that are the configured numbers: memory, descriptors, threads, the
 // queue, and the counters at every look. `gaze_soak [SECONDS]`.
 #include <ATen/Parallel.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -26,7 +28,29 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kQueueBytes = int64_t{16} << 20;
 constexpr int64_t kDrawingBytes = int64_t{48} << 20;  // of the worker, beside the queue: pages, codecs, one answer
+constexpr int64_t kQuotaBytes = int64_t{1} << 20;
+constexpr int64_t kBundleBytes = int64_t{64} << 10;                         // more than one of these answers takes
+constexpr int64_t kLedgerBytes = (int64_t{8} << 20) + (int64_t{64} << 10);  // deleted.jsonl, folded, and chain.json
 constexpr int kHosts = 2, kSpareDescriptors = 24;
+
+struct Bytes {
+  int64_t bundles = 0, ledger = 0;  // the ledger's are the files beside the bundles
+};
+
+/// All files below; under the ledger's lock, so that nothing is published or deleted while they are summed.
+Bytes bytes_below(const std::string& folder) {
+  const int lock = ::open((folder + "/.chain.lock").c_str(), O_RDWR | O_CLOEXEC);
+  if (lock >= 0) ::flock(lock, LOCK_EX);
+  Bytes bytes;
+  std::error_code failed;
+  for (fs::recursive_directory_iterator each(folder, failed), end; !failed && each != end; each.increment(failed)) {
+    std::error_code gone;
+    const auto size = each->is_regular_file(gone) ? each->file_size(gone) : 0;
+    if (!gone) (each.depth() == 0 ? bytes.ledger : bytes.bundles) += static_cast<int64_t>(size);
+  }
+  if (lock >= 0) ::close(lock);
+  return bytes;
+}
 
 int64_t entries(const char* folder) { return std::distance(fs::directory_iterator(folder), fs::directory_iterator()); }
 
@@ -57,10 +81,11 @@ void answer(Gaze& gaze, torch::jit::Module& model, int64_t number) {
 }
 
 struct Seen {
-  int64_t looks = 0, breaches = 0, most_queue = 0, most_rss = 0, most_threads = 0, most_descriptors = 0;
+  int64_t looks = 0, breaches = 0, most_queue = 0, most_rss = 0, most_threads = 0, most_descriptors = 0,
+          most_bundles = 0, most_ledger = 0;
   std::vector<int64_t> rss;
 
-  void look(const Gaze& gaze) {
+  void look(const Gaze& gaze, const std::string& folder) {
     const Stats stats = gaze.stats();
     ++looks;
     breaches += breach(stats).empty() ? 0 : 1;
@@ -69,6 +94,9 @@ struct Seen {
     most_rss = std::max(most_rss, rss.back());
     most_threads = std::max(most_threads, entries("/proc/self/task"));
     most_descriptors = std::max(most_descriptors, entries("/proc/self/fd"));
+    const Bytes bytes = bytes_below(folder);
+    most_bundles = std::max(most_bundles, bytes.bundles);
+    most_ledger = std::max(most_ledger, bytes.ledger);
   }
   /// Of the last third less the first's, medians.
   [[nodiscard]] int64_t growth() const {
@@ -80,17 +108,6 @@ struct Seen {
     return median({rss.end() - third, rss.end()}) - median({rss.begin() + third, rss.begin() + 2 * third});
   }
 };
-
-/// Bundles are taken away as somebody would who collects them.
-void collect(const std::string& folder, const std::atomic<bool>& stop) {
-  while (!stop.load()) {
-    std::error_code failed;
-    for (const auto& entry : fs::directory_iterator(folder, failed)) {
-      if (entry.path().filename().string()[0] == '2') fs::remove_all(entry.path(), failed);
-    }
-    ::usleep(20'000);
-  }
-}
 
 int told(const char* what, int64_t got, int64_t most) {
   std::printf("soak: %s %ld, at most %ld%s\n", what, static_cast<long>(got), static_cast<long>(most),
@@ -104,12 +121,12 @@ int soak(const std::string& folder, int64_t seconds) {
   Options options = null_options(null_profile());
   options.out_dir = folder;
   options.queue_bytes = kQueueBytes;
+  options.quota_bytes = kQuotaBytes;
   Gaze gaze = attach(model, options);
   for (int64_t number = 0; number < 20; ++number) answer(gaze, model, number);
   gaze.flush();
   std::atomic<bool> stop{false};
   std::atomic<int64_t> asked{0};
-  std::thread collector([&] { collect(folder, stop); });
   const int64_t rss = status_bytes("VmRSS"), data = status_bytes("VmData"), descriptors = entries("/proc/self/fd");
   const int64_t threads = entries("/proc/self/task") + kHosts;
   limit(RLIMIT_NOFILE, descriptors + kSpareDescriptors);
@@ -128,15 +145,15 @@ int soak(const std::string& folder, int64_t seconds) {
   const auto begun = Clock::now();
   for (auto next = begun; Clock::now() - begun < std::chrono::seconds(seconds); next += std::chrono::milliseconds(50)) {
     std::this_thread::sleep_until(next);
-    seen.look(gaze);
+    seen.look(gaze, folder);
     if (seen.looks % 1200 == 0)
       std::fprintf(stderr, "soak: %ld s, %ld requests, %ld written\n", static_cast<long>(seen.looks / 20),
                    static_cast<long>(asked.load()), static_cast<long>(gaze.stats().written));
   }
   stop.store(true);
   for (std::thread& host : hosts) host.join();
-  collector.join();
   gaze.flush();
+  seen.look(gaze, folder);  // most of what waited is written by now
   const Stats stats = gaze.stats();
   std::printf("soak: %ld s, %ld requests, %ld written, %ld dropped for the queue, %ld looks\n",
               static_cast<long>(seconds), static_cast<long>(asked.load()), static_cast<long>(stats.written),
@@ -150,6 +167,8 @@ int soak(const std::string& folder, int64_t seconds) {
   found += told("descriptors", seen.most_descriptors, descriptors + kSpareDescriptors);
   found +=
       told("dropped for memory, descriptors or another reason", stats.lost() - stats.drops(DropReason::QueueBytes), 0);
+  found += told("bytes of bundles", seen.most_bundles, kQuotaBytes + kBundleBytes);
+  found += told("bytes of the ledger's files", seen.most_ledger, kLedgerBytes);
   found += told("in flight at the end", stats.in_flight + stats.queue_bytes, 0);
   return found + (stats.written > 0 ? 0 : 1);
 }

@@ -2,6 +2,7 @@
 // What a directory of bundles proves, and what shows.
 #include <gaze/render/bundle.hpp>
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
@@ -354,9 +355,12 @@ CATCH_TEST_CASE("ledger: killed at any instant, with a quota that deletes") {
   const int kills = wanted != nullptr ? std::atoi(wanted) : 200;
   std::mt19937 random(11);
   for (int i = 0; i < kills; ++i) {
-    const pid_t child = ::fork();
+    const pid_t killer = ::getpid(), child = ::fork();
     CATCH_REQUIRE(child >= 0);
     if (child == 0) {
+      // It writes until it is killed: not for ever, where this process was killed itself.
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != killer) ::_exit(1);
       try {
         gaze::files::remove_leftovers(out, false);
         Bundles bundles(out, {15 * gaze::test::kPictureBytes, 0, 0});
