@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// deleted.jsonl stays short: lines of what is gone from the chain's beginning on become one, and everything still
-// shows.
+// deleted.jsonl stays short: lines of what is gone become one for each run of links, and everything still shows.
 #include <fcntl.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
@@ -165,14 +164,105 @@ CATCH_TEST_CASE("ledger: what does not follow, or is signed otherwise, is not fo
   CATCH_CHECK(lines_of(out).size() == 2);
 }
 
+CATCH_TEST_CASE("ledger: runs behind what lives are folded too, and grow together") {
+  const TempDir dir;
+  const std::string out = dir / "out", file = out + "/deleted.jsonl";
+  const List names = publish(out, 10);
+  const Folder folder(out);
+  forget(out, {2, 1, 3, 6, 5, 8});
+  const bool killed = GENERATE(false, true);
+  CATCH_REQUIRE(folder.fold(killed));
+  auto lines = lines_of(out);
+  CATCH_REQUIRE(lines.size() == 3);
+  CATCH_CHECK((lines[0]["folded"]["from"] == 2 && lines[0]["folded"]["through"] == 4));
+  CATCH_CHECK((lines[1]["folded"]["from"] == 6 && lines[1]["folded"]["through"] == 7));
+  CATCH_CHECK(lines[2]["bundle"] == names[8]);
+  CATCH_CHECK(found_wrong(out).empty());
+  CATCH_CHECK(gaze::verify_bundles(out).deleted == 6);
+  // What shows: a run that is told too short, too long or not at all, one that overlaps, a bundle that comes back or
+  // goes.
+  const std::string whole = read_bytes(file);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = whole;
+    const size_t at = text.find(from);
+    CATCH_REQUIRE(at != std::string::npos);
+    write_bytes(file, text.replace(at, from.size(), to));
+    const List found = found_wrong(out);
+    write_bytes(file, whole);
+    return found;
+  };
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{R"("from":2)", R"("from":1)"},
+                                                        {R"("from":2)", R"("from":3)"},
+                                                        {R"("through":4)", R"("through":3)"},
+                                                        {R"("through":4)", R"("through":6)"},
+                                                        {R"("from":6)", R"("from":4)"},
+                                                        {R"("through":7)", R"("through":11)"},
+                                                        {R"("from":6,"through":7)", R"("from":0,"through":0)"},
+                                                        {R"("from":6,"through":7)", R"("from":7,"through":6)"}}) {
+    CATCH_INFO(from << " becomes " << to);
+    CATCH_CHECK_FALSE(with(from, to).empty());
+  }
+  std::filesystem::rename(out + "/" + names[4], dir / "taken");
+  CATCH_CHECK(found_wrong(out) == List{"gap"});
+  std::filesystem::rename(dir / "taken", out + "/" + names[4]);
+  forget(out, {4});
+  CATCH_REQUIRE(folder.fold(killed));
+  lines = lines_of(out);
+  CATCH_REQUIRE(lines.size() == 2);
+  CATCH_CHECK((lines[0]["folded"]["from"] == 2 && lines[0]["folded"]["through"] == 7));
+  CATCH_CHECK(lines[0]["folded"]["lines"] == 6);
+  forget(out, {0, 7, 9});
+  CATCH_REQUIRE(folder.fold(killed));
+  CATCH_CHECK(lines_of(out).size() == 1);
+  CATCH_CHECK(found_wrong(out).empty());
+  CATCH_CHECK(gaze::verify_bundles(out).deleted == 10);
+  publish(out, 1);
+  CATCH_CHECK(found_wrong(out).empty());
+}
+
+CATCH_TEST_CASE("ledger: lines of gone bundles outside the chain become one") {
+  const TempDir dir;
+  const std::string out = dir / "out";
+  publish(out, 3);
+  {
+    const Folder folder(out);
+    const gaze::ledger::ChainLock held(folder.root, 100);
+    CATCH_REQUIRE(held.held());
+    Bundles others(out);
+    for (int i = 10; i < 13; ++i) others.put(std::to_string(i));
+  }
+  const Folder folder(out);
+  forget(out, {10, 1, 11});
+  CATCH_REQUIRE(folder.fold());
+  auto lines = lines_of(out);
+  CATCH_REQUIRE(lines.size() == 2);
+  CATCH_CHECK((lines[0]["folded"]["through"] == 0 && lines[0]["folded"]["lines"] == 2));
+  CATCH_CHECK(lines[1]["sequence"] == 2);
+  CATCH_CHECK(found_wrong(out).size() == 1);  // the one that stands outside still
+  forget(out, {12, 2, 0});
+  CATCH_REQUIRE(folder.fold());
+  lines = lines_of(out);
+  CATCH_REQUIRE(lines.size() == 2);
+  CATCH_CHECK(lines[0]["folded"]["lines"] == 3);
+  CATCH_CHECK((lines[1]["folded"]["from"] == 1 && lines[1]["folded"]["through"] == 3));
+  CATCH_CHECK(found_wrong(out).empty());
+}
+
 CATCH_TEST_CASE("ledger: a file that has grown long is folded with the next deletion") {
   const TempDir dir;
   const std::string out = dir / "out";
-  publish(out, 1);
+  Bundles(out).put("first");
   const Folder folder(out);
-  std::filesystem::remove_all(out + "/" + bundles_in(out)[0]);
-  // A server that ran for long: of each bundle a line, and none is left.
+  // The first bundle goes, or holds what keeps it from being deleted.
+  const bool stays = GENERATE(false, true);
   gaze::ledger::Head head;
+  if (stays) {
+    head = *gaze::ledger::read_head(folder.root);
+  } else {
+    std::filesystem::remove_all(out + "/" + bundles_in(out)[0]);
+  }
+  // A server that ran for long: of each bundle a line, and none is left.
   std::string text, before;
   while (static_cast<int64_t>(text.size()) < gaze::ledger::kMostDeletedBytes - 100) {
     const int64_t sequence = head.last.sequence + 1;
@@ -196,10 +286,11 @@ CATCH_TEST_CASE("ledger: a file that has grown long is folded with the next dele
   forget(out, {0});
   const auto lines = lines_of(out);
   CATCH_REQUIRE(lines.size() == 2);
+  CATCH_CHECK(lines[0]["folded"]["from"] == (stays ? 2 : 1));
   CATCH_CHECK(lines[0]["folded"]["through"] == head.last.sequence);
   CATCH_CHECK(lines[1]["sequence"] == head.last.sequence + 1);
   CATCH_CHECK(found_wrong(out).empty());
   const gaze::Verification sum = gaze::verify_bundles(out);
-  CATCH_CHECK(sum.deleted == head.last.sequence + 1);
-  CATCH_CHECK(sum.bundles == 1);
+  CATCH_CHECK(sum.deleted == head.last.sequence + (stays ? 0 : 1));
+  CATCH_CHECK(sum.bundles == (stays ? 2 : 1));
 }

@@ -66,25 +66,34 @@ std::string signed_line(const JsonText& root, const Key* key) {
 }
 
 std::optional<Fold> parse_fold(const JsonValue& value) {
-  const auto through = value.whole_at("through"), lines = value.whole_at("lines");
-  Fold fold{through.value_or(0), value.text_at("manifest"), lines.value_or(0), value.text_at("was"),
+  const auto from = value.whole_at("from"), through = value.whole_at("through"), lines = value.whole_at("lines");
+  if (!from || !through || !lines) return std::nullopt;
+  Fold fold{*from,
+            *through,
+            value.text_at("previous"),
+            value.text_at("manifest"),
+            *lines,
+            value.text_at("was"),
             value.text_at("time")};
-  return fold.through > 0 && !fold.manifest.empty() && !fold.was.empty() ? std::optional(std::move(fold))
-                                                                         : std::nullopt;
+  const bool outside = fold.from == 0 && fold.through == 0;
+  const bool run = fold.from > 0 && fold.through >= fold.from && !fold.manifest.empty();
+  return (outside || run) && !fold.was.empty() ? std::optional(std::move(fold)) : std::nullopt;
 }
 
 }  // namespace
 
-std::string fold_line(const Fold& fold, const Key* key) {
+std::string fold_line(const Fold& fold, const std::string& before, const Key* key) {
   JsonText folded = JsonText::object();
+  folded["from"] = fold.from;
   folded["through"] = fold.through;
-  folded["manifest"] = fold.manifest;
+  folded["previous"] = text_or_null(fold.previous);
+  folded["manifest"] = text_or_null(fold.manifest);
   folded["lines"] = fold.lines;
   folded["was"] = fold.was;
   folded["time"] = fold.time;
   JsonText root = JsonText::object();
   root["folded"] = std::move(folded);
-  root["before"] = nullptr;
+  root["before"] = text_or_null(before);
   return signed_line(root, key);
 }
 

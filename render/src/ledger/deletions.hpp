@@ -23,9 +23,11 @@ struct Deletion {
   std::string time;
 };
 
-/// The first line, where older ones were folded into it: links 1 to `through` are deleted, and nothing of them is left.
+/// A line before all others that older ones were folded into. It stands for links `from` to `through` of the chain,
+/// which are deleted and gone; or, where both are 0, for bundles that stood outside the chain.
 struct Fold {
-  int64_t through = 0;
+  int64_t from = 0, through = 0;
+  std::string previous;  // SHA-256 of the manifest before the first one; empty: it begins the chain
   std::string manifest;  // SHA-256 of the last one's
   int64_t lines = 0;     // that it stands for
   std::string was;       // SHA-256 of the file's last line before: the head may name it still
@@ -46,19 +48,20 @@ struct DeletionLine {
 /// @return SHA-256 of the line. @throws gaze::Error
 std::string add_deletion(int root, const Deletion& deletion, const Key* key, const std::string& out_dir);
 
-/// Beyond so many bytes lines are folded, or not before twice as many.
+/// Beyond so many bytes lines are folded.
 constexpr int64_t kMostDeletedBytes = int64_t{4} << 20;
 
-/// Folds the lines of the beginning of the chain, where all before it is deleted and gone, into one, and links the
-/// others anew. Under the lock, once the head that names the last line is written. What does not follow, is not signed
-/// alike or not by `key` stays as it is, for `verify` to tell.
+/// Folds the lines of links that follow one another and are gone into one for each run, drops those of gone bundles
+/// outside the chain into one, and links all anew; so the file grows with the bundles that stay, not with those that
+/// went. Under the lock, once the head that names the last line is written. Where a line does not follow, is not signed
+/// alike or not by `key`, everything stays as it is, for `verify` to tell.
 /// @param most_bytes  does nothing below; 0: whatever the size
 /// @return SHA-256 of what is the last line now; none: the file is as it was
 std::optional<std::string> fold_deletions(int root, const Key* key, const std::string& time, int64_t most_bytes);
 
 /// A line without its end, signed where there is a key.
 std::string deletion_line(const Deletion& deletion, const std::string& before, const Key* key);
-std::string fold_line(const Fold& fold, const Key* key);
+std::string fold_line(const Fold& fold, const std::string& before, const Key* key);
 
 /// Calls for each whole line, with its SHA-256; nullopt where it is damaged. A last line without an end is left out.
 /// @return false where the file cannot be read; true where there is none

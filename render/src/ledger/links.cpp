@@ -20,62 +20,67 @@ void tell_gap(int64_t first, int64_t last, const Tell& tell) {
 
 // Lines that tell of what is there still, or tell it twice, were written by processes that were killed.
 bool is_told_again(const Place& place, const Place& before) {
-  return place.deleted && place.link.manifest == before.link.manifest && place.link.bundle == before.link.bundle;
+  return place.of == Place::Of::Deletion && place.link.manifest == before.link.manifest &&
+         place.link.bundle == before.link.bundle;
 }
 
-void check_end(const std::vector<Place>& places, const Beginning& beginning, const Head& head, const Tell& tell) {
-  const int64_t reached = places.empty() ? beginning.sequence : places.back().link.sequence;
-  if (beginning.sequence > head.last.sequence)
-    tell({"", "order", "deleted.jsonl tells of links behind the end of the chain that chain.json tells"});
-  if (reached < head.last.sequence) return tell_gap(reached + 1, head.last.sequence, tell);
-  for (const Place& place : places) {
-    if (place.link.sequence == head.last.sequence && place.link.manifest != head.last.manifest)
+std::string name_of(const Place& place) {
+  const std::string link = "link " + std::to_string(place.first);
+  return place.of == Place::Of::Folded ? link + " to " + std::to_string(place.link.sequence) + " of deleted.jsonl"
+                                       : link;
+}
+
+// Of those that begin at one place the one that follows what is before; what is folded is gone, whatever else says so.
+void choose(std::vector<Place>::iterator first, std::vector<Place>::iterator end, const std::string& before) {
+  if (first->of == Place::Of::Folded) return;
+  const auto follows = std::find_if(first, end, [&](const Place& each) { return each.previous == before; });
+  if (follows != end) std::rotate(first, follows, std::next(follows));
+}
+
+void check_end(const std::vector<Place>& chain, const Head& head, const Tell& tell) {
+  const int64_t last = head.last.sequence, reached = chain.empty() ? 0 : chain.back().link.sequence;
+  if (reached < last) return tell_gap(reached + 1, last, tell);
+  for (const Place& place : chain) {
+    if (place.link.sequence == last && place.link.manifest != head.last.manifest)
       tell({place.link.bundle, "order",
-            "chain.json names another manifest for link " + std::to_string(head.last.sequence) + " than this one has"});
-    if (place.link.sequence > head.last.sequence)
+            "chain.json names another manifest for link " + std::to_string(last) + " than this one has"});
+    if (place.link.sequence > last)
       tell({place.link.bundle, "order",
-            "is link " + std::to_string(place.link.sequence) +
-                ", behind the end of the chain that chain.json tells: " + std::to_string(head.last.sequence)});
+            "is " + name_of(place) + ", behind the end of the chain that chain.json tells: " + std::to_string(last)});
   }
 }
 
 }  // namespace
 
-void check_links(std::vector<Place> places, const Beginning& beginning, const std::optional<Head>& head,
-                 const Tell& tell) {
+void check_links(std::vector<Place> places, const std::optional<Head>& head, const Tell& tell) {
   std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
-    return std::tie(a.link.sequence, a.deleted, a.link.bundle) < std::tie(b.link.sequence, b.deleted, b.link.bundle);
+    return std::tie(a.first, a.of, a.link.bundle) < std::tie(b.first, b.of, b.link.bundle);
   });
   std::vector<Place> chain;
   for (auto first = places.begin(); first != places.end();) {
-    const int64_t sequence = first->link.sequence;
-    const auto end =
-        std::find_if(first, places.end(), [&](const Place& each) { return each.link.sequence != sequence; });
-    const std::string before = chain.empty() ? beginning.manifest : chain.back().link.manifest;
-    const int64_t expected = (chain.empty() ? beginning.sequence : chain.back().link.sequence) + 1;
-    if (sequence <= beginning.sequence) {
+    const auto end = std::find_if(first, places.end(), [&](const Place& each) { return each.first != first->first; });
+    const std::string before = chain.empty() ? std::string() : chain.back().link.manifest;
+    const int64_t expected = (chain.empty() ? 0 : chain.back().link.sequence) + 1;
+    if (first->first < expected) {
       for (; first != end; ++first)
-        tell({first->link.bundle, "order",
-              "is link " + std::to_string(sequence) + ", of which deleted.jsonl says that it is gone"});
+        tell({first->link.bundle, "order", "is " + name_of(*first) + ", of which deleted.jsonl says that it is gone"});
       continue;
     }
-    // Of several at one place the one that follows is the chain's.
-    const auto follows = std::find_if(first, end, [&](const Place& each) { return each.previous == before; });
-    if (follows != end) std::rotate(first, follows, std::next(follows));
-    if (sequence > expected) {
-      tell_gap(expected, sequence - 1, tell);
+    choose(first, end, before);
+    if (first->first > expected) {
+      tell_gap(expected, first->first - 1, tell);
     } else if (first->previous != before) {
       tell({first->link.bundle, "order",
-            "names another manifest before its own than link " + std::to_string(sequence - 1) + " has"});
+            "names another manifest before its own than link " + std::to_string(first->first - 1) + " has"});
     }
     for (auto other = std::next(first); other != end; ++other) {
       if (is_told_again(*other, *first)) continue;
-      tell({other->link.bundle, "order", "is link " + std::to_string(sequence) + ", as " + first->link.bundle + " is"});
+      tell({other->link.bundle, "order", "is " + name_of(*other) + ", as " + first->link.bundle + " is"});
     }
     chain.push_back(std::move(*first));
     first = end;
   }
-  if (head) check_end(chain, beginning, *head, tell);
+  if (head) check_end(chain, *head, tell);
 }
 
 }  // namespace gaze::ledger

@@ -16,22 +16,16 @@ namespace gaze::ledger {
 
 using Tell = std::function<void(const Finding&)>;
 
-/// A bundle's place as its manifest tells it, or the line that tells of its deletion.
+/// A bundle's place as its manifest tells it, the line that tells of its deletion, or one that stands for several.
 struct Place {
-  Link link;
+  Link link;  // of several the last one's
   std::string previous;
-  bool deleted = false;
-};
-
-/// What comes before the first link: of a chain whose beginning is deleted and folded, that beginning's end.
-struct Beginning {
-  int64_t sequence = 0;
-  std::string manifest;
+  enum class Of { Folded, Bundle, Deletion } of = Of::Bundle;
+  int64_t first = link.sequence;
 };
 
 /// Tells every gap, every two links of one place, and every link that names another one before it, up to the head.
 /// @param head  settled; none: there is no chain.json, or it is damaged, which was told
-void check_links(std::vector<Place> places, const Beginning& beginning, const std::optional<Head>& head,
-                 const Tell& tell);
+void check_links(std::vector<Place> places, const std::optional<Head>& head, const Tell& tell);
 
 }  // namespace gaze::ledger

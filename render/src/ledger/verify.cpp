@@ -63,7 +63,7 @@ class Verifier {
     check_deletions();
     for (const std::string& name : gone_)
       tell({name, "missing", "went while it was read, and deleted.jsonl does not say why"});
-    check_links(std::move(places_), beginning_, head_, [this](const Finding& finding) { tell(finding); });
+    check_links(std::move(places_), head_, [this](const Finding& finding) { tell(finding); });
     result_.proven = result_.bundles - static_cast<int64_t>(faulty_.size());
     return result_;
   }
@@ -110,7 +110,7 @@ class Verifier {
     check_files(name, folder.get(), *manifest);
     check_signature(name, folder.get(), *manifest, *text);
     if (manifest->sequence) {
-      places_.push_back({{*manifest->sequence, sha256_of(*text), name}, manifest->previous, false});
+      places_.push_back({{*manifest->sequence, sha256_of(*text), name}, manifest->previous});
     } else {
       tell({name, "unchained", "stands outside the chain: " + manifest->unchained});
     }
@@ -161,6 +161,7 @@ class Verifier {
   void check_deletions() {
     std::string before;
     int64_t number = 0;
+    bool behind = false;  // the lines that stand for others
     bool head_seen = !head_ || head_->deleted.empty();
     const bool readable =
         each_deletion(root_.get(), [&](const std::optional<DeletionLine>& line, const std::string& hash) {
@@ -172,10 +173,11 @@ class Verifier {
             if (line->before != before) tell({"", "order", where + "does not follow the line before"});
             check_line_signature(*line, where);
             if (line->fold) {
-              if (number > 1) tell({"", "order", where + "stands for others, and is not the first"});
+              if (behind) tell({"", "order", where + "stands for others, and comes behind one that does not"});
               head_seen = head_seen || head_->deleted == line->fold->was;
               take_fold(*line->fold);
             } else {
+              behind = true;
               take_deletion(line->deletion);
             }
           }
@@ -195,8 +197,10 @@ class Verifier {
   }
 
   void take_fold(const Fold& fold) {
-    beginning_ = {fold.through, fold.manifest};
-    result_.deleted += fold.through;
+    if (fold.through > 0) {
+      places_.push_back({{fold.through, fold.manifest, ""}, fold.previous, Place::Of::Folded, fold.from});
+      result_.deleted += fold.through - fold.from + 1;
+    }
     if (fold.time >= begun_) gone_.clear();  // it was folded meanwhile, and they with it
   }
 
@@ -206,7 +210,8 @@ class Verifier {
     // A process that was killed may have told it twice, or told of what is there still.
     const bool there = std::binary_search(names_.begin(), names_.end(), deletion.bundle);
     if (!there && told_.insert(*deletion.sequence).second) ++result_.deleted;
-    places_.push_back({{*deletion.sequence, deletion.manifest, deletion.bundle}, deletion.previous, true});
+    places_.push_back(
+        {{*deletion.sequence, deletion.manifest, deletion.bundle}, deletion.previous, Place::Of::Deletion});
   }
 
   const std::string& out_dir_;
@@ -218,7 +223,6 @@ class Verifier {
   std::set<std::string> gone_, faulty_;
   std::set<int64_t> told_;
   std::vector<Place> places_;
-  Beginning beginning_;
   const std::string begun_ = utc_time(std::time(nullptr));
   Verification result_;
   int64_t shown_ = 0;
