@@ -94,6 +94,7 @@ std::optional<int> exits(int rounds) {
       }
       judge(how, status, fates);
     }
+    std::fprintf(stderr, "ends: %s tried %d times\n", how, rounds);
   }
   show(fates);
   return {};

@@ -137,16 +137,17 @@ with tempfile.TemporaryDirectory(prefix="gaze-prometheus-") as temporary:
         with Prometheus(folder, server.port) as prometheus:
             if GIVEN.picture:
                 ask_for_a_picture(server)
-            ask_some(server, ANSWERS)
-            server.wait_until_drawn()
-            # A rate needs two looks, the second after the answers.
-            wait(lambda: any(float(each["value"][1]) > 0 for each in prometheus.query("sum(rate(gaze_requests_written_total[15s]))")), 60)
+            while server.metric("gaze_requests_written_total") < ANSWERS:  # some find the small queue full
+                ask_some(server, 10)
+                server.wait_until_drawn()
             wait(lambda: all(rule["health"] != "unknown" for rule in prometheus.rules()), 60)
             rules = prometheus.rules()
             assert len(rules) >= 7 and all(rule["health"] == "ok" for rule in rules), rules
-            empty = [f"{title}: {text}" for title, texts in panels.items() for text in texts if not prometheus.query(text)]
-            # Where nothing is dropped there is nothing to show.
-            assert all(line.startswith("Drops by reason: ") for line in empty), empty
+            # A rate needs two looks, the second after the answers. Where nothing is dropped there is nothing to show.
+            silent = panels.pop("Drops by reason")
+            wait(lambda: not [text for texts in panels.values() for text in texts if not prometheus.query(text)], 60)
+            for text in silent:
+                prometheus.query(text)
             if GIVEN.picture:
-                draw(prometheus, panels)
-    print(f"{len(rules)} rules and {sum(map(len, panels.values()))} queries of {len(panels)} panels answered, of which {len(empty)} had nothing to show")
+                draw(prometheus, queries())
+    print(f"{len(rules)} rules were evaluated, {sum(map(len, panels.values())) + len(silent)} queries of {len(panels) + 1} panels answered")
