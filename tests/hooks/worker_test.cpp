@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The queue's budget, sinks that fail or hang, and a bounded end.
+#include <pthread.h>
+#include <sys/resource.h>
 #include <gaze/render/stop.hpp>
 
 #include <atomic>
@@ -132,6 +134,21 @@ CATCH_TEST_CASE("while the sink hangs the queue fills, drops and counts, and the
   sink->open();
   CATCH_REQUIRE(gaze.flush());
   CATCH_CHECK(balanced(gaze.stats()));
+}
+
+CATCH_TEST_CASE("the worker's thread is known by its name, and goes behind the host's") {
+  torch::jit::Module module = load("softmax");
+  char name[32] = {};
+  int nice = 0;
+  gaze::Gaze gaze =
+      gaze::attach(module, hooks_test::options(std::make_shared<CallSink>([&](const gaze::AttentionRecord&) {
+                     pthread_getname_np(pthread_self(), name, sizeof name);
+                     nice = getpriority(PRIO_PROCESS, 0);
+                   })));
+  run(gaze, module, "one");
+  CATCH_REQUIRE(gaze.flush());
+  CATCH_CHECK(std::string(name) == "gaze-worker");
+  CATCH_CHECK(nice == std::min(19, getpriority(PRIO_PROCESS, 0) + 10));
 }
 
 CATCH_TEST_CASE("what waits is compacted before the next is drawn, in order, and the budget holds more") {

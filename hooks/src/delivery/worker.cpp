@@ -41,7 +41,8 @@ constexpr std::chrono::seconds kExitWait{5};
 constexpr std::chrono::seconds kTidyPause{60};
 
 void be_modest() {
-  setpriority(PRIO_PROCESS, 0, 10);  // 0: this thread, on Linux
+  pthread_setname_np(pthread_self(), "gaze-worker");
+  setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, getpid()) + 10);  // 0: this thread, on Linux; 19 at most
   cpu_set_t mask;
   if (sched_getaffinity(getpid(), sizeof(mask), &mask) == 0) sched_setaffinity(0, sizeof(mask), &mask);
   // A pool of its own would take the host's cores. at::set_num_threads is process-wide, OpenMP's setting is this
