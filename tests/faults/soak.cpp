@@ -3,6 +3,7 @@
 // queue, and the counters at every look. `gaze_soak [SECONDS]`.
 #include <ATen/Parallel.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -83,15 +84,19 @@ void answer(Gaze& gaze, torch::jit::Module& model, int64_t number) {
 struct Seen {
   int64_t looks = 0, breaches = 0, most_queue = 0, most_rss = 0, most_threads = 0, most_descriptors = 0,
           most_bundles = 0, most_ledger = 0;
-  std::vector<int64_t> rss;
+  std::vector<int64_t> rss, allocated;  // as long from the start on as they get, or they would grow themselves
 
+  explicit Seen(int64_t most_looks)
+      : rss(static_cast<size_t>(most_looks), 0), allocated(static_cast<size_t>(most_looks), 0) {}
   void look(const Gaze& gaze, const std::string& folder) {
     const Stats stats = gaze.stats();
-    ++looks;
+    const auto at = static_cast<size_t>(looks++);
     breaches += breach(stats).empty() ? 0 : 1;
     most_queue = std::max(most_queue, stats.queue_bytes);
-    rss.push_back(status_bytes("VmRSS"));
-    most_rss = std::max(most_rss, rss.back());
+    rss.at(at) = status_bytes("VmRSS");
+    most_rss = std::max(most_rss, rss.at(at));
+    const auto heap = ::mallinfo2();
+    allocated.at(at) = static_cast<int64_t>(heap.uordblks + heap.hblkhd);
     most_threads = std::max(most_threads, entries("/proc/self/task"));
     most_descriptors = std::max(most_descriptors, entries("/proc/self/fd"));
     const Bytes bytes = bytes_below(folder);
@@ -99,13 +104,14 @@ struct Seen {
     most_ledger = std::max(most_ledger, bytes.ledger);
   }
   /// Of the last third less the first's, medians.
-  [[nodiscard]] int64_t growth() const {
+  [[nodiscard]] int64_t growth(const std::vector<int64_t>& all) const {
+    const std::vector<int64_t> bytes(all.begin(), all.begin() + looks);
     const auto median = [](std::vector<int64_t> part) {
-      std::nth_element(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(part.size() / 2), part.end());
+      std::nth_element(part.begin(), part.begin() + static_cast<int64_t>(part.size() / 2), part.end());
       return part[part.size() / 2];
     };
-    const auto third = static_cast<std::ptrdiff_t>(rss.size() / 3);
-    return median({rss.end() - third, rss.end()}) - median({rss.begin() + third, rss.begin() + 2 * third});
+    const auto third = static_cast<int64_t>(bytes.size() / 3);
+    return third == 0 ? 0 : median({bytes.end() - third, bytes.end()}) - median({bytes.begin(), bytes.begin() + third});
   }
 };
 
@@ -141,7 +147,7 @@ int soak(const std::string& folder, int64_t seconds) {
       }
     });
   }
-  Seen seen;
+  Seen seen(seconds * 20 + 2);
   const auto begun = Clock::now();
   for (auto next = begun; Clock::now() - begun < std::chrono::seconds(seconds); next += std::chrono::milliseconds(50)) {
     std::this_thread::sleep_until(next);
@@ -152,8 +158,8 @@ int soak(const std::string& folder, int64_t seconds) {
   }
   stop.store(true);
   for (std::thread& host : hosts) host.join();
-  gaze.flush();
-  seen.look(gaze, folder);  // most of what waited is written by now
+  gaze.flush(std::chrono::minutes(5));  // the worker goes behind whatever else the machine does
+  seen.look(gaze, folder);              // most of what waited is written by now
   const Stats stats = gaze.stats();
   std::printf("soak: %ld s, %ld requests, %ld written, %ld dropped for the queue, %ld looks\n",
               static_cast<long>(seconds), static_cast<long>(asked.load()), static_cast<long>(stats.written),
@@ -162,7 +168,8 @@ int soak(const std::string& folder, int64_t seconds) {
   found += told("looks at which the counters did not add up", seen.breaches, 0);
   found += told("queue bytes", seen.most_queue, kQueueBytes);
   found += told("resident bytes beyond the start", seen.most_rss - rss, kQueueBytes + kDrawingBytes);
-  found += told("growth of resident bytes in the last two thirds", seen.growth(), int64_t{8} << 20);
+  found += told("growth of resident bytes in the last two thirds", seen.growth(seen.rss), int64_t{8} << 20);
+  found += told("growth of allocated bytes in the last two thirds", seen.growth(seen.allocated), int64_t{1} << 20);
   found += told("threads", seen.most_threads, threads);
   found += told("descriptors", seen.most_descriptors, descriptors + kSpareDescriptors);
   found +=
