@@ -84,15 +84,21 @@ Target target_of(const CtlArguments& arguments) {
   return {fs::absolute(arguments.folder), -1};
 }
 
-/// Lines by name, those of the file first. What was for a while, or counted, is over.
+bool is_over(const std::string& text) {
+  const int64_t until = read_control(text, Control()).until_seconds;
+  return until > 0 && std::time(nullptr) >= until;
+}
+
+/// Lines by name, those of the file first. What was counted is over, and all of it where its time has passed: what
+/// was said for a while must not hold for ever because something is added.
 std::string merged(const std::string& before, const std::vector<std::pair<std::string, std::string>>& changes) {
   std::map<std::string, std::string> lines;
-  std::istringstream text(before);
+  std::istringstream text(is_over(before) ? std::string() : before);
   for (std::string line; std::getline(text, line);) {
     const size_t equals = line.find('=');
     if (line.empty() || line.front() == '#' || equals == std::string::npos) continue;
     const std::string name = line.substr(0, line.find_first_of(" \t="));
-    if (name != "next" && name != "until") lines[name] = line.substr(equals + 1);
+    if (name != "next") lines[name] = line.substr(equals + 1);
   }
   for (const auto& [name, value] : changes) lines[name] = " " + value;
   std::string all = "# Written by gaze ctl. Without this file the host's own settings hold.\n";
@@ -159,6 +165,24 @@ void print_capture(const json& capture) {
   }
 }
 
+/// What of the file the status does not tell: how long it holds, and what nobody would expect of it.
+void print_file(const Target& target) {
+  std::string refused;
+  const std::string text = read_own_file(target.file(), refused);
+  if (!refused.empty() || is_over(text)) return;
+  const std::string name = printable(target.file().string());
+  const ControlFile file = read_control(text, Control());
+  if (file.until_seconds > 0) {
+    std::printf("%s holds for %ld s more\n", name.c_str(), static_cast<long>(file.until_seconds - std::time(nullptr)));
+  }
+  const Control& control = file.control;
+  const bool wanted = read_control(text, Control{.sample_rate = 0}).control.sample_rate > 0;
+  if (!control.capture && (wanted || control.next > 0 || !control.ids.empty() || !control.prompts.empty())) {
+    std::printf("%s says capture = off, so that nothing else in it captures anything: --capture on, or --reset\n",
+                name.c_str());
+  }
+}
+
 void print(const Target& target, const json& status, bool as_json) {
   if (as_json) {
     std::printf("%s\n", status.dump(2).c_str());
@@ -173,6 +197,7 @@ void print(const Target& target, const json& status, bool as_json) {
               is_true_at(status, "ended") ? "ended" : ("as of " + printable(text_at(status, "written"))).c_str(),
               printable(target.folder.string()).c_str());
   for (const json& capture : list_at(status, "captures")) print_capture(capture);
+  print_file(target);
 }
 
 }  // namespace

@@ -136,6 +136,23 @@ CATCH_TEST_CASE("control: files win over the host while they are there, and next
   CATCH_CHECK(state.set_files({"capture = of", "next = x"}, 103).size() == 2);
 }
 
+CATCH_TEST_CASE("control: what is left of a file's next ends with the file, and the host's does not") {
+  for (const std::string over : {"", "next = 5\nuntil = 100\n"}) {
+    ControlState state({.sample_rate = 0});
+    state.set_files({"", "next = 5\nuntil = 100\n"}, 99);
+    CATCH_CHECK(of(state, {}) == Choices::kCaptured);
+    // Another line in the file does not count as its end.
+    state.set_files({"", "per_second = 9\nuntil = 100\n"}, 99);
+    CATCH_CHECK(of(state, {}) == Choices::kCaptured);
+    state.set_files({"", over}, 100);
+    CATCH_CHECK(of(state, {}) == DropReason::NotSampled);
+    CATCH_CHECK(state.get().next == 0);
+    state.set({.sample_rate = 0, .next = 3});
+    state.set_files({"", ""}, 101);
+    CATCH_CHECK(state.get().next == 3);
+  }
+}
+
 CATCH_TEST_CASE("control: values out of their range are refused, and nothing is changed") {
   ControlState state({.sample_rate = 0.5});
   for (const Control& wrong : {Control{.sample_rate = 2}, Control{.sample_rate = std::nan("")}, Control{.next = -1},

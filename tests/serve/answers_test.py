@@ -96,7 +96,12 @@ def it_is_steered_from_outside() -> None:
         ctl("--capture", "on", "--rate", "0", "--ids", "named-*")
         wait(lambda: server.metric("gaze_capture_on") == 1)
         assert not captured("other") and captured("named-1")
-        ctl("--reset")
+        said = ctl("--capture", "off", "--next", "3", "--for", "10m")
+        assert "capture = off, so that nothing else in it captures" in said and re.search(r"holds for \d+ s more", said), said
+        said = ctl("--keep", "all")
+        assert re.search(r"holds for \d+ s more", said) and "until" in (server.bundles / "control.txt").read_text(), said
+        said = ctl("--reset")
+        assert "more" not in said and "next = 0" in said, said
         wait(lambda: server.metric("gaze_sample_rate") == 1)
         assert captured("after")
         assert {request["request_id"] for request in server.wait_until_drawn()} == {"before", "named-1", "after"}

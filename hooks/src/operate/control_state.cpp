@@ -54,13 +54,18 @@ void ControlState::apply(const Control& control) {
   capture_.store(control.capture, std::memory_order_relaxed);
 }
 
+void ControlState::count_down_from(int64_t next, bool for_files) {
+  next_.store(next, std::memory_order_relaxed);
+  counts_for_files_ = for_files;
+}
+
 void ControlState::set(const Control& control) {
   check(control);
   const std::lock_guard<std::mutex> lock(mutex_);
   Control all = control;
   for (const std::string& file : files_) all = read_control(file, all).control;
   apply(all);
-  if (control.next != by_host_.next) next_.store(control.next, std::memory_order_relaxed);
+  if (control.next != by_host_.next) count_down_from(control.next, false);
   by_host_ = control;
 }
 
@@ -81,7 +86,9 @@ std::vector<std::string> ControlState::set_files(std::vector<std::string> texts,
   }
   apply(all);
   files_ = std::move(texts);
-  if (next >= 0 && next != next_of_files_) next_.store(next, std::memory_order_relaxed);
+  if (next >= 0 && next != next_of_files_) count_down_from(next, true);
+  const bool silent = std::all_of(files_.begin(), files_.end(), [](const std::string& text) { return text.empty(); });
+  if (silent && counts_for_files_) count_down_from(0, false);
   next_of_files_ = next;
   return problems;
 }

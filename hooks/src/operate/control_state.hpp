@@ -42,7 +42,7 @@ class ControlState {
   /// @throws gaze::Error for what is out of its range; nothing is changed then
   void set(const Control& control);
   /// By control files, each of which wins over those before it and over the host. `next` begins anew where one says
-  /// another than before.
+  /// another than before, and what is left of it ends with the last file that says anything.
   /// @return what was not understood, a sentence each
   std::vector<std::string> set_files(std::vector<std::string> texts, int64_t now_seconds);
   /// With what is left of `next`.
@@ -74,6 +74,7 @@ class ControlState {
   [[nodiscard]] const Patterns* kept(Patterns wanted);
   /// Behind the mutex: makes it what decides.
   void apply(const Control& control);
+  void count_down_from(int64_t next, bool for_files);
 
   std::atomic<bool> capture_{true};
   std::atomic<double> sample_rate_{1};
@@ -86,6 +87,7 @@ class ControlState {
   Control by_host_, set_;
   std::vector<std::string> files_;
   int64_t next_of_files_ = -1;  // -1: none says
+  bool counts_for_files_ = false;
   // Whoever asks holds no lock, so that none of them may ever be gone; there are as many as somebody thought of.
   std::vector<std::unique_ptr<const Patterns>> all_patterns_;
 };
