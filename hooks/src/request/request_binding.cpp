@@ -27,14 +27,6 @@ thread_local const AttachedModel* lost = nullptr;
 
 /// What this thread knows of itself is gone: at the process's end, where handlers of exit still run on it.
 thread_local bool thread_ended = false;
-struct ThreadEnd {
-  ~ThreadEnd() { thread_ended = true; }
-};
-/// Of a thread that is bound to, from then on.
-void await_thread_end() noexcept {
-  static thread_local ThreadEnd end;
-  static_cast<void>(&end);
-}
 
 const Binding* top() noexcept {
   return thread_ended ? nullptr : dynamic_cast<Binding*>(c10::ThreadLocalDebugInfo::get(kSlot));
@@ -58,6 +50,22 @@ void pop() noexcept {
     c10::ThreadLocalDebugInfo::_pop(kSlot);
   } catch (...) {  // somebody else's lies on top: ours stays below it, inert
   }
+}
+
+/// LibTorch looks at a thread's information whenever a tensor goes, also when the thread has ended and it is destroyed:
+/// what of ours is open then is taken off before.
+struct ThreadEnd {
+  ~ThreadEnd() {
+    if (top() != nullptr) pop();
+    thread_ended = true;
+  }
+};
+/// Of a thread that is bound to, from then on.
+void await_thread_end() noexcept {
+  // What is made first goes last.
+  c10::ThreadLocalDebugInfo::get(kSlot);
+  static thread_local ThreadEnd end;
+  static_cast<void>(&end);
 }
 
 }  // namespace
